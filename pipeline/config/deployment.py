@@ -1,0 +1,205 @@
+"""The shape of a deployment: nodes, streams, scenes, fusion, alert, security.
+
+Paths are relative to the deployment file unless absolute. Names are the keys of their
+mapping, so they are unique by construction.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SerializeAsAny, field_validator
+
+from pipeline.core.settings import Settings
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.sinks.base import SinkSettings
+from pipeline.sources.base import SourceSettings
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+class StreamSettings(Settings):
+    """How one stream is carried and aligned. Every stream has these; naming one overrides."""
+
+    on_full: Literal["drop_oldest", "drop_newest", "block"] = "drop_oldest"
+    """What gives way when the send buffer is full."""
+
+    latency_ms: float = 0.0
+    """Subtracted from each stamp: the device's known delay between event and stamp."""
+
+    dejitter: bool = True
+    """Smooth stamps by a fitted rate and phase (streams of a nominal rate only)."""
+
+    interpolation: Literal["linear", "previous", "none"] = "linear"
+    """How sensor readings are put on the window's grid."""
+
+    channel_interpolation: dict[str, Literal["linear", "previous", "none"]] = {}
+    """Interpolation of single channels, by channel name."""
+
+    max_gap_s: float = Field(default=5.0, gt=0)
+    """A sensor cell further from its readings than this is missing, seconds."""
+
+    grid_hz: float | None = Field(default=None, gt=0)
+    """Grid of frames or sensor cells in a window; none: the stream's own rate."""
+
+    jpeg_quality: int | None = Field(default=None, ge=1, le=100)
+    """Send raw frames as JPEG of this quality; none: the link decides (85 when encrypted)."""
+
+
+class CaptureSettings(Settings):
+    """One capture node."""
+
+    sources: list[SerializeAsAny[SourceSettings]] = Field(min_length=1)
+    """What the node reads."""
+
+    fusion: str | None = None
+    """Address of the fusion node as seen from here; none: ``fusion.listen``."""
+
+    buffer_mb: float = Field(default=64.0, gt=0)
+    """Samples kept until the fusion node has committed them, MiB."""
+
+    max_message_mb: float = Field(default=32.0, gt=0)
+    """Largest message sent, MiB; a larger sample is dropped and counted."""
+
+    http: str | None = "127.0.0.1:0"
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+
+
+class SceneSettings(Settings):
+    """Streams that observe one place or machine, and what to do when it is not normal."""
+
+    streams: list[str] = Field(min_length=1)
+    """Streams that are fused."""
+
+    window_s: float = Field(default=2.0, gt=0)
+    """Length of a window, seconds."""
+
+    hop_s: float = Field(default=0.5, gt=0)
+    """Step from one window to the next, seconds."""
+
+    latency_s: float = Field(default=1.0, ge=0)
+    """Longest wait for a stream that is behind the first, seconds."""
+
+    lateness_s: float = Field(default=0.0, ge=0)
+    """How far out of order samples of one stream may come, seconds."""
+
+    idle_s: float = Field(default=3.0, gt=0)
+    """A stream silent for this long no longer holds windows back, seconds."""
+
+    model: Path | None = None
+    """Model file made by ``fusewatch commission``; none: align and record only."""
+
+    alarm: AlarmSettings = AlarmSettings()
+    """When scores become an event."""
+
+
+class RecordSettings(Settings):
+    """Record everything that arrives at the fusion node."""
+
+    folder: Path = Path("recordings")
+    """Where the MCAP files go."""
+
+    max_file_mb: float = Field(default=1024.0, gt=0)
+    """Begin a new file at this size, MiB."""
+
+    max_total_gb: float = Field(default=20.0, gt=0)
+    """Delete the oldest files beyond this total, GiB."""
+
+
+class FusionSettings(Settings):
+    """The fusion node."""
+
+    listen: str = "tcp://127.0.0.1:7710"
+    """Address for capture nodes. Clock probes use the same port on UDP."""
+
+    alert: str | None = None
+    """Address of the alert node as seen from here; none: ``alert.listen``."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run."""
+
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of torch."""
+
+    credit_mb: float = Field(default=32.0, gt=0)
+    """Bytes a capture node may have under way, MiB."""
+
+    max_message_mb: float = Field(default=32.0, gt=0)
+    """Largest message accepted, MiB."""
+
+    max_streams: int = Field(default=256, ge=1)
+    """Most streams one node may announce."""
+
+    record: RecordSettings | None = None
+    """Record what arrives; none: do not."""
+
+    evidence_s: float = Field(default=5.0, ge=0)
+    """Seconds kept before and after the start of an event as clip and sound."""
+
+    http: str | None = "127.0.0.1:0"
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+
+
+class AlertSettings(Settings):
+    """The alert node."""
+
+    listen: str = "tcp://127.0.0.1:7711"
+    """Address for events from the fusion node."""
+
+    sinks: list[SerializeAsAny[SinkSettings]] = []
+    """Where events go."""
+
+    http: str | None = "127.0.0.1:0"
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+
+
+class SecuritySettings(Settings):
+    """Keys and encryption."""
+
+    curve: Literal["auto", "on", "off"] = "auto"
+    """CURVE encryption; auto: on for every address that is not this machine."""
+
+    keys: Path = Path("keys")
+    """Folder of key files, made by ``fusewatch keys create``."""
+
+
+class Deployment(Settings):
+    """A whole deployment."""
+
+    name: str = Field(pattern=NAME)
+    """Name of the deployment."""
+
+    data: Path = Path("data")
+    """Folder for the store, evidence and state."""
+
+    nodes: dict[str, CaptureSettings] = Field(min_length=1)
+    """Capture nodes by name."""
+
+    streams: dict[str, StreamSettings] = {}
+    """Options of single streams, by stream name."""
+
+    scenes: dict[str, SceneSettings] = Field(min_length=1)
+    """Scenes by name."""
+
+    fusion: FusionSettings = FusionSettings()
+    """The fusion node."""
+
+    alert: AlertSettings = AlertSettings()
+    """The alert node."""
+
+    security: SecuritySettings = SecuritySettings()
+    """Keys and encryption."""
+
+    @field_validator("nodes", "scenes")
+    @classmethod
+    def _names(cls, value: dict[str, object]) -> dict[str, object]:
+        for name in value:
+            if not re.match(NAME, name):
+                raise ValueError(f"name {name!r} may hold a-z, 0-9, '-' and '_' only")
+        return value
+
+    def stream(self, name: str) -> StreamSettings:
+        """Options of a stream, the defaults where none are given."""
+        return self.streams.get(name, StreamSettings())

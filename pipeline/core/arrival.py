@@ -1,0 +1,54 @@
+"""What reaches the fusion node, in the order in which it arrived.
+
+The receiver yields these, the recorder writes them, the reader of a recording yields them
+again, and the engine takes them: live and replay speak one language, which is why a replay
+gives the same windows and events as the live run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pipeline.core.ledger import StreamAccount
+from pipeline.core.sample import Sample, StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """A node announced a stream, or announced it anew with other properties."""
+
+    arrival_ns: int
+    node: str
+    info: StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SampleArrived:
+    """A sample, stamped with site time, reached the fusion node."""
+
+    arrival_ns: int
+    node: str
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """A stream will give no more: its finite source ended or its node said goodbye."""
+
+    arrival_ns: int
+    node: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """A node's account of its streams, sent about once a second and at the end."""
+
+    arrival_ns: int
+    node: str
+    accounts: Mapping[str, StreamAccount]
+
+
+Arrival: TypeAlias = StreamOpened | SampleArrived | StreamEnded | LedgerReport

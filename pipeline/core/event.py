@@ -1,0 +1,128 @@
+"""Events: what an alarm publishes.
+
+An event is one alarm's life: it is *raised* once, *updated* any number of times, *cleared*
+once. Each phase is published with the same id and a growing revision, so ``(id, revision)``
+is the idempotency key for every sink. The id depends on the scene, the alarm and the start
+alone: a replay or a restart gives the same id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+
+class Phase(StrEnum):
+    """Where in its life an event is."""
+
+    RAISED = "raised"
+    UPDATED = "updated"
+    CLEARED = "cleared"
+
+
+class Severity(StrEnum):
+    """How rare and how long, in four steps."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class ModalityScore(msgspec.Struct, frozen=True):
+    """What one stream, or the streams jointly, contributed.
+
+    Attributes:
+        p: p-value against the scene's normal; small is anomalous.
+        share: Part of the score it explains, 0 to 1.
+        note: What was unusual, in words; may be empty.
+    """
+
+    p: float
+    share: float
+    note: str = ""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Loss ledger of one stream as the fusion node knew it."""
+
+    captured: int = 0
+    delivered: int = 0
+    spooled: int = 0
+    dropped: dict[str, int] = {}
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Files that show what happened, relative to the deployment's evidence folder."""
+
+    snapshot: str = ""
+    clip: str = ""
+    sound: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One published phase of one alarm.
+
+    Attributes:
+        id: Deterministic, see `event_id`.
+        revision: 0 for *raised*, then growing by one.
+        scene: Scene it belongs to.
+        alarm: Name of the alarm within the scene.
+        phase: raised, updated or cleared.
+        severity: Step of rarity and length reached so far.
+        start_ns: Site time at which the anomaly began.
+        end_ns: End of the last window that belongs to it so far.
+        p: Smallest p-value so far.
+        score: Highest anomaly score so far (``-log10 p``).
+        summary: One sentence a person understands.
+        modalities: Contribution per detector at the peak.
+        clock_uncertainty_ns: Largest uncertainty of any stream used.
+        incomplete: Streams that were missing at the peak.
+        ledger: Account per stream.
+        evidence: Snapshot, clip and sound.
+    """
+
+    id: str
+    revision: int
+    scene: str
+    alarm: str
+    phase: Phase
+    severity: Severity
+    start_ns: int
+    end_ns: int
+    p: float
+    score: float
+    summary: str
+    modalities: Mapping[str, ModalityScore] = {}
+    clock_uncertainty_ns: int = 0
+    incomplete: tuple[str, ...] = ()
+    ledger: Mapping[str, Account] = {}
+    evidence: Evidence = Evidence()
+
+    @property
+    def key(self) -> str:
+        """Idempotency key of this phase."""
+        return f"{self.id}.{self.revision}"
+
+
+def event_id(scene: str, alarm: str, start_ns: int) -> str:
+    """Deterministic id of the event that `alarm` of `scene` raised at `start_ns`."""
+    digest = hashlib.sha256(f"{scene}\0{alarm}\0{start_ns}".encode()).hexdigest()
+    return digest[:20]
+
+
+def to_json(event: Event) -> bytes:
+    """The event as canonical JSON: the same event always gives the same bytes."""
+    return msgspec.json.encode(event, order="sorted")
+
+
+def from_json(data: bytes | str) -> Event:
+    """Read an event back.
+
+    Raises:
+        msgspec.ValidationError: The data is not an event.
+    """
+    return msgspec.json.decode(data, type=Event)

@@ -1,0 +1,1 @@
+"""Scores, calibration, alarms, and the engine that turns samples into events."""

@@ -1,0 +1,33 @@
+"""What the scorer says about one window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """Calibrated verdict on one window; a small p is anomalous.
+
+    Attributes:
+        scene: Name of the scene.
+        index: Index of the window.
+        start_ns: Start of the window, inclusive.
+        end_ns: End of the window, exclusive.
+        p: Merged p-value; 1.0 when nothing could be seen.
+        detectors: p-value per detector that could see (``video:hall-camera``, ``joint``, ...).
+        notes: What was unusual, in words, for detectors with something to say.
+        missing: Streams too incomplete to be scored.
+        uncertainty_ns: Largest clock uncertainty of the window's streams.
+    """
+
+    scene: str
+    index: int
+    start_ns: int
+    end_ns: int
+    p: float
+    detectors: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    uncertainty_ns: int = 0

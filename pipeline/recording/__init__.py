@@ -1,0 +1,1 @@
+"""MCAP recordings: written as samples arrive, read back in the same order."""

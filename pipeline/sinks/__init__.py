@@ -1,0 +1,1 @@
+"""Where events go. One file per kind; see `pipeline.plugins`."""

@@ -1,0 +1,1 @@
+"""What must survive a crash: events, alarm state, resume points, the outbox."""

@@ -1,0 +1,1 @@
+"""Learning a scene's normal from its recordings."""
