@@ -1,0 +1,41 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint format bench clean system-packages
+
+demo: $(STAMP)
+	$(BIN)/fusewatch demo
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check pipeline nodes tests
+	$(BIN)/ruff format --check pipeline nodes tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix pipeline nodes tests
+	$(BIN)/ruff format pipeline nodes tests
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.benchmarks
+
+# OpenCV's wheel needs the system's GL and GLib libraries, sounddevice needs PortAudio.
+system-packages:
+	sh .ci/system-packages runtime
+
+$(STAMP): pyproject.toml .ci/system-packages
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[all,dev]'
+	sh .ci/system-packages runtime
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out
