@@ -32,7 +32,7 @@ def require_module(name: str) -> None:
 def missing(what: str) -> NoReturn:
     if os.environ.get("FUSEWATCH_REQUIRE_ALL") == "1":
         pytest.fail(f"{what}, and FUSEWATCH_REQUIRE_ALL=1")
-    pytest.skip(what)
+    pytest.skip(what, allow_module_level=True)
 
 
 def shared_data(path: str) -> Path:

@@ -155,7 +155,16 @@ class SinkError(FusewatchError):
 
 
 class SinkUnavailable(SinkError):
-    """The receiver is down or busy; the delivery is retried for as long as it takes."""
+    """The receiver is down or busy; the delivery is retried for as long as it takes.
+
+    ``retry_after_s`` is how long the receiver asked to be left alone, None if it did not.
+    """
+
+    def __init__(
+        self, message: str, *, where: str = "", fix: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, where=where, fix=fix)
+        self.retry_after_s = retry_after_s
 
 
 class SinkRejected(SinkError):

@@ -1,0 +1,70 @@
+"""Reading times that people and devices write: ISO 8601, or seconds to nanoseconds as numbers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+
+class TimeUnit(StrEnum):
+    """How a time is written."""
+
+    ISO = "iso"
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+    AUTO = "auto"
+
+
+_NS = {
+    TimeUnit.SECONDS: 1_000_000_000,
+    TimeUnit.MILLISECONDS: 1_000_000,
+    TimeUnit.MICROSECONDS: 1_000,
+    TimeUnit.NANOSECONDS: 1,
+}
+
+
+def iso_ns(text: str) -> int:
+    """Nanoseconds since the Unix epoch of an ISO 8601 time; without a zone it is UTC.
+
+    Raises:
+        ValueError: `text` is not such a time.
+    """
+    moment = datetime.fromisoformat(text.strip())
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000_000 + delta.microseconds * 1_000
+
+
+def parse_ns(value: str | float, unit: TimeUnit = TimeUnit.AUTO) -> int:
+    """Nanoseconds of a written time; numbers are read exactly, without float rounding.
+
+    Args:
+        value: ISO 8601 text, or a number.
+        unit: Unit of a number; AUTO takes numbers as seconds and everything else as ISO 8601.
+
+    Raises:
+        ValueError: `value` is not a time in this unit.
+    """
+    text = str(value).strip()
+    if unit is TimeUnit.ISO:
+        return iso_ns(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        if unit is TimeUnit.AUTO:
+            return iso_ns(text)
+        raise ValueError(f"{text!r} is not a number of {unit.value}") from None
+    if not number.is_finite():
+        raise ValueError(f"{text!r} is not a time")
+    return int(number * _NS.get(unit, 1_000_000_000))
+
+
+def format_iso(time_ns: int) -> str:
+    """ISO 8601 in UTC with milliseconds, for people."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"

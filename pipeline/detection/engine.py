@@ -1,0 +1,247 @@
+"""The engine: arrivals in, events out, with no socket and no wall clock in it.
+
+The live fusion node, the replay of a recording and the golden tests drive the same object.
+The rules that make a replay give the events of the live run:
+
+- Before an arrival is taken, every timer due by its ``arrival_ns`` fires; after it, windows
+  that it completed are cut with that same time. Calls of `advance` in between change nothing.
+- What an event quotes of the world around it (the ledger, the pictures) is fixed when its
+  window is cut, not when it happens to be scored.
+- A window's score does not depend on what is scored with it, see `Scorer`.
+
+After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
+send again what was not committed; until all streams are back, or a grace time is over, the
+timers stand still, so that a node that is slower to return is waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.alignment.aligner import Aligner
+from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.errors import BadReading
+from pipeline.core.event import Account, Event
+from pipeline.core.ledger import StreamAccount
+from pipeline.core.sample import Sample, StreamInfo
+from pipeline.core.window import Window
+from pipeline.detection.alarm import Alarm
+from pipeline.detection.events import event_of
+from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.score import WindowScore
+from pipeline.detection.scorer import Scorer
+
+RESUME_GRACE_NS = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SceneState:
+    """Where a scene stands; committed with its events, restored after a crash.
+
+    Attributes:
+        next_window: Index of the first window that is not scored yet.
+        alarm: State of the alarm, see `Alarm.state`; empty when the scene has none.
+    """
+
+    next_window: int
+    alarm: bytes = b""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of the arrivals since the last `Engine.collect`.
+
+    Attributes:
+        scores: One per scored window, in order of cutting.
+        events: Phases to publish, in order.
+        states: State per scene that moved on.
+        windows: Windows that were cut, scored or not.
+    """
+
+    scores: list[WindowScore] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    states: dict[str, SceneState] = field(default_factory=dict)
+    windows: list[Window] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Scene:
+    """One scene's parts; ``alarm`` is None when the scene has no model."""
+
+    name: str
+    aligner: Aligner
+    alarm: Alarm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A window with what was known when it was cut."""
+
+    window: Window
+    accounts: Mapping[str, Account]
+
+
+class Engine:
+    """Aligns, scores and alarms all scenes of one fusion process.
+
+    Args:
+        scenes: The scenes with their aligners and alarms.
+        streams: Streams of each scene, by scene name.
+        scorer: Scores windows of all scenes that have a model; None: align only.
+        evidence: Keeps pictures and sound around events; None: events carry none.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        streams: Mapping[str, Sequence[str]],
+        scorer: Scorer | None,
+        evidence: EvidenceKeeper | None = None,
+    ) -> None:
+        self._scenes = {scene.name: scene for scene in scenes}
+        self._scorer = scorer
+        self._evidence = evidence
+        self._users = _users(scenes, streams)
+        self._accounts: Mapping[str, Account] = {}
+        self._cuts: list[_Cut] = []
+        self._passed: dict[str, int] = {}
+        self._opened: set[str] = set()
+        self._hold_from_ns: int | None = None
+        self._held_ns = 0
+        self.corrupt: dict[str, int] = {}
+
+    def restore(self, states: Mapping[str, SceneState], now_ns: int) -> None:
+        """Go on where the last commit left off; timers wait for the streams to come back."""
+        for name, state in states.items():
+            scene = self._scenes.get(name)
+            if scene is None:
+                continue
+            scene.aligner.resume_at(state.next_window)
+            if scene.alarm is not None and state.alarm:
+                scene.alarm.restore(state.alarm)
+            self._hold_from_ns = now_ns
+
+    def take(self, arrival: Arrival) -> None:
+        """Take one arrival; windows that it completes wait for `collect`."""
+        self.advance(arrival.arrival_ns)
+        match arrival:
+            case StreamOpened(info=info):
+                self._open(info)
+            case SampleArrived(sample=sample):
+                self._push(sample)
+            case StreamEnded(stream=stream):
+                for scene in self._users.get(stream, ()):
+                    scene.aligner.end(stream)
+            case LedgerReport(accounts=accounts):
+                self._accounts = {**self._accounts, **_quoted(accounts)}
+        self._cut(arrival.arrival_ns)
+
+    def advance(self, now_ns: int) -> None:
+        """Let timers run up to `now_ns`."""
+        deadline_ns = self.next_deadline_ns()
+        if self._hold_from_ns is not None or (deadline_ns is not None and deadline_ns <= now_ns):
+            self._cut(now_ns)
+
+    def next_deadline_ns(self) -> int | None:
+        """When `advance` would cut a window without any further arrival."""
+        if self._hold_from_ns is not None:
+            return self._hold_from_ns + RESUME_GRACE_NS
+        deadlines = [scene.aligner.next_deadline_ns() for scene in self._scenes.values()]
+        due = [d for d in deadlines if d is not None]
+        return min(due) + self._held_ns if due else None
+
+    def collect(self) -> Outcome:
+        """Score the windows that wait, run the alarms, and say what to commit."""
+        cuts, self._cuts = self._cuts, []
+        outcome = Outcome(windows=[cut.window for cut in cuts])
+        scored = [cut for cut in cuts if self._scores(cut.window.scene)]
+        if self._scorer is not None and scored:
+            outcome.scores = self._scorer.score([cut.window for cut in scored])
+        for cut, score in zip(scored, outcome.scores, strict=True):
+            outcome.events.extend(self._alarm(cut, score))
+        for name in dict.fromkeys(cut.window.scene for cut in cuts):
+            scene = self._scenes[name]
+            alarm = scene.alarm.state() if scene.alarm is not None else b""
+            outcome.states[name] = SceneState(scene.aligner.next_index, alarm)
+        return outcome
+
+    def released(self) -> dict[str, int]:
+        """Per stream the highest sequence that no window to come needs; call after `collect`."""
+        points = dict(self._passed)
+        for scene in self._scenes.values():
+            for stream, sequence in scene.aligner.released().items():
+                points[stream] = min(points.get(stream, sequence), sequence)
+        return points
+
+    def _open(self, info: StreamInfo) -> None:
+        for scene in self._users.get(info.name, ()):
+            scene.aligner.open(info)
+        self._opened.add(info.name)
+
+    def _push(self, sample: Sample) -> None:
+        users = self._users.get(sample.stream, ())
+        if not users:
+            self._passed[sample.stream] = sample.sequence
+            return
+        prepared = self._prepare(sample)
+        if self._evidence is not None:
+            self._evidence.keep(sample)
+        for scene in users:
+            scene.aligner.push(prepared)
+
+    def _prepare(self, sample: Sample) -> Sample:
+        """The sample as the model wants it; an unreadable one stays and counts as missing."""
+        if self._scorer is None:
+            return sample
+        try:
+            return self._scorer.prepare(sample)
+        except BadReading:
+            self.corrupt[sample.stream] = self.corrupt.get(sample.stream, 0) + 1
+            return sample
+
+    def _cut(self, now_ns: int) -> None:
+        timer_ns = self._timer_ns(now_ns)
+        for scene in self._scenes.values():
+            for window in scene.aligner.pop_ready(timer_ns):
+                self._cuts.append(_Cut(window, self._accounts))
+
+    def _timer_ns(self, now_ns: int) -> int:
+        """Time for the timers: stands still after a restore until the streams are back."""
+        if self._hold_from_ns is not None:
+            over = now_ns >= self._hold_from_ns + RESUME_GRACE_NS
+            if not over and not self._opened.issuperset(self._users):
+                return self._hold_from_ns
+            self._held_ns = now_ns - self._hold_from_ns
+            self._hold_from_ns = None
+        return now_ns - self._held_ns
+
+    def _scores(self, scene: str) -> bool:
+        return self._scenes[scene].alarm is not None
+
+    def _alarm(self, cut: _Cut, score: WindowScore) -> Iterable[Event]:
+        alarm = self._scenes[cut.window.scene].alarm
+        if alarm is None:
+            return
+        for transition in alarm.update(score):
+            event = event_of(transition, cut.accounts)
+            if self._evidence is not None:
+                event = self._evidence.attach(event, cut.window)
+            yield event
+
+
+def _users(
+    scenes: Sequence[Scene], streams: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[Scene, ...]]:
+    users: dict[str, tuple[Scene, ...]] = {}
+    for scene in scenes:
+        for stream in streams[scene.name]:
+            users[stream] = (*users.get(stream, ()), scene)
+    return users
+
+
+def _quoted(accounts: Mapping[str, StreamAccount]) -> dict[str, Account]:
+    return {
+        name: Account(a.captured, a.delivered, a.spooled, dict(a.dropped))
+        for name, a in accounts.items()
+    }

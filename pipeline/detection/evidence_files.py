@@ -1,0 +1,168 @@
+"""Evidence on disk: JPEG, MP4 and WAV, written by one worker thread.
+
+PyAV does the encoding (H.264 and AAC): every browser and phone plays the result. A file is
+written under a temporary name and renamed when it is whole, so a name that exists is good.
+"""
+
+from __future__ import annotations
+
+import os
+import wave
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+import structlog
+
+from pipeline.core.errors import BadReading
+from pipeline.core.sample import Encoding, Sample
+
+log = structlog.get_logger(__name__)
+
+MILLISECONDS = Fraction(1, 1000)
+MILLISECOND_NS = 1_000_000
+QUALITY = 90
+
+
+class EvidenceFiles:
+    """Writes evidence below `folder`; see `EvidenceWriter` for the contract."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
+        self.failed = 0
+
+    def snapshot(self, name: str, frame: Sample) -> None:
+        """Write one frame as a JPEG."""
+        self._submit(name, lambda path: path.write_bytes(jpeg_of(frame)))
+
+    def clip(self, name: str, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
+        """Write frames, with sound if there is any, as MP4."""
+        self._submit(name, lambda path: write_mp4(path, frames, sound, rate_hz))
+
+    def sound(self, name: str, chunks: list[Sample], rate_hz: float) -> None:
+        """Write audio chunks as WAV."""
+        self._submit(name, lambda path: write_wav(path, chunks, rate_hz))
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        self._worker.shutdown(wait=True)
+
+    def _submit(self, name: str, write: Callable[[Path], object]) -> None:
+        future = self._worker.submit(self._write, self._folder / name, write)
+        future.add_done_callback(lambda done: self._report(name, done))
+
+    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}")
+        write(partial)
+        os.replace(partial, path)
+
+    def _report(self, name: str, done: Future[None]) -> None:
+        error = done.exception()
+        if error is not None:
+            self.failed += 1
+            log.error("evidence not written", file=name, error=str(error))
+
+
+def jpeg_of(frame: Sample) -> bytes:
+    """The frame as JPEG bytes; a JPEG passes through."""
+    if frame.encoding is Encoding.JPEG:
+        return bytes(frame.data)  # type: ignore[arg-type]
+    pixels = np.ascontiguousarray(frame.data)
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="BGR"))
+
+
+def pixels_of(frame: Sample) -> npt.NDArray[np.uint8]:
+    """The frame as BGR pixels ``(H, W, 3)``.
+
+    Raises:
+        BadReading: The JPEG is damaged.
+    """
+    if frame.encoding is not Encoding.JPEG:
+        return np.ascontiguousarray(frame.data, dtype=np.uint8)
+    try:
+        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(frame.data, colorspace="BGR")
+    except ValueError as error:
+        raise BadReading(f"damaged JPEG: {error}", where=f"stream {frame.stream}") from error
+    return pixels
+
+
+def write_mp4(path: Path, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
+    """H.264 with AAC; frames keep their own times, frames of another size are left out."""
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        picture = _add_video(container, frames)
+        audio = container.add_stream("aac", rate=int(rate_hz)) if sound and rate_hz else None
+        start_ns = frames[0].timestamp_ns
+        for frame in frames:
+            _encode_frame(container, picture, frame, start_ns)
+        container.mux(picture.encode(None))
+        if audio is not None:
+            audio.layout = "mono"
+            _encode_sound(container, audio, sound, start_ns, int(rate_hz))
+
+
+def write_wav(path: Path, chunks: list[Sample], rate_hz: float) -> None:
+    """16-bit WAV; chunks of the first chunk's channel count, one after the other."""
+    blocks = [c for c in (np.asarray(c.data, dtype=np.int16) for c in chunks) if c.ndim == 2]
+    channels = blocks[0].shape[1]
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(2)
+        out.setframerate(int(rate_hz))
+        for block in blocks:
+            if block.shape[1] == channels:
+                out.writeframes(np.ascontiguousarray(block).tobytes())
+
+
+def _add_video(container: av.container.OutputContainer, frames: list[Sample]) -> av.VideoStream:
+    height, width = pixels_of(frames[0]).shape[:2]
+    options = {"preset": "veryfast", "crf": "25"}
+    picture = container.add_stream("libx264", rate=25, options=options)
+    picture.width, picture.height = width - width % 2, height - height % 2
+    picture.pix_fmt = "yuv420p"
+    picture.codec_context.time_base = MILLISECONDS
+    return picture
+
+
+def _encode_frame(
+    container: av.container.OutputContainer, picture: av.VideoStream, frame: Sample, start_ns: int
+) -> None:
+    try:
+        pixels = pixels_of(frame)[: picture.height, : picture.width]
+    except BadReading:
+        return
+    if pixels.shape[:2] != (picture.height, picture.width):
+        return
+    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
+    image.pts = (frame.timestamp_ns - start_ns) // MILLISECOND_NS
+    image.time_base = MILLISECONDS
+    container.mux(picture.encode(image))
+
+
+def _encode_sound(
+    container: av.container.OutputContainer,
+    stream: av.AudioStream,
+    chunks: list[Sample],
+    start_ns: int,
+    rate_hz: int,
+) -> None:
+    first = chunks[0]
+    lead = (first.timestamp_ns - start_ns) * rate_hz // 1_000_000_000
+    for chunk in chunks:
+        offset = lead + chunk.position - first.position
+        if offset < 0 or chunk.epoch != first.epoch:
+            continue
+        mono = np.asarray(chunk.data, dtype=np.int16)[:, :1].T
+        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono), format="s16p", layout="mono")
+        block.sample_rate = rate_hz
+        block.pts = offset
+        block.time_base = Fraction(1, rate_hz)
+        container.mux(stream.encode(block))
+    container.mux(stream.encode(None))

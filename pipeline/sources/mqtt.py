@@ -1,0 +1,330 @@
+"""Readings and lines from MQTT topics.
+
+The client library's thread stamps each message as it comes and puts it into a bounded queue.
+A lost connection ends this reader; the runner opens a new one. With QoS 1 and the fixed
+client id the broker keeps what came in between.
+"""
+
+from __future__ import annotations
+
+import queue
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import structlog
+from paho.mqtt.client import (
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    topic_matches_sub,
+)
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import Field, SecretStr, model_validator
+
+from pipeline.core.errors import BadReading, SourceUnavailable
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.settings import Settings
+from pipeline.sources.base import Source, SourceContext, SourceSettings
+from pipeline.sources.fields import (
+    ChannelSettings,
+    ReadingParser,
+    TimeFieldSettings,
+    at_path,
+    parse_json,
+)
+
+log = structlog.get_logger(__name__)
+
+QUEUE = 10_000
+CONNECT_S = 5.0
+LARGEST = 1 << 20
+
+
+class MqttBroker(Settings):
+    """How to reach a broker."""
+
+    host: str
+    """Name or address of the broker."""
+
+    port: int = Field(default=1883, ge=1, le=65535)
+    """Port; 8883 is usual with TLS."""
+
+    username: str | None = None
+    """User name, if the broker wants one."""
+
+    password: SecretStr | None = None
+    """Password; better given as ``password_file``."""
+
+    client_id: str = ""
+    """Client id; empty: made from the streams' names, so that it stays the same."""
+
+    keepalive_s: int = Field(default=15, ge=2)
+    """A broker silent for one and a half times this is taken as lost, seconds."""
+
+    qos: Literal[0, 1, 2] = 1
+    """Quality of service of the subscriptions."""
+
+    tls: bool = False
+    """Encrypt the connection."""
+
+    ca_file: Path | None = None
+    """Certificates to trust; none: the system's."""
+
+    insecure: bool = False
+    """Do not check the broker's certificate. For trials only."""
+
+    will_topic: str | None = None
+    """Topic that says ``online`` while this source is connected and ``offline`` after."""
+
+
+class MqttStream(Settings):
+    """One stream made from topics."""
+
+    name: str
+    """Name of the stream."""
+
+    topic: str = Field(min_length=1)
+    """Topic to subscribe to; ``+`` and ``#`` are wildcards."""
+
+    modality: Literal["sensor", "text"] = "sensor"
+    """Readings, or lines of text."""
+
+    channels: list[ChannelSettings] = []
+    """Channels of a sensor stream, with their paths in the JSON payload."""
+
+    text_path: str | None = None
+    """Text stream: where the line stands in a JSON payload; none: the payload is the line."""
+
+    time: TimeFieldSettings | None = None
+    """Where the payload carries its own time; none: the time of arrival."""
+
+    rate_hz: float | None = Field(default=None, gt=0)
+    """Nominal rate of messages; none: irregular."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> MqttStream:
+        if self.modality == "sensor" and not self.channels:
+            raise ValueError("a sensor stream needs channels")
+        return self
+
+
+class MqttSettings(SourceSettings, MqttBroker):
+    """An MQTT broker and the streams made from its topics."""
+
+    type: Literal["mqtt"] = "mqtt"
+    """Kind of source."""
+
+    streams: list[MqttStream] = Field(min_length=1)
+    """Streams made from topics."""
+
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of all streams."""
+        return tuple(s.name for s in self.streams)
+
+    def build(self, context: SourceContext) -> Source:
+        """Make the reader."""
+        return MqttSource(self, context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    arrival_ns: int
+    topic: str
+    payload: bytes
+
+
+class MqttSource:
+    """Reads messages as samples; see `MqttSettings`."""
+
+    def __init__(self, settings: MqttSettings, context: SourceContext) -> None:
+        self._settings = settings
+        self._context = context
+        self._client: Client | None = None
+        self._queue: queue.Queue[_Message | str] = queue.Queue(QUEUE)
+        self._parsers = {s.name: ReadingParser(s.channels, s.time) for s in settings.streams}
+        self._where = f"mqtt broker {settings.host}:{settings.port}"
+
+    def open(self) -> tuple[StreamInfo, ...]:
+        """Connect and subscribe."""
+        self.close()
+        self._queue = queue.Queue(QUEUE)
+        client = self._make_client()
+        try:
+            client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
+        except (OSError, ValueError) as error:
+            raise SourceUnavailable(f"cannot connect: {error}", where=self._where) from error
+        self._client = client
+        client.loop_start()
+        self._await_connection()
+        return tuple(_info(s) for s in self._settings.streams)
+
+    def read(self, timeout_s: float) -> Sequence[Sample]:
+        """Messages that came."""
+        samples: list[Sample] = []
+        try:
+            message = self._queue.get(timeout=timeout_s)
+            while True:
+                if isinstance(message, str):
+                    raise SourceUnavailable(message, where=self._where)
+                samples.extend(self._samples(message))
+                message = self._queue.get_nowait()
+        except queue.Empty:
+            return samples
+        except SourceUnavailable as lost:
+            if samples:
+                self._put(str(lost.message))
+                return samples
+            raise
+
+    def close(self) -> None:
+        """Say goodbye and disconnect."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if self._settings.will_topic and client.is_connected():
+            client.publish(self._settings.will_topic, "offline", qos=1, retain=True)
+        client.disconnect()
+        client.loop_stop()
+
+    def _make_client(self) -> Client:
+        settings = self._settings
+        name = settings.client_id or "fusewatch-" + "-".join(settings.stream_names())
+        client = Client(CallbackAPIVersion.VERSION2, name[:60], clean_session=settings.qos == 0)
+        client.connect_timeout = CONNECT_S
+        if settings.username is not None:
+            password = settings.password.get_secret_value() if settings.password else None
+            client.username_pw_set(settings.username, password)
+        if settings.tls:
+            client.tls_set(
+                ca_certs=str(settings.ca_file) if settings.ca_file else None,
+                cert_reqs=ssl.CERT_NONE if settings.insecure else ssl.CERT_REQUIRED,
+            )
+            client.tls_insecure_set(settings.insecure)
+        if settings.will_topic:
+            client.will_set(settings.will_topic, "offline", qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _await_connection(self) -> None:
+        try:
+            first = self._queue.get(timeout=CONNECT_S)
+        except queue.Empty:
+            self.close()
+            raise SourceUnavailable(
+                f"no answer within {CONNECT_S:.0f} s", where=self._where
+            ) from None
+        if isinstance(first, _Message):
+            self._put(first)
+        elif first:
+            self.close()
+            raise SourceUnavailable(first, where=self._where, fix="check user, password and TLS")
+
+    def _on_connect(
+        self,
+        client: Client,
+        _user: object,
+        _flags: ConnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if code.is_failure:
+            self._put(f"the broker refused the connection: {code}")
+            return
+        topics: list[tuple[str, int]] = [
+            (s.topic, self._settings.qos) for s in self._settings.streams
+        ]
+        client.subscribe(topics)
+        if self._settings.will_topic:
+            client.publish(self._settings.will_topic, "online", qos=1, retain=True)
+        self._put("")
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _user: object,
+        _flags: DisconnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._client is not None:
+            self._put(f"connection lost: {code}")
+
+    def _on_message(self, _client: Client, _user: object, message: MQTTMessage) -> None:
+        self._put(_Message(self._context.clock.now_ns(), message.topic, bytes(message.payload)))
+
+    def _put(self, item: _Message | str) -> None:
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            if isinstance(item, _Message):
+                for stream in self._matching(item.topic):
+                    self._context.reject(
+                        stream.name, DropReason.READER_OVERRUN, f"over {QUEUE} messages wait"
+                    )
+
+    def _matching(self, topic: str) -> list[MqttStream]:
+        return [s for s in self._settings.streams if topic_matches_sub(s.topic, topic)]
+
+    def _samples(self, message: _Message) -> list[Sample]:
+        samples = []
+        for stream in self._matching(message.topic):
+            try:
+                samples.append(self._sample(stream, message))
+            except BadReading as error:
+                detail = f"{message.topic}: {error.message}"
+                self._context.reject(stream.name, DropReason.CORRUPT, detail)
+        return samples
+
+    def _sample(self, stream: MqttStream, message: _Message) -> Sample:
+        if len(message.payload) > LARGEST:
+            raise BadReading(f"payload of {len(message.payload)} bytes is too large")
+        if stream.modality == "text" and stream.text_path is None:
+            line = message.payload.decode("utf-8", errors="replace").rstrip("\r\n")
+            return Sample(stream.name, 0, message.arrival_ns, line, Encoding.UTF8)
+        document = parse_json(message.payload)
+        parser = self._parsers[stream.name]
+        own_ns = parser.time_ns(document)
+        time_ns = message.arrival_ns if own_ns is None else own_ns
+        if stream.modality == "text":
+            line = str(_text_at(document, stream.text_path or ""))
+            return Sample(stream.name, 0, time_ns, line, Encoding.UTF8)
+        values, faults = parser.values(document)
+        if faults:
+            # The other cells are good and go on, so no sample is lost: it is only logged.
+            log.info("cells unusable", stream=stream.name, faults=faults)
+        return Sample(stream.name, 0, time_ns, np.asarray(values), Encoding.FLOAT)
+
+
+def _text_at(document: object, path: str) -> object:
+    try:
+        return at_path(document, path)
+    except KeyError as error:
+        raise BadReading(f"no text at {path!r}") from error
+
+
+def _info(stream: MqttStream) -> StreamInfo:
+    if stream.modality == "text":
+        return StreamInfo(stream.name, Modality.TEXT, stream.rate_hz)
+    return StreamInfo(
+        name=stream.name,
+        modality=Modality.SENSOR,
+        rate_hz=stream.rate_hz,
+        shape=(len(stream.channels),),
+        dtype="float64",
+        channels=tuple(c.name for c in stream.channels),
+        units=tuple(c.unit for c in stream.channels),
+        stamp="arrival" if stream.time is None else "device",
+    )
+
+
+PLUGIN = MqttSettings

@@ -1,0 +1,110 @@
+"""Following a text file as it grows, through rotation and truncation, by whole lines."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.core.errors import SourceUnavailable
+
+POLL_S = 0.1
+LONGEST_LINE = 1 << 20
+BLOCK = 1 << 16
+
+
+class FileTail:
+    """Whole lines of a file. A file that was replaced or cut is read from its start.
+
+    Args:
+        path: The file.
+        from_start: Begin with what is there already; else with what is appended.
+
+    Raises:
+        SourceUnavailable: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, from_start: bool) -> None:
+        self._path = path
+        self._never = threading.Event()
+        self._partial = b""
+        self._lines: list[str] = []
+        self._file = self._open()
+        self.rotations = 0
+        self.overlong = 0
+        if not from_start:
+            self.skip_to_end()
+
+    def first_line(self) -> str | None:
+        """The next line that is there already, or None."""
+        lines = self.take(1)
+        return lines[0] if lines else None
+
+    def take(self, count: int) -> list[str]:
+        """At most `count` lines that are there already; at the end also an unfinished one."""
+        while len(self._lines) < count and self._fill():
+            pass
+        if len(self._lines) < count and self._partial:
+            self._lines.append(_text(self._partial))
+            self._partial = b""
+        taken, self._lines = self._lines[:count], self._lines[count:]
+        return taken
+
+    def lines(self, timeout_s: float) -> list[str]:
+        """Finished lines that came, waiting for the first up to `timeout_s`."""
+        waited_s = 0.0
+        while True:
+            while self._fill():
+                pass
+            if self._lines or waited_s >= timeout_s:
+                taken, self._lines = self._lines, []
+                return taken
+            self._follow_rotation()
+            self._never.wait(min(POLL_S, timeout_s))
+            waited_s += POLL_S
+
+    def skip_to_end(self) -> None:
+        """Forget what is there and wait for what comes."""
+        self._file.seek(0, os.SEEK_END)
+        self._partial, self._lines = b"", []
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self._path.open("rb")
+        except OSError as error:
+            raise SourceUnavailable(
+                f"cannot read: {error.strerror}", where=str(self._path), fix="check path and rights"
+            ) from error
+
+    def _fill(self) -> bool:
+        block = self._file.read(BLOCK)
+        if not block:
+            return False
+        *whole, self._partial = (self._partial + block).split(b"\n")
+        self._lines.extend(_text(line) for line in whole)
+        if len(self._partial) > LONGEST_LINE:
+            self._partial = b""
+            self.overlong += 1
+        return True
+
+    def _follow_rotation(self) -> None:
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            return
+        mine = os.fstat(self._file.fileno())
+        if now.st_ino == mine.st_ino and now.st_size >= self._file.tell():
+            return
+        self._file.close()
+        self._file = self._open()
+        self._partial = b""
+        self.rotations += 1
+
+
+def _text(line: bytes) -> str:
+    return line.rstrip(b"\r").decode("utf-8", errors="replace")
