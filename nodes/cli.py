@@ -1,11 +1,193 @@
 """The ``fusewatch`` command: one lazy subcommand per file of `nodes.commands`.
 
 A command file has ``register(app)``, which adds its command or group to the Typer app it is
-given. Only the file of the command that was typed is imported, so ``fusewatch capture``
-starts without torch and ``--help`` is instant.
+given; the name is that of the file, ``_`` written ``-`` and one at the end dropped. Only the
+file of the command that was typed is imported, so ``fusewatch capture`` starts without torch
+and ``--help`` is instant: its one line is the first of the file's docstring, read unimported.
 
 Exit codes: 0, 64 wrong usage, 69 something needed is not available, 70 internal, 78
-configuration.
+configuration, 130 interrupted.
 """
 
 from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from nodes import commands
+from nodes.logs import LEVELS, configure_logs
+from pipeline import __version__
+from pipeline.core.errors import ConfigError, FusewatchError
+from pipeline.core.redact import redact_url
+
+COMMANDS = Path(commands.__file__).parent
+DEBUG = "FUSEWATCH_DEBUG"
+USAGE, INTERNAL, INTERRUPTED = 64, 70, 130
+_CLICK_USAGE, _CLICK_ABORT = 2, 1
+
+
+class LazyGroup(TyperGroup):
+    """Lists every command file, imports the one that is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's types
+        """Names of all commands, sorted."""
+        return sorted(command_files())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """A stand-in that has the name and the one-line help; `resolve_command` loads."""
+        file = command_files().get(cmd_name)
+        return file and TyperCommand(name=cmd_name, help=first_line(file), callback=None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
+        """The command that was typed, imported."""
+        file = command_files().get(args[0])
+        if file is None:
+            self.commands = {name: self.get_command(ctx, name) for name in command_files()}
+            return super().resolve_command(ctx, args)
+        return args[0], load_command(file, args[0]), args[1:]
+
+
+def command_files() -> dict[str, Path]:
+    """Command files by the name that is typed."""
+    return {
+        file.stem.rstrip("_").replace("_", "-"): file
+        for file in COMMANDS.glob("*.py")
+        if not file.stem.startswith("_")
+    }
+
+
+def first_line(file: Path) -> str:
+    """First line of a file's docstring, without importing the file."""
+    docstring = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def load_command(file: Path, name: str) -> Any:  # noqa: ANN401 - Typer's click is private
+    """Import a command file and take its command."""
+    module = importlib.import_module(f"{commands.__name__}.{file.stem}")
+    holder = typer.Typer()
+    holder.callback()(_nothing)
+    module.register(holder)
+    group: Any = typer.main.get_command(holder)
+    return group.commands.get(name) or next(iter(group.commands.values()))
+
+
+def _nothing() -> None:
+    """Makes Typer build a group even for a single command."""
+
+
+app = typer.Typer(
+    name="fusewatch",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"fusewatch {__version__}")
+        raise typer.Exit
+
+
+def _known_level(value: str) -> str:
+    if value.lower() not in LEVELS:
+        raise typer.BadParameter(f"write one of: {', '.join(LEVELS)}")
+    return value.lower()
+
+
+@app.callback()
+def fusewatch(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar=DEBUG, help="Tracebacks for unexpected errors.")
+    ] = False,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            envvar="FUSEWATCH_LOG_LEVEL", callback=_known_level, help=f"{', '.join(LEVELS)}."
+        ),
+    ] = "info",
+) -> None:
+    """Learn what is normal at a site and say why something is not."""
+    del version
+    os.environ["FUSEWATCH_LOG_LEVEL"] = log_level
+    if debug:
+        os.environ[DEBUG] = "1"
+    configure_logs("fusewatch", level=log_level)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    raise SystemExit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit code.
+
+    Args:
+        arguments: What was typed after ``fusewatch``.
+    """
+    try:
+        command: Any = typer.main.get_command(app)
+        command.main(list(arguments), prog_name="fusewatch")
+    except SystemExit as end:
+        return USAGE if end.code == _CLICK_USAGE else _as_code(end.code)
+    except FusewatchError as error:
+        report(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last line of defence says so
+        _report_unexpected(error)
+        return INTERNAL
+    return 0
+
+
+def report(error: FusewatchError) -> None:
+    """Tell an error on stderr: what, where, what to do, and each problem on its line."""
+    _say(f"error: {error}")
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            _say(f"  {problem}")
+    if os.environ.get(DEBUG):
+        _say_traceback(error)
+
+
+def _report_unexpected(error: Exception) -> None:
+    if os.environ.get(DEBUG):
+        _say_traceback(error)
+    else:
+        _say(f"error: unexpected {type(error).__name__}: {error}")
+        _say("This is a fault of fusewatch. See where with --debug, and please report it.")
+
+
+def _say_traceback(error: Exception) -> None:
+    _say("".join(traceback.format_exception(error)).rstrip())
+
+
+def _say(text: str) -> None:
+    print(redact_url(text), file=sys.stderr)
+
+
+def _as_code(code: str | int | None) -> int:
+    return code if isinstance(code, int) else int(code is not None)
+
+
+if __name__ == "__main__":
+    main()

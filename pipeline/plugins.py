@@ -49,7 +49,7 @@ class Family:
         if kind in self._builtin():
             found = _load_module(f"{self.package}.{kind}", kind, self.name)
         elif kind in (foreign := self._foreign()):
-            found = foreign[kind].load()
+            found = _load_foreign(foreign[kind], self.name)
         else:
             raise PluginError(f"no {self.name} of type {kind!r}", fix=self._suggest(kind))
         if not (isinstance(found, type) and issubclass(found, self.base)):
@@ -61,7 +61,7 @@ class Family:
 
     def _builtin(self) -> frozenset[str]:
         package = importlib.import_module(self.package)
-        names = {m.name for m in pkgutil.iter_modules(package.__path__)}
+        names = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg}
         return frozenset(names - self.support)
 
     def _foreign(self) -> dict[str, EntryPoint]:
@@ -76,11 +76,22 @@ class Family:
 
 def _load_module(path: str, kind: str, family: str) -> object:
     try:
-        return importlib.import_module(path).PLUGIN
+        return getattr(importlib.import_module(path), "PLUGIN", None)
     except ModuleNotFoundError as error:
         raise DependencyMissing(
             f"{family} type {kind!r} needs the Python package {error.name!r}",
             fix=f"pip install 'fusewatch[{EXTRAS.get(error.name or '', 'all')}]'",
+        ) from error
+
+
+def _load_foreign(entry: EntryPoint, family: str) -> object:
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        package = entry.dist.name if entry.dist else entry.value
+        raise PluginError(
+            f"{family} type {entry.name!r} of package {package!r} cannot be loaded: {error}",
+            fix=f"repair it, or remove it with: pip uninstall {package}",
         ) from error
 
 

@@ -1,5 +1,20 @@
 """Deployments: YAML files that say what runs where."""
 
+from pipeline.config.checks import find_problems, require_models
 from pipeline.config.deployment import Deployment
+from pipeline.config.loading import Loaded, Report, check_file, load, load_deployment
+from pipeline.config.problems import Problem
+from pipeline.config.schema import deployment_schema
 
-__all__ = ["Deployment"]
+__all__ = [
+    "Deployment",
+    "Loaded",
+    "Problem",
+    "Report",
+    "check_file",
+    "deployment_schema",
+    "find_problems",
+    "load",
+    "load_deployment",
+    "require_models",
+]

@@ -17,11 +17,16 @@ from pipeline.core.sample import Sample, StreamInfo
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """A node announced a stream, or announced it anew with other properties."""
+    """A node announced a stream, or announced it anew with other properties.
+
+    ``session`` names the life of the node's process that its sequences count in: it belongs
+    to resume points and acks. Empty where there is no link, as in a recording.
+    """
 
     arrival_ns: int
     node: str
     info: StreamInfo
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

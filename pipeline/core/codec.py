@@ -188,23 +188,44 @@ def decode_samples(frames: Frames) -> list[Sample]:
     """
     batch = _decode_batch(frames)
     views = [_view(frame) for frame in frames]
-    names, sizes = batch.streams, [view.nbytes for view in views]
-    samples, offset, own = [], 0, 2
+    names, joined = batch.streams, views[1]
+    end, offset, own = joined.nbytes, 0, 2
+    samples = []
     for header in batch.samples:
         if header.stream >= len(names):
             raise CodecError(f"stream {header.stream} of {len(names)} named in the header")
+        size = header.size
         if header.frame == 1:
-            start, offset = offset, offset + header.size + -header.size % 8
-            if offset > sizes[1]:
+            start, view = offset, joined
+            offset += size + -size % 8
+            if offset > end:
                 raise CodecError("the joined payloads are shorter than their headers say")
         else:
-            if header.frame != own or own >= len(views) or sizes[own] != header.size:
+            if header.frame != own or own >= len(views) or views[own].nbytes != size:
                 raise CodecError(f"payload frame {header.frame} is missing or of another size")
-            start, own = 0, own + 1
-        samples.append(_sample(names[header.stream], header, views[header.frame], start))
-    if offset != sizes[1] or own != len(views):
+            start, view = 0, views[own]
+            own += 1
+        layout = _LAYOUTS[header.layout]
+        samples.append(
+            Sample(
+                names[header.stream],
+                header.sequence,
+                header.timestamp_ns,
+                _payload(header, layout, view, start),
+                layout.encoding,
+                header.uncertainty_ns,
+                header.epoch,
+                header.position,
+            )
+        )
+    if offset != end or own != len(views):
         raise CodecError("there is more payload than the headers say")
     return samples
+
+
+def size_of(frame: Buffer) -> int:
+    """Bytes of a frame."""
+    return len(frame) if isinstance(frame, bytes) else frame.nbytes
 
 
 def encode_sample(sample: Sample) -> list[Buffer]:
@@ -241,29 +262,17 @@ def _view(frame: Buffer) -> memoryview:
     return (view if view.ndim == 1 and view.format == "B" else view.cast("B")).toreadonly()
 
 
-def _sample(name: str, header: SampleHeader, view: memoryview, start: int) -> Sample:
-    return Sample(
-        name,
-        header.sequence,
-        header.timestamp_ns,
-        _payload(header, view, start),
-        _LAYOUTS[header.layout].encoding,
-        header.uncertainty_ns,
-        header.epoch,
-        header.position,
-    )
-
-
-def _payload(header: SampleHeader, view: memoryview, start: int) -> Payload:
-    shape = header.shape
-    layout = _LAYOUTS[header.layout]
+def _payload(header: SampleHeader, layout: _Layout, view: memoryview, start: int) -> Payload:
+    shape, dtype = header.shape, layout.dtype
     if len(shape) not in layout.dims:
         raise CodecError(f"a {layout.encoding.value} sample cannot have the shape {shape}")
-    dtype = layout.dtype
     if dtype is not None:
         if math.prod(shape) * dtype.itemsize != header.size:
             raise CodecError(f"shape {shape} does not fit {header.size} bytes of {dtype.name}")
-        return _array(view, dtype, shape, start)
+        try:
+            return np.ndarray(shape, dtype, view, start)
+        except (TypeError, ValueError) as error:  # e.g. a shape with both 0 and 2**62 in it
+            raise CodecError(f"shape {shape} is not possible") from error
     data = view[start : start + header.size]
     if header.layout == _JPEG:
         return data
@@ -271,12 +280,3 @@ def _payload(header: SampleHeader, view: memoryview, start: int) -> Payload:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise CodecError(f"text is not UTF-8: {error.reason}") from error
-
-
-def _array(
-    view: memoryview, dtype: np.dtype[np.generic], shape: tuple[int, ...], start: int
-) -> npt.NDArray[np.generic]:
-    try:
-        return np.ndarray(shape, dtype, view, start)
-    except (TypeError, ValueError) as error:  # e.g. a shape with both 0 and 2**62 in it
-        raise CodecError(f"shape {shape} is not possible") from error

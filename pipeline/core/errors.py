@@ -133,6 +133,8 @@ class AlignmentError(FusewatchError):
 class RecordingError(FusewatchError):
     """A recording cannot be read or written."""
 
+    exit_code = 69
+
 
 class ModelError(FusewatchError):
     """A model cannot be built, trained or used."""

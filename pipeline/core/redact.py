@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 
-_USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/@\s]+@")
+# "user:password@" up to the last "@" of the word, as passwords are often not percent-encoded;
+# but not "host:8080/path@2x". Without a colon, what stands before "@" ahead of the path.
+_USERINFO = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)"
+    r"(?:[^\s/?#@:\[]*:(?!\d{1,5}(?:/|\s|$))(?:(?!://)\S)*@|[^\s/?#]*@)"
+)
 _QUERY_SECRET = re.compile(
-    r"(?P<key>[?&](?:token|key|secret|password|passwd|auth|signature)=)[^&\s]+", re.IGNORECASE
+    r"(?P<key>[?&][\w-]{0,40}(?:token|key|secret|passwo?r?d|passwd|pwd|auth|signature|sig)=)[^&\s]+",
+    re.IGNORECASE,
 )
 
 

@@ -1,11 +1,37 @@
-"""The alarm: a state machine over scores (see `AlarmSettings` for its rules)."""
+"""The alarm: a state machine over scores. Site time only, no clock, no torch.
+
+A score is ``-log10 p``; the threshold lies on the same scale.
+
+*Quiet.* The first score at or over the threshold opens a candidate. Its start is the window's
+end minus one hop: the newest hop is what the window before did not hold. The candidate goes
+on while scores stay over the threshold, window after window; one below, or a gap, ends it.
+Once it has lasted ``min_duration_s`` it is raised, unless the alarm is cooling down: within
+``cooldown_s`` of a clear only a candidate whose peak is higher than the last event's is
+raised. A candidate that outlasts the cooldown is raised then.
+
+*Standing.* Scores at or over ``clear_ratio`` of the threshold keep it standing and move its
+end. Below, it waits for ``clear_after_s`` and clears; what comes sooner belongs to the same
+event. Windows that never came count as time in which nothing was seen: longer than
+``clear_after_s``, they clear the alarm too. An update is published at most every
+``update_every_s``, and only when there is something new to say.
+
+Windows at or before the last one seen are ignored, so that a resumed engine may repeat some.
+"""
 
 from __future__ import annotations
 
+from typing import Self
+
+import msgspec
 from pydantic import Field, field_validator
 
+from pipeline.core.errors import StoreError
+from pipeline.core.event import Phase, event_id
 from pipeline.core.settings import Settings
+from pipeline.detection.score import WindowScore
+from pipeline.detection.transition import Transition, anomaly_score, severity
 
+STATE_VERSION = 1
 PERIODS_S = {"minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
 
 
@@ -43,6 +69,183 @@ class AlarmSettings(Settings):
     def false_alarms_hz(self) -> float:
         """The budget as a rate, false alarms per second."""
         return _rate_hz(self.budget)
+
+
+class _Span(msgspec.Struct):
+    """A stretch of anomalous windows: a candidate or a standing event."""
+
+    start_ns: int
+    end_ns: int
+    peak: WindowScore
+    score: float
+
+
+class _State(msgspec.Struct):
+    """Everything the alarm remembers."""
+
+    version: int
+    scene: str
+    alarm: str
+    last_index: int | None = None
+    last_end_ns: int = 0
+    candidate: _Span | None = None
+    event: _Span | None = None
+    revision: int = 0
+    published_ns: int = 0
+    published_end_ns: int = 0
+    cleared_ns: int | None = None
+    cleared_score: float = 0.0
+
+
+class Alarm:
+    """The alarm of one scene.
+
+    Args:
+        settings: Its rules.
+        scene: Name of the scene.
+        threshold: Score from which on a window is anomalous.
+        hop_ns: Step from one window to the next.
+    """
+
+    def __init__(self, settings: AlarmSettings, scene: str, threshold: float, hop_ns: int) -> None:
+        self.settings = settings
+        self.threshold = threshold
+        self._hop_ns = hop_ns
+        self._state = _State(STATE_VERSION, scene, settings.name)
+
+    @property
+    def standing(self) -> bool:
+        """Whether an event is raised and not yet cleared."""
+        return self._state.event is not None
+
+    @property
+    def last_index(self) -> int | None:
+        """Index of the last window taken in."""
+        return self._state.last_index
+
+    def update(self, score: WindowScore) -> list[Transition]:
+        """Take in the score of the next window."""
+        state = self._state
+        if state.last_index is not None and score.index <= state.last_index:
+            return []
+        gap = state.last_index is not None and score.index != state.last_index + 1
+        found = self._gap(score) if gap else []
+        level = anomaly_score(score.p)
+        if state.event is not None:
+            found += self._standing(state.event, score, level)
+        else:
+            found += self._quiet(score, level)
+        state.last_index, state.last_end_ns = score.index, score.end_ns
+        return found
+
+    def finish(self) -> list[Transition]:
+        """The scene has ended for good: clear what stands."""
+        self._state.candidate = None
+        return [] if self._state.event is None else [self._clear(self._state.event)]
+
+    def state(self) -> bytes:
+        """Everything remembered, as JSON."""
+        return msgspec.json.encode(self._state)
+
+    def restore(self, data: bytes) -> Self:
+        """Go on from `state`'s bytes, under the settings and threshold of this alarm.
+
+        Raises:
+            StoreError: The bytes are not the state of this alarm.
+        """
+        try:
+            state = msgspec.json.decode(data, type=_State)
+        except msgspec.MsgspecError as error:
+            raise StoreError(
+                f"the saved alarm state cannot be read: {error}", where=self._state.scene
+            ) from error
+        own = (STATE_VERSION, self._state.scene, self._state.alarm)
+        if (state.version, state.scene, state.alarm) != own:
+            raise StoreError(
+                f"the saved state is of alarm {state.alarm!r} of scene {state.scene!r}, "
+                f"version {state.version}",
+                where=self._state.scene,
+            )
+        self._state = state
+        return self
+
+    def _gap(self, score: WindowScore) -> list[Transition]:
+        state = self._state
+        state.candidate = None
+        if state.event is None:
+            return []
+        silent_ns = score.end_ns - self._hop_ns - state.event.end_ns
+        return [self._clear(state.event)] if silent_ns >= self._ns("clear_after_s") else []
+
+    def _quiet(self, score: WindowScore, level: float) -> list[Transition]:
+        state = self._state
+        if not level >= self.threshold:
+            state.candidate = None
+            return []
+        if state.candidate is None:
+            start_ns = score.end_ns - self._hop_ns
+            state.candidate = _Span(start_ns, score.end_ns, score, level)
+        span = state.candidate
+        _extend(span, score, level)
+        lasted = span.end_ns - span.start_ns >= self._ns("min_duration_s")
+        if not lasted or self._cooling(score.end_ns, span.score):
+            return []
+        state.candidate, state.event, state.revision = None, span, 0
+        return [self._publish(span, Phase.RAISED, score.end_ns)]
+
+    def _cooling(self, now_ns: int, level: float) -> bool:
+        state = self._state
+        if state.cleared_ns is None or now_ns - state.cleared_ns > self._ns("cooldown_s"):
+            return False
+        return level <= state.cleared_score
+
+    def _standing(self, span: _Span, score: WindowScore, level: float) -> list[Transition]:
+        state = self._state
+        if level >= self.threshold * self.settings.clear_ratio:
+            _extend(span, score, level)
+        elif score.end_ns - span.end_ns >= self._ns("clear_after_s"):
+            return [self._clear(span, score.end_ns)]
+        due = score.end_ns - state.published_ns >= self._ns("update_every_s")
+        if not due or span.end_ns == state.published_end_ns:
+            return []
+        state.revision += 1
+        return [self._publish(span, Phase.UPDATED, score.end_ns)]
+
+    def _clear(self, span: _Span, now_ns: int | None = None) -> Transition:
+        state = self._state
+        state.revision += 1
+        # After a gap nothing tells when it ended: the cooldown counts from when it was due.
+        due_ns = span.end_ns + self._ns("clear_after_s")
+        state.cleared_ns = due_ns if now_ns is None else now_ns
+        state.cleared_score = span.score
+        state.event = None
+        return self._publish(span, Phase.CLEARED, state.cleared_ns)
+
+    def _publish(self, span: _Span, phase: Phase, now_ns: int) -> Transition:
+        state = self._state
+        state.published_ns, state.published_end_ns = now_ns, span.end_ns
+        return Transition(
+            id=event_id(state.scene, state.alarm, span.start_ns),
+            revision=state.revision,
+            scene=state.scene,
+            alarm=state.alarm,
+            phase=phase,
+            severity=severity(span.score - self.threshold, span.end_ns - span.start_ns),
+            start_ns=span.start_ns,
+            end_ns=span.end_ns,
+            p=span.peak.p,
+            score=span.score,
+            peak=span.peak,
+        )
+
+    def _ns(self, setting: str) -> int:
+        return round(float(getattr(self.settings, setting)) * 1e9)
+
+
+def _extend(span: _Span, score: WindowScore, level: float) -> None:
+    span.end_ns = score.end_ns
+    if level > span.score:
+        span.peak, span.score = score, level
 
 
 def _rate_hz(budget: str) -> float:

@@ -16,12 +16,14 @@ timers stand still, so that a node that is slower to return is waited for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import structlog
 
 from pipeline.alignment.aligner import Aligner
 from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
-from pipeline.core.errors import BadReading
+from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.event import Account, Event
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Sample, StreamInfo
@@ -31,6 +33,9 @@ from pipeline.detection.events import event_of
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
+from pipeline.detection.transition import Transition
+
+log = structlog.get_logger(__name__)
 
 RESUME_GRACE_NS = 10_000_000_000
 
@@ -90,6 +95,7 @@ class Engine:
         streams: Streams of each scene, by scene name.
         scorer: Scores windows of all scenes that have a model; None: align only.
         evidence: Keeps pictures and sound around events; None: events carry none.
+        prepare: Makes a sample ready for the model when it arrives; None: the scorer's own.
     """
 
     def __init__(
@@ -98,18 +104,24 @@ class Engine:
         streams: Mapping[str, Sequence[str]],
         scorer: Scorer | None,
         evidence: EvidenceKeeper | None = None,
+        prepare: Callable[[Sample], Sample] | None = None,
     ) -> None:
         self._scenes = {scene.name: scene for scene in scenes}
         self._scorer = scorer
         self._evidence = evidence
+        self._prepare_sample = prepare or (scorer.prepare if scorer is not None else None)
         self._users = _users(scenes, streams)
         self._accounts: Mapping[str, Account] = {}
         self._cuts: list[_Cut] = []
         self._passed: dict[str, int] = {}
+        self._latest: dict[str, int] = {}
         self._opened: set[str] = set()
+        self._streams = {name: frozenset(used) for name, used in streams.items()}
+        self._ended: set[str] = set()
         self._hold_from_ns: int | None = None
         self._held_ns = 0
         self.corrupt: dict[str, int] = {}
+        self.unfit: dict[tuple[str, str], str] = {}
 
     def restore(self, states: Mapping[str, SceneState], now_ns: int) -> None:
         """Go on where the last commit left off; timers wait for the streams to come back."""
@@ -131,8 +143,7 @@ class Engine:
             case SampleArrived(sample=sample):
                 self._push(sample)
             case StreamEnded(stream=stream):
-                for scene in self._users.get(stream, ()):
-                    scene.aligner.end(stream)
+                self._end(stream)
             case LedgerReport(accounts=accounts):
                 self._accounts = {**self._accounts, **_quoted(accounts)}
         self._cut(arrival.arrival_ns)
@@ -160,7 +171,10 @@ class Engine:
             outcome.scores = self._scorer.score([cut.window for cut in scored])
         for cut, score in zip(scored, outcome.scores, strict=True):
             outcome.events.extend(self._alarm(cut, score))
-        for name in dict.fromkeys(cut.window.scene for cut in cuts):
+        over = self._over()
+        for name in over:
+            outcome.events.extend(self._finish(self._scenes[name]))
+        for name in dict.fromkeys([*(cut.window.scene for cut in cuts), *over]):
             scene = self._scenes[name]
             alarm = scene.alarm.state() if scene.alarm is not None else b""
             outcome.states[name] = SceneState(scene.aligner.next_index, alarm)
@@ -169,33 +183,74 @@ class Engine:
     def released(self) -> dict[str, int]:
         """Per stream the highest sequence that no window to come needs; call after `collect`."""
         points = dict(self._passed)
-        for scene in self._scenes.values():
+        for name, scene in self._scenes.items():
+            over = self._streams[name] <= self._ended
             for stream, sequence in scene.aligner.released().items():
-                points[stream] = min(points.get(stream, sequence), sequence)
+                if (name, stream) in self.unfit:
+                    continue
+                free = self._latest.get(stream, sequence) if over else sequence
+                points[stream] = min(points.get(stream, free), free)
         return points
 
     def _open(self, info: StreamInfo) -> None:
         for scene in self._users.get(info.name, ()):
-            scene.aligner.open(info)
+            if self._fits(scene, info):
+                scene.aligner.open(info)
         self._opened.add(info.name)
+        self._ended.discard(info.name)
+
+    def _end(self, stream: str) -> None:
+        for scene in self._users.get(stream, ()):
+            scene.aligner.end(stream)
+        self._ended.add(stream)
+
+    def _over(self) -> list[str]:
+        """Scenes that nothing more can come from, and whose alarm still stands."""
+        return [
+            name
+            for name, scene in self._scenes.items()
+            if scene.alarm is not None and scene.alarm.standing
+            if self._streams[name] <= self._ended
+        ]
+
+    def _finish(self, scene: Scene) -> Iterable[Event]:
+        for transition in scene.alarm.finish() if scene.alarm is not None else ():
+            yield self._publish(transition, None, self._accounts)
+
+    def _fits(self, scene: Scene, info: StreamInfo) -> bool:
+        """Whether the scene's model can use the stream; if not, the scene goes on without it."""
+        self.unfit.pop((scene.name, info.name), None)
+        if self._scorer is None or scene.alarm is None:
+            return True
+        try:
+            self._scorer.check(scene.name, [info])
+        except ModelError as error:
+            self.unfit[scene.name, info.name] = str(error)
+            log.error("stream left out of its scene", scene=scene.name, reason=str(error))
+            return False
+        return True
 
     def _push(self, sample: Sample) -> None:
         users = self._users.get(sample.stream, ())
         if not users:
             self._passed[sample.stream] = sample.sequence
             return
+        self._latest[sample.stream] = sample.sequence
         prepared = self._prepare(sample)
         if self._evidence is not None:
             self._evidence.keep(sample)
         for scene in users:
-            scene.aligner.push(prepared)
+            if (scene.name, sample.stream) in self.unfit:
+                self._passed[sample.stream] = sample.sequence
+            else:
+                scene.aligner.push(prepared)
 
     def _prepare(self, sample: Sample) -> Sample:
         """The sample as the model wants it; an unreadable one stays and counts as missing."""
-        if self._scorer is None:
+        if self._prepare_sample is None:
             return sample
         try:
-            return self._scorer.prepare(sample)
+            return self._prepare_sample(sample)
         except BadReading:
             self.corrupt[sample.stream] = self.corrupt.get(sample.stream, 0) + 1
             return sample
@@ -224,10 +279,15 @@ class Engine:
         if alarm is None:
             return
         for transition in alarm.update(score):
-            event = event_of(transition, cut.accounts)
-            if self._evidence is not None:
-                event = self._evidence.attach(event, cut.window)
-            yield event
+            yield self._publish(transition, cut.window, cut.accounts)
+
+    def _publish(
+        self, transition: Transition, window: Window | None, accounts: Mapping[str, Account]
+    ) -> Event:
+        event = event_of(transition, accounts)
+        if self._evidence is None:
+            return event
+        return self._evidence.attach(event, window)
 
 
 def _users(

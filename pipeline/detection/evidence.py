@@ -88,8 +88,13 @@ class EvidenceKeeper:
         for bundle in self._bundles.values():
             bundle.take(sample)
 
-    def attach(self, event: Event, window: Window) -> Event:
-        """The event with the names of its evidence; files are begun or finished."""
+    def attach(self, event: Event, window: Window | None) -> Event:
+        """The event with the names of its evidence; files are begun or finished.
+
+        Args:
+            event: The event.
+            window: The window that made it; None when the scene has ended.
+        """
         if event.id not in self._bundles:
             self._bundles[event.id] = self._begin(event, window)
         evidence = Evidence(snapshot=self._snapshot(event, window))
@@ -97,10 +102,11 @@ class EvidenceKeeper:
             evidence = self._finish(event, evidence, self._bundles.pop(event.id))
         return msgspec.structs.replace(event, evidence=evidence)
 
-    def _begin(self, event: Event, window: Window) -> _Bundle:
-        video = next((n for n, s in window.slices.items() if isinstance(s, VideoSlice)), "")
-        audio = next((n for n, s in window.slices.items() if isinstance(s, AudioSlice)), "")
-        sound = window.slices.get(audio)
+    def _begin(self, event: Event, window: Window | None) -> _Bundle:
+        slices = window.slices if window is not None else {}
+        video = next((n for n, s in slices.items() if isinstance(s, VideoSlice)), "")
+        audio = next((n for n, s in slices.items() if isinstance(s, AudioSlice)), "")
+        sound = slices.get(audio)
         rate_hz = sound.info.rate_hz if sound is not None else None
         to_ns = event.start_ns + int(LONGEST_S * SECOND_NS)
         bundle = _Bundle(to_ns, video, audio, rate_hz or 0.0)
@@ -111,9 +117,9 @@ class EvidenceKeeper:
                     bundle.take(sample)
         return bundle
 
-    def _snapshot(self, event: Event, window: Window) -> str:
+    def _snapshot(self, event: Event, window: Window | None) -> str:
         name = f"{event.id}/snapshot.jpg"
-        if event.phase is not Phase.RAISED:
+        if event.phase is not Phase.RAISED or window is None:
             return name if self._bundles[event.id].video else ""
         frame = next(self._originals(window), None)
         if frame is None:

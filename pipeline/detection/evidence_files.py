@@ -98,13 +98,12 @@ def write_mp4(path: Path, frames: list[Sample], sound: list[Sample], rate_hz: fl
     """H.264 with AAC; frames keep their own times, frames of another size are left out."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         picture = _add_video(container, frames)
-        audio = container.add_stream("aac", rate=int(rate_hz)) if sound and rate_hz else None
+        audio = _add_audio(container, int(rate_hz)) if sound and rate_hz else None
         start_ns = frames[0].timestamp_ns
         for frame in frames:
             _encode_frame(container, picture, frame, start_ns)
         container.mux(picture.encode(None))
         if audio is not None:
-            audio.layout = "mono"
             _encode_sound(container, audio, sound, start_ns, int(rate_hz))
 
 
@@ -129,6 +128,10 @@ def _add_video(container: av.container.OutputContainer, frames: list[Sample]) ->
     picture.pix_fmt = "yuv420p"
     picture.codec_context.time_base = MILLISECONDS
     return picture
+
+
+def _add_audio(container: av.container.OutputContainer, rate_hz: int) -> av.AudioStream:
+    return container.add_stream("aac", rate=rate_hz, layout="mono")
 
 
 def _encode_frame(

@@ -1,1 +1,1 @@
-"""From windows to features and densities. The only library rooms with torch are this one and those above."""
+"""From windows to features and densities. Torch is used in this room and those above only."""

@@ -3,7 +3,8 @@
 ``deliver()`` returns when the receiver has the event for good, or raises. Delivery is at
 least once: the same ``event.key`` may come twice and the sink passes the key on, so that the
 receiver can tell. A sink holds no retry loop of its own: the outbox retries
-`SinkUnavailable` for as long as it takes and sets `SinkRejected` aside.
+`SinkUnavailable` for as long as it takes and sets `SinkRejected` aside. A sink is opened, used
+and closed by one thread; after a failure it is closed and opened again.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ class SinkContext:
         clock: Node time.
         deployment: Name of the deployment, for titles and topics.
         evidence: Folder that the paths in `Event.evidence` are relative to.
+        scenes: Scenes of the deployment, for sinks that announce them ahead of any event.
     """
 
     clock: Clock
     deployment: str
     evidence: Path
+    scenes: tuple[str, ...] = ()
 
 
 class Sink(Protocol):
@@ -78,4 +81,9 @@ class SinkSettings(Settings):
         raise NotImplementedError
 
 
-SINKS = Family(name="sinks", package="pipeline.sinks", base=SinkSettings, support=frozenset({"base", "outbox"}))
+SINKS = Family(
+    name="sinks",
+    package="pipeline.sinks",
+    base=SinkSettings,
+    support=frozenset({"base", "delivery", "home_assistant", "outbox"}),
+)

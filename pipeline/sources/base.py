@@ -86,6 +86,14 @@ class SourceSettings(Settings):
         """Names of all streams the source will have, known without opening it."""
         raise NotImplementedError
 
+    def waits_for_taker(self) -> bool:
+        """Whether reading pauses while the node is busy, instead of dropping the oldest.
+
+        True for what can wait; what runs in a process of its own is live and cannot, unless
+        the kind says so.
+        """
+        return not self.isolated
+
     def build(self, context: SourceContext) -> Source:
         """Make the reader."""
         raise NotImplementedError
@@ -95,5 +103,31 @@ SOURCES = Family(
     name="sources",
     package="pipeline.sources",
     base=SourceSettings,
-    support=frozenset({"base", "runner", "reader_process"}),
+    support=frozenset(
+        {
+            "base",
+            "runner",
+            "reader_process",
+            "synthetic",
+            "reader_link",
+            "reader_loop",
+            "reader_wire",
+            "handover",
+            "supervision",
+            "media_clock",
+            "media_input",
+            "media_picture",
+            "media_sound",
+            "media_source",
+            "media_tracks",
+            "sound_blocks",
+            "sound_devices",
+            "video_devices",
+            "broker",
+            "fields",
+            "journal",
+            "pace",
+            "tail",
+        }
+    ),
 )

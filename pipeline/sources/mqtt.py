@@ -11,7 +11,6 @@ import queue
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,13 +25,14 @@ from paho.mqtt.client import (
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.core.errors import BadReading, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.settings import Settings
 from pipeline.sources.base import Source, SourceContext, SourceSettings
+from pipeline.sources.broker import MqttBroker
 from pipeline.sources.fields import (
     ChannelSettings,
     ReadingParser,
@@ -46,43 +46,6 @@ log = structlog.get_logger(__name__)
 QUEUE = 10_000
 CONNECT_S = 5.0
 LARGEST = 1 << 20
-
-
-class MqttBroker(Settings):
-    """How to reach a broker."""
-
-    host: str
-    """Name or address of the broker."""
-
-    port: int = Field(default=1883, ge=1, le=65535)
-    """Port; 8883 is usual with TLS."""
-
-    username: str | None = None
-    """User name, if the broker wants one."""
-
-    password: SecretStr | None = None
-    """Password; better given as ``password_file``."""
-
-    client_id: str = ""
-    """Client id; empty: made from the streams' names, so that it stays the same."""
-
-    keepalive_s: int = Field(default=15, ge=2)
-    """A broker silent for one and a half times this is taken as lost, seconds."""
-
-    qos: Literal[0, 1, 2] = 1
-    """Quality of service of the subscriptions."""
-
-    tls: bool = False
-    """Encrypt the connection."""
-
-    ca_file: Path | None = None
-    """Certificates to trust; none: the system's."""
-
-    insecure: bool = False
-    """Do not check the broker's certificate. For trials only."""
-
-    will_topic: str | None = None
-    """Topic that says ``online`` while this source is connected and ``offline`` after."""
 
 
 class MqttStream(Settings):
@@ -149,6 +112,7 @@ class MqttSource:
         self._context = context
         self._client: Client | None = None
         self._queue: queue.Queue[_Message | str] = queue.Queue(QUEUE)
+        self._samples_waiting: list[Sample] = []
         self._parsers = {s.name: ReadingParser(s.channels, s.time) for s in settings.streams}
         self._where = f"mqtt broker {settings.host}:{settings.port}"
 
@@ -168,13 +132,14 @@ class MqttSource:
 
     def read(self, timeout_s: float) -> Sequence[Sample]:
         """Messages that came."""
-        samples: list[Sample] = []
+        samples, self._samples_waiting = self._samples_waiting, []
         try:
-            message = self._queue.get(timeout=timeout_s)
+            message = self._queue.get(timeout=0.0 if samples else timeout_s)
             while True:
-                if isinstance(message, str):
+                if isinstance(message, str) and message:
                     raise SourceUnavailable(message, where=self._where)
-                samples.extend(self._samples(message))
+                if isinstance(message, _Message):
+                    samples.extend(self._samples(message))
                 message = self._queue.get_nowait()
         except queue.Empty:
             return samples
@@ -199,7 +164,7 @@ class MqttSource:
         name = settings.client_id or "fusewatch-" + "-".join(settings.stream_names())
         client = Client(CallbackAPIVersion.VERSION2, name[:60], clean_session=settings.qos == 0)
         client.connect_timeout = CONNECT_S
-        if settings.username is not None:
+        if settings.username:
             password = settings.password.get_secret_value() if settings.password else None
             client.username_pw_set(settings.username, password)
         if settings.tls:
@@ -211,23 +176,29 @@ class MqttSource:
         if settings.will_topic:
             client.will_set(settings.will_topic, "offline", qos=1, retain=True)
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
 
     def _await_connection(self) -> None:
-        try:
-            first = self._queue.get(timeout=CONNECT_S)
-        except queue.Empty:
-            self.close()
-            raise SourceUnavailable(
-                f"no answer within {CONNECT_S:.0f} s", where=self._where
-            ) from None
-        if isinstance(first, _Message):
-            self._put(first)
-        elif first:
-            self.close()
-            raise SourceUnavailable(first, where=self._where, fix="check user, password and TLS")
+        """Wait until the topics are subscribed; what came before that is kept in order."""
+        early: list[_Message] = []
+        while True:
+            try:
+                first = self._queue.get(timeout=CONNECT_S)
+            except queue.Empty:
+                first = f"no answer within {CONNECT_S:.0f} s"
+            if isinstance(first, _Message):
+                early.append(first)
+                continue
+            if first:
+                self.close()
+                raise SourceUnavailable(
+                    first, where=self._where, fix="check user, password and TLS"
+                )
+            break
+        self._samples_waiting = [s for message in early for s in self._samples(message)]
 
     def _on_connect(
         self,
@@ -246,7 +217,18 @@ class MqttSource:
         client.subscribe(topics)
         if self._settings.will_topic:
             client.publish(self._settings.will_topic, "online", qos=1, retain=True)
-        self._put("")
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _user: object,
+        _number: int,
+        codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        """The source counts as open only now: what is published from here on will come."""
+        refused = [str(code) for code in codes if code.is_failure]
+        self._put(f"the broker refused a topic: {', '.join(refused)}" if refused else "")
 
     def _on_disconnect(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import field_validator, model_validator
 
@@ -14,6 +14,7 @@ from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.timestamps import TimeUnit, parse_ns
 from pipeline.sources.base import Source, SourceContext, SourceSettings
+from pipeline.sources.broker import MqttBroker, MqttTopic
 from pipeline.sources.journal import Journal
 from pipeline.sources.tail import FileTail
 
@@ -42,7 +43,7 @@ class TextLogSettings(SourceSettings):
     journal: list[str] | None = None
     """Follow the systemd journal with these matches, e.g. ``_SYSTEMD_UNIT=sshd.service``."""
 
-    mqtt: dict[str, Any] | None = None
+    mqtt: MqttTopic | None = None
     """An MQTT topic: the keys of a broker as for the kind mqtt, with ``topic``."""
 
     @field_validator("time_regex")
@@ -66,11 +67,11 @@ class TextLogSettings(SourceSettings):
         """Make the reader."""
         if self.mqtt is not None:
             # Only here, because the MQTT library is an extra that a log file does not need.
-            from pipeline.sources.mqtt import MqttSettings
+            from pipeline.sources.mqtt import MqttSettings, MqttStream
 
-            rest = {k: v for k, v in self.mqtt.items() if k != "topic"}
-            stream = {"name": self.stream, "modality": "text", "topic": self.mqtt.get("topic")}
-            return MqttSettings.model_validate({**rest, "streams": [stream]}).build(context)
+            broker = {name: getattr(self.mqtt, name) for name in MqttBroker.model_fields}
+            lines = MqttStream(name=self.stream, modality="text", topic=self.mqtt.topic)
+            return MqttSettings(**broker, streams=[lines]).build(context)
         if self.journal is not None:
             return Journal(self.stream, self.journal, context)
         return TextFile(self, context)

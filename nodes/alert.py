@@ -1,0 +1,195 @@
+"""The alert node: events in from the fusion node, out to the sinks.
+
+The order is the guarantee: an event is accepted into the outbox (one transaction, with one
+delivery per sink), then acknowledged to the fusion node, then delivered. Killed before the
+acknowledgement, the fusion node sends it again and the outbox knows its key; killed after,
+the outbox has it. So every sink gets each phase at least once, in order per scene.
+
+While the outbox cannot be written, nothing is acknowledged and the node says that it is not
+ready; the fusion node keeps its events, and what was already received is tried again here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+
+from nodes.alert_metrics import AlertMetrics
+from nodes.health import Health
+from pipeline.config import Deployment
+from pipeline.core.clock import Clock
+from pipeline.core.errors import StoreError
+from pipeline.core.event import Event, from_json
+from pipeline.sinks.base import Sink, SinkContext
+from pipeline.sinks.outbox import OutboxDelivery
+from pipeline.store import Delivery, OutboxStore
+from pipeline.transport.event_link import EventDelivery, EventReceiver
+
+log = structlog.get_logger(__name__)
+
+STORE_WAIT_S = 0.5
+"""Pause before an outbox that failed is tried again, seconds."""
+
+PRUNE_EVERY = 1_000
+"""Accepted events between two clearings of what every sink has."""
+
+
+class AlertNode:
+    """The alert node of a deployment.
+
+    Args:
+        deployment: The deployment.
+        clock: Node time.
+        open_link: Makes the receiving end of the link.
+        rng: Source of the jitter in retries; None: seeded by the system.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        clock: Clock,
+        open_link: Callable[[], EventReceiver],
+        rng: Random | None = None,
+    ) -> None:
+        self._deployment = deployment
+        self._clock = clock
+        self._open_link = open_link
+        self._rng = rng or Random()
+        self._sinks = [settings.key for settings in deployment.alert.sinks]
+        self._health = Health()
+        self._registry: CollectorRegistry | None = None
+        self._store: OutboxStore | None = None
+        self._link: EventReceiver | None = None
+        self._delivery: OutboxDelivery[Delivery] | None = None
+        self._waiting: deque[EventDelivery] = deque()
+        self._intake = {"accepted": 0, "repeated": 0, "refused": 0}
+
+    @property
+    def name(self) -> str:
+        """Name of the process."""
+        return "alert"
+
+    def register(self, health: Health, registry: CollectorRegistry) -> None:
+        """Take what health and metrics are reported to."""
+        self._health = health
+        self._registry = registry
+        health.ready("link", False, "starting")
+        health.ready("outbox", False, "starting")
+
+    def start(self) -> None:
+        """Open the outbox, begin to deliver, listen for events.
+
+        Raises:
+            StoreError: The outbox cannot be opened.
+            TransportError: The address cannot be listened on.
+        """
+        self._store = store = OutboxStore(self._deployment.data / "alert.db")
+        self._delivery = delivery = OutboxDelivery(
+            store, self._build_sinks(), self._clock, rng=self._rng
+        )
+        if self._registry is not None:
+            self._registry.register(AlertMetrics(store, delivery, lambda: self._intake))
+        self._report_leftovers(store)
+        delivery.start()
+        self._health.ready("outbox", True)
+        self._link = self._open_link()
+        self._health.ready("link", True, self._link.address)
+        if not self._sinks:
+            log.warning("no sinks are configured, events are kept and go nowhere")
+
+    def step(self, timeout_s: float) -> bool:
+        """Take in what came within `timeout_s`; never finished by itself."""
+        if self._waiting:
+            self._accept_waiting(min(timeout_s, STORE_WAIT_S))
+        elif self._link is not None:
+            self._waiting.extend(self._link.poll(timeout_s))
+            self._accept_waiting(0.0)
+        self._report_outbox()
+        return True
+
+    def drain(self, timeout_s: float) -> None:
+        """Take in what has come already and deliver what can be delivered now."""
+        if self._link is not None:
+            self._waiting.extend(self._link.poll(0.0))
+            self._accept_waiting(0.0)
+        if self._delivery is not None and not self._delivery.drain(timeout_s):
+            log.warning("some deliveries did not end in time and are tried again next time")
+
+    def close(self) -> None:
+        """Let go of the address, the sinks and the outbox."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self._delivery is not None:
+            self._delivery.stop(timeout_s=1.0)
+            self._delivery = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _build_sinks(self) -> dict[str, Sink]:
+        context = SinkContext(
+            clock=self._clock,
+            deployment=self._deployment.name,
+            evidence=self._deployment.data / "evidence",
+            scenes=tuple(self._deployment.scenes),
+        )
+        return {settings.key: settings.build(context) for settings in self._deployment.alert.sinks}
+
+    def _accept_waiting(self, pause_s: float) -> None:
+        """Accept and acknowledge in order; on a failing outbox the rest stays waiting."""
+        try:
+            while self._waiting:
+                self._accept(self._waiting[0])
+                self._waiting.popleft()
+        except StoreError as error:
+            self._health.ready("outbox", False, str(error))
+            log.error("event cannot be accepted, trying again", error=str(error), every_s=30)
+            time.sleep(pause_s)
+
+    def _accept(self, incoming: EventDelivery) -> None:
+        if self._store is None or self._link is None or self._delivery is None:
+            return
+        event = self._read(incoming.body)
+        if event is None:
+            self._link.ack(incoming.handle)
+            return
+        fresh = self._store.accept(event, self._sinks)
+        self._link.ack(incoming.handle)
+        self._intake["accepted" if fresh else "repeated"] += 1
+        if fresh:
+            self._delivery.notify()
+            log.info("event accepted", key=event.key, scene=event.scene, phase=event.phase.value)
+            if self._intake["accepted"] % PRUNE_EVERY == 0:
+                self._store.prune()
+
+    def _read(self, body: bytes) -> Event | None:
+        """The event, or None for what is not one: it would be no other if sent again."""
+        try:
+            return from_json(body)
+        except msgspec.DecodeError as error:
+            self._intake["refused"] += 1
+            log.error("refused what is not an event", error=str(error), every_s=30)
+            return None
+
+    def _report_outbox(self) -> None:
+        if self._delivery is None or self._waiting:
+            return
+        healthy = self._delivery.healthy
+        self._health.ready("outbox", healthy, "" if healthy else "deliveries cannot be read")
+
+    def _report_leftovers(self, store: OutboxStore) -> None:
+        """Deliveries of sinks that are no longer configured stay; say so."""
+        for sink, counts in store.counts().items():
+            if sink not in self._sinks and counts["pending"]:
+                log.warning(
+                    "deliveries wait for a sink that is not configured",
+                    sink=sink,
+                    pending=counts["pending"],
+                )

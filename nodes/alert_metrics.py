@@ -1,0 +1,78 @@
+"""What the alert node counts, in OpenMetrics' words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pipeline.core.errors import StoreError
+from pipeline.sinks.outbox import OutboxDelivery
+from pipeline.store import Delivery, OutboxStore
+
+_COUNTERS = {
+    "delivered": "Deliveries that a sink took.",
+    "retried": "Tries that failed and were put off.",
+    "dead": "Deliveries that were moved aside.",
+}
+_GAUGES = {
+    "pending": "Deliveries that wait.",
+    "dead": "Deliveries moved aside and not revived.",
+}
+
+
+class AlertMetrics(Collector):
+    """Reads the counts of a running alert node whenever they are asked for.
+
+    Args:
+        store: The outbox.
+        delivery: Its workers.
+        intake: Events taken in, by what became of them (``accepted``, ``repeated``, ...).
+    """
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        delivery: OutboxDelivery[Delivery],
+        intake: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._intake = intake
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, now."""
+        events = CounterMetricFamily(
+            "fusewatch_alert_events", "Events that came in.", labels=["outcome"]
+        )
+        for outcome, count in self._intake().items():
+            events.add_metric([outcome], count)
+        yield events
+        yield from self._of_workers()
+        yield from self._of_store()
+
+    def _of_workers(self) -> Iterator[Metric]:
+        counts = self._delivery.counts()
+        for name, meaning in _COUNTERS.items():
+            counter = CounterMetricFamily(f"fusewatch_sink_{name}", meaning, labels=["sink"])
+            for sink, found in counts.items():
+                counter.add_metric([sink], found[name])
+            yield counter
+        up = GaugeMetricFamily(
+            "fusewatch_sink_up", "Whether the sink's last try went well.", labels=["sink"]
+        )
+        for sink in counts:
+            up.add_metric([sink], float(sink not in self._delivery.down()))
+        yield up
+
+    def _of_store(self) -> Iterator[Metric]:
+        try:
+            counts = self._store.counts()
+        except StoreError:
+            return  # the readiness check says so
+        for state, meaning in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"fusewatch_outbox_{state}", meaning, labels=["sink"])
+            for sink, found in counts.items():
+                gauge.add_metric([sink], found[state])
+            yield gauge

@@ -1,0 +1,100 @@
+"""From a deployment to its engine: aligners, scorer, alarms and evidence put together.
+
+The live fusion node and the replay build the engine here, so both are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from pipeline.alignment.aligner import Aligner, AlignerSettings
+from pipeline.alignment.settings import StreamOptions
+from pipeline.config.deployment import Deployment, SceneSettings, StreamSettings
+from pipeline.detection.alarm import Alarm
+from pipeline.detection.calibration import Budget
+from pipeline.detection.engine import Engine, Scene
+from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
+from pipeline.detection.scorer import Scorer
+from pipeline.models.checkpoint import load_model
+
+log = structlog.get_logger(__name__)
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The engine of a deployment and what its scenes were set to.
+
+    Attributes:
+        engine: The engine.
+        budgets: Threshold, and how sure it is, of each scene that has a model.
+    """
+
+    engine: Engine
+    budgets: Mapping[str, Budget]
+
+
+def build_engine(
+    deployment: Deployment,
+    *,
+    models: Mapping[str, Path] | None = None,
+    writer: EvidenceWriter | None = None,
+) -> Assembly:
+    """Put the engine of a deployment together.
+
+    Args:
+        deployment: The deployment.
+        models: Model file per scene instead of the deployment's.
+        writer: Writes evidence files; None: only their names are given.
+
+    Raises:
+        ModelError: A model file cannot be used.
+    """
+    files = {n: s.model for n, s in deployment.scenes.items() if s.model is not None}
+    files.update(models or {})
+    loaded = {name: load_model(path) for name, path in files.items()}
+    scorer = Scorer(loaded, deployment.fusion.device) if loaded else None
+    scenes, budgets = [], {}
+    for name, settings in deployment.scenes.items():
+        alarm = None
+        if scorer is not None and name in loaded:
+            budgets[name] = scorer.budget(name, settings.alarm)
+            hop_ns = _ns(settings.hop_s)
+            alarm = Alarm(settings.alarm, name, budgets[name].threshold, hop_ns)
+        scenes.append(Scene(name, aligner_of(deployment, name), alarm))
+    streams = {name: settings.streams for name, settings in deployment.scenes.items()}
+    keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer)
+    return Assembly(Engine(scenes, streams, scorer, keeper), budgets)
+
+
+def aligner_of(deployment: Deployment, scene: str) -> Aligner:
+    """The aligner of a scene, as the deployment sets it."""
+    settings: SceneSettings = deployment.scenes[scene]
+    return AlignerSettings(
+        scene=scene,
+        streams=tuple(settings.streams),
+        window_ns=_ns(settings.window_s),
+        hop_ns=_ns(settings.hop_s),
+        latency_ns=_ns(settings.latency_s),
+        lateness_ns=_ns(settings.lateness_s),
+        idle_ns=_ns(settings.idle_s),
+        options={name: _options(deployment.stream(name)) for name in settings.streams},
+    ).build()
+
+
+def _options(settings: StreamSettings) -> StreamOptions:
+    return StreamOptions(
+        interpolation=settings.interpolation,
+        channel_interpolation=settings.channel_interpolation,
+        max_gap_ns=_ns(settings.max_gap_s),
+        grid_hz=settings.grid_hz,
+    )
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * SECOND_NS)

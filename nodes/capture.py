@@ -1,0 +1,213 @@
+"""The capture node: sources in, samples on site time out.
+
+The way of a sample: its source stamps it in node time → `StreamClock` takes out jitter and
+known latency → the node's clock offset puts it on site time → a raw frame becomes a JPEG if
+the link wants one → the sender numbers, keeps and sends it. Streams whose stamps are
+``exact`` are on site time already and skip the two middle steps.
+
+The node ends by itself when all its sources have ended and everything is delivered.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from nodes.capture_metrics import CaptureMetrics
+from nodes.health import Health
+from nodes.links import capture_sender, encrypted, fusion_endpoint
+from nodes.stamping import Stamper
+from pipeline.config.deployment import Deployment
+from pipeline.core.clock import Clock
+from pipeline.core.errors import CodecError
+from pipeline.core.ledger import DropReason, Ledger
+from pipeline.core.sample import Sample, StreamInfo
+from pipeline.sources.runner import SourceRunner, SourceState, SourceStatus
+from pipeline.transport.frames import encode_for_link
+from pipeline.transport.kept import OnFull
+from pipeline.transport.sender import Sender
+from pipeline.transport.sender_session import LinkState
+
+log = structlog.get_logger(__name__)
+
+ENCRYPTED_QUALITY = 85
+UNKNOWN_OFFSET_NS = 1_000_000_000
+FIRST_OFFSET_S = 1.0
+OFFSET_POLL_S = 0.02
+END_DRAIN_S = 30.0
+
+
+class CaptureNode:
+    """One capture node of a deployment.
+
+    Args:
+        deployment: The deployment.
+        node: Which of its nodes this is.
+        clock: Node time.
+    """
+
+    def __init__(self, deployment: Deployment, node: str, clock: Clock) -> None:
+        self._deployment = deployment
+        self._node = node
+        self._clock = clock
+        self._ledger = Ledger()
+        self._sender: Sender | None = None
+        self._outlets: list[_Outlet] = []
+        self._runners: list[SourceRunner] = []
+        self._changed = threading.Condition()
+        self._encrypted = False
+        self._health: Health | None = None
+        self._metrics: CaptureMetrics | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the process."""
+        return f"capture-{self._node}"
+
+    def register(self, health: Health, registry: CollectorRegistry) -> None:
+        """Take what health and metrics are reported to."""
+        self._health = health
+        self._metrics = CaptureMetrics(registry, self._ledger)
+
+    def start(self) -> None:
+        """Connect to the fusion node and start all sources."""
+        sender = self._sender = capture_sender(
+            self._deployment, self._node, self._clock, self._ledger
+        )
+        self._encrypted = encrypted(self._deployment, fusion_endpoint(self._deployment, self._node))
+        self._await_offset(sender)
+        sources = self._deployment.nodes[self._node].sources
+        for index, source in enumerate(sources):
+            outlet = _Outlet(self, sender)
+            self._outlets.append(outlet)
+            name = f"{source.type}-{index}"
+            self._runners.append(SourceRunner(name, source, self._clock, outlet))
+        for runner in self._runners:
+            runner.start()
+
+    def step(self, timeout_s: float) -> bool:
+        """Look after health; False when every source has ended and all is delivered."""
+        with self._changed:
+            self._changed.wait_for(self._over, timeout_s)
+            over = self._over()
+        if self._sender is not None and self._health is not None and self._metrics is not None:
+            status = self._sender.status
+            ready = status.state is LinkState.READY
+            reason = status.refusal or "no answer from the fusion node"
+            self._health.ready("link", ready, "" if ready else reason)
+            self._metrics.link(status, self._sender.clock_estimate())
+        return not over
+
+    def drain(self, timeout_s: float) -> None:
+        """Stop the sources and wait until what they gave is committed by the fusion node."""
+        wait_s = END_DRAIN_S if self._over() else timeout_s
+        for runner in self._runners:
+            runner.stop()
+        if self._sender is None:
+            return
+        for outlet in self._outlets:
+            outlet.end_streams()
+        if not self._sender.drain(wait_s):
+            log.warning("not everything was delivered", after_s=wait_s, spooled=self._spooled())
+
+    def close(self) -> None:
+        """Let go of the sources and the link."""
+        for runner in self._runners:
+            runner.stop()
+        if self._sender is not None:
+            self._sender.close()
+
+    def on_status(self, status: SourceStatus) -> None:
+        """A source changed its state."""
+        log.info("source", source=status.name, state=status.state.value, error=status.last_error)
+        if self._health is not None:
+            good = status.state in (SourceState.RUNNING, SourceState.ENDED)
+            self._health.ready(f"source {status.name}", good, status.last_error)
+        if self._metrics is not None:
+            self._metrics.source(status)
+        with self._changed:
+            self._changed.notify_all()
+
+    def stamper(self) -> Stamper:
+        """A new stamper for one source."""
+        return Stamper(self._deployment)
+
+    def reject(self, stream: str, reason: DropReason, detail: str) -> None:
+        """A reading was lost before it became a sample."""
+        self._ledger.captured(stream)
+        self._ledger.dropped(stream, reason)
+        log.warning("reading lost", stream=stream, reason=reason.value, detail=detail, every_s=10)
+
+    def quality(self, stream: str) -> int | None:
+        """JPEG quality for raw frames of a stream; None: they stay raw."""
+        wanted = self._deployment.stream(stream).jpeg_quality
+        if wanted is not None:
+            return wanted
+        return ENCRYPTED_QUALITY if self._encrypted else None
+
+    def on_full(self, stream: str) -> OnFull:
+        """What gives way when the buffer is full."""
+        return self._deployment.stream(stream).on_full
+
+    def _await_offset(self, sender: Sender) -> None:
+        """Wait a moment for the first clock offset, so that the first stamps have it too."""
+        waited = threading.Event()
+        for _ in range(round(FIRST_OFFSET_S / OFFSET_POLL_S)):
+            if sender.offset_ns is not None:
+                return
+            waited.wait(OFFSET_POLL_S)
+        log.warning("no clock offset yet", unsure_s=UNKNOWN_OFFSET_NS / 1e9)
+
+    def _over(self) -> bool:
+        return bool(self._outlets) and all(outlet.over for outlet in self._outlets)
+
+    def _spooled(self) -> int:
+        return sum(account.spooled for account in self._ledger.snapshot().values())
+
+
+class _Outlet:
+    """Takes what one source gives; all calls come from that source's thread."""
+
+    def __init__(self, node: CaptureNode, sender: Sender) -> None:
+        self.over = False
+        self._node = node
+        self._sender = sender
+        self._stamper = node.stamper()
+        self._streams: set[str] = set()
+
+    def opened(self, infos: tuple[StreamInfo, ...]) -> None:
+        for info in infos:
+            self._streams.add(info.name)
+            self._stamper.open(info)
+            self._sender.add_stream(info, on_full=self._node.on_full(info.name))
+
+    def samples(self, samples: Sequence[Sample]) -> None:
+        estimate = self._sender.clock_estimate()
+        offset_ns = estimate.offset_ns if estimate is not None else 0
+        unsure_ns = estimate.uncertainty_ns if estimate is not None else UNKNOWN_OFFSET_NS
+        for sample in samples:
+            stamped = self._stamper.stamp(sample, offset_ns, unsure_ns)
+            quality = self._node.quality(sample.stream)
+            try:
+                ready = stamped if quality is None else encode_for_link(stamped, quality)
+            except CodecError as error:
+                self._node.reject(sample.stream, DropReason.CORRUPT, error.message)
+                continue
+            self._sender.send(ready)
+
+    def rejected(self, stream: str, reason: DropReason, detail: str) -> None:
+        self._node.reject(stream, reason, detail)
+
+    def status(self, status: SourceStatus) -> None:
+        self._node.on_status(status)
+
+    def ended(self) -> None:
+        self.end_streams()
+        self.over = True
+
+    def end_streams(self) -> None:
+        for stream in self._streams:
+            self._sender.end(stream)

@@ -1,0 +1,103 @@
+"""Learn what is normal for a scene from its recordings, and write its model file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from nodes.commands.replay import scene_of
+from pipeline.config import load_deployment
+from pipeline.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.training.commissioning_report import CommissioningReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``commission`` to the command line."""
+    app.command(name="commission")(command)
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
+    recordings: Annotated[
+        list[Path], typer.Option("--recording", "-r", help="Recording of normal time; repeatable.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Model file; none: the scene's own.")
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option("--scene", help="Which scene, if there are several.")
+    ] = None,
+    from_s: Annotated[
+        float | None, typer.Option("--from", help="Begin at this second of each recording.")
+    ] = None,
+    to_s: Annotated[
+        float | None, typer.Option("--to", help="End at this second of each recording.")
+    ] = None,
+) -> None:
+    """Learn what is normal for a scene from its recordings, and write its model file."""
+    from nodes.commission import commission_scene
+
+    deployment = load_deployment(config)
+    name = scene_of(deployment, scene)
+    target = output or deployment.scenes[name].model
+    if target is None:
+        raise ConfigError("nowhere to write the model", where=f"scene {name}", fix="give -o FILE")
+    console = Console()
+    begun = time.monotonic()
+    with Bar(console) as bar:
+        report = commission_scene(
+            deployment,
+            name,
+            recordings,
+            target,
+            from_s=from_s,
+            to_s=to_s,
+            progress=bar.tell,
+        )
+    tell(console, report)
+    console.print(f"{target} written, {time.monotonic() - begun:.0f} s")
+
+
+class Bar:
+    """A progress bar that follows the stages of commissioning."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=console)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def tell(self, stage: str, done: int, total: int | None) -> None:
+        """Show how far a stage is."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)
+
+
+def tell(console: Console, report: CommissioningReport) -> None:
+    """Print what was learnt, what the budgets mean, and what is doubtful."""
+    console.print(
+        f"scene {report.scene}: {report.windows} windows, {report.seconds / 60:.1f} minutes"
+    )
+    table = Table("false alarms wanted", "threshold", "to expect, per day (90 %)", "basis")
+    for name, budget in report.budgets.items():
+        low, high = budget.low_hz * 86400, budget.high_hz * 86400
+        basis = "counted" if budget.supported else "extrapolated"
+        table.add_row(name, f"{budget.threshold:.2f}", f"{low:.1f} to {high:.1f}", basis)
+    console.print(table)
+    for warning in report.warnings:
+        console.print(f"[yellow]warning:[/] {warning}")

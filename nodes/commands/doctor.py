@@ -1,0 +1,46 @@
+"""See what this machine has: cameras, sound inputs, codecs, extras, ports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nodes.doctor import Finding, Level, examine
+from pipeline.core.errors import DependencyMissing
+
+STYLES = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``doctor`` to the command line."""
+    app.command(name="doctor")(doctor)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """List cameras, sound inputs, codecs, extras and ports, each with what to do about it."""
+    findings = examine()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
+    else:
+        Console().print(_table(findings))
+    if any(finding.level is Level.PROBLEM for finding in findings):
+        raise typer.Exit(DependencyMissing.exit_code)
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        mark = Text(finding.level.value, STYLES[finding.level])
+        # Text, not markup: names of devices and extras hold square brackets.
+        table.add_row(mark, Text(finding.about), Text(finding.text), Text(finding.fix))
+    return table

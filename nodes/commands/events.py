@@ -1,0 +1,205 @@
+"""List events, show one, or retry deliveries that were moved aside."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.config import load_deployment
+from pipeline.core.errors import StoreError
+from pipeline.core.event import Event
+from pipeline.store import Delivery, FusionStore, OutboxStore
+
+group = typer.Typer(
+    help="List events, show one, or retry deliveries that were moved aside.",
+    no_args_is_help=True,
+)
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+Config = Annotated[
+    Path, typer.Argument(help="Deployment file, or its data folder.", metavar="CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``events`` to the command line."""
+    app.add_typer(group, name="events")
+
+
+@group.command("list")
+def list_(
+    config: Config,
+    scene: Annotated[str | None, typer.Option(help="Only of this scene.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only since then: 30m, 2h, 7d or an ISO 8601 time.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most the newest so many.")] = 50,
+    dead: Annotated[
+        bool, typer.Option("--dead", help="Deliveries that were moved aside instead.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest events, or the deliveries that sinks rejected."""
+    data = data_folder(config)
+    if dead:
+        with closing(OutboxStore(data / "alert.db", create=False)) as outbox:
+            letters = [d for d in outbox.dead_letters() if scene in (None, d.event.scene)]
+        _print_letters(letters[-limit:], as_json)
+        return
+    since_ns = None if since is None else since_as_ns(since, time.time_ns())
+    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+        events = store.events(scene, since_ns, limit)
+    if as_json:
+        _print_json(events)
+    else:
+        _print_events(events)
+
+
+@group.command()
+def show(
+    config: Config,
+    event: Annotated[str, typer.Argument(help="Id of the event, or how it begins.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show every phase of an event and where each went."""
+    data = data_folder(config)
+    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+        phases = store.phases(event)
+    _require_one(phases, event, data)
+    deliveries = _deliveries(data, phases[0].id)
+    if as_json:
+        _print_json({"phases": phases, "deliveries": [_plain(d) for d in deliveries]})
+        return
+    console = Console()
+    for phase in phases:
+        console.print(
+            f"[bold]{phase.phase.value}[/bold] revision {phase.revision}", highlight=False
+        )
+        console.print_json(data=msgspec.to_builtins(phase))
+    _print_letters(deliveries, as_json=False)
+
+
+@group.command()
+def retry(
+    config: Config,
+    deliveries: Annotated[
+        list[int] | None, typer.Argument(help="Numbers from 'events list --dead'.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Deliver again what was moved aside; a running alert node takes it up at once."""
+    if bool(deliveries) == everything:
+        raise typer.BadParameter("name deliveries by number, or --all")
+    with closing(OutboxStore(data_folder(config) / "alert.db", create=False)) as outbox:
+        count = outbox.revive(None if everything else deliveries)
+    if as_json:
+        _print_json({"revived": count})
+    else:
+        typer.echo(f"{count} of {len(deliveries) if deliveries else count} will be tried again")
+
+
+def data_folder(config: Path) -> Path:
+    """The data folder that an argument means: itself, or the one its deployment names."""
+    return config if config.is_dir() else load_deployment(config).data
+
+
+def since_as_ns(text: str, now_ns: int) -> int:
+    """A time from an age such as ``2h``, or from ISO 8601 text (local without a zone).
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    if found := re.fullmatch(r"(\d+)([smhdw])", text.strip()):
+        return now_ns - int(found[1]) * UNITS_S[found[2]] * 10**9
+    try:
+        return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1e9)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither like 2h nor an ISO 8601 time") from error
+
+
+def _require_one(phases: list[Event], event: str, data: Path) -> None:
+    ids = sorted({phase.id for phase in phases})
+    if not ids:
+        raise StoreError(f"no event begins with {event!r}", where=str(data / "fusion.db"))
+    if len(ids) > 1:
+        raise StoreError(
+            f"{len(ids)} events begin with {event!r}", fix=f"write more of it: {', '.join(ids[:5])}"
+        )
+
+
+def _deliveries(data: Path, event_id: str) -> list[Delivery]:
+    if not (data / "alert.db").exists():
+        return []
+    with closing(OutboxStore(data / "alert.db", create=False)) as outbox:
+        return outbox.deliveries(event_id)
+
+
+def _print_events(events: list[Event]) -> None:
+    table = Table(
+        "event", "scene", "phase", "severity", "from", "seconds", "p", "summary", box=None
+    )
+    for event in events:
+        table.add_row(
+            event.id[:8],
+            event.scene,
+            event.phase.value,
+            event.severity.value,
+            _local(event.start_ns),
+            f"{(event.end_ns - event.start_ns) / 1e9:.1f}",
+            f"{event.p:.1e}",
+            escape(event.summary),
+        )
+    Console().print(table if events else "no events")
+
+
+def _print_letters(letters: list[Delivery], as_json: bool) -> None:
+    if as_json:
+        _print_json([_plain(letter) for letter in letters])
+        return
+    table = Table("delivery", "event", "phase", "sink", "state", "tries", "last error", box=None)
+    for letter in letters:
+        table.add_row(
+            str(letter.id),
+            letter.event.id[:8],
+            letter.event.phase.value,
+            letter.sink,
+            letter.state,
+            str(letter.attempts),
+            escape(letter.error),
+        )
+    Console().print(table if letters else "no deliveries")
+
+
+def _plain(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "delivery": delivery.id,
+        "event": delivery.event.id,
+        "revision": delivery.event.revision,
+        "scene": delivery.event.scene,
+        "phase": delivery.event.phase,
+        "sink": delivery.sink,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "error": delivery.error,
+    }
+
+
+def _print_json(value: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2))
+
+
+def _local(at_ns: int) -> str:
+    moment = datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,186 @@
+"""Make a recording of footage, sound, sensor tables and text that were made elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.core.timestamps import format_iso, iso_ns
+from pipeline.recording.import_names import named_files, times_files
+from pipeline.recording.import_report import InputReport
+from pipeline.recording.importing import ImportPlan, ImportReport, run_import
+
+SCENE = re.compile(r"^[a-z0-9][a-z0-9_-]{0,50}$")
+Files = list[str] | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``import`` to the command line."""
+    app.command("import")(import_)
+
+
+def import_(
+    scene: Annotated[str, typer.Option(help="Scene the streams belong to.", metavar="NAME")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Recording to make (MCAP).")],
+    video: Annotated[Files, typer.Option(help="Footage: FILE or NAME=FILE; repeatable.")] = None,
+    audio: Annotated[Files, typer.Option(help="Sound: FILE or NAME=FILE; repeatable.")] = None,
+    sensors: Annotated[Files, typer.Option(help="CSV: FILE or NAME=FILE; repeatable.")] = None,
+    text: Annotated[Files, typer.Option(help="Lines: FILE or NAME=FILE; repeatable.")] = None,
+    video_times: Annotated[
+        Files, typer.Option(help="When each frame happened (CSV: index, seconds, present).")
+    ] = None,
+    audio_times: Annotated[
+        Files, typer.Option(help="When each block of sound happened (CSV, the same).")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of second 0, ISO 8601. Default: the earliest time of day in the inputs, "
+            "else 2000-01-01T00:00:00Z."
+        ),
+    ] = None,
+    video_size: Annotated[
+        str | None, typer.Option(help="Scale pictures to this size.", metavar="WxH")
+    ] = None,
+    video_hz: Annotated[
+        float | None, typer.Option(help="Keep at most this many pictures a second.", min=0.01)
+    ] = None,
+    audio_hz: Annotated[
+        int | None, typer.Option(help="Resample sound to this rate.", min=1000, max=384_000)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Column of a CSV that is no channel; repeatable.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Replace an existing recording.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Make a recording of footage, sound, sensor tables and text that were made elsewhere."""
+    if not SCENE.match(scene):
+        raise typer.BadParameter("may hold a-z, 0-9, '-' and '_' only", param_hint="--scene")
+    if not any((video, audio, sensors, text)):
+        raise typer.BadParameter("nothing to import: name --video, --audio, --sensors or --text")
+    videos = _named(video, f"{scene}-video", "--video")
+    sounds = _named(audio, f"{scene}-audio", "--audio")
+    plan = ImportPlan(
+        scene=scene,
+        output=output,
+        video=videos,
+        audio=sounds,
+        sensors=_named(sensors, f"{scene}-sensors", "--sensors"),
+        text=_named(text, f"{scene}-text", "--text"),
+        video_times=_times(video_times, videos, "--video-times"),
+        audio_times=_times(audio_times, sounds, "--audio-times"),
+        start_ns=_start_ns(start),
+        video_size=_size(video_size),
+        video_hz=video_hz,
+        audio_hz=audio_hz,
+        exclude=exclude or (),
+        overwrite=force,
+    )
+    report = _run(plan)
+    typer.echo(json.dumps(as_data(report), indent=2)) if as_json else _tell(report)
+
+
+def as_data(report: ImportReport) -> dict[str, object]:
+    """The summary for scripts."""
+    return {
+        "output": str(report.output),
+        "start": format_iso(report.start_ns),
+        "start_ns": report.start_ns,
+        "size_bytes": report.size_bytes,
+        "inputs": [asdict(item) for item in report.inputs],
+    }
+
+
+def _run(plan: ImportPlan) -> ImportReport:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("importing"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("import", total=None)
+
+        def show(done_ns: int, total_ns: int) -> None:
+            bar.update(task, completed=done_ns, total=max(total_ns, 1))
+
+        return run_import(plan, show)
+
+
+def _tell(report: ImportReport) -> None:
+    console = Console()
+    table = Table("stream", "from", "samples", "seconds", "left out", "found wrong")
+    for item in report.inputs:
+        table.add_row(
+            item.stream,
+            Path(item.path).name,
+            f"{item.samples:,}",
+            f"{(item.end_ns - item.start_ns) / 1e9:,.1f}",
+            _counts(item.dropped),
+            _counts(item.faults),
+        )
+    console.print(table)
+    for item in report.inputs:
+        _tell_notes(console, item)
+    size = report.size_bytes / 1e6
+    console.print(f"{report.output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")
+
+
+def _tell_notes(console: Console, item: InputReport) -> None:
+    for note in item.notes:
+        console.print(f"{item.stream}: {note}", highlight=False, markup=False)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "-"
+
+
+def _named(values: Sequence[str] | None, default: str, option: str) -> dict[str, Path]:
+    try:
+        return named_files(values or (), default)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _times(values: Sequence[str] | None, media: dict[str, Path], option: str) -> dict[str, Path]:
+    try:
+        files = times_files(values or (), media)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+    for name in files:
+        if name not in media:
+            known = ", ".join(media) or "none"
+            raise typer.BadParameter(f"no stream {name!r}; there is {known}", param_hint=option)
+    return files
+
+
+def _start_ns(start: str | None) -> int | None:
+    if start is None:
+        return None
+    try:
+        return iso_ns(start)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{start!r} is not ISO 8601, as 2024-05-01T12:00:00Z is", param_hint="--start"
+        ) from error
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.match(r"^(\d{1,5})[xX](\d{1,5})$", text)
+    if match is None or 0 in (size := (int(match[1]), int(match[2]))):
+        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT", param_hint="--video-size")
+    return size

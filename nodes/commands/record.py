@@ -1,0 +1,89 @@
+"""Record a deployment: what a running one receives, or its sources directly."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from nodes.record import DirectRecorder
+from nodes.record_request import RecordRequest
+from nodes.runner import node_clock, read_run_files
+from pipeline.config import load_deployment
+from pipeline.config.deployment import Deployment
+from pipeline.core.errors import RecordingError
+
+ASK_EVERY_S = 1.0
+BEGIN_S = 10.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``record`` to the command line."""
+    app.command(name="record")(command)
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The recording; none: named by time.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Stop after this long; none: Ctrl-C.")
+    ] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Read the sources even if the deployment is running.")
+    ] = False,
+) -> None:
+    """Record a deployment: what a running one receives, or its sources directly."""
+    deployment = load_deployment(config)
+    target = output or Path(f"{deployment.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.mcap")
+    if target.exists():
+        raise RecordingError("exists already", where=str(target), fix="choose another name")
+    running = any(found.name == "fusion" for found in read_run_files(deployment.data))
+    console = Console()
+    if running and not direct:
+        _ask(console, deployment, target, seconds)
+    else:
+        _record(console, deployment, target, seconds)
+
+
+def _record(console: Console, deployment: Deployment, target: Path, seconds: float | None) -> None:
+    recorder = DirectRecorder(deployment, target, node_clock())
+    recorder.start()
+    until_s = None if seconds is None else time.monotonic() + seconds
+    try:
+        with console.status("recording from the sources; Ctrl-C ends it"):
+            while recorder.step(0.25) and (until_s is None or time.monotonic() < until_s):
+                pass
+    except KeyboardInterrupt:
+        console.print("ending")
+    recorder.close()
+    for stream, account in recorder.ledger.snapshot().items():
+        lost = ", ".join(f"{n} {reason}" for reason, n in account.dropped.items())
+        console.print(f"{stream}: {account.delivered} samples" + (f", lost {lost}" if lost else ""))
+    console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+def _ask(console: Console, deployment: Deployment, target: Path, seconds: float | None) -> None:
+    request = RecordRequest(deployment.data)
+    begun_s = time.monotonic()
+    try:
+        with console.status("the fusion node records; Ctrl-C ends it"):
+            while seconds is None or time.monotonic() < begun_s + seconds:
+                request.ask(target)
+                if not target.exists() and time.monotonic() > begun_s + BEGIN_S:
+                    raise RecordingError(
+                        f"the fusion node has not begun to record within {BEGIN_S:.0f} s",
+                        where=str(target),
+                        fix="see its log; is another recording asked for?",
+                    )
+                time.sleep(ASK_EVERY_S)
+    except KeyboardInterrupt:
+        console.print("ending")
+    finally:
+        request.withdraw()
+    console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB and being finished")

@@ -1,0 +1,63 @@
+"""The demo's synthetic site: its normal recorded, and the truth about its live minute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nodes.demo_report import Truth
+from pipeline.config.deployment import Deployment
+from pipeline.core.arrival import SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.errors import ConfigError
+from pipeline.recording.writer import RecordingWriter
+from pipeline.sources.scene import SceneSourceSettings, labels, samples
+from pipeline.sources.synthetic.reel import Reel
+
+NODE = "site"
+START_NS = 1_700_000_000_000_000_000
+
+
+def site_of(deployment: Deployment) -> SceneSourceSettings:
+    """The deployment's synthetic site.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    for node in deployment.nodes.values():
+        for source in node.sources:
+            if isinstance(source, SceneSourceSettings):
+                return source
+    raise ConfigError("no source of type 'scene'", where=deployment.name)
+
+
+def record_normal(site: SceneSourceSettings, file: Path, from_s: float, to_s: float) -> None:
+    """Record scene seconds of the site with nothing wrong."""
+    normal = site.model_copy(update={"anomalies": "none"})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sequences: dict[str, int] = {}
+    with RecordingWriter(file, deployment="demo", overwrite=True) as writer:
+        first_ns = START_NS + int(from_s * 1e9)
+        for info in Reel(normal).infos():
+            writer.write(StreamOpened(first_ns, NODE, info))
+        last_ns = first_ns
+        for sample in samples(normal, START_NS, from_s=from_s, to_s=to_s):
+            sample.sequence = sequences.get(sample.stream, 0)
+            sequences[sample.stream] = sample.sequence + 1
+            last_ns = sample.timestamp_ns
+            writer.write(SampleArrived(last_ns, NODE, sample))
+        for stream in sequences:
+            writer.write(StreamEnded(last_ns, NODE, stream))
+
+
+def truths_of(site: SceneSourceSettings, live_s: float) -> list[Truth]:
+    """What was wrong in the live seconds, on the run's time axis."""
+    return [
+        Truth(
+            label.start_s - site.from_s,
+            label.end_s - site.from_s,
+            label.kind,
+            tuple(label.modalities),
+            label.description,
+        )
+        for label in labels(site)
+        if site.from_s <= label.start_s < site.from_s + live_s
+    ]

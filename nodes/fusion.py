@@ -1,0 +1,204 @@
+"""The fusion node: samples in, windows scored, events committed and handed on.
+
+One turn of the loop: take what arrived, give it to the recorder and the engine, score the
+windows that became ready, commit scenes, events and resume points in one transaction, only
+then ack the samples and hand the events to the alert node. A crash anywhere repeats work and
+loses none: what was not committed is sent again, and what was is not done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import structlog
+from pipeline.transport.event_link import EventSender
+from prometheus_client import CollectorRegistry
+
+from nodes.ack_points import AckPoints
+from nodes.assembly import Assembly, build_engine
+from nodes.fusion_metrics import FusionMetrics
+from nodes.health import Health
+from nodes.links import event_sender, sample_receiver
+from nodes.places import evidence_folder, fusion_store
+from nodes.recorder import Recorder
+from pipeline.config.deployment import Deployment
+from pipeline.core.arrival import Arrival
+from pipeline.core.clock import Clock
+from pipeline.core.event import Event, to_json
+from pipeline.core.sample import StreamInfo
+from pipeline.detection.engine import SceneState
+from pipeline.detection.evidence_files import EvidenceFiles
+from pipeline.store import Commit, FusionStore, SceneCheckpoint
+from pipeline.transport.receiver import Receiver
+
+log = structlog.get_logger(__name__)
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_Thing = TypeVar("_Thing", bound=_Closable)
+
+SECOND_NS = 1_000_000_000
+IDLE_COMMIT_NS = SECOND_NS
+IN_FLIGHT = 64
+
+
+class FusionNode:
+    """The fusion node of a deployment.
+
+    Args:
+        deployment: The deployment.
+        clock: Node time; site time, as this is the node that all others follow.
+    """
+
+    name = "fusion"
+
+    def __init__(self, deployment: Deployment, clock: Clock) -> None:
+        self._deployment = deployment
+        self._clock = clock
+        self._points = AckPoints()
+        self._resume: dict[tuple[str, str, str], int] = {}
+        self._committed_ns = 0
+        self._on_the_way: set[str] = set()
+        self._waiting = True
+        self._health: Health | None = None
+        self._metrics: FusionMetrics | None = None
+        self._closers: list[_Closable] = []
+
+    def register(self, health: Health, registry: CollectorRegistry) -> None:
+        """Take what health and metrics are reported to."""
+        self._health = health
+        self._metrics = FusionMetrics(registry)
+
+    def start(self) -> None:
+        """Load models, take up where the last run stopped, and listen."""
+        self._limit_threads()
+        self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
+        assembly = build_engine(self._deployment, writer=self._files)
+        self._engine = assembly.engine
+        self._store: FusionStore = self._kept(fusion_store(self._deployment))
+        self._restore(assembly)
+        self._recorder = self._kept(Recorder(self._deployment))
+        self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
+        self._receiver: Receiver = self._kept(
+            sample_receiver(self._deployment, self._clock, self._resume_points)
+        )
+        log.info("listening", address=self._receiver.address)
+
+    def step(self, timeout_s: float) -> bool:
+        """One turn of the loop; see the module."""
+        self._turn(self._receiver.poll(self._wait_s(timeout_s)))
+        self._forward(0.0)
+        self._report()
+        return True
+
+    def drain(self, timeout_s: float) -> None:
+        """Take what is already here, commit it, and give the events a moment to be taken."""
+        self._turn(self._receiver.poll(0.0))
+        self._commit({}, (), force=True)
+        until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
+            self._forward(0.05)
+
+    def close(self) -> None:
+        """Let go of everything, last opened first."""
+        while self._closers:
+            self._closers.pop().close()
+
+    def _turn(self, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            self._recorder.write(arrival)
+            self._points.follow(arrival)
+            self._engine.take(arrival)
+        now_ns = self._clock.now_ns()
+        self._engine.advance(now_ns)
+        outcome = self._engine.collect()
+        for event in outcome.events:
+            self._recorder.event(event, now_ns)
+        self._commit(outcome.states, outcome.events)
+        self._recorder.look(now_ns)
+        if self._metrics is not None:
+            self._metrics.turn(outcome, now_ns)
+
+    def _commit(
+        self,
+        states: Mapping[str, SceneState],
+        events: Sequence[Event],
+        *,
+        force: bool = False,
+    ) -> None:
+        """Commit, then ack. Points alone (nothing scored) are committed about once a second."""
+        for node, session, stream, sequence in self._points.points(self._engine.released()):
+            self._resume[node, session, stream] = sequence
+        now_ns = self._clock.now_ns()
+        rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
+        if not states and not events and (rest or not self._resume):
+            return
+        scenes = {name: SceneCheckpoint(s.next_window, s.alarm) for name, s in states.items()}
+        self._store.commit(Commit(scenes, self._resume, tuple(events)))
+        self._committed_ns = now_ns
+        self._waiting = self._waiting or bool(events)
+        acks: dict[tuple[str, str], dict[str, int]] = {}
+        for (node, session, stream), sequence in self._resume.items():
+            acks.setdefault((node, session), {})[stream] = sequence
+        for (node, session), points in acks.items():
+            self._receiver.ack(node, points, session)
+        self._resume = {}
+
+    def _forward(self, wait_s: float) -> None:
+        """Hand committed events to the alert node, a few at a time, in order."""
+        taken = self._events.poll(wait_s)
+        if taken:
+            self._store.forwarded(taken)
+            self._on_the_way.difference_update(taken)
+        if not self._waiting or len(self._on_the_way) > IN_FLIGHT // 2:
+            return
+        batch = self._store.unforwarded(limit=IN_FLIGHT)
+        for event in batch:
+            if event.key not in self._on_the_way:
+                self._on_the_way.add(event.key)
+                self._events.send(to_json(event), event.key)
+        self._waiting = len(batch) == IN_FLIGHT
+
+    def _restore(self, assembly: Assembly) -> None:
+        states = {}
+        for scene in self._deployment.scenes:
+            at = self._store.checkpoint(scene)
+            if at is not None:
+                states[scene] = SceneState(at.next_window, at.alarm)
+        assembly.engine.restore(states, self._clock.now_ns())
+        for scene, budget in assembly.budgets.items():
+            log.info("alarm threshold", scene=scene, score=round(budget.threshold, 2))
+
+    def _resume_points(
+        self, node: str, session: str, _streams: Sequence[StreamInfo]
+    ) -> dict[str, int]:
+        """Next sequence wanted of each stream, for a node that begins or comes back."""
+        return {s: n + 1 for s, n in self._store.resume_points(node, session).items()}
+
+    def _wait_s(self, timeout_s: float) -> float:
+        deadline_ns = self._engine.next_deadline_ns()
+        if deadline_ns is None:
+            return timeout_s
+        wait_ns = deadline_ns - self._clock.now_ns()
+        return min(timeout_s, max(wait_ns / SECOND_NS, 0.0))
+
+    def _report(self) -> None:
+        if self._health is None or self._metrics is None:
+            return
+        lost = [n.node for n in self._receiver.nodes() if n.lost]
+        self._health.ready("capture nodes", not lost, ", ".join(lost))
+        self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
+        self._metrics.look(self._receiver, self._engine)
+
+    def _limit_threads(self) -> None:
+        import torch
+
+        torch.set_num_threads(self._deployment.fusion.threads)
+
+    def _kept(self, thing: _Thing) -> _Thing:
+        self._closers.append(thing)
+        return thing

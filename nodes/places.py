@@ -1,0 +1,21 @@
+"""Where a deployment keeps what: one folder, the same names everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config.deployment import Deployment
+from pipeline.store import FusionStore
+
+
+def evidence_folder(deployment: Deployment) -> Path:
+    """Snapshots, clips and sound of events, by event id."""
+    return deployment.data / "evidence"
+
+
+def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
+    """The fusion node's store."""
+    path = deployment.data / "fusion.db"
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return FusionStore(path, create=create)

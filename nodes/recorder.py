@@ -1,0 +1,119 @@
+"""The fusion node's recorder: the deployment's own recording, and one that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from nodes.record_request import RecordRequest
+from pipeline.config.deployment import Deployment
+from pipeline.core.arrival import Arrival, StreamOpened
+from pipeline.core.errors import RecordingError
+from pipeline.core.event import Event
+from pipeline.recording.folder import RecordingFolder
+from pipeline.recording.writer import RecordingWriter
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = 32
+
+
+class Recorder:
+    """Writes what arrives, wherever it is wanted.
+
+    Args:
+        deployment: Says whether everything is recorded, and where requests are left.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._scenes = {name: tuple(s.streams) for name, s in deployment.scenes.items()}
+        self._request = RecordRequest(deployment.data)
+        self._opened: dict[tuple[str, str], StreamOpened] = {}
+        self._folder: RecordingFolder | None = None
+        self._asked: RecordingWriter | None = None
+        self._looks = 0
+        if (settings := deployment.fusion.record) is not None:
+            self._folder = RecordingFolder(
+                settings.folder,
+                name=deployment.name,
+                max_file_mb=settings.max_file_mb,
+                max_total_gb=settings.max_total_gb,
+                scenes=self._scenes,
+            )
+
+    @property
+    def lost(self) -> int:
+        """Arrivals that could not be recorded."""
+        return self._folder.lost if self._folder is not None else 0
+
+    def write(self, arrival: Arrival) -> None:
+        """Record what arrived."""
+        if isinstance(arrival, StreamOpened):
+            self._opened[arrival.node, arrival.info.name] = arrival
+        if self._folder is not None:
+            self._folder.write(arrival)
+        if self._asked is not None:
+            asked = self._asked
+            self._guard(lambda: asked.write(arrival))
+
+    def event(self, event: Event, arrival_ns: int) -> None:
+        """Record an event beside the samples that caused it."""
+        if self._folder is not None:
+            self._folder.event(event, arrival_ns)
+        if self._asked is not None:
+            asked = self._asked
+            self._guard(lambda: asked.event(event, arrival_ns))
+
+    def look(self, now_ns: int) -> None:
+        """Flush what is due; see now and then whether somebody asks for a recording."""
+        if self._folder is not None:
+            self._folder.flush_due(now_ns)
+        if self._asked is not None:
+            asked = self._asked
+            self._guard(lambda: asked.flush_due(now_ns))
+        self._looks += 1
+        if self._looks % LOOK_EVERY:
+            return
+        target = self._request.target()
+        if target is None and self._asked is not None:
+            self._end()
+        elif target is not None and self._asked is None:
+            self._begin(target)
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._asked is not None:
+            self._end()
+        if self._folder is not None:
+            self._folder.close()
+
+    def _begin(self, target: Path) -> None:
+        try:
+            self._asked = RecordingWriter(
+                target, deployment=self._deployment.name, scenes=self._scenes
+            )
+        except RecordingError as error:
+            log.error("cannot record as asked", error=str(error), every_s=10)
+            return
+        log.info("recording as asked", file=str(target))
+        asked = self._asked
+        for opened in self._opened.values():
+            self._guard(lambda arrival=opened: asked.write(arrival))  # type: ignore[misc]
+
+    def _end(self) -> None:
+        if self._asked is not None:
+            asked = self._asked
+            self._guard(asked.close)
+            log.info("recording ended", file=str(asked.path))
+            self._asked = None
+
+    def _guard(self, work: Callable[[], object]) -> None:
+        """A disk that refuses ends the recording that was asked for, never the node."""
+        try:
+            work()
+        except RecordingError as error:
+            log.error("recording given up", error=str(error))
+            self._asked = None

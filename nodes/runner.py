@@ -1,0 +1,266 @@
+"""What every node process shares: signals, health, logs, its run file, the last ``except``.
+
+A node is started, stepped until it says that it is finished or somebody asks it to stop,
+drained, closed. ``SIGTERM`` and ``SIGINT`` ask it to stop, a second one ends it at once;
+``SIGHUP`` reloads; the end of the process that started it (see `nodes.supervisor`) counts as
+``SIGTERM``. An error in any thread ends the process: a node that half works is worse than one
+that is started again.
+
+Exit codes: 0 after an orderly end, the error's own for ours, 70 for any other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from nodes.health import Health, HealthServer
+from pipeline.core.clock import NodeClock
+from pipeline.core.errors import FusewatchError
+
+CLOCK_OFFSET = "FUSEWATCH_CLOCK_OFFSET_NS"
+PARENT_PIPE = "FUSEWATCH_PARENT_PIPE"
+INTERNAL = 70
+_BEAT_LIMIT_S = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Node(Protocol):
+    """One of the processes of a deployment. All methods are called from one thread."""
+
+    @property
+    def name(self) -> str:
+        """Name of the process: in logs, and of its run file."""
+        ...
+
+    def register(self, health: Health, registry: CollectorRegistry) -> None:
+        """Take what health and metrics are reported to; called first."""
+        ...
+
+    def start(self) -> None:
+        """Open what is needed and begin to work."""
+        ...
+
+    def step(self, timeout_s: float) -> bool:
+        """Work, or wait for work, no longer than `timeout_s`; False when finished for good."""
+        ...
+
+    def drain(self, timeout_s: float) -> None:
+        """Take in nothing new and finish what is under way, within `timeout_s`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; called after every start, also one that failed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """What a running process says of itself in ``<data>/run/<name>.json``.
+
+    Attributes:
+        name: Name of the process.
+        pid: Process id.
+        http: Port of /livez, /readyz and /metrics; None when off.
+        started_ns: When it started, UTC.
+    """
+
+    name: str
+    pid: int
+    http: int | None
+    started_ns: int
+
+
+@dataclass(slots=True)
+class RunOptions:
+    """How a node is run.
+
+    Attributes:
+        data: The deployment's data folder.
+        http: Address of the health server; None: off.
+        reload: Called on SIGHUP; raises `FusewatchError` when the new state is refused.
+        step_s: Longest wait in one step, seconds.
+        drain_s: Longest time to drain, seconds.
+    """
+
+    data: Path
+    http: str | None = "127.0.0.1:0"
+    reload: Callable[[], None] | None = None
+    step_s: float = 0.25
+    drain_s: float = 10.0
+
+
+def run_node(node: Node, options: RunOptions) -> int:
+    """Run a node until it ends; the exit code of the process.
+
+    Must be called from the main thread, after `nodes.logs.configure_logs`.
+    """
+    requests = Requests()
+    try:
+        with requests.listening():
+            _run(node, options, requests)
+            if requests.failure is not None:
+                raise requests.failure
+    except FusewatchError as error:
+        log.error("node failed", node=node.name, error=str(error))
+        return error.exit_code
+    except Exception:
+        log.exception("node failed unexpectedly", node=node.name)
+        return INTERNAL
+    return 0
+
+
+def node_clock() -> NodeClock:
+    """The clock of this node, shared with the process that started this one, if any."""
+    offset = os.environ.get(CLOCK_OFFSET, "")
+    return NodeClock(int(offset) if offset.lstrip("-").isdecimal() else None)
+
+
+def _run(node: Node, options: RunOptions, requests: Requests) -> None:
+    health = Health()
+    server = HealthServer(options.http, health) if options.http else None
+    port = server.start() if server else None
+    run_file = options.data / "run" / f"{node.name}.json"
+    try:
+        node.register(health, health.registry)
+        node.start()
+        write_run_file(run_file, RunFile(node.name, os.getpid(), port, time.time_ns()))
+        health.ready("node", True)
+        log.info("node started", node=node.name, http=port)
+        _work(node, options, requests, health)
+        health.ready("node", False, "draining")
+        if requests.failure is None:
+            node.drain(options.drain_s)
+    finally:
+        node.close()
+        run_file.unlink(missing_ok=True)
+        if server:
+            server.close()
+    log.info("node stopped", node=node.name)
+
+
+def _work(node: Node, options: RunOptions, requests: Requests, health: Health) -> None:
+    while not requests.stop:
+        health.beat("loop", options.step_s + _BEAT_LIMIT_S)
+        if requests.reload:
+            requests.reload = False
+            _reload(node, options)
+        if not node.step(options.step_s):
+            return
+    log.info("node stopping", node=node.name, reason=requests.reason)
+
+
+def _reload(node: Node, options: RunOptions) -> None:
+    if options.reload is None:
+        log.warning("reload is not supported", node=node.name)
+        return
+    try:
+        options.reload()
+    except FusewatchError as error:
+        log.error("reload refused, going on as before", node=node.name, error=str(error))
+    else:
+        log.info("reloaded", node=node.name)
+
+
+class Requests:
+    """What others want of this process: signals, the end of its parent, a thread that failed.
+
+    Plain flags, because a signal handler must not take the lock of an `threading.Event` that
+    the interrupted code may hold.
+    """
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.reload = False
+        self.reason = ""
+        self._asked = 0
+        self.failure: BaseException | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen, and put everything back at the end."""
+        wanted = {
+            signal.SIGTERM: self._on_stop,
+            signal.SIGINT: self._on_stop,
+            signal.SIGHUP: self._on_reload,
+        }
+        before = {number: signal.signal(number, action) for number, action in wanted.items()}
+        hook, threading.excepthook = threading.excepthook, self._on_thread_failure
+        self._watch_parent()
+        try:
+            yield
+        finally:
+            threading.excepthook = hook
+            for number, action in before.items():
+                signal.signal(number, action)
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        self._asked += 1
+        if self._asked > 1:
+            os._exit(128 + number)
+        self.reason = signal.Signals(number).name
+        self.stop = True
+
+    def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.reload = True
+
+    def _on_thread_failure(self, failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is not None and self.failure is None:
+            self.failure = failed.exc_value
+        self.reason = f"thread {failed.thread.name if failed.thread else '?'} failed"
+        self.stop = True
+
+    def _watch_parent(self) -> None:
+        pipe = os.environ.pop(PARENT_PIPE, "")
+        if pipe.isdecimal():
+            threading.Thread(target=self._await_end, args=(int(pipe),), daemon=True).start()
+
+    def _await_end(self, pipe: int) -> None:
+        """The parent holds the other end and never writes: a read returns when it is gone."""
+        os.read(pipe, 1)
+        self.reason = "parent ended"
+        self.stop = True
+
+
+def write_run_file(path: Path, content: RunFile) -> None:
+    """Write a run file; readers see the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(asdict(content)), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_run_files(data: Path) -> list[RunFile]:
+    """Run files of the processes of a deployment that are running, by name."""
+    found = []
+    for path in sorted((data / "run").glob("*.json")):
+        try:
+            content = RunFile(**json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue
+        if _is_running(content.pid):
+            found.append(content)
+    return found
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

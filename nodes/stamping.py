@@ -1,0 +1,56 @@
+"""From a source's stamp to site time: latency, jitter and clock offset taken out.
+
+Streams whose stamps are ``exact`` are on site time already and pass through untouched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.alignment.stream_clock import StreamClock, StreamClockSettings
+from pipeline.config.deployment import Deployment
+from pipeline.core.sample import Sample, StreamInfo
+
+MILLISECOND_NS = 1_000_000
+EXACT = "exact"
+
+
+class Stamper:
+    """Puts samples of any stream of a deployment on site time; used per source, by one thread.
+
+    Args:
+        deployment: Says each stream's latency and whether its jitter is taken out.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._clocks: dict[str, StreamClock | None] = {}
+
+    def open(self, info: StreamInfo) -> None:
+        """A stream was announced, or announced anew."""
+        self._clocks[info.name] = None if info.stamp == EXACT else self._clock(info)
+
+    def stamp(self, sample: Sample, offset_ns: int, uncertainty_ns: int) -> Sample:
+        """The sample on site time.
+
+        Args:
+            sample: In node time.
+            offset_ns: Site time minus node time.
+            uncertainty_ns: How sure the offset is.
+        """
+        clock = self._clocks[sample.stream]
+        if clock is None:
+            return sample
+        corrected = clock.correct(sample)
+        return replace(
+            corrected,
+            timestamp_ns=corrected.timestamp_ns + offset_ns,
+            uncertainty_ns=corrected.uncertainty_ns + uncertainty_ns,
+        )
+
+    def _clock(self, info: StreamInfo) -> StreamClock:
+        settings = self._deployment.stream(info.name)
+        return StreamClockSettings(
+            latency_ns=round(settings.latency_ms * MILLISECOND_NS),
+            dejitter=settings.dejitter,
+        ).build(info)

@@ -1,0 +1,79 @@
+"""Stamps too far ahead to be believed at once.
+
+One sample stamped in 2040 would push the watermark past everything else, and the true
+samples would all be late. So a stamp more than ``max_jump_ns`` ahead of everything the scene
+has shown is held back, unless it lies near the arrival time, which is site time as well. It
+is believed when
+
+* another stream of the scene has come near it, or is held back near it; or
+* no other stream of the scene speaks, and five samples in a row agree.
+
+When the stream itself returns to where it was, what was held is discarded as ``future``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.alignment.account import Discard
+from pipeline.alignment.lane import LONG_AGO, Lane
+from pipeline.core.sample import Sample
+
+AGREEING = 5
+
+
+class Quarantine:
+    """Decides which samples are held back.
+
+    Args:
+        max_jump_ns: Longest believable jump.
+        idle_ns: A stream silent for this long does not speak any more.
+    """
+
+    def __init__(self, max_jump_ns: int, idle_ns: int) -> None:
+        self._max_jump_ns = max_jump_ns
+        self._idle_ns = idle_ns
+        self.newest_ns = LONG_AGO
+        self.limit_ns = -LONG_AGO  # stamps up to here pass unseen
+
+    def believe(self, stamp_ns: int) -> None:
+        """A sample was taken: what is near it or before it is believable."""
+        if stamp_ns > self.newest_ns:
+            self.newest_ns = stamp_ns
+            self.limit_ns = stamp_ns + self._max_jump_ns
+
+    def hold(self, lane: Lane, sample: Sample, lanes: Iterable[Lane], now_ns: int) -> list[Lane]:
+        """Hold a far-ahead sample, and say which lanes' held samples are to be taken now."""
+        stamp = sample.timestamp_ns
+        agreeing = [held for held in lane.held if self._near(held.timestamp_ns, stamp)]
+        self._give_up(lane, len(lane.held) - len(agreeing))
+        lane.held = [*agreeing, sample]
+        others = [other for other in lanes if other is not lane]
+        allies = [o for o in others if any(self._near(s.timestamp_ns, stamp) for s in o.held)]
+        if self._near(stamp, now_ns) or allies:
+            return [lane, *allies]
+        if len(lane.held) < AGREEING:
+            return []
+        if not any(self._speaks(other, now_ns) for other in others):
+            return [lane]
+        self._give_up(lane, len(lane.held) - AGREEING)
+        lane.held = lane.held[-AGREEING:]
+        return []
+
+    def resolve(self, lane: Lane) -> list[Sample]:
+        """The stream is believed again: what it held and is believable now; the rest goes."""
+        believed = [held for held in lane.held if held.timestamp_ns <= self.limit_ns]
+        self._give_up(lane, len(lane.held) - len(believed))
+        lane.held = []
+        return believed
+
+    def _give_up(self, lane: Lane, count: int) -> None:
+        if count:
+            lane.counts.discard(Discard.FUTURE, count)
+
+    def _near(self, one_ns: int, other_ns: int) -> bool:
+        return abs(one_ns - other_ns) <= self._max_jump_ns
+
+    def _speaks(self, lane: Lane, now_ns: int) -> bool:
+        taken = lane.newest_ns != LONG_AGO
+        return taken and not lane.ended and lane.spoke_ns + self._idle_ns > now_ns

@@ -1,0 +1,244 @@
+"""From raw scores to p-values, and from a false-alarm budget to a threshold. No torch.
+
+Three steps, each against the scene's held-out normal windows, so that the false-alarm rate
+is known after every one of them:
+
+1. each sub-detector's score becomes a p-value (rank, with a Pareto tail beyond the data);
+2. the smallest p of a stream's sub-detectors is calibrated anew: one p per detector;
+3. the smallest p of all detectors is calibrated anew: the window's p. When streams are
+   missing, this is done for those that remain, against the same windows.
+
+Windows overlap and an anomaly lasts, so alarms are not counted in windows: what is counted
+are *peaks*, the highest level that would have been held for the alarm's minimum duration,
+one per stretch of time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.models.tails import SMALLEST_P, Tail
+
+Array = npt.NDArray[np.float64]
+
+_MIN_ROWS = 40
+_FIT_PEAKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Calibrated p-values of one window.
+
+    Attributes:
+        p: Merged.
+        detectors: Per detector that could see.
+        parts: Sub-detector with the smallest p, per detector.
+    """
+
+    p: float
+    detectors: dict[str, float]
+    parts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a threshold means in false alarms.
+
+    Attributes:
+        threshold: On the anomaly score, ``-log10 p``.
+        false_alarms_hz: The rate asked for.
+        low_hz: Lower end of the 90 % interval of the rate to expect.
+        high_hz: Upper end.
+        calibration_s: Length of normal data behind it, seconds.
+        supported: True when at least one false alarm of this budget fits the normal data, so
+            that the threshold was counted; False when it was extrapolated.
+    """
+
+    threshold: float
+    false_alarms_hz: float
+    low_hz: float
+    high_hz: float
+    calibration_s: float
+    supported: bool
+
+
+class Calibration:
+    """Calibration of one scene.
+
+    Args:
+        names: Sub-detectors, ``<detector>/<what>``.
+        scores: Held-out normal scores, ``(n, len(names))``; NaN where not seen.
+        end_ns: End of each window, ``(n,)``, growing.
+        hop_ns: Step from one window to the next.
+    """
+
+    def __init__(
+        self, names: Sequence[str], scores: Array, end_ns: npt.NDArray[np.int64], hop_ns: int
+    ) -> None:
+        self._columns = {name: column for column, name in enumerate(names)}
+        self._end_ns = end_ns
+        self._hop_ns = hop_ns
+        self._subs = {name: Tail(scores[:, column]) for name, column in self._columns.items()}
+        self._members: dict[str, list[str]] = {}
+        for name in names:
+            self._members.setdefault(name.partition("/")[0], []).append(name)
+        self.detectors = tuple(self._members)
+        smallest = np.stack([self._smallest(d, scores) for d in self.detectors], axis=1)
+        self._tails = {d: Tail(smallest[:, i]) for i, d in enumerate(self.detectors)}
+        self._held = np.stack(
+            [_score(self._tails[d].p(smallest[:, i])) for i, d in enumerate(self.detectors)], axis=1
+        )  # (n, detectors)
+        self._merged: dict[tuple[str, ...], Tail] = {}
+        self.held_scores = self._merge_held()
+
+    def _smallest(self, detector: str, scores: Array) -> Array:
+        """Smallest p of a detector's parts as ``-log10 p``, ``(n,)``."""
+        parts = [self._subs[m].p(scores[:, self._columns[m]]) for m in self._members[detector]]
+        return np.asarray(_largest(np.stack([_score(p) for p in parts], axis=1)))
+
+    def _merge_held(self) -> Array:
+        """Merged score of each held-out window by the detectors that saw it, ``(n,)``."""
+        seen = np.isfinite(self._held)
+        merged = np.zeros(len(self._held))
+        patterns, which = np.unique(seen, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            rows = which.ravel() == number
+            names = tuple(d for d, ok in zip(self.detectors, pattern, strict=True) if ok)
+            if names:
+                merged[rows] = _score(self._tail(names).p(_largest(self._held[rows])))
+        return merged
+
+    def held_by_detector(self) -> dict[str, Array]:
+        """Held-out scores (``-log10 p``) per detector, NaN where it could not see, ``(n,)``."""
+        return {name: self._held[:, i] for i, name in enumerate(self.detectors)}
+
+    def _tail(self, names: tuple[str, ...]) -> Tail:
+        """Tail of the smallest p of these detectors; computed once per set."""
+        if names not in self._merged:
+            block = self._held[:, [self.detectors.index(n) for n in names]]
+            whole = np.isfinite(block).all(axis=1)
+            self._merged[names] = Tail(
+                _largest(block[whole] if whole.sum() >= _MIN_ROWS else block)
+            )
+        return self._merged[names]
+
+    def judge(self, scores: Array) -> Verdict:
+        """p-values of one window from its raw scores, ``(len(names),)``, NaN where not seen."""
+        detectors: dict[str, float] = {}
+        parts: dict[str, str] = {}
+        for detector, members in self._members.items():
+            found = {m: self._subs[m].p_of(float(scores[self._columns[m]])) for m in members}
+            known = {m: p for m, p in found.items() if not math.isnan(p)}
+            if known:
+                parts[detector] = min(known, key=known.__getitem__)
+                smallest = -math.log10(known[parts[detector]])
+                detectors[detector] = self._tails[detector].p_of(smallest)
+        if not detectors:
+            return Verdict(1.0, {}, {})
+        best = -math.log10(min(detectors.values()))
+        return Verdict(self._tail(tuple(detectors)).p_of(best), detectors, parts)
+
+    def threshold_for(
+        self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0
+    ) -> float:
+        """Score (``-log10 p``) above which normal raises this many alarms a second."""
+        return self.budget(
+            false_alarms_hz, min_duration_s=min_duration_s, merge_s=merge_s
+        ).threshold
+
+    def budget(
+        self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0
+    ) -> Budget:
+        """Threshold for a budget, and how sure it is.
+
+        Args:
+            false_alarms_hz: False alarms per second that may be spent.
+            min_duration_s: The alarm's minimum duration.
+            merge_s: The alarm's merge gap.
+        """
+        peaks = self.peaks(min_duration_s, merge_s)
+        length_s = len(self._end_ns) * self._hop_ns / 1e9
+        expected = false_alarms_hz * length_s
+        threshold = _level_for(peaks, expected)
+        low, high = poisson_interval(expected)
+        return Budget(
+            threshold,
+            false_alarms_hz,
+            low / length_s if length_s else 0.0,
+            high / length_s if length_s else np.inf,
+            length_s,
+            expected >= 1.0,
+        )
+
+    def peaks(self, min_duration_s: float, merge_s: float) -> Array:
+        """Heights of the separate peaks of normal, falling.
+
+        A peak is the highest level held for the minimum duration; two belong together when
+        less than the merge gap lies between them.
+        """
+        count = max(1, int(np.ceil(min_duration_s * 1e9 / self._hop_ns)))
+        held, ends = _held_levels(self.held_scores, self._end_ns, self._hop_ns, count)
+        return _separate(held, ends, int(merge_s * 1e9) + count * self._hop_ns)
+
+
+def _score(p: Array) -> Array:
+    return np.asarray(-np.log10(np.maximum(p, SMALLEST_P)))
+
+
+def _largest(scores: Array) -> Array:
+    """Largest of each row, leaving out NaN; NaN where there is nothing else, ``(n,)``."""
+    best = np.where(np.isnan(scores), -np.inf, scores).max(axis=1)
+    return np.where(np.isneginf(best), np.nan, best)
+
+
+def _held_levels(
+    scores: Array, end_ns: npt.NDArray[np.int64], hop_ns: int, count: int
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Lowest score of each run of `count` windows without a gap, and the run's end."""
+    if len(scores) < count:
+        return np.zeros(0), np.zeros(0, np.int64)
+    runs = np.lib.stride_tricks.sliding_window_view(scores, count).min(axis=1)
+    whole = end_ns[count - 1 :] - end_ns[: len(end_ns) - count + 1] == (count - 1) * hop_ns
+    return runs[whole], end_ns[count - 1 :][whole]
+
+
+def _separate(levels: Array, ends: npt.NDArray[np.int64], apart_ns: int) -> Array:
+    """Greedy declustering: the highest first, nothing within `apart_ns` of one already taken."""
+    free = np.ones(len(levels), np.bool_)
+    peaks: list[float] = []
+    for at in np.argsort(-levels, kind="stable"):
+        if free[at]:
+            peaks.append(float(levels[at]))
+            low, high = np.searchsorted(ends, [ends[at] - apart_ns, ends[at] + apart_ns + 1])
+            free[low:high] = False
+    return np.array(peaks)
+
+
+def _level_for(peaks: Array, expected: float) -> float:
+    """Level that `expected` of the peaks (falling) lie above; beyond them by their tail."""
+    if not len(peaks):
+        return -np.log10(SMALLEST_P) if expected <= 0 else 1.0
+    if expected >= 1.0:
+        ranks = np.arange(1, len(peaks) + 1)
+        # Just above the peak that must not raise: interpolate to the next higher one.
+        return float(np.interp(expected + 0.5, ranks, peaks))
+    top = peaks[: max(2, min(_FIT_PEAKS, len(peaks) // 2))]
+    fall = float((top - top[-1]).sum() / max(1, len(top) - 1))  # mean excess: exponential tail
+    return float(top[-1] + max(fall, 0.05) * np.log(len(top) / max(expected, 1e-12)))
+
+
+def poisson_interval(expected: float, z: float = 1.645) -> tuple[float, float]:
+    """Central 90 % interval of the true mean when `expected` events were counted.
+
+    Garwood's interval through the Wilson-Hilferty approximation of chi-square quantiles.
+    """
+    if expected <= 0:
+        return 0.0, 3.0
+    low = expected * max(0.0, 1 - 1 / (9 * expected) - z / (3 * expected**0.5)) ** 3
+    more = expected + 1
+    return low, more * (1 - 1 / (9 * more) + z / (3 * more**0.5)) ** 3

@@ -1,0 +1,187 @@
+"""Windows in, calibrated scores out, for many scenes at once.
+
+On the CPU a window is scored by itself, so that its score does not depend, to the last bit,
+on which other windows are scored in the same call. On CUDA the windows of a scene go through
+together, which changes the last bits only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+import torch
+
+from pipeline.core.errors import ModelError
+from pipeline.core.sample import Sample, StreamInfo
+from pipeline.core.window import Window
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.calibration import Budget, Calibration
+from pipeline.detection.score import WindowScore
+from pipeline.models.picture import prepare_picture
+from pipeline.models.scene_model import JOINT, Array, Features, SceneModel
+from pipeline.models.settings import DetectorSettings
+from pipeline.models.wording import describe
+
+log = structlog.get_logger(__name__)
+
+NOTE_BELOW_P = 0.01
+_DEFAULT_CELLS = DetectorSettings().picture_cells
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    model: SceneModel
+    calibration: Calibration
+
+
+class Scorer:
+    """Scores windows with the model of their scene.
+
+    Args:
+        models: Model per scene.
+        device: ``cpu``, ``cuda`` or ``auto`` (CUDA where there is any).
+
+    Raises:
+        ModelError: CUDA was asked for and is not there.
+    """
+
+    def __init__(self, models: Mapping[str, SceneModel], device: str = "auto") -> None:
+        self.device = _device(device)
+        self._scenes = {
+            name: _Scene(model.to(self.device), calibration_of(model))
+            for name, model in models.items()
+        }
+        self._cells = {
+            stream.info.name: model.settings.picture_cells
+            for model in models.values()
+            for stream in model.streams
+        }
+        self._checked: dict[tuple[str, str], StreamInfo] = {}
+
+    def prepare(self, sample: Sample) -> Sample:
+        """A sample as the detector needs it; call once, when it arrives.
+
+        A video frame becomes a small RAW picture; anything else stays as it is.
+
+        Raises:
+            BadReading: The frame cannot be decoded.
+        """
+        return prepare_picture(sample, self._cells.get(sample.stream, _DEFAULT_CELLS))
+
+    def check(self, scene: str, streams: Iterable[StreamInfo]) -> None:
+        """See that the streams of a scene are those its model has learnt.
+
+        Raises:
+            ModelError: They are not.
+        """
+        model = self._scene(scene).model
+        for info in streams:
+            if self._checked.get((scene, info.name)) != info:
+                model.check(info)
+                self._checked[scene, info.name] = info
+
+    def budget(self, scene: str, alarm: AlarmSettings) -> Budget:
+        """Threshold of an alarm of a scene, and how sure it is."""
+        return self._scene(scene).calibration.budget(
+            alarm.false_alarms_hz,
+            min_duration_s=alarm.min_duration_s,
+            merge_s=alarm.clear_after_s,
+        )
+
+    def score(self, windows: Sequence[Window]) -> list[WindowScore]:
+        """Score windows of any scenes, in their order.
+
+        Raises:
+            ModelError: A scene has no model, or a window does not fit it.
+        """
+        features: list[Features] = []
+        for window in windows:
+            self._check_window(window)
+            features.append(self._scene(window.scene).model.features(window))
+        results: dict[int, WindowScore] = {}
+        for scene, rows in self._groups(windows):
+            table, places = scene.model.score([features[r] for r in rows], self.device)
+            for at, row in enumerate(rows):
+                results[row] = _verdict(scene, windows[row], features[row], table[at], places[at])
+        return [results[row] for row in range(len(windows))]
+
+    def _groups(self, windows: Sequence[Window]) -> list[tuple[_Scene, list[int]]]:
+        """Rows that are scored together: single ones on the CPU, by scene on CUDA."""
+        if self.device.type == "cpu":
+            return [(self._scene(w.scene), [row]) for row, w in enumerate(windows)]
+        groups: dict[str, list[int]] = {}
+        for row, window in enumerate(windows):
+            groups.setdefault(window.scene, []).append(row)
+        return [(self._scene(name), rows) for name, rows in groups.items()]
+
+    def _check_window(self, window: Window) -> None:
+        self.check(window.scene, [part.info for part in window.slices.values()])
+        model = self._scene(window.scene).model
+        if window.end_ns - window.start_ns != model.length_ns:
+            raise ModelError(
+                f"windows of {(window.end_ns - window.start_ns) / 1e9} s, but the model learnt "
+                f"windows of {model.length_ns / 1e9} s",
+                where=window.scene,
+                fix="set window_s as it was, or commission the scene again",
+            )
+
+    def _scene(self, name: str) -> _Scene:
+        try:
+            return self._scenes[name]
+        except KeyError:
+            raise ModelError(
+                f"scene {name!r} has no model", where=name, fix="run `fusewatch commission`"
+            ) from None
+
+
+def calibration_of(model: SceneModel) -> Calibration:
+    """The calibration that a model carries."""
+    return Calibration(model.names, model.held.scores, model.held.end_ns, model.hop_ns)
+
+
+def _verdict(
+    scene: _Scene, window: Window, features: Features, scores: Array, places: Mapping[str, Array]
+) -> WindowScore:
+    verdict = scene.calibration.judge(scores)
+    notes = {
+        detector: _note(scene.model, window, features, places, detector, verdict.parts[detector])
+        for detector, p in verdict.detectors.items()
+        if p <= NOTE_BELOW_P
+    }
+    return WindowScore(
+        scene=window.scene,
+        index=window.index,
+        start_ns=window.start_ns,
+        end_ns=window.end_ns,
+        p=verdict.p,
+        detectors=verdict.detectors,
+        notes=notes,
+        missing=tuple(s.info.name for s in scene.model.streams if s.info.name not in features),
+        uncertainty_ns=max(window.uncertainty_ns.values(), default=0),
+    )
+
+
+def _note(
+    model: SceneModel,
+    window: Window,
+    features: Features,
+    places: Mapping[str, Array],
+    detector: str,
+    part: str,
+) -> str:
+    if detector == JOINT:
+        return "the streams together are unusual"
+    stream = next(s for s in model.streams if s.detector == detector)
+    name = stream.info.name
+    kind = part.partition("/")[2]
+    return describe(stream, kind, features[name], places[name], window.slices[name])
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError("no CUDA device", fix="set fusion.device to auto or cpu")
+    return torch.device(wanted)

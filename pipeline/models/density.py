@@ -1,0 +1,194 @@
+"""Densities of normal: shrinkage Mahalanobis distance and distance to the nearest neighbours.
+
+Three shapes: one density per place, one over a whole stream (or all streams jointly), and
+one shared by any number of items. All are float64 tensors with distances summed element by
+element, so that a window's score does not depend on what else is scored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.models.shrinkage import ledoit_wolf, whitening
+
+_CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
+_EXACT = "donot_use_mm_for_euclid_dist"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceDensity:
+    """One density per place.
+
+    Attributes:
+        mean: ``(P, d)``.
+        whiten: ``(P, d, d)``.
+        memory: Whitened normal windows, ``(P, M, d)``.
+        alive: Places that were ever seen, bool ``(P,)``.
+    """
+
+    mean: Tensor
+    whiten: Tensor
+    memory: Tensor
+    alive: Tensor
+
+    def scores(self, places: Tensor, present: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Mahalanobis and neighbour distance, each ``(B, P)``; NaN where not present.
+
+        Args:
+            places: Normalised, ``(B, P, d)``.
+            present: ``(B, P)``.
+            k: Which neighbour.
+        """
+        white = self._white(places)  # (P, B, d)
+        seen = present & self.alive
+        far = white.square().sum(dim=-1).sqrt().T
+        near = kth_distance(white, self.memory, k).T
+        return torch.where(seen, far, torch.nan), torch.where(seen, near, torch.nan)
+
+    def _white(self, places: Tensor) -> Tensor:
+        return (places - self.mean).transpose(0, 1) @ self.whiten
+
+
+def fit_places(
+    places: Tensor, present: Tensor, slack: Tensor, memory: int, generator: torch.Generator
+) -> PlaceDensity:
+    """Learn a density per place.
+
+    Half of the memory is drawn evenly, half from the windows furthest from the mean: people
+    cross a cell rarely, and these few windows are what tells normal from new.
+
+    Args:
+        places: Normalised, ``(n, P, d)``.
+        present: ``(n, P)``.
+        slack: Variance that drift may add, ``(P, d)``.
+        memory: ``M``.
+        generator: Source of the choice.
+    """
+    data = places.transpose(0, 1)  # (P, n, d)
+    weight = present.T.to(data.dtype)
+    mean, covariance = ledoit_wolf(data.clamp(-_CLIP, _CLIP), weight)
+    whiten = whitening(covariance + torch.diag_embed(slack))
+    white = (data - mean[:, None]) @ whiten
+    far = torch.where(present.T, white.square().sum(dim=-1), -1.0)  # (P, n)
+    chosen = _choose(far, min(memory, len(places)), generator)
+    kept = torch.gather(white, 1, chosen[..., None].expand(-1, -1, white.shape[2]))
+    return PlaceDensity(mean, whiten, kept.contiguous(), present.any(dim=0))
+
+
+def _choose(far: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Indices ``(P, count)`` of present rows; `far` is negative where a row is not present."""
+    draw = torch.rand(far.shape, generator=generator, dtype=far.dtype)
+    draw = torch.where(far >= 0, draw, -1.0)
+    tail = far.topk(count // 2, dim=1).indices
+    draw.scatter_(1, tail, -1.0)  # nothing is remembered twice
+    chosen = torch.cat([draw.topk(count - count // 2, dim=1).indices, tail], dim=1)
+    valid = torch.gather(far, 1, chosen) >= 0
+    return torch.where(valid, chosen, far.argmax(dim=1, keepdim=True))
+
+
+@dataclass(frozen=True, slots=True)
+class PooledDensity:
+    """One density over many columns, through their leading principal components.
+
+    Attributes:
+        mean: ``(D,)``.
+        project: Whitening projection, ``(D, E)``.
+        basis: Orthonormal principal directions, ``(D, E)``.
+        rest: Variance per discarded direction, ``()``.
+        memory: Whitened normal windows, ``(M, E)``.
+    """
+
+    mean: Tensor
+    project: Tensor
+    basis: Tensor
+    rest: Tensor
+    memory: Tensor
+
+    def embed(self, data: Tensor) -> Tensor:
+        """Whitened principal components, ``(B, D)`` to ``(B, E)``."""
+        return (data - self.mean) @ self.project
+
+    def scores(self, data: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Mahalanobis and neighbour distance, each ``(B,)``."""
+        away = data - self.mean
+        white = away @ self.project
+        residual = away - (away @ self.basis) @ self.basis.T
+        far = white.square().sum(dim=1) + residual.square().sum(dim=1) / self.rest
+        return far.sqrt(), kth_distance(white[None], self.memory[None], k)[0]
+
+
+def fit_pooled(
+    data: Tensor, slack: Tensor | None, dims: int, memory: int, generator: torch.Generator
+) -> PooledDensity:
+    """Learn one density over all columns.
+
+    Args:
+        data: Normalised, ``(n, D)``.
+        slack: Variance that drift may add, ``(D,)``; None: none.
+        dims: Most principal components, ``E``.
+        memory: ``M``.
+        generator: Source of the choice of remembered windows.
+    """
+    mean, covariance = ledoit_wolf(data.clamp(-_CLIP, _CLIP)[None])
+    if slack is not None:
+        covariance = covariance + torch.diag(slack)
+    values, vectors = torch.linalg.eigh(covariance[0])
+    count = min(dims, len(values))
+    basis = vectors[:, len(values) - count :].contiguous()
+    kept = values[len(values) - count :].clamp_min(1e-9)
+    rest = values[: len(values) - count].mean() if count < len(values) else values.mean()
+    project = basis / kept.sqrt()
+    rows = torch.randperm(len(data), generator=generator)[:memory].sort().values
+    remembered = (data[rows] - mean[0]) @ project
+    return PooledDensity(mean[0], project, basis, rest.clamp_min(1e-9), remembered)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDensity:
+    """One density shared by all items of a stream.
+
+    Attributes:
+        mean: ``(e,)``.
+        whiten: ``(e, e)``.
+        memory: ``(M, e)``.
+    """
+
+    mean: Tensor
+    whiten: Tensor
+    memory: Tensor
+
+    def scores(self, items: Tensor, k: int) -> Tensor:
+        """Neighbour distance of each item, ``(I, e)`` to ``(I,)``."""
+        white = (items - self.mean) @ self.whiten
+        return kth_distance(white[None], self.memory[None], k)[0]
+
+
+def fit_items(items: Tensor, memory: int, plain: bool, generator: torch.Generator) -> ItemDensity:
+    """Learn the density of items.
+
+    Args:
+        items: ``(I, e)``, at least one.
+        memory: ``M``; of more than that, half are drawn evenly, half are the furthest.
+        plain: Compare as they are (lines of text) instead of whitened; repetitions are
+            remembered once.
+        generator: Source of the choice.
+    """
+    dims = items.shape[1]
+    if plain:
+        items = torch.unique(items, dim=0)
+        mean, whiten = torch.zeros(dims, dtype=items.dtype), torch.eye(dims, dtype=items.dtype)
+    else:
+        means, covariance = ledoit_wolf(items[None])
+        mean, whiten = means[0], whitening(covariance)[0]
+    white = (items - mean) @ whiten
+    chosen = _choose(white.square().sum(dim=1)[None], min(memory, len(white)), generator)[0]
+    return ItemDensity(mean, whiten, white[chosen].contiguous())
+
+
+def kth_distance(points: Tensor, memory: Tensor, k: int) -> Tensor:
+    """Distance to the k-th nearest of `memory`: ``(P, B, d)``, ``(P, M, d)`` to ``(P, B)``."""
+    distances = torch.cdist(points, memory, compute_mode=_EXACT)
+    return distances.topk(min(k, memory.shape[1]), dim=2, largest=False).values[..., -1]

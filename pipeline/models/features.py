@@ -1,0 +1,58 @@
+"""Compact features of one stream in one window: the terms all modalities share.
+
+A stream is seen as *places*, which are the cells of a picture, the bands of a sound, the
+channels of a sensor. Each place has the same few columns. A stream may also have *items*,
+short things of which any number may occur in a window: slices of sound, lines of text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.window import Slice
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFeatures:
+    """What one stream showed in one window.
+
+    Attributes:
+        places: float32 ``(P, d)``; zero where not present.
+        present: Which places could be seen, bool ``(P,)``.
+        items: float32 ``(I, e)``; ``I`` differs from window to window.
+    """
+
+    places: npt.NDArray[np.float32]
+    present: npt.NDArray[np.bool_]
+    items: npt.NDArray[np.float32]
+
+
+class Extractor(Protocol):
+    """Turns slices of one stream into features. Has no state: a window gives the same always.
+
+    Attributes:
+        labels: Name of each place, ``(P,)``.
+        columns: Name of each column, ``(d,)``.
+        log_columns: Columns that are energies or spreads, compared by their logarithm.
+        common_columns: Columns in which all places move together for harmless reasons.
+        item_dims: ``e``, 0 when the stream has no items.
+        item_neighbours: Neighbour that counts for items; None: as for places.
+    """
+
+    labels: tuple[str, ...]
+    columns: tuple[str, ...]
+    log_columns: tuple[int, ...]
+    common_columns: tuple[int, ...]
+    item_dims: int
+    item_neighbours: int | None
+
+    def extract(self, part: Slice) -> StreamFeatures | None:
+        """Features of `part`, or None when too little of it can be seen."""
+        ...
+
+
+NO_ITEMS: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)

@@ -1,0 +1,129 @@
+"""Features on a common footing: logarithms, robust centre and scale, common changes removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.models.drift import widening
+
+_MAD_TO_STD = 1.4826
+_FAR = 1e4  # standard units beyond which more is not more anomalous; keeps sums finite
+_CLIP = 6.0  # standard units; what lies beyond does not shape the common modes
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser:
+    """Centre, scale and common modes of one stream. All float64.
+
+    Attributes:
+        floor: Added before the logarithm, ``(P, d)``; NaN in columns that are not logarithmic.
+        centre: Median, ``(P, d)``.
+        scale: Robust spread, ``(P, d)``.
+        modes: Orthonormal common modes over the common columns, ``(P * c, q)``.
+        common: Indices of the common columns, int64 ``(c,)``.
+    """
+
+    floor: Tensor
+    centre: Tensor
+    scale: Tensor
+    modes: Tensor
+    common: Tensor
+
+    def apply(self, places: Tensor, present: Tensor) -> Tensor:
+        """Standardised features ``(B, P, d)``; zero where not present.
+
+        Args:
+            places: float64 ``(B, P, d)``.
+            present: bool ``(B, P)``.
+        """
+        levels = standardise(places, self.floor, self.centre, self.scale)
+        levels = torch.where(present[..., None], levels, 0.0)
+        if not self.modes.shape[1]:
+            return levels
+        part = levels[..., self.common]  # (B, P, c)
+        flat = part.reshape(len(part), -1)
+        rest = flat - (flat.clamp(-_CLIP, _CLIP) @ self.modes) @ self.modes.T
+        result = levels.clone()
+        result[..., self.common] = rest.reshape(part.shape)
+        return result
+
+
+def standardise(places: Tensor, floor: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+    """Logarithm where `floor` is a number, then centre and scale, ``(B, P, d)``."""
+    return ((_levels(places, floor) - centre) / scale).clamp(-_FAR, _FAR)
+
+
+def _levels(places: Tensor, floor: Tensor) -> Tensor:
+    logarithms = torch.log(places.clamp_min(0.0) + floor.nan_to_num(1.0))
+    return torch.where(floor.isnan(), places, logarithms)
+
+
+def fit_normaliser(
+    places: Tensor,
+    present: Tensor,
+    log_columns: tuple[int, ...],
+    common_columns: tuple[int, ...],
+    modes: int,
+    horizon: float = 0.0,
+) -> tuple[Normaliser, Tensor]:
+    """Learn from normal windows.
+
+    Args:
+        places: float64 ``(n, P, d)``.
+        present: bool ``(n, P)``.
+        log_columns: See `pipeline.models.features.Extractor`.
+        common_columns: Likewise.
+        modes: Most common modes to take out.
+        horizon: How many times the learnt time it is to last; 0: nothing drifts.
+
+    Returns:
+        The normaliser, and the variance per column ``(P, d)`` that drift may add to what was
+        learnt, in its units.
+    """
+    seen = torch.where(present[..., None], places, torch.nan)
+    floor = _log_floor(seen, log_columns)
+    levels = _levels(seen, floor)
+    centre, scale = _robust(levels, floor)
+    common = torch.tensor(common_columns, dtype=torch.int64)
+    normal = (levels - centre) / scale
+    wider = widening(normal.clamp(-_CLIP, _CLIP), horizon) if horizon else torch.ones_like(scale)
+    basis = _modes(normal.nan_to_num(0.0)[..., common] / wider[..., common], modes)
+    return Normaliser(floor, centre, scale * wider, basis, common), 1.0 - wider**-2
+
+
+def _log_floor(seen: Tensor, log_columns: tuple[int, ...]) -> Tensor:
+    """A tenth of the usual positive value, so that zero is far but not infinitely far."""
+    floor = torch.full(seen.shape[1:], torch.nan, dtype=seen.dtype)
+    for column in log_columns:
+        values = seen[..., column]
+        usual = torch.where(values > 0, values, torch.nan).nanmedian(dim=0).values
+        size = seen[..., 0].abs().nanmedian(dim=0).values
+        floor[:, column] = torch.where(usual.isnan(), size * 1e-4 + 1e-9, usual * 0.1).nan_to_num(
+            1e-9
+        )
+    return floor
+
+
+def _robust(levels: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+    centre = levels.nanmedian(dim=0).values
+    away = (levels - centre).abs()
+    mad = away.nanmedian(dim=0).values * _MAD_TO_STD
+    power = torch.nanmean(away**2, dim=0).sqrt()
+    least = torch.where(floor.isnan(), 1e-3 * centre.abs() + 1e-6, 0.1)
+    scale = torch.maximum(torch.maximum(mad, 0.5 * power), least)
+    return centre.nan_to_num(0.0), scale.nan_to_num(1.0)
+
+
+def _modes(common: Tensor, limit: int) -> Tensor:
+    """Leading principal directions that carry clearly more than their share, ``(P*c, q)``."""
+    flat = common.reshape(len(common), -1).clamp(-_CLIP, _CLIP)
+    if not limit or flat.shape[1] < 4 * limit:
+        return torch.zeros((flat.shape[1], 0), dtype=common.dtype)
+    flat = flat - flat.mean(dim=0)
+    values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+    keep = int((values[-limit:] > 4 * values.mean()).sum())
+    leading: Tensor = vectors[:, len(values) - keep :].contiguous()
+    return leading

@@ -1,0 +1,61 @@
+"""Densities as flat named arrays, and back: for files and for moving to a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core.errors import ModelFileError
+
+T = TypeVar("T")
+
+
+def pack(prefix: str, thing: object) -> dict[str, Tensor]:
+    """Tensors and arrays of a dataclass, nested ones with dotted names."""
+    if isinstance(thing, Tensor):
+        return {prefix: thing.detach().cpu().contiguous()}
+    if isinstance(thing, np.ndarray):
+        return {prefix: torch.from_numpy(np.array(thing, order="C"))}
+    if thing is None:
+        return {}
+    if not is_dataclass(thing):
+        raise TypeError(f"{prefix} is a {type(thing).__name__}, not made of arrays")
+    found: dict[str, Tensor] = {}
+    for part in fields(thing):
+        found |= pack(f"{prefix}.{part.name}", getattr(thing, part.name))
+    return found
+
+
+def unpack(kind: type[T], prefix: str, tensors: Mapping[str, Tensor], **nested: object) -> T:
+    """A dataclass from `pack`'s tensors; `nested` gives fields that are not plain tensors.
+
+    Raises:
+        ModelFileError: A tensor is missing.
+    """
+    values: dict[str, Any] = dict(nested)
+    for part in fields(kind):  # type: ignore[arg-type]
+        name = f"{prefix}.{part.name}"
+        if part.name in values:
+            continue
+        if name not in tensors:
+            raise ModelFileError(f"the model file lacks {name!r}", fix="commission the scene again")
+        tensor = tensors[name]
+        values[part.name] = tensor.numpy() if "Array" in str(part.type) else tensor
+    return kind(**values)
+
+
+def on_device(thing: T, device: torch.device) -> T:
+    """A copy of a dataclass with every tensor in it on `device`; arrays stay where they are."""
+    changes: dict[str, Any] = {}
+    for part in fields(thing):  # type: ignore[arg-type]
+        value = getattr(thing, part.name)
+        if isinstance(value, Tensor):
+            changes[part.name] = value.to(device)
+        elif is_dataclass(value) and not isinstance(value, type):
+            changes[part.name] = on_device(value, device)
+    return replace(thing, **changes)  # type: ignore[type-var]

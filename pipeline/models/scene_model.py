@@ -1,0 +1,221 @@
+"""The model of one scene: its streams, their joint density, and its calibration scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.core.errors import ModelError
+from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.window import Window
+from pipeline.models.density import PooledDensity
+from pipeline.models.features import StreamFeatures
+from pipeline.models.packing import on_device
+from pipeline.models.picture import grid_shape
+from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_model import StreamModel, Surprise, sub_names, sub_scores
+
+Array = npt.NDArray[np.float64]
+Features = Mapping[str, StreamFeatures]
+JOINT = "joint"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Scores of normal windows by detectors that had not seen them.
+
+    Attributes:
+        scores: float64 ``(n, D)``; NaN where a sub-detector could not see.
+        end_ns: End of each window, int64 ``(n,)``, growing.
+    """
+
+    scores: Array
+    end_ns: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneModel:
+    """Everything learnt about a scene.
+
+    Attributes:
+        scene: Name of the scene it was learnt from.
+        settings: How it was learnt.
+        streams: One model per stream.
+        joint: Density of all streams together; None with a single stream.
+        length_ns: Length of the windows it was learnt from.
+        hop_ns: Their hop.
+        held: Calibration scores.
+        created_by: Program and version that made it.
+        digest: Content hash of the file it was read from; empty before it was saved.
+    """
+
+    scene: str
+    settings: DetectorSettings
+    streams: tuple[StreamModel, ...]
+    joint: PooledDensity | None
+    length_ns: int
+    hop_ns: int
+    held: Held
+    created_by: str = ""
+    digest: str = field(default="", compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Sub-detectors, ``<detector>/<what>``, in the order of the columns of scores."""
+        return detector_names(self.streams, self.joint is not None)
+
+    def features(self, window: Window) -> dict[str, StreamFeatures]:
+        """Features of the streams that can be seen well enough in `window`."""
+        found: dict[str, StreamFeatures] = {}
+        for stream in self.streams:
+            part = window.slices.get(stream.info.name)
+            seen = None if part is None else stream.extractor.extract(part)
+            if seen is not None:
+                found[stream.info.name] = seen
+        return found
+
+    def score(
+        self, windows: Sequence[Features], device: torch.device
+    ) -> tuple[Array, list[dict[str, Array]]]:
+        """Score windows of this scene together.
+
+        Returns:
+            Raw sub-detector scores ``(B, D)``, NaN where not seen, and per window the
+            surprise of each place ``(P,)`` by stream.
+        """
+        surprises: dict[str, tuple[list[int], Surprise]] = {}
+        for stream in self.streams:
+            name = stream.info.name
+            rows = [i for i, window in enumerate(windows) if name in window]
+            if rows:
+                surprises[name] = rows, stream.score([windows[i][name] for i in rows], device)
+        places: list[dict[str, Array]] = [{} for _ in windows]
+        for name, (rows, surprise) in surprises.items():
+            for at, row in enumerate(rows):
+                places[row][name] = surprise.places[at]
+        joint = self._joint(len(windows), surprises)
+        return self.table(len(windows), surprises, joint), places
+
+    def table(
+        self,
+        count: int,
+        surprises: Mapping[str, tuple[list[int], Surprise]],
+        joint: Array | None,
+    ) -> Array:
+        """Scores of all sub-detectors, ``(count, D)``, NaN where not seen.
+
+        Args:
+            count: Number of windows.
+            surprises: Per stream the windows that saw it and what was seen.
+            joint: Joint scores, ``(count, 2)``; None when there is no joint density.
+        """
+        blocks: list[Array] = []
+        for stream in self.streams:
+            items = stream.extractor.item_dims > 0
+            names = sub_names(stream.detector, len(stream.extractor.labels), items)
+            block = np.full((count, len(names)), np.nan)
+            if stream.info.name in surprises:
+                rows, surprise = surprises[stream.info.name]
+                block[rows] = sub_scores(surprise, items)
+            blocks.append(block)
+        return np.concatenate(blocks if joint is None else [*blocks, joint], axis=1)
+
+    def _joint(
+        self, count: int, surprises: Mapping[str, tuple[list[int], Surprise]]
+    ) -> Array | None:
+        if self.joint is None:
+            return None
+        block = np.full((count, 2), np.nan)
+        seen_in = [set(surprises[s.info.name][0]) for s in self.streams if s.info.name in surprises]
+        if len(seen_in) < len(self.streams):
+            return block
+        whole = sorted(set.intersection(*seen_in))
+        if whole:
+            parts = []
+            for stream in self.streams:
+                rows, surprise = surprises[stream.info.name]
+                chosen = [rows.index(row) for row in whole]
+                parts.append(joint_part(surprise.raw.embedding[chosen], self.settings))
+            far, near = self.joint.scores(torch.cat(parts, dim=1), self.settings.neighbours)
+            block[whole] = torch.stack([far, near], dim=1).cpu().numpy()
+        return block
+
+    def check(self, info: StreamInfo) -> None:
+        """See that a live stream is like the one that was learnt.
+
+        Raises:
+            ModelError: It is unknown to the model, or differs in what its features need.
+        """
+        known = {s.info.name: s.info for s in self.streams}.get(info.name)
+        if known is None:
+            raise ModelError(
+                f"the model of scene {self.scene!r} does not know stream {info.name!r}",
+                where=info.name,
+                fix="commission the scene again with this stream, or take it out of the scene",
+            )
+        for what, learnt, live in _differences(known, info, self.settings):
+            raise ModelError(
+                f"{what} is {live}, but the model of scene {self.scene!r} learnt {learnt}",
+                where=info.name,
+                fix="set the stream as it was, or commission the scene again",
+            )
+
+    def to(self, device: torch.device) -> SceneModel:
+        """The same model with its tensors on `device`."""
+        streams = tuple(replace(s, density=on_device(s.density, device)) for s in self.streams)
+        joint = None if self.joint is None else on_device(self.joint, device)
+        return replace(self, streams=streams, joint=joint)
+
+
+def joint_part(embedding: torch.Tensor, settings: DetectorSettings) -> torch.Tensor:
+    """What a stream gives to the joint density: its leading components, ``(B, <= dims)``."""
+    return embedding[:, -settings.joint_dims :]  # eigenvalues ascend
+
+
+def detector_names(streams: Sequence[StreamModel], joint: bool) -> tuple[str, ...]:
+    """Names of all sub-detectors of a scene."""
+    names = [
+        name
+        for s in streams
+        for name in sub_names(s.detector, len(s.extractor.labels), s.extractor.item_dims > 0)
+    ]
+    return (*names, f"{JOINT}/mahalanobis", f"{JOINT}/knn") if joint else tuple(names)
+
+
+def _differences(
+    known: StreamInfo, live: StreamInfo, settings: DetectorSettings
+) -> list[tuple[str, object, object]]:
+    """What differs, as (what, learnt, live)."""
+    found: list[tuple[str, object, object]] = []
+    if known.modality is not live.modality:
+        return [("the modality", known.modality.value, live.modality.value)]
+    if known.channels != live.channels:
+        found.append(("the list of channels", known.channels, live.channels))
+    if (known.unit, known.units) != (live.unit, live.units):
+        found.append(("the unit", known.units or known.unit, live.units or live.unit))
+    if not _same_shape(known, live, settings):
+        found.append(("the shape", known.shape, live.shape))
+    exact = known.modality is Modality.AUDIO
+    if not _same_rate(known.rate_hz, live.rate_hz, 0.005 if exact else 0.25):
+        found.append(("the rate in Hz", known.rate_hz, live.rate_hz))
+    return found
+
+
+def _same_shape(known: StreamInfo, live: StreamInfo, settings: DetectorSettings) -> bool:
+    if known.modality is not Modality.VIDEO:
+        return known.shape == live.shape
+    if len(live.shape) != 3 or not live.shape[0] or not live.shape[1]:
+        return False
+    cells = settings.picture_cells
+    learnt = grid_shape(known.shape[0], known.shape[1], cells)
+    return learnt == grid_shape(live.shape[0], live.shape[1], cells)
+
+
+def _same_rate(known: float | None, live: float | None, tolerance: float) -> bool:
+    if known is None or live is None:
+        return True
+    return abs(live - known) <= tolerance * known

@@ -1,0 +1,91 @@
+"""How each channel of a sensor behaves: value, trend, noise, steps, spectrum.
+
+A channel that is stuck has less noise than usual, a loose contact has larger steps, a
+bearing that goes has more energy in one part of the spectrum.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.sample import StreamInfo
+from pipeline.core.window import SensorSlice, Slice
+from pipeline.models.features import NO_ITEMS, StreamFeatures
+
+Array = npt.NDArray[np.float64]
+_BANDS = 3
+
+
+class SensorFeatures:
+    """Extractor of a sensor stream. ``P`` is the number of channels, ``d`` is 9."""
+
+    columns: tuple[str, ...] = (
+        "value",
+        "lowest value",
+        "highest value",
+        "slope",
+        "noise",
+        "largest step",
+        "slow vibration",
+        "middle vibration",
+        "fast vibration",
+    )
+    log_columns: tuple[int, ...] = (4, 5, 6, 7, 8)
+    common_columns: tuple[int, ...] = ()
+    item_dims = 0
+    item_neighbours: int | None = None
+
+    def __init__(self, info: StreamInfo, min_coverage: float) -> None:
+        count = info.shape[0] if info.shape else max(1, len(info.channels))
+        self.labels = info.channels or tuple(f"channel {i}" for i in range(count))
+        self._min_coverage = min_coverage
+
+    def extract(self, part: Slice) -> StreamFeatures | None:
+        """Features ``(C, 9)``; channels with too few cells are not present."""
+        if not isinstance(part, SensorSlice) or part.values.shape[1] != len(self.labels):
+            return None
+        good = part.present & np.isfinite(part.values)  # (T, C)
+        if not len(good) or part.coverage < self._min_coverage:
+            return None
+        present = good.mean(axis=0) >= self._min_coverage
+        if not present.any():
+            return None
+        values = _filled(np.where(good, part.values, 0.0), good)
+        places = np.where(present[:, None], _columns(values), 0.0)
+        limit = float(np.finfo(np.float32).max) / 1e6
+        places = np.clip(places, -limit, limit).astype(np.float32)
+        return StreamFeatures(places, present, NO_ITEMS)
+
+
+def _filled(values: Array, good: npt.NDArray[np.bool_]) -> Array:
+    """Missing cells by linear interpolation within the window, ``(T, C)``."""
+    times = np.arange(len(values))
+    for channel in np.flatnonzero(~good.all(axis=0) & good.any(axis=0)):
+        seen = good[:, channel]
+        values[:, channel] = np.interp(times, times[seen], values[seen, channel])
+    return values
+
+
+def _columns(values: Array) -> Array:
+    """The nine columns of each channel: ``(T, C)`` to ``(C, 9)``."""
+    count = len(values)
+    mean = values.mean(axis=0)
+    place = np.linspace(-0.5, 0.5, count) if count > 1 else np.zeros(1)
+    norm = float((place**2).sum())
+    slope = (place[:, None] * (values - mean)).sum(axis=0) / norm if norm else np.zeros_like(mean)
+    rest = values - mean - place[:, None] * slope
+    steps = np.abs(np.diff(values, axis=0)).max(axis=0) if count > 1 else np.zeros_like(mean)
+    head = [mean, values.min(axis=0), values.max(axis=0), slope, rest.std(axis=0), steps]
+    return np.stack([*head, *_bands(rest)], axis=1)
+
+
+def _bands(rest: Array) -> list[Array]:
+    """Root mean square of the detrended channel in three parts of its spectrum."""
+    count = len(rest)
+    power = np.abs(np.fft.rfft(rest, axis=0))[1:] ** 2 * 2 / count**2  # (F, C)
+    edges = np.geomspace(1, len(power) + 1, _BANDS + 1).round().astype(int) - 1
+    pairs = itertools.pairwise(edges)
+    return [np.sqrt(power[low:high].sum(axis=0)) for low, high in pairs]

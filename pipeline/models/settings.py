@@ -1,0 +1,57 @@
+"""What a detector is made of and how it is learnt; stored in the model file as it was."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline.core.settings import Settings
+
+
+class DetectorSettings(Settings):
+    """Options of ``fusewatch commission``. The defaults suit a camera, a microphone, sensors."""
+
+    picture_cells: int = Field(default=144, ge=4, le=1024)
+    """About how many cells a picture is divided into; each is judged on its own."""
+
+    audio_bands: int = Field(default=40, ge=4, le=128)
+    """Mel bands; fewer where the sample rate is too low for as many."""
+
+    neighbours: int = Field(default=3, ge=1)
+    """The distance to this nearest normal neighbour is what counts."""
+
+    memory: int = Field(default=2000, ge=16)
+    """Normal windows remembered per stream and jointly."""
+
+    place_memory: int = Field(default=400, ge=16)
+    """Normal windows remembered per cell, band or channel."""
+
+    embedding_dims: int = Field(default=32, ge=1)
+    """Principal components kept per stream."""
+
+    joint_dims: int = Field(default=12, ge=1)
+    """Principal components each stream gives to the joint density."""
+
+    common_modes: int = Field(default=6, ge=0)
+    """Changes of the whole picture (lamps, clouds) taken out before cells are judged."""
+
+    drift_hours: float = Field(default=12.0, ge=0)
+    """How long slow changes (temperature, light) may go on after the end of the normal that was
+    learnt, hours; the more, the less a slowly changing value tells."""
+
+    min_coverage: float = Field(default=0.5, gt=0, le=1)
+    """A stream with less of its window present is not scored."""
+
+    folds: int = Field(default=4, ge=2)
+    """Parts of the normal data: each is scored by a detector learnt from the others."""
+
+    block_s: float = Field(default=30.0, gt=0)
+    """Length of the stretches dealt out to the parts, seconds."""
+
+    min_windows: int = Field(default=60, ge=20)
+    """Fewer windows than this are refused."""
+
+    max_windows: int = Field(default=20_000, ge=100)
+    """Beyond this many windows whole stretches are left out evenly."""
+
+    seed: int = 0
+    """Choice of the remembered windows."""

@@ -1,0 +1,162 @@
+"""All densities of one stream: learn them from feature rows, score feature rows with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.models.density import (
+    ItemDensity,
+    PlaceDensity,
+    PooledDensity,
+    fit_items,
+    fit_places,
+    fit_pooled,
+)
+from pipeline.models.features import Extractor, StreamFeatures
+from pipeline.models.normalise import Normaliser, fit_normaliser
+from pipeline.models.settings import DetectorSettings
+
+_MAX_FIT_ITEMS = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Features of a stream in several windows.
+
+    Attributes:
+        places: float64 ``(B, P, d)``.
+        present: bool ``(B, P)``.
+        items: float64 ``(sum of I, e)``.
+        counts: Items per window, ``B`` numbers.
+    """
+
+    places: Tensor
+    present: Tensor
+    items: Tensor
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawScores:
+    """Distances before they are made comparable; higher is more anomalous.
+
+    Attributes:
+        far: Mahalanobis per place, ``(B, P)``.
+        near: Neighbour distance per place, ``(B, P)``.
+        pooled_far: Mahalanobis of the whole stream, ``(B,)``.
+        pooled_near: Neighbour distance of the whole stream, ``(B,)``.
+        item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
+        embedding: Whitened principal components, ``(B, E)``.
+    """
+
+    far: Tensor
+    near: Tensor
+    pooled_far: Tensor
+    pooled_near: Tensor
+    item: Tensor
+    embedding: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDensity:
+    """What is normal for one stream."""
+
+    normaliser: Normaliser
+    places: PlaceDensity
+    pooled: PooledDensity
+    items: ItemDensity | None
+
+    def score(self, rows: Rows, neighbours: int, item_neighbours: int | None) -> RawScores:
+        """Distances of each window of `rows`."""
+        normal = self.normaliser.apply(rows.places, rows.present)
+        far, near = self.places.scores(normal, rows.present, neighbours)
+        flat = normal.reshape(len(normal), -1)
+        pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
+        item = self._items(rows, item_neighbours or neighbours)
+        return RawScores(far, near, pooled_far, pooled_near, item, self.pooled.embed(flat))
+
+    def embed(self, rows: Rows) -> Tensor:
+        """Whitened principal components of each window, ``(B, E)``."""
+        normal = self.normaliser.apply(rows.places, rows.present)
+        return self.pooled.embed(normal.reshape(len(normal), -1))
+
+    def _items(self, rows: Rows, k: int) -> Tensor:
+        worst = torch.zeros(len(rows.counts), dtype=torch.float64, device=rows.places.device)
+        if self.items is None or not len(rows.items):
+            return worst
+        scores = torch.split(self.items.scores(rows.items, k), list(rows.counts))
+        for window, part in enumerate(scores):
+            if len(part):
+                worst[window] = part.max()
+        return worst
+
+
+def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cpu") -> Rows:
+    """Stack the features of several windows."""
+    items = [f.items for f in features if len(f.items)]
+    stacked = np.concatenate(items) if items else np.zeros((0, 0), np.float32)
+    return Rows(
+        torch.from_numpy(np.stack([f.places for f in features])).to(device, torch.float64),
+        torch.from_numpy(np.stack([f.present for f in features])).to(device),
+        torch.from_numpy(stacked).to(device, torch.float64),
+        tuple(len(f.items) for f in features),
+    )
+
+
+def fit_stream(
+    rows: Rows,
+    extractor: Extractor,
+    settings: DetectorSettings,
+    horizon: float,
+    generator: torch.Generator,
+) -> StreamDensity:
+    """Learn what is normal for a stream.
+
+    Args:
+        rows: Its features in normal windows, in the order of time.
+        extractor: Its features' properties.
+        settings: Options of the detector.
+        horizon: How many times the learnt time the detector is to last.
+        generator: Source of the choice of remembered windows.
+    """
+    normaliser, slack = fit_normaliser(
+        rows.places,
+        rows.present,
+        extractor.log_columns,
+        extractor.common_columns,
+        settings.common_modes,
+        horizon,
+    )
+    normal = normaliser.apply(rows.places, rows.present)
+    return StreamDensity(
+        normaliser,
+        fit_places(normal, rows.present, slack, settings.place_memory, generator),
+        fit_pooled(
+            normal.reshape(len(normal), -1),
+            slack.reshape(-1),
+            settings.embedding_dims,
+            settings.memory,
+            generator,
+        ),
+        _fit_items(rows, extractor, settings, generator),
+    )
+
+
+def _fit_items(
+    rows: Rows, extractor: Extractor, settings: DetectorSettings, generator: torch.Generator
+) -> ItemDensity | None:
+    if not extractor.item_dims:
+        return None
+    plain = extractor.item_neighbours == 1
+    if not len(rows.items):
+        # Never a line in training: any line is as far as a line can be.
+        return fit_items(
+            torch.zeros(1, extractor.item_dims, dtype=torch.float64), 1, True, generator
+        )
+    chosen = torch.randperm(len(rows.items), generator=generator)[:_MAX_FIT_ITEMS]
+    return fit_items(rows.items[chosen], settings.memory // 2, plain, generator)

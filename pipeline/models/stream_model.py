@@ -1,0 +1,140 @@
+"""One stream of a scene as the model knows it: features, densities, and how rare is rare.
+
+Distances of places are made comparable by each place's own tail, learnt on windows held out
+from the densities. Then the worst place speaks (``local``), and the worst few together
+(``wide``): a mean over all places would hide a small thing in a corner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.core.errors import ModelError
+from pipeline.core.sample import Modality, StreamInfo
+from pipeline.models.audio_features import AudioFeatures
+from pipeline.models.features import Extractor, StreamFeatures
+from pipeline.models.sensor_features import SensorFeatures
+from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_density import RawScores, StreamDensity, collect
+from pipeline.models.tails import PlaceTails, fit_place_tails
+from pipeline.models.text_features import TextFeatures
+from pipeline.models.video_features import VideoFeatures
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Surprise:
+    """How rare each place is, ``-log10 p`` as ``(B, P)``, and the stream's raw scores."""
+
+    places: Array
+    raw: RawScores
+
+
+@dataclass(frozen=True, slots=True)
+class StreamModel:
+    """What is normal for one stream, and how far from it windows usually are.
+
+    Attributes:
+        info: The stream it was learnt from.
+        extractor: Its features.
+        density: What is normal.
+        far: Tails of the Mahalanobis distance per place.
+        near: Tails of the neighbour distance per place.
+        usual: 5th and 95th percentile of the raw features, ``(2, P, d)``; for explanations.
+        settings: How it was learnt.
+    """
+
+    info: StreamInfo
+    extractor: Extractor
+    density: StreamDensity
+    far: PlaceTails
+    near: PlaceTails
+    usual: Array
+    settings: DetectorSettings
+
+    @property
+    def detector(self) -> str:
+        """Name of the detector that this stream makes, ``<modality>:<stream>``."""
+        return f"{self.info.modality.value}:{self.info.name}"
+
+    def score(self, features: Sequence[StreamFeatures], device: torch.device) -> Surprise:
+        """Score several windows."""
+        return self.surprise(
+            score_rows(self.density, self.extractor, self.settings, features, device)
+        )
+
+    def surprise(self, raw: RawScores) -> Surprise:
+        """How rare each place is, by the mean of both distances' ``-log10 p``."""
+        both = self.far.surprise(_numpy(raw.far)) + self.near.surprise(_numpy(raw.near))
+        return Surprise(np.asarray(both / 2.0), raw)
+
+
+def score_rows(
+    density: StreamDensity,
+    extractor: Extractor,
+    settings: DetectorSettings,
+    features: Sequence[StreamFeatures],
+    device: torch.device,
+) -> RawScores:
+    """Distances of several windows from what `density` holds for normal."""
+    rows = collect(features, device)
+    return density.score(rows, settings.neighbours, extractor.item_neighbours)
+
+
+def fit_tails(raw: RawScores) -> tuple[PlaceTails, PlaceTails]:
+    """Tails per place (Mahalanobis, neighbours) from held-out windows."""
+    return fit_place_tails(_numpy(raw.far)), fit_place_tails(_numpy(raw.near))
+
+
+def sub_names(detector: str, places: int, items: bool) -> tuple[str, ...]:
+    """Names of a stream's sub-detectors, ``<detector>/<what>``."""
+    wide = ("wide",) if places >= WIDE_FROM else ()
+    last = ("items",) if items else ()
+    kinds = ("local", *wide, "mahalanobis", "knn", *last)
+    return tuple(f"{detector}/{kind}" for kind in kinds)
+
+
+WIDE_FROM = 16
+
+
+def sub_scores(surprise: Surprise, items: bool) -> Array:
+    """Raw scores of a stream's sub-detectors, ``(B, number of names)``, as in `sub_names`."""
+    places, raw = surprise.places, surprise.raw
+    columns = [places.max(axis=1)]
+    count = places.shape[1]
+    if count >= WIDE_FROM:
+        few = max(3, count // 24)
+        columns.append(np.sort(places, axis=1)[:, -few:].mean(axis=1))
+    columns += [_numpy(raw.pooled_far), _numpy(raw.pooled_near)]
+    if items:
+        columns.append(_numpy(raw.item))
+    return np.stack(columns, axis=1)
+
+
+def make_extractor(info: StreamInfo, settings: DetectorSettings) -> Extractor:
+    """The features of a stream.
+
+    Raises:
+        ModelError: The stream lacks a property that they need.
+    """
+    least = settings.min_coverage
+    match info.modality:
+        case Modality.VIDEO:
+            return VideoFeatures(info, settings.picture_cells, least)
+        case Modality.AUDIO:
+            return AudioFeatures(info, settings.audio_bands, least)
+        case Modality.SENSOR:
+            return SensorFeatures(info, least)
+        case Modality.TEXT:
+            return TextFeatures(least)
+    raise ModelError(f"no features for modality {info.modality!r}", where=info.name)
+
+
+def _numpy(values: torch.Tensor) -> Array:
+    return np.asarray(values.cpu().numpy(), np.float64)

@@ -1,0 +1,157 @@
+"""How rare a score is: ranks where there are enough normal scores, a Pareto tail beyond.
+
+The tail is a generalised Pareto distribution over the highest tenth, fitted by probability-
+weighted moments (Hosking and Wallis, 1987), which stay stable on a few dozen values. Its
+shape is kept between exponential and heavy: a light tail with an end would call everything
+beyond the end impossible.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+TAIL_SHARE = 0.1
+MIN_EXCESSES = 10
+HEAVIEST = 0.5
+LIGHTEST = 1e-6  # a shape below this is exponential
+SMALLEST_P = 1e-15
+
+
+@dataclass(frozen=True, slots=True)
+class Pareto:
+    """A tail: ``P(score > start + y | score > start) = (1 + shape * y / scale)^(-1/shape)``."""
+
+    start: float
+    shape: float
+    scale: float
+
+    def survival(self, scores: Array) -> Array:
+        """Probability of a score at least as high, given that it is beyond `start`."""
+        over = np.maximum(scores - self.start, 0.0) / self.scale
+        if self.shape < LIGHTEST:
+            return np.asarray(np.exp(-over))
+        return np.asarray((1.0 + self.shape * over) ** (-1.0 / self.shape))
+
+
+def fit_pareto(excesses: Array, start: float, least_scale: float) -> Pareto:
+    """Fit a tail to sorted excesses over `start` (``(n,)``, at least one)."""
+    count = len(excesses)
+    mean = float(excesses.mean())
+    if count < MIN_EXCESSES:
+        return Pareto(start, 0.0, max(mean, least_scale))
+    below = (np.arange(1, count + 1) - 0.35) / count
+    moment = float(((1.0 - below) * excesses).mean())
+    shape = 2.0 - mean / (mean - 2.0 * moment) if mean > 2.0 * moment else HEAVIEST
+    shape = float(np.clip(shape, 0.0, HEAVIEST))
+    # The mean of the distribution is scale / (1 - shape): keep it where the data have it.
+    return Pareto(start, shape, max(mean * (1.0 - shape), least_scale))
+
+
+class Tail:
+    """p-values of one kind of score against its normal values.
+
+    Args:
+        normal: Scores of normal windows; those that are not finite are left out.
+    """
+
+    def __init__(self, normal: Array) -> None:
+        self.normal = np.sort(normal[np.isfinite(normal)])
+        self._known: list[float] = self.normal.tolist()
+        count = len(self.normal)
+        self._pareto: Pareto | None = None
+        if count < 2 * MIN_EXCESSES:
+            return
+        start = float(self.normal[-max(MIN_EXCESSES, round(TAIL_SHARE * count)) - 1])
+        excesses = self.normal[self.normal > start] - start
+        middle = float(np.median(self.normal))
+        width = float(self.normal[-1]) - middle
+        least = 0.02 * width + 1e-3 * abs(middle) + 1e-9
+        if len(excesses):
+            self._pareto = fit_pareto(excesses, start, least)
+        else:
+            self._pareto = Pareto(start, 0.0, least)
+        self._share = (1 + len(excesses)) / (count + 1)
+
+    def p_of(self, score: float) -> float:
+        """p-value of one score; as `p`, at a fraction of its cost."""
+        if math.isnan(score):
+            return math.nan
+        pareto = self._pareto
+        if pareto is None or score <= pareto.start:
+            higher = len(self._known) - bisect_left(self._known, score)
+            return (1.0 + higher) / (len(self._known) + 1.0)
+        over = (score - pareto.start) / pareto.scale
+        if pareto.shape < LIGHTEST:
+            survival = math.exp(-over)
+        else:
+            survival = (1.0 + pareto.shape * over) ** (-1.0 / pareto.shape)
+        return max(self._share * survival, SMALLEST_P)
+
+    def p(self, scores: Array) -> Array:
+        """p-values; NaN where the score is NaN, 1 when nothing normal is known."""
+        count = len(self.normal)
+        higher = count - np.searchsorted(self.normal, scores, side="left")
+        ranks = (1.0 + higher) / (count + 1.0)
+        if self._pareto is not None:
+            beyond = self._share * self._pareto.survival(scores)
+            ranks = np.where(scores > self._pareto.start, beyond, ranks)
+        result = np.clip(ranks, SMALLEST_P, 1.0)
+        return np.where(np.isnan(scores), np.nan, result)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceTails:
+    """Tails of many places at once, all float64.
+
+    Attributes:
+        start: Score at which the tail begins, ``(P,)``.
+        scale: Scale of the exponential or Pareto tail, ``(P,)``.
+        shape: One shape for all places: one place alone has too little to tell it, ``()``.
+        levels: Scores at evenly spaced ranks below the tail, ``(P, Q)``.
+    """
+
+    start: Array
+    scale: Array
+    shape: Array
+    levels: Array
+
+    def surprise(self, scores: Array) -> Array:
+        """``-log10 p`` of each place, ``(B, P)``; 0 where the score is NaN."""
+        over = np.maximum(scores - self.start, 0.0) / self.scale
+        shape = float(self.shape)
+        tail = np.log1p(shape * over) / shape if shape >= LIGHTEST else over
+        body = (scores[..., None] >= self.levels).mean(axis=-1) * (1.0 - TAIL_SHARE)
+        below = -np.log10(np.maximum(1.0 - body, TAIL_SHARE))
+        inside = scores <= self.start
+        result = np.where(inside, below, -np.log10(TAIL_SHARE) + tail / np.log(10.0))
+        return np.asarray(np.nan_to_num(result, nan=0.0))
+
+
+def fit_place_tails(scores: Array, quantiles: int = 16) -> PlaceTails:
+    """Fit the tails of all places from held-out scores ``(n, P)``; NaN where not present."""
+    dead = ~np.isfinite(scores).any(axis=0)
+    known = np.where(dead, 0.0, scores)
+    start = np.nanquantile(known, 1.0 - TAIL_SHARE, axis=0)
+    grid = np.arange(quantiles) / quantiles * (1.0 - TAIL_SHARE)
+    levels = np.nanquantile(known, grid, axis=0).T
+    middle = np.nanmedian(known, axis=0)
+    least = 0.05 * (start - middle) + 1e-3 * np.abs(middle) + 1e-9
+    tails = [_tail_of(known[:, place], start[place], least[place]) for place in range(len(start))]
+    shape = float(np.median([t.shape for t in tails]))
+    means = np.array([t.scale / (1.0 - t.shape) for t in tails])
+    scale = np.maximum(means * (1.0 - shape), least)
+    return PlaceTails(start, scale, np.asarray(shape), np.ascontiguousarray(levels))
+
+
+def _tail_of(scores: Array, start: float, least: float) -> Pareto:
+    excesses = np.sort(scores[scores > start]) - start
+    if not len(excesses):
+        return Pareto(start, 0.0, least)
+    return fit_pareto(excesses, start, least)

@@ -1,0 +1,128 @@
+"""What a picture shows, cell by cell: appearance and motion.
+
+Appearance is compared in logarithms with the picture's median taken out, so that a change
+of light or of the camera's gain changes little. Motion is the root mean square difference of
+consecutive frames in a cell, again after the median change of all cells was taken out.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import BadReading, ModelError
+from pipeline.core.sample import Encoding, Sample, StreamInfo
+from pipeline.core.window import Slice, VideoSlice
+from pipeline.models.features import NO_ITEMS, StreamFeatures
+from pipeline.models.picture import CELL_PX, grid_shape, prepare_picture
+
+Floats = npt.NDArray[np.float32]
+
+_LEVEL_FLOOR = 8.0  # grey levels; keeps the noise of dark cells from being blown up
+_MOTION_FLOOR = 0.5  # grey levels; about the rounding noise of a decoded picture
+
+
+class VideoFeatures:
+    """Extractor of a video stream. ``P`` is rows times columns of cells, ``d`` is 7."""
+
+    columns: tuple[str, ...] = (
+        "brightness",
+        "colour",
+        "colour",
+        "texture",
+        "flicker",
+        "motion",
+        "motion",
+    )
+    log_columns: tuple[int, ...] = ()
+    common_columns: tuple[int, ...] = (0, 1, 2, 3)
+    item_dims = 0
+    item_neighbours: int | None = None
+
+    def __init__(self, info: StreamInfo, cells: int, min_coverage: float) -> None:
+        if len(info.shape) != 3:
+            raise ModelError(
+                f"a video stream needs its picture size, got shape {info.shape}", where=info.name
+            )
+        self.rows, self.cols = grid_shape(info.shape[0], info.shape[1], cells)
+        self.labels = tuple(
+            _place(r, c, self.rows, self.cols) for r in range(self.rows) for c in range(self.cols)
+        )
+        self._cells = cells
+        self._min_coverage = min_coverage
+
+    def extract(self, part: Slice) -> StreamFeatures | None:
+        """Features ``(rows * cols, 7)``; None with fewer than two usable frames."""
+        if not isinstance(part, VideoSlice) or part.coverage < self._min_coverage:
+            return None
+        frames = self._frames(part)
+        if len(frames) < max(2, self._min_coverage * len(part.frames)):
+            return None
+        grey = np.stack([cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in frames]).astype(np.float32)
+        total = np.zeros(frames[0].shape, np.float32)
+        for frame in frames:
+            cv2.accumulate(frame, total)
+        picture = total / np.float32(len(frames))
+        columns = [*self._appearance(picture), *self._motion(grey)]
+        places = np.stack(columns, axis=-1).reshape(-1, len(self.columns))
+        return StreamFeatures(places, np.ones(len(places), np.bool_), NO_ITEMS)
+
+    def _frames(self, part: VideoSlice) -> list[npt.NDArray[np.uint8]]:
+        shape = (self.rows * CELL_PX, self.cols * CELL_PX, 3)
+        found = [self._picture(f) for f in part.frames if f is not None]
+        return [f for f in found if f is not None and f.shape == shape]
+
+    def _picture(self, frame: Sample) -> npt.NDArray[np.uint8] | None:
+        try:
+            small = prepare_picture(frame, self._cells)
+        except BadReading:
+            return None  # counts as a frame that is not there; the engine counted it already
+        if small.encoding is not Encoding.RAW:
+            return None
+        return cast("npt.NDArray[np.uint8]", small.data)
+
+    def _pool(self, pictures: Floats) -> Floats:
+        """Mean per cell: ``(N, H, W)`` to ``(N, rows, cols)``."""
+        # One tall picture: rows of cells never cross from one picture to the next.
+        tall = pictures.reshape(-1, pictures.shape[-1])
+        size = (self.cols, len(pictures) * self.rows)
+        pooled = cv2.resize(tall, size, interpolation=cv2.INTER_AREA)
+        return cast("Floats", pooled.reshape(len(pictures), self.rows, self.cols))
+
+    def _appearance(self, picture: Floats) -> list[Floats]:
+        grey = picture @ np.array([0.114, 0.587, 0.299], np.float32)
+        channels = np.ascontiguousarray(np.moveaxis(picture, -1, 0))
+        blue, green, red = np.log(self._pool(channels) + _LEVEL_FLOOR)
+        mean, square = self._pool(np.stack([grey, grey**2]))
+        texture = np.log(np.sqrt(np.maximum(square - mean**2, 0.0)) + 1.0)
+        relative = [np.log(mean + _LEVEL_FLOOR), blue - green, red - green]
+        return [*(x - np.median(x) for x in relative), texture]
+
+    def _motion(self, grey: Floats) -> list[Floats]:
+        change = grey[1:] - grey[:-1]  # (T - 1, H, W)
+        shift = self._pool(change)  # (T - 1, rows, cols)
+        light = _median_of_cells(shift)
+        # Mean square about the light's change, without touching every pixel again.
+        square = self._pool(change * change) - 2 * light * shift + light**2
+        energy = np.sqrt(np.maximum(square, 0.0))
+        level = self._pool(grey)
+        level -= _median_of_cells(level)
+        return [
+            np.log(level.std(axis=0) + _MOTION_FLOOR),
+            np.log(energy.mean(axis=0) + _MOTION_FLOOR),
+            np.log(energy.max(axis=0) + _MOTION_FLOOR),
+        ]
+
+
+def _median_of_cells(cells: Floats) -> Floats:
+    """Median over the cells of each picture, ``(N, rows, cols)`` to ``(N, 1, 1)``."""
+    return np.median(cells, axis=(1, 2), keepdims=True)
+
+
+def _place(row: int, column: int, rows: int, columns: int) -> str:
+    down = ("upper", "", "lower")[min(3 * row // rows, 2)]
+    across = ("left", "", "right")[min(3 * column // columns, 2)]
+    return " ".join(part for part in (down, across) if part) or "middle"

@@ -1,0 +1,106 @@
+"""What was unusual about a stream, in a few words a person understands."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.redact import redact_url
+from pipeline.core.sample import Modality
+from pipeline.core.window import Slice, TextSlice
+from pipeline.models.features import StreamFeatures
+from pipeline.models.stream_density import collect
+from pipeline.models.stream_model import StreamModel
+
+Array = npt.NDArray[np.float64]
+
+_QUOTE = 60
+_NEW_LINE = 0.5  # of at most the square root of 2: about half of its words are new
+_WHOLE = {
+    Modality.VIDEO: "the picture as a whole is unusual",
+    Modality.AUDIO: "the sound as a whole is unusual",
+    Modality.SENSOR: "the readings as a whole are unusual",
+    Modality.TEXT: "an unusual mix or number of lines",
+}
+_SENSOR_WORDS = {
+    "value": ("higher", "lower"),
+    "lowest value": ("higher", "lower"),
+    "highest value": ("higher", "lower"),
+    "slope": ("rising faster", "falling faster"),
+    "noise": ("noisier", "steadier"),
+    "largest step": ("jumping more", "jumping less"),
+}
+
+
+def describe(
+    stream: StreamModel, part: str, features: StreamFeatures, places: Array, seen: Slice
+) -> str:
+    """Say what was unusual.
+
+    Args:
+        stream: The stream's model.
+        part: Sub-detector that found it, ``local``, ``wide``, ``mahalanobis``, ...
+        features: The window's features of the stream.
+        places: Surprise of each place, ``(P,)``.
+        seen: The window's slice of the stream.
+    """
+    modality = stream.info.modality
+    if modality is Modality.TEXT:
+        return _text(stream, part, features, seen)
+    if part == "items":
+        return "a sound unlike any heard before"
+    place = int(np.argmax(places))
+    if part in ("mahalanobis", "knn") and places[place] < 2.0:
+        return _WHOLE[modality]
+    column, up = _worst_column(stream, features, place)
+    label, name = stream.extractor.labels[place], stream.extractor.columns[column]
+    if modality is Modality.VIDEO:
+        return _video(name, label, up)
+    if modality is Modality.AUDIO:
+        return _audio(name, label, up)
+    return _sensor(stream, features, place, name, up)
+
+
+def _worst_column(stream: StreamModel, features: StreamFeatures, place: int) -> tuple[int, bool]:
+    """Column that is furthest from its usual value at a place, and whether it is above."""
+    normaliser = stream.density.normaliser
+    rows = collect([features], normaliser.centre.device)
+    normal = normaliser.apply(rows.places, rows.present)[0, place].cpu().numpy()
+    column = int(np.argmax(np.abs(normal)))
+    return column, bool(normal[column] > 0)
+
+
+def _video(name: str, label: str, up: bool) -> str:
+    if name in ("motion", "flicker"):
+        return f"{'motion' if up else 'less motion than usual'} at {label}"
+    return f"unusual {name} at {label}"
+
+
+def _audio(name: str, label: str, up: bool) -> str:
+    if name == "unsteadiness":
+        return f"{label} {'less' if up else 'more'} steady than usual"
+    return f"{label} {'louder' if up else 'quieter'} than usual"
+
+
+def _sensor(stream: StreamModel, features: StreamFeatures, place: int, name: str, up: bool) -> str:
+    columns = stream.extractor.columns
+    high, low = _SENSOR_WORDS.get(name, ("vibrating more", "vibrating less"))
+    shown = columns.index(name)
+    seen = features.places[place, shown]
+    least, most = stream.usual[:, place, shown]
+    what = f"{stream.extractor.labels[place]} {high if up else low} than usual"
+    return f"{what} (seen {seen:.3g}, expected {least:.3g} to {most:.3g})"
+
+
+def _text(stream: StreamModel, part: str, features: StreamFeatures, seen: Slice) -> str:
+    density = stream.density.items
+    if density is None or not len(features.items) or not isinstance(seen, TextSlice):
+        return _WHOLE[Modality.TEXT]
+    rows = collect([features], density.mean.device)
+    distances = density.scores(rows.items, 1)
+    worst = int(distances.argmax())
+    if part != "items" and float(distances[worst]) < _NEW_LINE:
+        return _WHOLE[Modality.TEXT]
+    line = redact_url(seen.lines[-len(features.items) :][worst]).strip()
+    shown = line if len(line) <= _QUOTE else line[: _QUOTE - 1] + "…"
+    return f'a line unlike any before: "{shown}"'

@@ -1,0 +1,208 @@
+"""A folder of recordings: a new file when one is full, the oldest removed beyond a total.
+
+Rules. Files are named by the UTC time of their first arrival, so names sort by time. Every
+file explains itself: it begins with the streams that are open, marked as repeated. Only files
+of this folder's naming are ever removed, never the one being written. A disk that refuses to
+write stops nothing but the recording: what is lost is counted in `lost`, and a new file is
+tried every few seconds of arrivals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from pipeline.core.arrival import Arrival, StreamEnded, StreamOpened
+from pipeline.core.errors import RecordingError
+from pipeline.core.event import Event
+from pipeline.recording.writer import RecordingWriter
+
+log = structlog.get_logger(__name__)
+
+_STAMP = r"\d{8}T\d{6}\.\d{6}Z(-\d+)?\.mcap$"
+_RETRY_NS = 5_000_000_000
+
+
+class RecordingFolder:
+    """Records without end into files of bounded size; used by one thread.
+
+    Args:
+        folder: Where the files go; made when missing.
+        name: Begin of the file names, the deployment's name as a rule.
+        max_file_mb: Begin a new file at this size, MiB.
+        max_total_gb: Remove the oldest files beyond this total, GiB.
+        scenes: Streams of each scene, kept with every file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        max_file_mb: float = 1024.0,
+        max_total_gb: float = 20.0,
+        scenes: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.lost = 0
+        self._name = name
+        self._max_file = round(max_file_mb * (1 << 20))
+        self._max_total = round(max_total_gb * (1 << 30))
+        self._scenes = dict(scenes or {})
+        self._writer: RecordingWriter | None = None
+        self._open: dict[tuple[str, str], StreamOpened] = {}
+        self._retry_ns: int | None = None
+        self._repeated = 0
+
+    @property
+    def current(self) -> Path | None:
+        """The file being written."""
+        return self._writer.path if self._writer else None
+
+    def files(self) -> tuple[Path, ...]:
+        """Files of this folder's naming, oldest first."""
+        pattern = re.compile(re.escape(self._name) + "-" + _STAMP)
+        found = (p for p in self.folder.glob("*.mcap") if pattern.match(p.name))
+        return tuple(sorted(found))
+
+    def write(self, arrival: Arrival) -> None:
+        """Append what arrived; never raises for the disk's sake, see `lost`."""
+        self._remember(arrival)
+        without = arrival if isinstance(arrival, StreamOpened) else None
+        self._put(arrival.arrival_ns, lambda writer: writer.write(arrival), without)
+
+    def event(self, event: Event, arrival_ns: int) -> None:
+        """Append an event beside the samples that caused it."""
+        self._put(arrival_ns, lambda writer: writer.event(event, arrival_ns))
+
+    def clock_offset(self, node: str, offset_ns: int, uncertainty_ns: int, arrival_ns: int) -> None:
+        """Append a node's clock offset."""
+        self._put(
+            arrival_ns,
+            lambda writer: writer.clock_offset(node, offset_ns, uncertainty_ns, arrival_ns),
+        )
+
+    def flush_due(self, now_ns: int) -> None:
+        """Write what has waited for a second; to be called when nothing arrives."""
+        if self._writer is not None:
+            try:
+                self._writer.flush_due(now_ns)
+            except RecordingError as error:
+                self._failed(error, now_ns)
+
+    def close(self) -> None:
+        """Finish the file being written; may be called twice."""
+        self._finish(sync=True)
+
+    def _put(
+        self,
+        now_ns: int,
+        put: Callable[[RecordingWriter], None],
+        without: Arrival | None = None,
+    ) -> None:
+        writer = self._ready(now_ns, without)
+        if writer is None:
+            self.lost += 1
+            return
+        accepted = writer.accepted
+        try:
+            put(writer)
+        except RecordingError as error:
+            self.lost += writer.accepted == accepted
+            self._failed(error, now_ns)
+
+    def _remember(self, arrival: Arrival) -> None:
+        if isinstance(arrival, StreamOpened):
+            self._open[arrival.node, arrival.info.name] = arrival
+        elif isinstance(arrival, StreamEnded):
+            self._open.pop((arrival.node, arrival.stream), None)
+
+    def _ready(self, now_ns: int, without: Arrival | None = None) -> RecordingWriter | None:
+        """The writer to use, a new one when there is none or the old one is full."""
+        if self._writer is not None and self._writer.size_bytes < self._max_file:
+            return self._writer
+        if self._retry_ns is not None and now_ns < self._retry_ns:
+            return None
+        self._finish(sync=False)
+        try:
+            self._writer = self._begin(now_ns, without)
+        except RecordingError as error:
+            self._failed(error, now_ns)
+        else:
+            self._retry_ns = None
+        return self._writer
+
+    def _finish(self, *, sync: bool) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            writer.close(sync=sync)
+        except RecordingError as error:
+            log.warning("recording not finished", reason=str(error))
+            writer.abandon()
+        self._count_lost(writer)
+
+    def _begin(self, now_ns: int, without: Arrival | None) -> RecordingWriter:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._remove_oldest()
+        except OSError as error:
+            raise RecordingError(
+                f"cannot use the folder: {error.strerror}", where=str(self.folder)
+            ) from error
+        path = self._free_name(now_ns)
+        try:
+            writer = RecordingWriter(path, deployment=self._name, scenes=self._scenes)
+        except RecordingError:
+            path.unlink(missing_ok=True)
+            raise
+        repeats = [opened for opened in self._open.values() if opened is not without]
+        self._repeated = len(repeats)
+        for opened in repeats:
+            writer.repeat(StreamOpened(now_ns, opened.node, opened.info))
+        log.info("recording", path=str(writer.path))
+        return writer
+
+    def _free_name(self, now_ns: int) -> Path:
+        micros = now_ns // 1000
+        start = datetime.fromtimestamp(micros // 1_000_000, UTC)
+        stamp = f"{start:%Y%m%dT%H%M%S}.{micros % 1_000_000:06d}Z"
+        path = self.folder / f"{self._name}-{stamp}.mcap"
+        number = 2
+        while path.exists():
+            path = self.folder / f"{self._name}-{stamp}-{number}.mcap"
+            number += 1
+        return path
+
+    def _remove_oldest(self) -> None:
+        """Make room for one more file of full size."""
+        files = list(self.files())
+        total = sum(path.stat().st_size for path in files) + self._max_file
+        while files and total > self._max_total:
+            oldest = files.pop(0)
+            total -= oldest.stat().st_size
+            oldest.unlink()
+            log.info("oldest recording removed", path=str(oldest))
+
+    def _failed(self, error: RecordingError, now_ns: int) -> None:
+        """Say so; when it was the disk, give the file up and let a later arrival try anew."""
+        writer = self._writer
+        if writer is None or writer.broken:
+            self._retry_ns = now_ns + _RETRY_NS
+            self._writer = None
+        if writer is not None and writer.broken:
+            writer.abandon()
+            self._count_lost(writer)
+        log.warning("cannot record", reason=str(error), lost=self.lost, every_s=60)
+
+    def _count_lost(self, writer: RecordingWriter) -> None:
+        """Count what the disk refused, but not announcements that were mere repeats."""
+        self.lost += writer.lost
+        if not writer.written:
+            self.lost -= min(self._repeated, writer.lost)
+            writer.path.unlink(missing_ok=True)

@@ -1,0 +1,185 @@
+"""Sensor tables into samples: one row a reading, every column of numbers a channel.
+
+Cells that are empty, hold text or an infinity become NaN and are counted. Rows whose time
+cannot be read, or lies behind the row before, are left out and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import RecordingError
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.import_report import InputReport
+from pipeline.recording.import_table import (
+    Moment,
+    Table,
+    is_moment,
+    number,
+    parse_moment,
+    read_table,
+)
+
+TIME_NAMES = ("time", "timestamp", "datetime", "date", "date_time", "t", "ts", "seconds", "time_s")
+LABEL_NAMES = frozenset({"anomaly", "changepoint", "label", "is_anomaly", "target", "class"})
+_REGULAR = 0.9  # share of steps near the median that makes a rate
+
+
+class SensorInput:
+    """One table of readings.
+
+    Args:
+        stream: Name of the stream it becomes.
+        path: The file.
+        exclude: Columns that are not channels, by name.
+
+    Raises:
+        SourceUnavailable: There is no such file.
+        RecordingError: It has no column of times, or none of numbers.
+    """
+
+    def __init__(self, stream: str, path: Path, exclude: Sequence[str] = ()) -> None:
+        self.report = InputReport(stream, "sensors", str(path))
+        table = read_table(path)
+        self._time_column = _time_column(table)
+        self._columns = self._channels(table, exclude)
+        self._moments, self._values = self._read(table)
+        names = tuple(table.header[i] for i in self._columns)
+        self.info = StreamInfo(
+            name=stream,
+            modality=Modality.SENSOR,
+            rate_hz=_rate_hz(self._moments),
+            shape=(len(names),),
+            dtype="float64",
+            channels=names,
+            stamp="exact",
+        )
+
+    @property
+    def first_ns(self) -> int | None:
+        """Time of the first row when the table has times on the calendar; else None."""
+        first = self._moments[0] if self._moments else None
+        return first.ns if first and first.absolute else None
+
+    @property
+    def duration_ns(self) -> int:
+        """From the first row to the last."""
+        return self._moments[-1].ns - self._moments[0].ns if self._moments else 0
+
+    def samples(self, start_ns: int) -> Iterator[tuple[int, Sample]]:
+        """Arrival and sample of each row."""
+        name = self.info.name
+        for row, moment in enumerate(self._moments):
+            time_ns = moment.at(start_ns)
+            self.report.took(time_ns)
+            yield time_ns, Sample(name, row, time_ns, self._values[row], Encoding.FLOAT)
+
+    def _channels(self, table: Table, exclude: Sequence[str]) -> list[int]:
+        unknown = set(exclude) - set(table.header)
+        if unknown and len(table.header) > 0:
+            self.report.note(f"no column {', '.join(sorted(unknown))} to leave out")
+        columns = []
+        for i, name in enumerate(table.header):
+            if i == self._time_column or name in exclude:
+                continue
+            cells = [cells[i] for _, cells in table.rows if i < len(cells)]
+            if any(number(cell, table.separator) is not None for cell in cells):
+                columns.append(i)
+                self._warn_of_label(name)
+            else:
+                self.report.note(f"column {name!r} holds no numbers and is left out")
+        if not columns:
+            raise RecordingError(
+                "no column holds numbers",
+                where=str(table.path),
+                fix="a sensor table has a column of times and columns of numbers",
+            )
+        return columns
+
+    def _warn_of_label(self, name: str) -> None:
+        if name.lower() in LABEL_NAMES:
+            self.report.note(
+                f"column {name!r} looks like a label; leave it out with --exclude {name}"
+            )
+
+    def _read(self, table: Table) -> tuple[list[Moment], npt.NDArray[np.float64]]:
+        moments: list[Moment] = []
+        values = array("d")
+        for _, cells in table.rows:
+            moment = self._moment(cells, moments)
+            if moment is None:
+                continue
+            moments.append(moment)
+            values.extend(self._value(cells, i, table.separator) for i in self._columns)
+            if len(cells) > len(table.header):
+                self.report.fault("rows with more cells than columns")
+        if not moments:
+            raise RecordingError("no row has a time that can be read", where=str(table.path))
+        shape = (len(moments), len(self._columns))
+        return moments, np.frombuffer(values, np.float64).reshape(shape)
+
+    def _moment(self, cells: Sequence[str], moments: Sequence[Moment]) -> Moment | None:
+        try:
+            moment = parse_moment(cells[self._time_column])
+        except (ValueError, IndexError):
+            self.report.drop(DropReason.CORRUPT)
+            return None
+        if moments and moment.absolute != moments[-1].absolute:
+            self.report.drop(DropReason.CORRUPT)
+            return None
+        if moments and moment.ns < moments[-1].ns:
+            self.report.drop(DropReason.OUT_OF_ORDER)
+            return None
+        return moment
+
+    def _value(self, cells: Sequence[str], column: int, separator: str) -> float:
+        cell = cells[column] if column < len(cells) else ""
+        value = number(cell, separator)
+        if value is None:
+            self.report.fault("cells with text in a number column" if cell else "empty cells")
+            return math.nan
+        if math.isnan(value):
+            self.report.fault("empty cells")
+        elif math.isinf(value):
+            self.report.fault("cells with an infinite number")
+            return math.nan
+        return value
+
+
+def _time_column(table: Table) -> int:
+    """The column of times: by its name; without names the first on the calendar; the first."""
+    names = [name.lower().strip() for name in table.header]
+    named = [names.index(name) for name in TIME_NAMES if name in names]
+    unnamed = [] if table.headed else [i for i in range(len(names)) if _times(table, i, True)]
+    for column in (*named, *unnamed, 0):
+        if _times(table, column, absolute=False):
+            return column
+    raise RecordingError(
+        "no column holds times",
+        where=str(table.path),
+        fix=f"name one of them {', '.join(TIME_NAMES[:3])}; ISO 8601 or seconds",
+    )
+
+
+def _times(table: Table, column: int, absolute: bool) -> bool:
+    """Whether most cells of a column are times, on the calendar if `absolute`."""
+    cells = [cells[column] for _, cells in table.rows[:50] if column < len(cells)]
+    found = [parse_moment(cell) for cell in cells if is_moment(cell)]
+    return 2 * sum(moment.absolute or not absolute for moment in found) > len(cells)
+
+
+def _rate_hz(moments: Sequence[Moment]) -> float | None:
+    """The rate when most steps are alike; None when they are not."""
+    times = np.array([moment.ns for moment in moments], dtype=np.int64)
+    steps = np.diff(times).astype(np.float64)
+    if len(steps) < 2 or (median := float(np.median(steps))) <= 0:
+        return None
+    near = np.abs(steps - median) <= 0.2 * median
+    return round(1e9 / median, 6) if float(np.mean(near)) >= _REGULAR else None

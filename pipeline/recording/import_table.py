@@ -1,0 +1,140 @@
+"""Reading the tables that an import takes: separator and header found, times understood."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from pipeline.core.errors import RecordingError
+from pipeline.core.timestamps import iso_ns
+from pipeline.recording.import_report import check_file
+
+_SEPARATORS = (",", ";", "\t", "|")
+_EPOCH_UNITS_NS = (  # numbers from here on count from 1970, in this unit
+    (Decimal("1e17"), 1),
+    (Decimal("1e14"), 1_000),
+    (Decimal("1e11"), 1_000_000),
+    (Decimal("1e8"), 1_000_000_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time as it was written: on the calendar, or counted from a start to be given."""
+
+    ns: int
+    absolute: bool
+
+    def at(self, start_ns: int) -> int:
+        """Site time, when counting began at `start_ns`."""
+        return self.ns if self.absolute else start_ns + self.ns
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        path: The file.
+        header: Column names; made up when the file has none.
+        rows: Line number and cells of each row that is not empty.
+        separator: What stands between cells.
+        headed: Whether the file names its columns itself.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    rows: Sequence[tuple[int, list[str]]]
+    separator: str
+    headed: bool = True
+
+
+def parse_moment(text: str) -> Moment:
+    """ISO 8601; a number of seconds; or seconds, ms, us or ns since 1970 by its size.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    text = text.strip()
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return Moment(iso_ns(text), absolute=True)
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is not a time")
+    for least, unit_ns in _EPOCH_UNITS_NS:
+        if value >= least:
+            return Moment(int(value * unit_ns), absolute=True)
+    return Moment(int(value * 1_000_000_000), absolute=False)
+
+
+def is_moment(text: str) -> bool:
+    """Whether `parse_moment` can read it."""
+    try:
+        parse_moment(text)
+    except ValueError:
+        return False
+    return True
+
+
+def number(text: str, separator: str) -> float | None:
+    """The number in a cell, None when it is none; ``1,5`` is one unless commas separate."""
+    try:
+        return float(text)
+    except ValueError:
+        if separator == "," or "," not in text:
+            return None
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None
+
+
+def read_table(path: Path) -> Table:
+    """Read a file of separated values.
+
+    Raises:
+        SourceUnavailable: There is no such file.
+        RecordingError: It is empty or not a table.
+    """
+    check_file(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise RecordingError(f"cannot read: {error.strerror}", where=str(path)) from error
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(_SEPARATORS, key=first.count)
+    rows = list(_rows(path, text, separator))
+    if not rows:
+        raise RecordingError("the file is empty", where=str(path))
+    header = _header(rows, separator)
+    if header is None:
+        header = tuple(f"column{i}" for i in range(len(rows[0][1])))
+        return Table(path, header, rows, separator, headed=False)
+    return Table(path, header, rows[1:], separator)
+
+
+def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise RecordingError(
+            f"not a table of separated values: {error}", where=f"{path}:{reader.line_num}"
+        ) from error
+
+
+def _header(rows: Sequence[tuple[int, list[str]]], separator: str) -> tuple[str, ...] | None:
+    """Column names from the first row; None when that row is data already."""
+    names = rows[0][1]
+    if any(number(name, separator) is not None or is_moment(name) for name in names if name):
+        return None
+    if len(rows) > 1 and len(rows[1][1]) == len(names) + 1:
+        names = ["row", *names]  # written by R: row names have no heading
+    return tuple(name or f"column{i}" for i, name in enumerate(names))

@@ -1,0 +1,203 @@
+"""Footage into samples: every frame as JPEG, stamped by its container or by a times file.
+
+Motion-JPEG is passed through when nothing is asked to change. A frame's own time is its PTS;
+footage without PTS goes by its nominal rate. Frames that go back in time are left out, a
+clock that starts anew goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import simplejpeg
+
+from pipeline.core.errors import RecordingError
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.import_media import container_start, open_media
+from pipeline.recording.import_report import InputReport
+from pipeline.recording.import_times import TimesFile
+
+JPEG_QUALITY = 90
+_SECOND_NS = 1_000_000_000
+
+
+class VideoInput:
+    """One file of footage.
+
+    Args:
+        stream: Name of the stream it becomes.
+        path: The file.
+        size: Width and height to scale to; None: as it is.
+        rate_hz: Keep at most this many frames a second; None: all.
+        times: When each frame happened; None: by the container.
+
+    Raises:
+        SourceUnavailable: There is no such file.
+        RecordingError: It holds no video.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        path: Path,
+        *,
+        size: tuple[int, int] | None = None,
+        rate_hz: float | None = None,
+        times: TimesFile | None = None,
+    ) -> None:
+        self.report = InputReport(stream, "video", str(path))
+        self._path = path
+        self._rate_hz = rate_hz
+        self._times = times
+        with open_media(path) as container:
+            video = _video(container, path)
+            own = (video.codec_context.width, video.codec_context.height)
+            self._nominal = Fraction(video.average_rate or video.guessed_rate or 25)
+            self.duration_ns = round((container.duration or 0) * 1000)
+            packed = video.codec_context.name == "mjpeg" and size in (None, own)
+        self._size = size or own
+        self._pass_through = packed
+        self._rows = times.by_position(_count_frames(path)) if times else None
+        self.info = StreamInfo(
+            name=stream,
+            modality=Modality.VIDEO,
+            rate_hz=self._rate(),
+            shape=(self._size[1], self._size[0], 3),
+            dtype="uint8",
+            stamp="exact",
+        )
+
+    @property
+    def first_ns(self) -> int | None:
+        """Time of the first frame when a times file has times on the calendar; else None."""
+        return self._times.first_ns() if self._times else None
+
+    def samples(self, start_ns: int) -> Iterator[tuple[int, Sample]]:
+        """Arrival and sample of each frame that is kept."""
+        name = self.info.name
+        last_ns, kept_slot, sequence = None, None, 0
+        for time_ns, frame in self._timed(start_ns):
+            if last_ns is not None and time_ns <= last_ns:
+                self.report.drop(DropReason.OUT_OF_ORDER)
+                continue
+            last_ns = time_ns
+            slot = self._slot(time_ns - start_ns)
+            if slot is not None and slot == kept_slot:
+                self.report.fault("frames beyond --video-hz, left out")
+                continue
+            data = self._jpeg(frame)
+            if data is None:
+                self.report.drop(DropReason.CORRUPT)
+                continue
+            kept_slot = slot
+            self.report.took(time_ns)
+            yield time_ns, Sample(name, sequence, time_ns, data, Encoding.JPEG)
+            sequence += 1
+
+    def _rate(self) -> float:
+        rate = float(self._nominal)
+        period_ns = self._times.period_ns if self._times else None
+        if period_ns:
+            rate = round(1e9 / period_ns, 3)
+        return min(rate, self._rate_hz) if self._rate_hz else rate
+
+    def _slot(self, since_start_ns: int) -> int | None:
+        """Frames in one slot are too close together; None when all are kept."""
+        if self._rate_hz is None or self._rate_hz >= float(self._nominal):
+            return None
+        tolerance_ns = _SECOND_NS // 1000
+        return int((since_start_ns + tolerance_ns) * self._rate_hz // _SECOND_NS)
+
+    def _timed(self, start_ns: int) -> Iterator[tuple[int, Any]]:
+        """Time and picture (a packet or a frame) of each frame that is there."""
+        if self._rows is None:
+            for offset_ns, frame in self._by_container():
+                yield start_ns + offset_ns, frame
+            return
+        seen = 0
+        for position, (_, frame) in enumerate(self._pictures()):
+            row = self._rows.get(position)
+            if row is None or row.moment is None:
+                self.report.fault("frames that are not present by the times file, left out")
+                continue
+            seen += 1
+            yield row.moment.at(start_ns), frame
+        self.report.fault("rows of the times file without a frame", len(self._rows) - seen)
+
+    def _by_container(self) -> Iterator[tuple[int, Any]]:
+        """Offset from the container's start in nanoseconds, and picture."""
+        period_ns = round(_SECOND_NS / self._nominal)
+        base_ns, expected_ns = 0, 0
+        for own_ns, frame in self._pictures():
+            if own_ns is None:
+                self.report.note("frames have no time of their own: the nominal rate is used")
+                offset_ns = expected_ns
+            else:
+                offset_ns = own_ns + base_ns
+                if expected_ns - offset_ns > _SECOND_NS:
+                    self.report.note("its clock started anew; it goes on where it was")
+                    base_ns += expected_ns - offset_ns
+                    offset_ns = expected_ns
+            expected_ns = max(expected_ns, offset_ns + period_ns)
+            yield offset_ns, frame
+
+    def _pictures(self) -> Iterator[tuple[int | None, Any]]:
+        """PTS in nanoseconds since the container's start, and picture, in order shown."""
+        with open_media(self._path) as container:
+            video = _video(container, self._path)
+            video.thread_type = "AUTO"
+            start = container_start(container)
+            for packet in container.demux(video):
+                if self._pass_through and packet.size and _complete(bytes(packet)):
+                    yield _offset_ns(packet, start), bytes(packet)
+                    continue
+                try:
+                    frames = packet.decode()
+                except av.error.InvalidDataError:
+                    self.report.drop(DropReason.CORRUPT)
+                    continue
+                for frame in frames:
+                    yield _offset_ns(frame, start), frame
+
+    def _jpeg(self, picture: Any) -> bytes | None:  # noqa: ANN401 - PyAV's frame or a packet
+        if isinstance(picture, bytes):
+            return picture
+        width, height = self._size
+        try:
+            scaled = picture.reformat(width=width, height=height, format="bgr24")
+            image = scaled.to_ndarray()
+        except (av.error.FFmpegError, ValueError):
+            return None
+        encoded: bytes = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="BGR")
+        return encoded
+
+
+def _video(container: Any, path: Path) -> Any:  # noqa: ANN401 - PyAV's types
+    if not container.streams.video:
+        raise RecordingError("the file holds no video", where=str(path))
+    return container.streams.video[0]
+
+
+def _offset_ns(timed: Any, start: Fraction) -> int | None:  # noqa: ANN401 - packet or frame
+    pts = timed.dts if timed.pts is None else timed.pts
+    if pts is None or timed.time_base is None:
+        return None
+    offset_s: Fraction = pts * timed.time_base - start
+    return round(offset_s * _SECOND_NS)
+
+
+def _complete(data: bytes) -> bool:
+    """Whether it is a JPEG with tables of its own, as AVI does not demand."""
+    return data[:2] == b"\xff\xd8" and b"\xff\xc4" in data
+
+
+def _count_frames(path: Path) -> int:
+    """Pictures in the file, by its packets: nothing is decoded."""
+    with open_media(path) as container:
+        video = _video(container, path)
+        return sum(1 for packet in container.demux(video) if packet.size)

@@ -1,0 +1,215 @@
+"""Making a recording of footage, sound, sensor tables and text that were made elsewhere.
+
+Each input becomes a stream of the node ``import``. All are merged by the time they would have
+arrived: a picture, reading or line at its stamp, a chunk of sound at its end. The same inputs
+give the same bytes. Where no input has times on the calendar and none are given, time starts
+at 2000-01-01T00:00:00Z; where some have, the others start with the earliest of them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.errors import ConfigError
+from pipeline.core.sample import Sample, StreamInfo
+from pipeline.recording.import_audio import AudioInput
+from pipeline.recording.import_report import InputReport
+from pipeline.recording.import_sensors import SensorInput
+from pipeline.recording.import_text import TextInput
+from pipeline.recording.import_times import TimesFile, read_times
+from pipeline.recording.import_video import VideoInput
+from pipeline.recording.writer import RecordingWriter
+
+NODE = "import"
+DEFAULT_START_NS = 946_684_800_000_000_000  # 2000-01-01T00:00:00Z
+
+Progress = Callable[[int, int], None]
+
+
+class Input(Protocol):
+    """A file that becomes a stream."""
+
+    info: StreamInfo
+    report: InputReport
+
+    @property
+    def first_ns(self) -> int | None:
+        """Its first time when it has times on the calendar; else None."""
+        ...
+
+    @property
+    def duration_ns(self) -> int:
+        """About how long it is."""
+        ...
+
+    def samples(self, start_ns: int) -> Iterator[tuple[int, Sample]]:
+        """Arrival and sample, by growing arrival; times that are relative from `start_ns`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportPlan:
+    """What to import. Files are keyed by stream name.
+
+    Attributes:
+        scene: Scene that the streams belong to.
+        output: Recording to make.
+        video: Footage.
+        audio: Sound; a video file's sound is taken.
+        sensors: Tables of readings.
+        text: Files of lines.
+        video_times: Times files of footage, by stream.
+        audio_times: Times files of sound, by stream.
+        start_ns: Site time of second 0; None: see the module.
+        video_size: Width and height to scale pictures to.
+        video_hz: Keep at most this many pictures a second.
+        audio_hz: Resample sound to this rate.
+        exclude: Columns of sensor tables that are not channels.
+        overwrite: Replace an existing recording.
+    """
+
+    scene: str
+    output: Path
+    video: Mapping[str, Path] = field(default_factory=dict)
+    audio: Mapping[str, Path] = field(default_factory=dict)
+    sensors: Mapping[str, Path] = field(default_factory=dict)
+    text: Mapping[str, Path] = field(default_factory=dict)
+    video_times: Mapping[str, Path] = field(default_factory=dict)
+    audio_times: Mapping[str, Path] = field(default_factory=dict)
+    start_ns: int | None = None
+    video_size: tuple[int, int] | None = None
+    video_hz: float | None = None
+    audio_hz: int | None = None
+    exclude: Sequence[str] = ()
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What came of an import.
+
+    Attributes:
+        output: The recording.
+        start_ns: Site time of second 0.
+        size_bytes: Size of the recording.
+        inputs: Report of each input.
+    """
+
+    output: Path
+    start_ns: int
+    size_bytes: int
+    inputs: tuple[InputReport, ...]
+
+
+def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportReport:
+    """Import what `plan` says.
+
+    Args:
+        plan: What to import.
+        progress: Called now and then with nanoseconds done and in all.
+
+    Raises:
+        ConfigError: Nothing to import, or names that do not fit together.
+        SourceUnavailable: A file is not there.
+        RecordingError: A file cannot be read, or the recording not written.
+    """
+    inputs = _open(plan)
+    firsts = [i.first_ns for i in inputs if i.first_ns is not None]
+    start_ns = plan.start_ns
+    if start_ns is None:
+        start_ns = min(firsts, default=DEFAULT_START_NS)
+    scenes = {plan.scene: [i.info.name for i in inputs]}
+    writer = RecordingWriter(
+        plan.output, deployment=plan.scene, scenes=scenes, overwrite=plan.overwrite
+    )
+    try:
+        with writer:
+            _write(writer, inputs, start_ns, progress)
+    except BaseException:
+        plan.output.unlink(missing_ok=True)  # half an import would pass for a whole one
+        raise
+    _check_overlap(inputs)
+    size = plan.output.stat().st_size
+    return ImportReport(plan.output, start_ns, size, tuple(i.report for i in inputs))
+
+
+def _open(plan: ImportPlan) -> list[Input]:
+    video_times = _times(plan.video_times, plan.video, "video")
+    audio_times = _times(plan.audio_times, plan.audio, "audio")
+    names = [*plan.video, *plan.audio, *plan.sensors, *plan.text]
+    if not names:
+        raise ConfigError("nothing to import", fix="name --video, --audio, --sensors or --text")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"two streams have one name: {', '.join(sorted(names))}")
+    inputs: list[Input] = [SensorInput(n, p, plan.exclude) for n, p in plan.sensors.items()]
+    inputs += [TextInput(name, path) for name, path in plan.text.items()]
+    inputs += [
+        VideoInput(
+            name,
+            path,
+            size=plan.video_size,
+            rate_hz=plan.video_hz,
+            times=video_times.get(name),
+        )
+        for name, path in plan.video.items()
+    ]
+    inputs += [
+        AudioInput(name, path, rate_hz=plan.audio_hz, times=audio_times.get(name))
+        for name, path in plan.audio.items()
+    ]
+    return sorted(inputs, key=lambda i: names.index(i.info.name))
+
+
+def _times(files: Mapping[str, Path], media: Mapping[str, Path], kind: str) -> dict[str, TimesFile]:
+    unknown = sorted(set(files) - set(media))
+    if unknown:
+        raise ConfigError(
+            f"times for {', '.join(unknown)}, but no such {kind}",
+            fix=f"streams are {', '.join(media) or 'none'}; write --{kind}-times name=F",
+        )
+    return {name: read_times(path) for name, path in files.items()}
+
+
+def _write(
+    writer: RecordingWriter, inputs: Sequence[Input], start_ns: int, progress: Progress | None
+) -> None:
+    begin_ns = min([start_ns, *(i.first_ns for i in inputs if i.first_ns is not None)])
+    total_ns = max((i.duration_ns for i in inputs), default=0)
+    for i in inputs:
+        writer.write(StreamOpened(begin_ns, NODE, i.info))
+    last_ns = begin_ns
+    merged = heapq.merge(*(_arrivals(i, start_ns) for i in inputs), key=lambda a: a.arrival_ns)
+    for count, arrival in enumerate(merged):
+        last_ns = arrival.arrival_ns
+        writer.write(arrival)
+        if progress is not None and count % 64 == 0:
+            progress(min(last_ns - begin_ns, total_ns), total_ns)
+    accounts = {i.info.name: i.report.account for i in inputs}
+    writer.write(LedgerReport(last_ns, NODE, accounts))
+    if progress is not None:
+        progress(total_ns, total_ns)
+
+
+def _arrivals(source: Input, start_ns: int) -> Iterator[SampleArrived | StreamEnded]:
+    last_ns = start_ns
+    for arrival_ns, sample in source.samples(start_ns):
+        last_ns = arrival_ns
+        yield SampleArrived(arrival_ns, NODE, sample)
+    yield StreamEnded(last_ns, NODE, source.info.name)
+
+
+def _check_overlap(inputs: Sequence[Input]) -> None:
+    """Remark on streams that have no moment in common with any other."""
+    spans = [(i.report, i.report.start_ns, i.report.end_ns) for i in inputs if i.report.samples]
+    for report, start_ns, end_ns in spans:
+        others = [(s, e) for r, s, e in spans if r is not report]
+        if others and all(e < start_ns or s > end_ns for s, e in others):
+            report.note("no moment in common with any other stream; see --start")
+    for i in inputs:
+        if not i.report.samples:
+            i.report.note("nothing in it could be imported")

@@ -1,0 +1,52 @@
+"""What writer and reader of a recording must agree on beyond the messages themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.recording import schemas
+
+TOPIC = "/fusewatch/"
+"""Topics of everything that is not a sample begin with this."""
+
+ABOUT = "fusewatch"
+"""Metadata record at the start: deployment and scenes."""
+
+TOTALS = "fusewatch.totals"
+"""Metadata record at the end: `StreamTotal` of each stream."""
+
+CONTROL: dict[str, schemas.Schema] = {
+    "streams": schemas.STREAM_INFO,
+    "ended": schemas.STREAM_ENDED,
+    "ledger": schemas.LEDGER,
+    "clock": schemas.CLOCK_OFFSET,
+    "events": schemas.EVENT,
+}
+
+
+@dataclass(slots=True)
+class StreamTotal:
+    """What a recording holds of one stream.
+
+    Attributes:
+        node: Node the stream came from.
+        samples: How many.
+        start_ns: Earliest stamp.
+        end_ns: Latest stamp.
+        nbytes: Size of the payloads.
+    """
+
+    node: str
+    samples: int
+    start_ns: int
+    end_ns: int
+    nbytes: int
+
+    def add(self, time_ns: int, nbytes: int) -> None:
+        """Count one more sample."""
+        self.samples += 1
+        self.nbytes += nbytes
+        if time_ns > self.end_ns:
+            self.end_ns = time_ns
+        elif time_ns < self.start_ns:
+            self.start_ns = time_ns

@@ -1,0 +1,215 @@
+"""Reading a recording: the arrivals it holds, in the order in which they were recorded.
+
+Rules. Order is the order in the file, which is the order of arrival; ties are broken by
+position. A span is cut by arrival time, and streams that were open at its start are announced
+first. What is damaged or cut off is left out and told (`Recording.truncated`,
+`Recording.faults`); what is whole is always given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.errors import RecordingError
+from pipeline.core.event import Event, from_json
+from pipeline.core.sample import StreamInfo
+from pipeline.recording.decoding import ArrivalDecoder, ClockOffset, Recorded, clock_offset
+from pipeline.recording.layout import ABOUT, TOPIC, TOTALS, StreamTotal
+from pipeline.recording.mcap_index import ChunkEntry
+from pipeline.recording.mcap_reader import McapFile, Message
+
+
+class Recording:
+    """One recording, opened for reading.
+
+    Args:
+        path: The MCAP file.
+
+    Raises:
+        RecordingError: It cannot be opened, is not MCAP, or not a recording of ours.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._file = McapFile(self.path)
+        self._decoder = ArrivalDecoder(self._file.index)
+        if not self._ours():
+            self.close()
+            raise RecordingError(
+                "an MCAP file, but not a recording of fusewatch",
+                where=str(path),
+                fix="fusewatch import makes one from video, audio and CSV files",
+            )
+
+    @property
+    def deployment(self) -> str:
+        """Name of the deployment it was recorded in; may be empty."""
+        return self._about.get("deployment", "")
+
+    @property
+    def scenes(self) -> Mapping[str, tuple[str, ...]]:
+        """Streams of each scene, as far as the writer knew them."""
+        try:
+            text = self._about.get("scenes", "{}")
+            return msgspec.json.decode(text, type=dict[str, tuple[str, ...]])
+        except msgspec.DecodeError:
+            return {}
+
+    @cached_property
+    def streams(self) -> Mapping[str, StreamInfo]:
+        """What each stream is, as it was announced last."""
+        return {c.info.name: c.info for c in self.control if isinstance(c, StreamOpened)}
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes that announced streams."""
+        return tuple(dict.fromkeys(c.node for c in self.control))
+
+    @cached_property
+    def totals(self) -> Mapping[str, StreamTotal]:
+        """Samples, span and bytes of each stream; reads the whole file if it has no end."""
+        text = self._file.index.metadata.get(TOTALS, {}).get("streams", "")
+        try:
+            return msgspec.json.decode(text, type=dict[str, StreamTotal])
+        except msgspec.DecodeError:
+            return self.count()
+
+    @property
+    def start_ns(self) -> int:
+        """Earliest stamp of any sample, nanoseconds; 0 when there is none."""
+        return min((total.start_ns for total in self.totals.values()), default=0)
+
+    @property
+    def end_ns(self) -> int:
+        """Latest stamp of any sample, nanoseconds; 0 when there is none."""
+        return max((total.end_ns for total in self.totals.values()), default=0)
+
+    @cached_property
+    def truncated(self) -> str | None:
+        """What is missing at the end of the file, in words; None when it is whole."""
+        return self._file.truncation()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be read so far, in words; complete once all was read."""
+        spans = [
+            f"bytes {first:,} to {end:,} make no sense"
+            for first, end in self._file.index.skipped
+            if end < self._file.index.size
+        ]
+        chunks = [
+            f"chunk at byte {d.offset:,} ({d.length:,} bytes) left out: {d.reason}"
+            for d in self._file.damaged.values()
+        ]
+        count = self._decoder.unreadable
+        return (*spans, *chunks, *([f"{count} messages were not readable"] if count else ()))
+
+    def arrivals(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Arrival]:
+        """What arrived in ``[from_ns, to_ns)`` by arrival time, in the order it did.
+
+        Streams already open at `from_ns` are announced first, as arriving at `from_ns`.
+        """
+        if from_ns is not None:
+            yield from standing(self.control, from_ns)
+        for recorded in self.recorded(from_ns, to_ns):
+            yield recorded.arrival
+
+    def recorded(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Recorded]:
+        """What arrived, with the mark of announcements that only repeat an earlier file."""
+        for message in self._file.messages(from_ns=from_ns, to_ns=to_ns):
+            recorded = self._decoder.decode(message)
+            if recorded is not None:
+                yield recorded
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Events recorded beside the samples, each with the time it was recorded at."""
+        for message in self._messages_of("events"):
+            try:
+                event = from_json(bytes(message.body))
+            except msgspec.MsgspecError:
+                self._decoder.unreadable += 1
+                continue
+            yield message.log_time_ns, event
+
+    def clock_offsets(self) -> Iterator[ClockOffset]:
+        """Clock offsets of the nodes as they were recorded."""
+        for message in self._messages_of("clock"):
+            yield clock_offset(message)
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _about(self) -> Mapping[str, str]:
+        return self._file.index.metadata.get(ABOUT, {})
+
+    def _ours(self) -> bool:
+        index = self._file.index
+        cut_early = not index.whole and not index.channels and not index.chunks
+        topics = (channel.topic for channel in index.channels.values())
+        return cut_early or ABOUT in index.metadata or any(t.startswith(TOPIC) for t in topics)
+
+    @cached_property
+    def control(self) -> tuple[StreamOpened | StreamEnded, ...]:
+        """Every announcement and end of a stream, in file order."""
+        found = []
+        for message in self._messages_of("streams", "ended"):
+            recorded = self._decoder.decode(message)
+            if recorded and isinstance(recorded.arrival, StreamOpened | StreamEnded):
+                found.append(recorded.arrival)
+        return tuple(found)
+
+    def _messages_of(self, *names: str) -> Iterator[Message]:
+        topics = {TOPIC + name for name in names}
+        wanted = {n for n, c in self._file.index.channels.items() if c.topic in topics}
+
+        def may_hold(chunk: ChunkEntry) -> bool:
+            return chunk.channels is None or not wanted.isdisjoint(chunk.channels)
+
+        for message in self._file.messages(list(filter(may_hold, self._file.index.chunks))):
+            if message.channel in wanted:
+                yield message
+
+    def count(self) -> dict[str, StreamTotal]:
+        """Samples, span and bytes of each stream, by reading every sample."""
+        totals: dict[str, StreamTotal] = {}
+        for recorded in self.recorded():
+            if isinstance(recorded.arrival, SampleArrived):
+                sample, node = recorded.arrival.sample, recorded.arrival.node
+                time_ns = sample.timestamp_ns
+                fresh = StreamTotal(node, 0, time_ns, time_ns, 0)
+                totals.setdefault(sample.stream, fresh).add(time_ns, sample.nbytes)
+        return totals
+
+
+def standing(control: Iterable[StreamOpened | StreamEnded], from_ns: int) -> Iterator[StreamOpened]:
+    """Announcements, as of `from_ns`, of the streams that are open then."""
+    open_then: dict[tuple[str, str], StreamInfo] = {}
+    for entry in control:
+        if entry.arrival_ns >= from_ns:
+            continue
+        if isinstance(entry, StreamOpened):
+            open_then[entry.node, entry.info.name] = entry.info
+        else:
+            open_then.pop((entry.node, entry.stream), None)
+    for (node, _), info in open_then.items():
+        yield StreamOpened(from_ns, node, info)

@@ -1,0 +1,247 @@
+"""Opens a medium with FFmpeg and takes packets off it in a thread of its own.
+
+A packet is stamped the moment the demuxer gives it, so that the time it takes to decode the
+one before does not count as delay of the network. Live packets that nobody takes in time are
+dropped, video up to its next key frame, and counted; packets of a file wait.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import structlog
+from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+
+from pipeline.core.clock import Clock
+from pipeline.core.errors import SourceEnded, SourceUnavailable
+from pipeline.core.ledger import DropReason
+from pipeline.core.redact import redact_url
+
+log = structlog.get_logger(__name__)
+
+LIVE_PACKETS = 512
+FILE_PACKETS = 32
+UNTIMED_FORMATS = frozenset({"mpjpeg", "mjpeg", "h264", "hevc"})
+"""Formats that carry no time: FFmpeg makes one up from an assumed rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get at a medium.
+
+    Attributes:
+        url: Address or path.
+        options: Options for FFmpeg.
+        open_timeout_s: Longest time to connect.
+        read_timeout_s: Longest wait for data.
+    """
+
+    url: str
+    options: dict[str, str]
+    open_timeout_s: float
+    read_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A packet and when it came; the packet that ends a track is empty.
+
+    Attributes:
+        track: ``video`` or ``audio``.
+        packet: What the demuxer gave.
+        arrival_ns: Node time right after it was given.
+    """
+
+    track: str
+    packet: av.Packet[Any]
+    arrival_ns: int
+
+
+def open_container(access: Access) -> InputContainer:
+    """Open a medium for reading.
+
+    Raises:
+        SourceUnavailable: It is not there, refuses us, or is nothing FFmpeg can read.
+    """
+    shown = redact_url(access.url)
+    timeout = (access.open_timeout_s, access.read_timeout_s)
+    try:
+        return av.open(access.url, options=access.options, timeout=timeout)
+    except FFmpegError as error:
+        raise SourceUnavailable(
+            f"cannot open {shown}: {reason_of(error)}", fix=_advice(error)
+        ) from error
+
+
+def reason_of(error: FFmpegError) -> str:
+    """What FFmpeg says, without the URL it adds."""
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"
+    return redact_url(error.strerror or str(error))
+
+
+def _advice(error: FFmpegError) -> str:
+    if isinstance(error, av.error.FileNotFoundError):
+        return "check the path; a relative one starts where fusewatch was started"
+    if isinstance(error, av.error.HTTPUnauthorizedError):
+        return "put user and password into the URL: rtsp://user:password@host/path"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "the server is there, check the path after the host"
+    if isinstance(error, InvalidDataError):
+        return "play it with ffplay to see whether it is a medium"
+    return ""
+
+
+def is_finite(url: str, container: InputContainer) -> bool:
+    """Whether a medium is a file, wherever it lies, and not a live stream."""
+    scheme = urlsplit(url).scheme
+    if scheme in {"http", "https"}:
+        return bool(container.duration)
+    return scheme in {"", "file"}
+
+
+class MediaInput:
+    """An open medium.
+
+    Args:
+        access: Where and how.
+        clock: Node time, for arrivals.
+        dropped: Called with the track for each packet that nobody took in time.
+    """
+
+    def __init__(
+        self, access: Access, clock: Clock, dropped: Callable[[str, DropReason, str], None]
+    ) -> None:
+        self._access = access
+        self._clock = clock
+        self._dropped = dropped
+        self.container = open_container(access)
+        self.finite = is_finite(access.url, self.container)
+        self.untimed = self.container.format.name in UNTIMED_FORMATS
+        self._queue: queue.Queue[Unit | FFmpegError | None] = queue.Queue(
+            FILE_PACKETS if self.finite else LIVE_PACKETS
+        )
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._skipping = False
+
+    @property
+    def origin_ns(self) -> int | None:
+        """PTS at which a file begins, nanoseconds; None when it does not say."""
+        start_us = self.container.start_time
+        return None if start_us is None else start_us * 1000
+
+    def video(self) -> av.VideoStream:
+        """The first picture track.
+
+        Raises:
+            SourceUnavailable: There is none.
+        """
+        if self.container.streams.video:
+            return self.container.streams.video[0]
+        raise self._lacks("video")
+
+    def audio(self) -> av.AudioStream:
+        """The first sound track.
+
+        Raises:
+            SourceUnavailable: There is none.
+        """
+        if self.container.streams.audio:
+            return self.container.streams.audio[0]
+        raise self._lacks("audio")
+
+    def _lacks(self, track: str) -> SourceUnavailable:
+        there = ", ".join(sorted({s.type for s in self.container.streams})) or "nothing"
+        return SourceUnavailable(
+            f"{redact_url(self._access.url)} has no {track}, only {there}",
+            fix=f"leave out {track!r} in the settings of this source",
+        )
+
+    def start(self, tracks: Iterable[str]) -> None:
+        """Begin to take packets of these tracks."""
+        streams = [self.video() if track == "video" else self.audio() for track in tracks]
+        self._thread = threading.Thread(
+            target=self._demux, args=(streams,), name="demux", daemon=True
+        )
+        self._thread.start()
+
+    def get(self, timeout_s: float) -> Unit | None:
+        """The next packet, or None when none came in time.
+
+        Raises:
+            SourceEnded: The file is at its end.
+            SourceUnavailable: The stream ended or was lost.
+        """
+        try:
+            unit = self._queue.get(timeout=max(timeout_s, 0.0))
+        except queue.Empty:
+            return None
+        if isinstance(unit, Unit):
+            return unit
+        self._queue.put(unit)  # the end stays the end for whoever asks again
+        shown = redact_url(self._access.url)
+        if isinstance(unit, InvalidDataError) and self.finite:
+            log.warning("file is damaged, nothing can be read from here on", path=shown)
+            raise SourceEnded(f"{shown} is damaged") from unit
+        if isinstance(unit, FFmpegError):
+            raise SourceUnavailable(f"lost {shown}: {reason_of(unit)}") from unit
+        if self.finite:
+            raise SourceEnded(f"end of {shown}")
+        raise SourceUnavailable(f"lost {shown}: the server ended the stream")
+
+    def close(self) -> None:
+        """Close the medium, unless the demuxer hangs in it: then it is left to its fate."""
+        self._closing.set()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        if self._thread is not None:
+            self._thread.join(timeout=0.5)
+            if self._thread.is_alive():
+                return
+        self.container.close()
+
+    def _demux(self, streams: Sequence[av.VideoStream | av.AudioStream]) -> None:
+        end: FFmpegError | None = None
+        try:
+            for packet in self.container.demux(*streams):
+                if self._closing.is_set():
+                    return
+                unit = Unit(packet.stream.type, packet, self._clock.now_ns())
+                if self.finite:
+                    self._put(unit)
+                else:
+                    self._put_live(unit)
+        except FFmpegError as error:
+            end = error
+        self._put(end)
+
+    def _put(self, unit: Unit | FFmpegError | None) -> None:
+        while not self._closing.is_set():
+            try:
+                return self._queue.put(unit, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _put_live(self, unit: Unit) -> None:
+        """Queue a packet, or drop it and with it the video that depends on it."""
+        if unit.track == "video" and self._skipping and not unit.packet.is_keyframe:
+            return self._drop(unit)
+        try:
+            self._queue.put_nowait(unit)
+        except queue.Full:
+            self._skipping |= unit.track == "video"
+            return self._drop(unit)
+        if unit.track == "video":
+            self._skipping = False
+
+    def _drop(self, unit: Unit) -> None:
+        detail = "decoding is slower than the stream"
+        self._dropped(unit.track, DropReason.READER_OVERRUN, detail)

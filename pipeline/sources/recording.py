@@ -1,0 +1,170 @@
+"""A recording as a live source: its samples again, at the pace at which they arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import structlog
+from pydantic import Field, model_validator
+
+from pipeline.core.arrival import SampleArrived
+from pipeline.core.errors import RecordingError, SourceEnded, SourceUnavailable
+from pipeline.core.sample import Sample, StreamInfo
+from pipeline.recording import RecordingSet
+from pipeline.sources.base import Source, SourceContext, SourceSettings
+from pipeline.sources.pace import Pace
+
+log = structlog.get_logger(__name__)
+
+BATCH = 256
+BATCH_BYTES = 4 << 20
+
+
+class RecordingSettings(SourceSettings):
+    """Recordings (MCAP) played again."""
+
+    type: Literal["recording"] = "recording"
+    """Kind of source."""
+
+    paths: list[Path] = Field(min_length=1)
+    """The files; several are read as one, merged by time."""
+
+    streams: list[str] = Field(min_length=1)
+    """Streams to play; others in the files are left out."""
+
+    speed: Annotated[float, Field(gt=0)] | Literal["max"] = 1.0
+    """Times real time; max: as fast as samples are taken."""
+
+    rebase: bool = False
+    """Shift stamps so that the recording begins now; else they stay as recorded."""
+
+    loop: bool = False
+    """Begin again at the end; needs rebase."""
+
+    @model_validator(mode="after")
+    def _time_goes_on(self) -> Self:
+        if self.loop and not self.rebase:
+            raise ValueError("loop would send time back to the start; add rebase: true")
+        if self.rebase and self.speed != 1.0:
+            raise ValueError("rebase keeps the spacing of stamps, so speed must be 1")
+        return self
+
+    def stream_names(self) -> tuple[str, ...]:
+        """The streams asked for."""
+        return tuple(self.streams)
+
+    def build(self, context: SourceContext) -> Source:
+        """Make the player."""
+        return RecordingSource(self, context)
+
+
+class RecordingSource:
+    """Plays recordings, see `RecordingSettings`.
+
+    Each time round, epochs go on where the last round ended.
+    """
+
+    def __init__(self, settings: RecordingSettings, context: SourceContext) -> None:
+        self._settings = settings
+        self._clock = context.clock
+        self._wanted = frozenset(settings.streams)
+        self._recordings: RecordingSet | None = None
+        self._arrivals: Iterator[SampleArrived] = iter(())
+        self._next: SampleArrived | None = None
+        self._pace = self._new_pace()
+        self._shift_ns: int | None = None
+        self._epoch = self._last_epoch = 0
+
+    def open(self) -> tuple[StreamInfo, ...]:
+        """Open the files and look for the streams."""
+        self.close()
+        try:
+            self._recordings = recordings = RecordingSet(self._settings.paths)
+            known = recordings.streams
+            truncated = recordings.truncated
+        except RecordingError as error:
+            raise SourceUnavailable(error.message, where=error.where, fix=error.fix) from error
+        if truncated:
+            log.warning("recording is cut off", reason=truncated)
+        missing = [name for name in self._settings.streams if name not in known]
+        if missing:
+            self.close()
+            raise SourceUnavailable(
+                f"the recording has no stream {', '.join(missing)}",
+                where=", ".join(map(str, self._settings.paths)),
+                fix=f"it has: {', '.join(sorted(known)) or 'none'}",
+            )
+        self._epoch = self._last_epoch = 0
+        self._rewind(recordings)
+        return tuple(self._announced(known[name]) for name in self._settings.streams)
+
+    def read(self, timeout_s: float) -> Sequence[Sample]:
+        """Samples that are due."""
+        batch: list[Sample] = []
+        size = 0
+        while len(batch) < BATCH and size < BATCH_BYTES:
+            arrival = self._peek()
+            if arrival is None:
+                if batch:
+                    return batch
+                raise SourceEnded("the recording is over", where=str(self._settings.paths[-1]))
+            if not self._pace.due(arrival.arrival_ns, 0.0 if batch else timeout_s):
+                return batch
+            self._next = None
+            batch.append(self._given(arrival))
+            size += arrival.sample.nbytes
+        return batch
+
+    def close(self) -> None:
+        """Let go of the files."""
+        recordings, self._recordings = self._recordings, None
+        self._arrivals, self._next = iter(()), None
+        if recordings is not None:
+            recordings.close()
+
+    def _announced(self, info: StreamInfo) -> StreamInfo:
+        """Stamps as recorded are site time; shifted ones are the node's, from the medium."""
+        return replace(info, stamp="pts" if self._settings.rebase else "exact")
+
+    def _new_pace(self) -> Pace:
+        speed = self._settings.speed
+        return Pace(self._clock, 0.0 if speed == "max" else float(speed))
+
+    def _rewind(self, recordings: RecordingSet) -> None:
+        self._arrivals = (
+            arrival
+            for arrival in recordings.arrivals()
+            if isinstance(arrival, SampleArrived) and arrival.sample.stream in self._wanted
+        )
+        self._pace = self._new_pace()
+        self._shift_ns = None
+
+    def _peek(self) -> SampleArrived | None:
+        """The next sample, from the start again when looping; None at the end."""
+        if self._next is None:
+            self._next = next(self._arrivals, None)
+        if self._next is None and self._settings.loop and self._recordings is not None:
+            self._rewind(self._recordings)
+            self._epoch = self._last_epoch + 1
+            self._next = next(self._arrivals, None)
+        return self._next
+
+    def _given(self, arrival: SampleArrived) -> Sample:
+        if self._shift_ns is None:
+            shift_ns = self._clock.now_ns() - arrival.arrival_ns
+            self._shift_ns = shift_ns if self._settings.rebase else 0
+        sample = arrival.sample
+        epoch = self._epoch + sample.epoch
+        self._last_epoch = max(self._last_epoch, epoch)
+        return replace(
+            sample,
+            sequence=0,
+            timestamp_ns=sample.timestamp_ns + self._shift_ns,
+            epoch=epoch,
+        )
+
+
+PLUGIN = RecordingSettings

@@ -1,0 +1,294 @@
+"""The fusion node's memory: what has been decided, and how far the samples were used.
+
+One `Commit` is one transaction: the alarm state of the scenes that moved, the events that
+came of it, and the sequence numbers that need not be sent again. The order around it gives
+the guarantee: commit, then ack the samples; hand events on, then mark them forwarded. A crash
+between any two steps repeats work and loses none, and repeated work changes nothing, because
+an event is kept once per ``(id, revision)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    false,
+    func,
+    select,
+    tuple_,
+    update,
+)
+
+from pipeline.core.event import Event, to_json
+from pipeline.store.database import Database, stored_event
+
+log = structlog.get_logger(__name__)
+
+VERSION = 1
+SESSIONS_KEPT = 8
+"""Sessions of one node whose resume points are remembered."""
+
+_METADATA = MetaData()
+_POSITION = BigInteger().with_variant(Integer, "sqlite")
+
+SCENES = Table(
+    "fusion_scenes",
+    _METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("next_window", BigInteger, nullable=False),
+    Column("alarm", LargeBinary, nullable=False),
+)
+RESUME = Table(
+    "fusion_resume",
+    _METADATA,
+    Column("node", String(64), primary_key=True),
+    Column("session", String(64), primary_key=True),
+    Column("stream", String(255), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("age", BigInteger, nullable=False),
+)
+EVENTS = Table(
+    "fusion_events",
+    _METADATA,
+    Column("position", _POSITION, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("scene", String(64), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("end_ns", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("forwarded", Boolean, nullable=False, default=False),
+    UniqueConstraint("id", "revision"),
+)
+Index("fusion_events_time", EVENTS.c.scene, EVENTS.c.end_ns)
+Index(
+    "fusion_events_waiting",
+    EVENTS.c.position,
+    sqlite_where=EVENTS.c.forwarded == false(),
+    postgresql_where=EVENTS.c.forwarded == false(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneCheckpoint:
+    """Where a scene stands.
+
+    Attributes:
+        next_window: Index of the first window that is not yet accounted for.
+        alarm: State of the scene's alarm, opaque to the store.
+    """
+
+    next_window: int
+    alarm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What becomes durable together.
+
+    Attributes:
+        scenes: Checkpoint per scene that moved.
+        resume: Last sequence used per ``(node, session, stream)``.
+        events: New phases, in order.
+    """
+
+    scenes: Mapping[str, SceneCheckpoint] = field(default_factory=dict)
+    resume: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    events: Sequence[Event] = ()
+
+
+class FusionStore:
+    """Events, alarm states and resume points of one fusion node. Safe to share by threads.
+
+    Args:
+        target: Path of an SQLite file, or a database URL.
+        create: Make it when absent; otherwise its absence is an error.
+
+    Raises:
+        StoreError: See `Database`.
+    """
+
+    def __init__(self, target: str | Path, *, create: bool = True) -> None:
+        self._db = Database(
+            target, component="fusion", version=VERSION, metadata=_METADATA, create=create
+        )
+        self._known_sessions: set[tuple[str, str]] = set()
+        self.repeated = 0
+        """Events that were committed before and were left as they are."""
+
+    def commit(self, commit: Commit) -> int:
+        """Make all of it durable, or none; returns how many events were new.
+
+        Raises:
+            StoreError: It could not be written; nothing of it was.
+        """
+        with self._db.write() as connection:
+            self._put_scenes(connection, commit.scenes)
+            self._put_resume(connection, commit.resume)
+            fresh = sum(self._put_event(connection, event) for event in commit.events)
+        self.repeated += len(commit.events) - fresh
+        self._known_sessions.update((node, session) for node, session, _ in commit.resume)
+        return fresh
+
+    def checkpoint(self, scene: str) -> SceneCheckpoint | None:
+        """Where the scene stood at the last commit; None when it never had one."""
+        wanted = select(SCENES.c.next_window, SCENES.c.alarm).where(SCENES.c.scene == scene)
+        with self._db.read() as connection:
+            row = connection.execute(wanted).one_or_none()
+        return None if row is None else SceneCheckpoint(row.next_window, bytes(row.alarm))
+
+    def resume_points(self, node: str, session: str) -> dict[str, int]:
+        """Last sequence committed per stream of one session of a node."""
+        wanted = select(RESUME.c.stream, RESUME.c.sequence).where(
+            RESUME.c.node == node, RESUME.c.session == session
+        )
+        with self._db.read() as connection:
+            return {row.stream: row.sequence for row in connection.execute(wanted)}
+
+    def events(
+        self,
+        scene: str | None = None,
+        since_ns: int | None = None,
+        limit: int | None = None,
+        *,
+        all_phases: bool = False,
+    ) -> list[Event]:
+        """Events in commit order, each at its latest revision unless `all_phases`.
+
+        Args:
+            scene: Only of this scene.
+            since_ns: Only those that ended at or after this time.
+            limit: At most the newest so many.
+            all_phases: Every revision instead of the latest of each event.
+        """
+        wanted = select(EVENTS.c.body).order_by(EVENTS.c.position.desc())
+        if scene is not None:
+            wanted = wanted.where(EVENTS.c.scene == scene)
+        if since_ns is not None:
+            wanted = wanted.where(EVENTS.c.end_ns >= since_ns)
+        if not all_phases:
+            newest = select(EVENTS.c.id, func.max(EVENTS.c.revision)).group_by(EVENTS.c.id)
+            wanted = wanted.where(tuple_(EVENTS.c.id, EVENTS.c.revision).in_(newest))
+        return self._read(wanted.limit(limit))[::-1]
+
+    def phases(self, event_id: str) -> list[Event]:
+        """Every revision of the events whose id begins with `event_id`, in commit order."""
+        begins = EVENTS.c.id.startswith(event_id, autoescape=True)
+        return self._read(select(EVENTS.c.body).where(begins).order_by(EVENTS.c.position))
+
+    def unforwarded(self, limit: int | None = None) -> list[Event]:
+        """Events the alert node has not confirmed yet, in commit order."""
+        waiting = EVENTS.c.forwarded == false()
+        order = select(EVENTS.c.body).where(waiting).order_by(EVENTS.c.position)
+        return self._read(order.limit(limit))
+
+    def forwarded(self, keys: Iterable[str]) -> None:
+        """The alert node has confirmed the events of these keys (`Event.key`)."""
+        with self._db.write() as connection:
+            for key in keys:
+                event_id, _, revision = key.rpartition(".")
+                connection.execute(
+                    update(EVENTS)
+                    .where(EVENTS.c.id == event_id, EVENTS.c.revision == int(revision))
+                    .values(forwarded=True)
+                )
+
+    def close(self) -> None:
+        """Let go of the database; may be called twice."""
+        self._db.close()
+
+    def _read(self, wanted: Select[Any]) -> list[Event]:
+        with self._db.read() as connection:
+            return [stored_event(body) for body in connection.execute(wanted).scalars()]
+
+    def _put_scenes(self, connection: Connection, scenes: Mapping[str, SceneCheckpoint]) -> None:
+        if not scenes:
+            return
+        put = self._db.insert(SCENES)
+        changed = {"next_window": put.excluded.next_window, "alarm": put.excluded.alarm}
+        connection.execute(
+            put.on_conflict_do_update(index_elements=["scene"], set_=changed),
+            [
+                {"scene": name, "next_window": at.next_window, "alarm": at.alarm}
+                for name, at in scenes.items()
+            ],
+        )
+
+    def _put_resume(
+        self, connection: Connection, resume: Mapping[tuple[str, str, str], int]
+    ) -> None:
+        if not resume:
+            return
+        newest = connection.execute(select(func.max(RESUME.c.age))).scalar() or 0
+        put = self._db.insert(RESUME)
+        connection.execute(
+            put.on_conflict_do_update(
+                index_elements=["node", "session", "stream"],
+                set_={"sequence": put.excluded.sequence},
+            ),
+            [
+                {"node": n, "session": s, "stream": t, "sequence": q, "age": newest + 1}
+                for (n, s, t), q in resume.items()
+            ],
+        )
+        for node in {n for n, s, _ in resume if (n, s) not in self._known_sessions}:
+            _forget_old_sessions(connection, node)
+
+    def _put_event(self, connection: Connection, event: Event) -> bool:
+        body = to_json(event).decode()
+        put = self._db.insert(EVENTS).on_conflict_do_nothing(index_elements=["id", "revision"])
+        fresh = connection.execute(
+            put.values(
+                id=event.id,
+                revision=event.revision,
+                scene=event.scene,
+                phase=event.phase.value,
+                start_ns=event.start_ns,
+                end_ns=event.end_ns,
+                body=body,
+                forwarded=False,
+            ).returning(EVENTS.c.position)
+        ).scalar()
+        if fresh is None:
+            _compare_with_first(connection, event, body)
+        return fresh is not None
+
+
+def _compare_with_first(connection: Connection, event: Event, body: str) -> None:
+    """A repeated event must say what it said before; if not, the engine is not a function."""
+    kept = connection.execute(
+        select(EVENTS.c.body).where(EVENTS.c.id == event.id, EVENTS.c.revision == event.revision)
+    ).scalar()
+    if kept != body:
+        log.warning("repeated event differs, the first stays", key=event.key, scene=event.scene)
+
+
+def _forget_old_sessions(connection: Connection, node: str) -> None:
+    newest = (
+        select(RESUME.c.session)
+        .where(RESUME.c.node == node)
+        .group_by(RESUME.c.session)
+        .order_by(func.max(RESUME.c.age).desc())
+        .limit(SESSIONS_KEPT)
+    )
+    kept = list(connection.execute(newest).scalars())
+    connection.execute(delete(RESUME).where(RESUME.c.node == node, RESUME.c.session.not_in(kept)))

@@ -1,0 +1,111 @@
+"""Learn a scene from a recording of its normal.
+
+Windows are taken one at a time and only their features kept. The normal time is cut into
+blocks dealt out to a few parts; each part is scored by a detector learnt from the others
+(windows that overlap a boundary are left out), and these held-out scores calibrate the
+detector that is then learnt from everything. So all of the normal counts twice: once to
+learn what is normal, once to know how far normal goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import structlog
+import torch
+
+from pipeline.core.sample import StreamInfo
+from pipeline.core.window import Window
+from pipeline.models.scene_model import Held, SceneModel
+from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_density import StreamDensity
+from pipeline.models.stream_model import StreamModel, fit_tails
+from pipeline.training.commissioning_report import CommissioningReport, make_report
+from pipeline.training.cross_fit import (
+    Array,
+    Progress,
+    StreamHeld,
+    cross_fit,
+    fit_density,
+    fit_joint,
+)
+from pipeline.training.normal_rows import NormalRows, StreamData
+
+log = structlog.get_logger(__name__)
+
+
+def commission(
+    scene: str,
+    windows: Iterable[Window],
+    settings: DetectorSettings | None = None,
+    *,
+    streams: Sequence[StreamInfo] | None = None,
+    progress: Progress | None = None,
+) -> tuple[SceneModel, CommissioningReport]:
+    """Learn a scene.
+
+    Args:
+        scene: Name of the scene.
+        windows: Its normal, in time order; gaps and several recordings are fine.
+        settings: Options of the detector.
+        streams: Streams to learn; None: those of the first window.
+        progress: Called with the stage (``features``, ``calibration``, ``final fit``), what is
+            done and how much there is (None: not known).
+
+    Returns:
+        The model, not yet saved, and what is to be said about it.
+
+    Raises:
+        ModelError: Too few windows, or no stream that can be used.
+    """
+    settings = settings or DetectorSettings()
+    tell = progress or _silent
+    rows = NormalRows(scene, settings, streams)
+    for count, window in enumerate(windows, start=1):
+        rows.add(window)
+        if count % 20 == 0:
+            tell("features", count, None)
+    data = rows.finish()
+    tell("features", rows.taken, rows.taken)
+    held, joint = cross_fit(rows, data, settings, tell)
+    model = _final(rows, data, settings, held, joint, tell)
+    report = make_report(model, rows)
+    log.info("scene commissioned", scene=scene, windows=rows.taken, seconds=report.seconds)
+    return model, report
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """Nobody watches."""
+
+
+def _final(
+    rows: NormalRows,
+    data: Sequence[StreamData],
+    settings: DetectorSettings,
+    held: Sequence[StreamHeld],
+    joint_held: Array,
+    tell: Progress,
+) -> SceneModel:
+    """The detector learnt from all windows, calibrated by the held-out scores."""
+    every = np.arange(rows.kept)
+    generator = torch.Generator().manual_seed(settings.seed)
+    fitted: list[StreamDensity] = []
+    for number, part in enumerate(data):
+        tell("final fit", number, len(data))
+        fitted.append(fit_density(part, every, settings, generator))
+    streams = tuple(
+        StreamModel(d.info, d.extractor, f, *fit_tails(h.raw), d.usual(), settings)
+        for d, f, h in zip(data, fitted, held, strict=True)
+    )
+    joint = fit_joint(data, fitted, every, settings, generator)
+    tell("final fit", len(data), len(data))
+    empty = Held(np.zeros((0, 0)), np.zeros(0, np.int64))
+    model = SceneModel(rows.scene, settings, streams, joint, rows.length_ns, rows.hop_ns, empty)
+    seen = {
+        s.info.name: (h.windows.tolist(), s.surprise(h.raw))
+        for s, h in zip(streams, held, strict=True)
+    }
+    scores = model.table(rows.kept, seen, None if joint is None else joint_held)
+    return replace(model, held=Held(scores, rows.end_ns()))

@@ -1,0 +1,109 @@
+"""What commissioning has to say: how much was learnt, what the budgets mean, what is doubtful."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.detection.calibration import Budget, Calibration
+from pipeline.models.scene_model import SceneModel
+from pipeline.training.normal_rows import NormalRows
+
+BUDGETS_PER_HOUR = {"6/hour": 6.0, "2/hour": 2.0, "2/day": 2.0 / 24, "2/week": 2.0 / 168}
+_SHORT_S = 600.0
+_SPARSE = 0.9
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorReport:
+    """How one detector did on held-out normal.
+
+    Attributes:
+        windows: Held-out windows it saw.
+        median: Median score (``-log10 p``); 0.3 when calibrated.
+        highest: Highest score.
+    """
+
+    windows: int
+    median: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommissioningReport:
+    """Outcome of commissioning a scene.
+
+    Attributes:
+        scene: Name of the scene.
+        windows: Windows learnt from.
+        seconds: Normal time they cover.
+        detectors: Held-out figures per detector.
+        budgets: What some budgets mean, for the default alarm.
+        warnings: What the operator should know.
+    """
+
+    scene: str
+    windows: int
+    seconds: float
+    detectors: Mapping[str, DetectorReport]
+    budgets: Mapping[str, Budget]
+    warnings: tuple[str, ...]
+
+
+def make_report(model: SceneModel, rows: NormalRows) -> CommissioningReport:
+    """Sum up what was learnt."""
+    calibration = Calibration(model.names, model.held.scores, model.held.end_ns, model.hop_ns)
+    budgets = {
+        name: calibration.budget(rate / 3600.0, min_duration_s=1.0, merge_s=2.0)
+        for name, rate in BUDGETS_PER_HOUR.items()
+    }
+    seconds = rows.taken * model.hop_ns / 1e9
+    return CommissioningReport(
+        scene=model.scene,
+        windows=rows.taken,
+        seconds=seconds,
+        detectors=_detectors(calibration),
+        budgets=budgets,
+        warnings=tuple(_warnings(model, rows, seconds, budgets)),
+    )
+
+
+def _detectors(calibration: Calibration) -> dict[str, DetectorReport]:
+    found: dict[str, DetectorReport] = {}
+    for name, scores in calibration.held_by_detector().items():
+        seen = scores[np.isfinite(scores)]
+        if len(seen):
+            found[name] = DetectorReport(len(seen), float(np.median(seen)), float(seen.max()))
+    return found
+
+
+def _warnings(
+    model: SceneModel, rows: NormalRows, seconds: float, budgets: Mapping[str, Budget]
+) -> list[str]:
+    found: list[str] = []
+    if seconds < _SHORT_S:
+        found.append(
+            f"only {seconds / 60:.1f} minutes of normal: expect false alarms, 20 are a good start"
+        )
+    learnt = {s.info.name for s in model.streams}
+    for data in rows.streams:
+        share = len(data.features) / rows.kept
+        if data.info.name not in learnt:
+            found.append(f"stream {data.info.name!r} was hardly seen and is not part of the model")
+        elif share < _SPARSE:
+            found.append(f"stream {data.info.name!r} was missing in {1 - share:.0%} of the windows")
+        if data.info.name in learnt and (same := data.constant()):
+            shown = ", ".join(same[:_SHOWN]) + (", ..." if len(same) > _SHOWN else "")
+            found.append(f"stream {data.info.name!r} never changed in: {shown}")
+    if model.joint is None and len(model.streams) > 1:
+        found.append("the streams were hardly ever seen together: no joint detector")
+    far = [name for name, budget in budgets.items() if not budget.supported]
+    if far:
+        found.append(
+            f"budgets of {', '.join(far)} are rarer than this recording can count; their "
+            "thresholds are extrapolated"
+        )
+    return found

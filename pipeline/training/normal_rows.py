@@ -1,0 +1,198 @@
+"""The features of a scene's normal windows, kept in stretches of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ModelError
+from pipeline.core.sample import StreamInfo
+from pipeline.core.window import Window
+from pipeline.models.features import Extractor, StreamFeatures
+from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_model import make_extractor
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class StreamData:
+    """Features of one stream.
+
+    Attributes:
+        info: The stream.
+        extractor: Its features.
+        features: One per window in which it was seen.
+        seen_in: The windows' grid indices, growing.
+        windows: Their positions among all kept windows, once `NormalRows.finish` was called.
+        horizon: How many times the learnt time the detector is to last; likewise.
+    """
+
+    info: StreamInfo
+    extractor: Extractor
+    features: list[StreamFeatures] = field(default_factory=list)
+    seen_in: list[int] = field(default_factory=list)
+    windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+    horizon: float = 0.0
+
+    def positions(self, chosen: Indices) -> Indices:
+        """Positions in `features` of those of the `chosen` windows that saw the stream."""
+        return np.flatnonzero(np.isin(self.windows, chosen))
+
+    def usual(self) -> npt.NDArray[np.float64]:
+        """5th and 95th percentile of the raw features where present, ``(2, P, d)``."""
+        places = np.stack([f.places for f in self.features]).astype(np.float64)
+        present = np.stack([f.present for f in self.features])
+        places[~present] = np.nan
+        never = ~present.any(axis=0)
+        places[:, never] = 0.0
+        return np.asarray(np.nanquantile(places, [0.05, 0.95], axis=0))
+
+    def constant(self) -> list[str]:
+        """Places whose every column stayed the same."""
+        places = np.stack([f.places for f in self.features])
+        flat = (places.max(axis=0) == places.min(axis=0)).all(axis=1)
+        return [label for label, same in zip(self.extractor.labels, flat, strict=True) if same]
+
+
+class NormalRows:
+    """Takes windows one at a time and keeps their features, never their frames.
+
+    Windows belong to blocks of `DetectorSettings.block_s` on the grid. Once more than
+    `max_windows` are kept, every other block is let go, and from then on only every other
+    one is taken in, so that long recordings stay evenly represented.
+    """
+
+    def __init__(
+        self, scene: str, settings: DetectorSettings, streams: Sequence[StreamInfo] | None = None
+    ) -> None:
+        self.scene = scene
+        self.taken = 0
+        self.length_ns = 0
+        self.hop_ns = 0
+        self._settings = settings
+        self._data = [StreamData(s, make_extractor(s, settings)) for s in streams or ()]
+        self._indices: list[int] = []
+        self._stride = 1
+
+    @property
+    def kept(self) -> int:
+        """Windows kept."""
+        return len(self._indices)
+
+    @property
+    def streams(self) -> list[StreamData]:
+        """Features per stream."""
+        return self._data
+
+    def add(self, window: Window) -> None:
+        """Take in one window.
+
+        Raises:
+            ModelError: Windows of another length or out of order.
+        """
+        self._check(window)
+        self.taken += 1
+        if self._block(window.index) % self._stride:
+            return
+        self._indices.append(window.index)
+        for data in self._data:
+            part = window.slices.get(data.info.name)
+            features = None if part is None else data.extractor.extract(part)
+            if features is not None:
+                data.features.append(features)
+                data.seen_in.append(window.index)
+        if len(self._indices) > self._settings.max_windows:
+            self._thin()
+
+    def finish(self) -> list[StreamData]:
+        """The streams that can be learnt.
+
+        Raises:
+            ModelError: Too few windows, or no stream was ever seen.
+        """
+        least = self._settings.min_windows
+        if self.kept < least:
+            seconds = least * self.hop_ns / 1e9
+            raise ModelError(
+                f"{self.kept} windows are too few to learn from, at least {least} are needed",
+                where=self.scene,
+                fix=f"record at least {seconds:.0f} s of normal; 20 minutes make a good start"
+                if seconds
+                else "record for longer",
+            )
+        learnt_s = (self._indices[-1] - self._indices[0] + 1) * self.hop_ns / 1e9
+        for data in self._data:
+            data.horizon = self._settings.drift_hours * 3600.0 / learnt_s
+            data.windows = np.searchsorted(self._indices, data.seen_in).astype(np.int64)
+        usable = [d for d in self._data if len(d.features) >= least]
+        if not usable:
+            raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
+        return usable
+
+    def folds(self) -> Indices:
+        """Part of each kept window, ``(kept,)``."""
+        blocks = np.array([self._block(i) for i in self._indices]) // self._stride
+        # Number the blocks that exist: gaps and thinning must not empty a part.
+        _, order = np.unique(blocks, return_inverse=True)
+        count = int(order.max()) + 1
+        folds = self._settings.folds
+        if count < 2 * folds:
+            return (np.arange(self.kept) * 2 * folds // self.kept % folds).astype(np.int64)
+        return (order.ravel() % folds).astype(np.int64)
+
+    def split(self, fold_of: Indices, fold: int) -> tuple[Indices, Indices]:
+        """Windows to learn from and to judge; those that overlap a judged one are in neither."""
+        indices = np.array(self._indices)
+        judge = np.flatnonzero(fold_of == fold)
+        reach = max(1, self.length_ns // max(self.hop_ns, 1)) - 1
+        near = np.zeros(len(indices), np.bool_)
+        for shift in range(-reach, reach + 1):
+            near |= np.isin(indices, indices[judge] + shift)
+        return np.flatnonzero(~near), judge
+
+    def end_ns(self) -> Indices:
+        """End of each kept window, ``(kept,)``."""
+        return np.array(self._indices, np.int64) * self.hop_ns + self.length_ns
+
+    def _block(self, index: int) -> int:
+        return index * self.hop_ns // round(self._settings.block_s * 1e9)
+
+    def _thin(self) -> None:
+        self._stride *= 2
+        keep = {i for i in self._indices if self._block(i) % self._stride == 0}
+        self._indices = [i for i in self._indices if i in keep]
+        for data in self._data:
+            rows = [n for n, i in enumerate(data.seen_in) if i in keep]
+            data.features = [data.features[n] for n in rows]
+            data.seen_in = [data.seen_in[n] for n in rows]
+
+    def _check(self, window: Window) -> None:
+        if not self.length_ns:
+            self._begin(window)
+        if window.end_ns - window.start_ns != self.length_ns:
+            raise ModelError(
+                f"windows of {self.length_ns / 1e9} s and of "
+                f"{(window.end_ns - window.start_ns) / 1e9} s cannot be learnt together",
+                where=self.scene,
+            )
+        if self._indices and window.index <= self._indices[-1]:
+            raise ModelError(
+                f"window {window.index} comes after window {self._indices[-1]}",
+                where=self.scene,
+                fix="give recordings in the order of their time, and each once",
+            )
+
+    def _begin(self, window: Window) -> None:
+        if window.index <= 0 or window.start_ns % window.index:
+            raise ModelError(
+                f"window {window.index} does not lie on a grid from the epoch", where=self.scene
+            )
+        self.length_ns = window.end_ns - window.start_ns
+        self.hop_ns = window.start_ns // window.index
+        if not self._data:
+            infos = [part.info for part in window.slices.values()]
+            self._data = [StreamData(i, make_extractor(i, self._settings)) for i in infos]

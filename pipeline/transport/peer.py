@@ -1,0 +1,142 @@
+"""What a receiver knows about a node: its session, its streams, its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.transport.protocol import Resume
+
+_MAX_REMEMBERED = 10_000
+_ENCODINGS = {
+    Modality.VIDEO: (Encoding.RAW, Encoding.JPEG),
+    Modality.AUDIO: (Encoding.PCM, Encoding.FLOAT),
+    Modality.SENSOR: (Encoding.FLOAT,),
+    Modality.TEXT: (Encoding.UTF8,),
+}
+
+
+@dataclass(slots=True)
+class StreamState:
+    """One stream of a node's session.
+
+    Attributes:
+        info: Its description; None until the session said it.
+        encodings: What its samples may be.
+        shape: Of frames and readings; of one moment of sound.
+        dated: Whether stamps must not be from the future.
+        wanted: Next sequence.
+        acked: Sequences below this are committed.
+        rejected: Sequences from `acked` on that were refused.
+        ended: Whether it gave its last sample.
+    """
+
+    info: StreamInfo | None = None
+    encodings: tuple[Encoding, ...] = ()
+    shape: tuple[int, ...] = ()
+    dated: bool = True
+    wanted: int = 0
+    acked: int = 0
+    rejected: dict[int, DropReason] = field(default_factory=dict)
+    ended: bool = False
+
+    def describe(self, info: StreamInfo) -> None:
+        """From here on the stream is this."""
+        self.info = info
+        self.encodings = _ENCODINGS[info.modality]
+        self.shape = info.shape
+        self.dated = info.stamp != "exact"
+        self.ended = False
+
+    def fault_of(self, sample: Sample, latest_ns: int) -> DropReason | None:
+        """Why a sample cannot be taken, or None.
+
+        It is not what the stream carries, or it is stamped after `latest_ns`.
+        """
+        data = sample.data
+        if sample.encoding not in self.encodings or (
+            isinstance(data, np.ndarray) and data.shape != self.shape and not self._fits(data.shape)
+        ):
+            return DropReason.CORRUPT
+        return DropReason.FUTURE if sample.timestamp_ns > latest_ns and self.dated else None
+
+    def _fits(self, shape: tuple[int, ...]) -> bool:
+        """Sound comes as ``(N, channels)``; a stream without a shape takes any."""
+        return not self.shape or (len(shape) == 2 and shape[1:] == self.shape)
+
+    def resume(self) -> Resume:
+        """Where the sender goes on."""
+        return Resume(self.wanted, self.acked, dict(self.rejected))
+
+    def ack(self, sequence: int) -> int | None:
+        """Note that all up to `sequence` is committed; what to tell, None when it is old."""
+        acked = min(sequence + 1, self.wanted)
+        if acked <= self.acked:
+            return None
+        self.acked = acked
+        if self.rejected:
+            self.rejected = {s: why for s, why in self.rejected.items() if s >= acked}
+        return acked - 1
+
+    def reject(self, sequences: Sequence[int], reason: DropReason) -> None:
+        """Remember that samples were refused, for a sender that missed it."""
+        if len(self.rejected) < _MAX_REMEMBERED:
+            self.rejected.update(dict.fromkeys(sequences, reason))
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A node.
+
+    Attributes:
+        node: Its name.
+        session: Its session.
+        connection: ZeroMQ routing id of its newest connection.
+        heard_ns: When it last said anything.
+        attempt: Of its newest HELLO.
+        lost: Nothing was heard for long, or its connection is gone.
+        said_bye: The session is over.
+        streams: By name.
+        granted: Credit told on this connection, in total.
+        received: Cost of samples received on this connection.
+        handed: Cost of samples handed on.
+        pending: Cost handed over by the last poll, granted at the next.
+    """
+
+    node: str
+    session: str
+    connection: bytes
+    heard_ns: int
+    attempt: int = 0
+    lost: bool = False
+    said_bye: bool = False
+    streams: dict[str, StreamState] = field(default_factory=dict)
+    granted: int = 0
+    received: int = 0
+    handed: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node as others may see it.
+
+    Attributes:
+        node: Its name.
+        session: Its session.
+        heard_ns: When it last said anything, site time.
+        lost: It should be there and is not heard.
+        ended: It said goodbye.
+        streams: Names of its streams.
+    """
+
+    node: str
+    session: str
+    heard_ns: int
+    lost: bool
+    ended: bool
+    streams: tuple[str, ...]

@@ -1,0 +1,284 @@
+"""The fusion node's end of the link: yields what arrives, in the order in which it arrives.
+
+All methods but `Receiver.nodes` belong to one thread. `Receiver.poll` does everything: it
+grants as much credit as was handed over by the poll before, takes in what came, answers,
+and returns. A receiver that is not polled lets its senders wait; nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from math import ceil
+from urllib.parse import urlsplit
+
+import structlog
+import zmq
+
+from pipeline.core.arrival import Arrival
+from pipeline.core.clock import Clock
+from pipeline.core.codec import JOIN_BELOW, Buffer, decode_samples, size_of
+from pipeline.core.errors import CodecError, ProtocolError
+from pipeline.transport.clock_probe import ClockResponder
+from pipeline.transport.link import Context, bound_address, listen
+from pipeline.transport.peer import NodeStatus
+from pipeline.transport.protocol import (
+    MAX_FRAMES,
+    ClockAnswer,
+    Data,
+    Hello,
+    Refusal,
+    decode,
+    encode,
+)
+from pipeline.transport.receiver_session import ReceiverSession, Resumes, from_the_start
+from pipeline.transport.security import CurveServer, Doorkeeper, needs_curve
+from pipeline.transport.shared_arena import SharedReader
+
+log = structlog.get_logger(__name__)
+
+_TICK_MS = 200
+_MESSAGES_A_POLL = 64
+_UNSENT = 1_000
+
+
+class Receiver:
+    """Receives samples of many nodes.
+
+    Args:
+        endpoint: Address to listen on; port ``*`` or 0: any free one.
+        clock: Site time.
+        resume: Asked for each new session of a node: next sequence wanted per stream.
+        credit_bytes: Bytes a node may have under way.
+        max_message_bytes: Largest sample accepted.
+        max_streams: Most streams of one node.
+        curve: Keys and allow-list, for encrypted links.
+        clock_probes: Whether to answer clock probes on UDP, on the same port.
+
+    Raises:
+        TransportError: The address is in use or not ours.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        clock: Clock,
+        resume: Resumes = from_the_start,
+        credit_bytes: int = 32 << 20,
+        max_message_bytes: int = 32 << 20,
+        max_streams: int = 256,
+        curve: CurveServer | None = None,
+        clock_probes: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._curve = curve
+        self._max_message = max_message_bytes
+        self._session = ReceiverSession(
+            resume=resume,
+            credit=credit_bytes,
+            max_message=max_message_bytes,
+            max_streams=max_streams,
+        )
+        self._context: Context = zmq.Context()
+        self._doorkeeper = Doorkeeper(self._context, curve.allow) if curve else None
+        self._responder: ClockResponder | None = None
+        self._arenas: dict[str, SharedReader] = {}
+        self._keys: dict[bytes, str] = {}
+        self._trust_version = 0
+        self._unsent: list[tuple[bytes, bytes]] = []
+        self._closed = False
+        try:
+            self._socket = listen(
+                self._context, endpoint.replace(":0", ":*"), curve, max_message_bytes
+            )
+            self.address = bound_address(self._socket)
+            self._local = curve is None and not needs_curve(self.address)
+            if clock_probes and self.address.startswith("tcp://"):
+                self._responder = _responder(self.address, clock)
+        except BaseException:
+            self._release()
+            raise
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Refused, malformed, duplicate and rejected, by name, since the start."""
+        counters = Counter(self._session.counters)
+        if self._doorkeeper:
+            counters["unknown_key"] = self._doorkeeper.refused
+        if self._responder:
+            counters["bad_clock_probe"] = self._responder.refused
+        return counters
+
+    def poll(self, timeout_s: float) -> list[Arrival]:
+        """What arrived; waits for the first for at most `timeout_s`, empty when nothing came.
+
+        Calling it again says that what the call before returned is consumed.
+        """
+        session = self._session
+        session.grant({node: arena.done() for node, arena in self._arenas.items()})
+        until_ns = self._clock.now_ns() + int(timeout_s * 1e9)
+        while True:
+            self._flush()
+            for _ in range(_MESSAGES_A_POLL):
+                if not self._receive():
+                    break
+            now_ns = self._clock.now_ns()
+            session.tick(now_ns)
+            self._flush()
+            left_ms = (until_ns - now_ns) / 1e6
+            if session.arrivals or left_ms <= 0:
+                arrivals, session.arrivals = session.arrivals, []
+                return arrivals
+            self._socket.poll(min(ceil(left_ms), _TICK_MS))
+
+    def ack(self, node: str, sequences: Mapping[str, int], session: str = "") -> None:
+        """Everything of `node` up to and including these sequences is committed.
+
+        Args:
+            node: The node.
+            sequences: Last sequence committed, by stream.
+            session: Session they belong to (`StreamOpened.session`); empty: the present one.
+        """
+        self._session.ack(node, sequences, session)
+        self._flush()
+
+    def nodes(self) -> list[NodeStatus]:
+        """Every node that was ever here, by name. May be called from any thread."""
+        return self._session.nodes()
+
+    def close(self) -> None:
+        """Stop listening; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._flush()
+            self._release()
+
+    def _receive(self) -> bool:
+        """Take in one message; False when there is none."""
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        now_ns = self._clock.now_ns()
+        connection = frames[0].bytes
+        try:
+            self._dispatch(connection, frames[1:], now_ns)
+        except (ProtocolError, CodecError) as error:
+            self._session.refuse(connection, Refusal.MALFORMED, error.message)
+        return True
+
+    def _dispatch(self, connection: bytes, frames: list[zmq.Frame], now_ns: int) -> None:
+        if not 1 <= len(frames) <= MAX_FRAMES:
+            raise ProtocolError(f"a message of {len(frames)} frames")
+        message = decode(frames[0].buffer)
+        if self._curve is not None and not self._may_speak(connection, frames[0], message):
+            return
+        if isinstance(message, Hello):
+            self._hello(connection, message, now_ns)
+        elif not isinstance(message, Data):
+            self._session.receive(connection, message, now_ns)
+        elif self._session.knows(connection):
+            payloads = self._payloads(connection, message, frames[1:])
+            size = sum(size_of(frame) for frame in payloads[1:])
+            self._session.data(connection, decode_samples(payloads), size, now_ns)
+        else:
+            self._session.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
+
+    def _hello(self, connection: bytes, hello: Hello, now_ns: int) -> None:
+        holder = self._session.holder(hello.node)
+        if holder is not None and holder != connection:
+            # Asks ZeroMQ whether the holder is still connected: sending fails if it is not.
+            self._send(holder, encode(ClockAnswer(0, now_ns, now_ns)))
+        reader = None
+        if hello.shared and self._local:
+            try:
+                reader = SharedReader(hello.shared)
+            except ProtocolError as error:
+                log.info("no shared memory", node=hello.node, why=error.message)
+        if self._session.hello(connection, hello, now_ns, shared=reader is not None):
+            connected = self._session.connected
+            self._arenas = {n: a for n, a in self._arenas.items() if n in connected}
+            self._arenas.pop(hello.node, None)
+            if reader is not None:
+                self._arenas[hello.node] = reader
+
+    def _payloads(self, connection: bytes, message: Data, frames: list[zmq.Frame]) -> list[Buffer]:
+        """Frames of samples as the codec made them; those left in shared memory where they lie."""
+        payloads: list[Buffer] = [
+            frame.bytes if len(frame) < JOIN_BELOW or number < 2 else frame.buffer
+            for number, frame in enumerate(frames)
+        ]
+        if message.shared:
+            arena = self._arenas.get(self._session.node_of(connection))
+            if arena is None:
+                raise ProtocolError("a payload in shared memory, and none is agreed on")
+            if sum(size for _, _, size in message.shared) > self._max_message:
+                raise ProtocolError("payloads in shared memory are too large")
+            for number, offset, size in sorted(message.shared):
+                if number > len(payloads):
+                    raise ProtocolError(f"payload frame {number} of {len(payloads)}")
+                payloads.insert(number, arena.view(offset, size))
+        return payloads
+
+    def _may_speak(self, connection: bytes, frame: zmq.Frame, message: object) -> bool:
+        """Whether the key of the connection is trusted, and for the node it claims to be."""
+        if self._curve is None:
+            return True
+        allow = self._curve.allow
+        version = allow.look()
+        if version != self._trust_version:
+            self._trust_version = version
+            self._keys = {c: k for c, k in self._keys.items() if self._session.knows(c)}
+        key = self._keys.get(connection)
+        if key is None:
+            key = self._keys[connection] = str(frame.get("User-Id"))
+        node = allow.node_of(key)
+        claimed = message.node if isinstance(message, Hello) else None
+        known = self._session.node_of(connection) or node
+        if node is not None and claimed in (None, node) and known == node:
+            return True
+        detail = "the key is not trusted" if node is None else f"the key belongs to {node}"
+        attempt = message.attempt if isinstance(message, Hello) else 0
+        self._session.refuse(connection, Refusal.NOT_ALLOWED, detail, attempt)
+        self._session.unreachable(connection)
+        return False
+
+    def _flush(self) -> None:
+        """Send what is to be said; what does not fit into a socket waits for the next time."""
+        waiting, self._unsent = self._unsent, []
+        said, self._session.outgoing = self._session.outgoing, []
+        stuck: set[bytes] = set()
+        for connection, frame in [*waiting, *((c, encode(m)) for c, m in said)]:
+            if connection in stuck or not self._send(connection, frame):
+                stuck.add(connection)
+                self._unsent.append((connection, frame))
+        if len(self._unsent) > _UNSENT:
+            for connection in stuck:
+                self._session.unreachable(connection)
+            self._unsent.clear()
+
+    def _send(self, connection: bytes, frame: bytes) -> bool:
+        """Send one message; False when the connection takes no more for now."""
+        try:
+            self._socket.send_multipart((connection, frame), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self._session.unreachable(connection)
+        return True
+
+    def _release(self) -> None:
+        if self._responder:
+            self._responder.close()
+        if self._doorkeeper:
+            self._doorkeeper.close()
+        self._context.destroy(linger=0)
+
+
+def _responder(address: str, clock: Clock) -> ClockResponder:
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    return ClockResponder("" if host in ("0.0.0.0", "::") else host, parts.port or 0, clock)

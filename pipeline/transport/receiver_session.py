@@ -1,0 +1,343 @@
+"""The receiver's half of the protocol as a pure state machine. No thread, no socket.
+
+It is given decoded messages with the connection they came by and the time, and collects what
+to answer (`outgoing`) and what arrived (`arrivals`). A node is *absent*, *welcome* (HELLO was
+answered), *lost* (not heard for `NODE_LOST_NS`, or its connection is gone; comes back by
+HELLO) or *gone* (said BYE). See `pipeline.transport.protocol` for the rules.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import structlog
+
+from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Sample, StreamInfo
+from pipeline.transport.peer import NodeStatus, Peer, StreamState
+from pipeline.transport.protocol import (
+    FUTURE_NS,
+    NODE_LOST_NS,
+    PROTOCOL_VERSION,
+    SAMPLE_COST,
+    Ack,
+    Bye,
+    ClockAnswer,
+    ClockAsk,
+    Credit,
+    End,
+    Hello,
+    LedgerSaid,
+    Message,
+    Refusal,
+    Refused,
+    Reject,
+    StreamSaid,
+    Welcome,
+)
+
+log = structlog.get_logger(__name__)
+
+Resumes: TypeAlias = Callable[[str, str, Sequence[StreamInfo]], Mapping[str, int]]
+"""``(node, session, streams)`` → next sequence wanted per stream, from what is committed."""
+
+
+def from_the_start(_node: str, _session: str, _streams: Sequence[StreamInfo]) -> dict[str, int]:
+    """Resume points of a receiver that remembers nothing."""
+    return {}
+
+
+class ReceiverSession:
+    """See the module.
+
+    Args:
+        resume: Asked for each new session of a node.
+        credit: Bytes a node may have under way.
+        max_message: Largest cost of one sample, bytes.
+        max_streams: Most streams of one node.
+
+    Attributes:
+        outgoing: What to send: ``(connection, message)``; the owner empties it.
+        arrivals: What arrived; the owner empties it.
+        counters: Refused messages by `Refusal`, and ``duplicate``, ``rejected_<reason>``.
+    """
+
+    def __init__(self, *, resume: Resumes, credit: int, max_message: int, max_streams: int) -> None:
+        self._id = secrets.token_hex(8)
+        self._resume = resume
+        self._credit = credit
+        self._max_message = max_message
+        self._max_streams = max_streams
+        self._nodes: dict[str, Peer] = {}
+        self._connections: dict[bytes, Peer] = {}
+        self.outgoing: list[tuple[bytes, Message]] = []
+        self.arrivals: list[Arrival] = []
+        self.counters: Counter[str] = Counter()
+
+    def refuse(self, connection: bytes, code: Refusal, detail: str, attempt: int = 0) -> None:
+        """Count and answer something that is not taken."""
+        self.counters[code.value] += 1
+        node = self._connections.get(connection)
+        if self.counters[code.value] in (1, 10, 100) or self.counters[code.value] % 1000 == 0:
+            log.warning(
+                "message refused",
+                reason=code.value,
+                detail=detail,
+                node=node.node if node else "",
+                count=self.counters[code.value],
+            )
+        self.outgoing.append((connection, Refused(code, detail[:500], attempt)))
+
+    def knows(self, connection: bytes) -> bool:
+        """Whether the connection is a node's newest."""
+        return connection in self._connections
+
+    def node_of(self, connection: bytes) -> str:
+        """Name of the node that a connection is the newest of; empty when it is none's."""
+        peer = self._connections.get(connection)
+        return peer.node if peer else ""
+
+    @property
+    def connected(self) -> frozenset[str]:
+        """Names of nodes that have a connection."""
+        return frozenset(peer.node for peer in self._connections.values())
+
+    def holder(self, node: str) -> bytes | None:
+        """Connection of the live session that holds a node name."""
+        peer = self._nodes.get(node)
+        return peer.connection if peer and not (peer.lost or peer.said_bye) else None
+
+    def hello(self, connection: bytes, hello: Hello, now_ns: int, *, shared: bool) -> bool:
+        """A sender opens; whether it is welcome.
+
+        `shared` says whether the shared memory it offers could be opened.
+        """
+        refusal = self._objection(connection, hello, now_ns)
+        if refusal is not None:
+            self.refuse(connection, *refusal, attempt=hello.attempt)
+            return False
+        peer = self._nodes.get(hello.node)
+        if peer is None or peer.session != hello.session:
+            peer = self._new_session(connection, hello, now_ns)
+        self._connections.pop(peer.connection, None)
+        self._connections[connection] = peer
+        peer.connection, peer.heard_ns, peer.attempt = connection, now_ns, hello.attempt
+        peer.lost = peer.said_bye = False
+        peer.received = peer.handed = peer.pending = 0
+        peer.granted = self._credit
+        points = {name: state.resume() for name, state in peer.streams.items()}
+        self.outgoing.append(
+            (
+                connection,
+                Welcome(
+                    PROTOCOL_VERSION,
+                    hello.attempt,
+                    self._credit,
+                    self._max_message,
+                    points,
+                    self._id,
+                    shared,
+                ),
+            )
+        )
+        log.info("node connected", node=peer.node, streams=len(hello.streams), shared=shared)
+        return True
+
+    def receive(self, connection: bytes, message: Message, now_ns: int) -> None:
+        """Take in anything but HELLO and DATA."""
+        peer = self._connections.get(connection)
+        if peer is None:
+            if not isinstance(message, Bye):
+                self.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
+            return
+        self._heard(peer, now_ns)
+        if isinstance(message, StreamSaid):
+            self._stream_said(peer, message.info, now_ns)
+        elif isinstance(message, End):
+            self._ended(peer, message.stream, now_ns)
+        elif isinstance(message, LedgerSaid):
+            if len(message.accounts) <= 2 * self._max_streams:
+                self.arrivals.append(LedgerReport(now_ns, peer.node, message.accounts))
+            else:
+                self.refuse(connection, Refusal.TOO_MANY_STREAMS, "too many accounts")
+        elif isinstance(message, ClockAsk):
+            self.outgoing.append((connection, ClockAnswer(message.sent_ns, now_ns, now_ns)))
+        elif isinstance(message, Bye):
+            self._bye(peer, now_ns)
+        else:
+            self.refuse(
+                connection, Refusal.OUT_OF_PLACE, f"{type(message).__name__} is ours to say"
+            )
+
+    def data(
+        self, connection: bytes, samples: Sequence[Sample], payload_bytes: int, now_ns: int
+    ) -> None:
+        """Take in the samples of a message; `payload_bytes` is the size of all payload frames."""
+        peer = self._connections.get(connection)
+        if peer is None:
+            self.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
+            return
+        self._heard(peer, now_ns)
+        rejected: dict[tuple[str, DropReason], list[int]] = {}
+        latest_ns, node, streams = now_ns + FUTURE_NS, peer.node, peer.streams
+        for sample in samples:
+            state, sequence = streams.get(sample.stream), sample.sequence
+            if state is None or state.info is None:
+                fault: DropReason | None = DropReason.REFUSED
+            elif sequence < state.wanted:
+                self.counters["duplicate"] += 1
+                continue
+            else:
+                state.wanted = sequence + 1
+                fault = state.fault_of(sample, latest_ns)
+            if fault is None:
+                self.arrivals.append(SampleArrived(now_ns, node, sample))
+            else:
+                rejected.setdefault((sample.stream, fault), []).append(sequence)
+        self._reject(peer, rejected)
+        cost = payload_bytes + SAMPLE_COST * len(samples)
+        peer.received += cost
+        peer.pending += cost
+        if peer.received > peer.granted + max(self._credit, self._max_message):
+            self.refuse(connection, Refusal.OVER_CREDIT, f"{peer.received} of {peer.granted} bytes")
+
+    def grant(self, done: Mapping[str, list[int]]) -> None:
+        """What was handed over so far is consumed: grant as much again.
+
+        Args:
+            done: Offsets of parts of shared memory that are no longer needed, by node.
+        """
+        for peer in self._connections.values():
+            fresh = peer.handed + peer.pending + self._credit
+            parts = done.get(peer.node, [])
+            low = peer.granted - peer.received <= self._credit // 2
+            if parts or fresh - peer.granted >= self._credit // 4 or (peer.pending and low):
+                peer.handed += peer.pending
+                peer.pending = 0
+                peer.granted = fresh
+                self.outgoing.append((peer.connection, Credit(fresh, parts)))
+
+    def ack(self, node: str, sequences: Mapping[str, int], session: str = "") -> None:
+        """Everything of `node` up to and including these sequences is committed.
+
+        Args:
+            node: The node.
+            sequences: Last sequence committed, by stream.
+            session: Session they belong to; empty: the present one. Of another one: ignored.
+        """
+        peer = self._nodes.get(node)
+        if peer is None or (session and session != peer.session):
+            self.counters["stale_ack"] += 1
+            return
+        said = {}
+        for stream, sequence in sequences.items():
+            state = peer.streams.get(stream)
+            told = state.ack(sequence) if state else None
+            if told is not None:
+                said[stream] = told
+        if said and peer.connection in self._connections:
+            self.outgoing.append((peer.connection, Ack(said)))
+
+    def tick(self, now_ns: int) -> None:
+        """Notice nodes that are no longer heard."""
+        for peer in self._nodes.values():
+            if now_ns - peer.heard_ns > NODE_LOST_NS and not (peer.lost or peer.said_bye):
+                self._lose(peer, "nothing heard")
+
+    def unreachable(self, connection: bytes) -> None:
+        """A connection turned out to be gone."""
+        peer = self._connections.pop(connection, None)
+        if peer is not None:
+            self._lose(peer, "connection gone")
+
+    def nodes(self) -> list[NodeStatus]:
+        """Every node that was ever here, by name."""
+        return [
+            NodeStatus(p.node, p.session, p.heard_ns, p.lost, p.said_bye, tuple(sorted(p.streams)))
+            for _, p in sorted(list(self._nodes.items()))
+        ]
+
+    def _objection(
+        self, connection: bytes, hello: Hello, now_ns: int
+    ) -> tuple[Refusal, str] | None:
+        if hello.version != PROTOCOL_VERSION:
+            return Refusal.VERSION, f"version {hello.version}, we speak {PROTOCOL_VERSION}"
+        if len(hello.streams) > self._max_streams:
+            return Refusal.TOO_MANY_STREAMS, f"{len(hello.streams)}, at most {self._max_streams}"
+        other = self._connections.get(connection)
+        if other is not None and other.node != hello.node:
+            return Refusal.OUT_OF_PLACE, "this connection is another node's"
+        peer = self._nodes.get(hello.node)
+        if peer is None:
+            return None
+        if peer.session == hello.session:
+            old = hello.attempt < peer.attempt and not peer.lost
+            return (Refusal.OUT_OF_PLACE, "there was a newer HELLO") if old else None
+        silent = peer.lost or peer.said_bye or now_ns - peer.heard_ns > NODE_LOST_NS
+        return None if silent else (Refusal.NAME_TAKEN, f"{hello.node} is connected already")
+
+    def _new_session(self, connection: bytes, hello: Hello, now_ns: int) -> Peer:
+        old = self._nodes.get(hello.node)
+        if old is not None:
+            self._end_missing(old, {info.name for info in hello.streams}, now_ns)
+            self._connections.pop(old.connection, None)
+        peer = Peer(hello.node, hello.session, connection, now_ns)
+        points = self._resume(hello.node, hello.session, hello.streams)
+        for name in {*points, *(info.name for info in hello.streams)}:
+            wanted = max(0, points.get(name, 0))
+            peer.streams[name] = StreamState(wanted=wanted, acked=wanted)
+        self._nodes[hello.node] = peer
+        return peer
+
+    def _heard(self, peer: Peer, now_ns: int) -> None:
+        peer.heard_ns = now_ns
+        if peer.lost:
+            peer.lost = False
+            log.info("node is back", node=peer.node)
+
+    def _lose(self, peer: Peer, why: str) -> None:
+        if not peer.said_bye:
+            peer.lost = True
+            log.warning("node lost", node=peer.node, why=why)
+
+    def _stream_said(self, peer: Peer, info: StreamInfo, now_ns: int) -> None:
+        state = peer.streams.get(info.name)
+        if state is None:
+            if len(peer.streams) >= self._max_streams:
+                self.refuse(peer.connection, Refusal.TOO_MANY_STREAMS, f"at {info.name}")
+                return
+            state = peer.streams[info.name] = StreamState()
+        if state.info != info or state.ended:
+            state.describe(info)
+            self.arrivals.append(StreamOpened(now_ns, peer.node, info, peer.session))
+
+    def _ended(self, peer: Peer, stream: str, now_ns: int) -> None:
+        state = peer.streams.get(stream)
+        if state is None or state.info is None:
+            self.refuse(peer.connection, Refusal.OUT_OF_PLACE, f"end of an unknown {stream}")
+        elif not state.ended:
+            state.ended = True
+            self.arrivals.append(StreamEnded(now_ns, peer.node, stream))
+
+    def _end_missing(self, peer: Peer, going_on: set[str], now_ns: int) -> None:
+        for stream, state in peer.streams.items():
+            if state.info is not None and stream not in going_on:
+                self._ended(peer, stream, now_ns)
+
+    def _bye(self, peer: Peer, now_ns: int) -> None:
+        self._end_missing(peer, set(), now_ns)
+        peer.said_bye = True
+        self._connections.pop(peer.connection, None)
+        self.outgoing.append((peer.connection, Bye()))
+        log.info("node said goodbye", node=peer.node)
+
+    def _reject(self, peer: Peer, rejected: Mapping[tuple[str, DropReason], list[int]]) -> None:
+        for (stream, reason), sequences in rejected.items():
+            self.counters[f"rejected_{reason.value}"] += len(sequences)
+            if stream in peer.streams:
+                peer.streams[stream].reject(sequences, reason)
+            self.outgoing.append((peer.connection, Reject(stream, sequences, reason)))

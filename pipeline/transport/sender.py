@@ -1,0 +1,302 @@
+"""The capture node's end of the link: takes samples, gets them to the fusion node.
+
+`Sender.send` may be called from any thread and never waits for the network, save for streams
+that ``block`` when the buffer is full. A thread of its own owns the socket (`SenderLoop`):
+it sends what waits, in batches of whatever is there, within the credit, and connects again
+as often as it must. Samples are kept until they are acked.
+
+Payloads under 100 kB are copied on the way in. Larger ones are copied once when the array
+could still be written to by others, straight into memory shared with the receiver where both
+are on one machine; a frozen array (`pipeline.transport.frames.is_frozen`) is used as it is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from pipeline.core.clock import Clock
+from pipeline.core.codec import JOIN_BELOW, Buffer, SampleHeader, describe
+from pipeline.core.errors import CodecError, ProtocolError
+from pipeline.core.ledger import DropReason, Ledger
+from pipeline.core.sample import Sample, StreamInfo
+from pipeline.transport.clock_probe import ClockSync
+from pipeline.transport.clock_sync import ClockEstimate
+from pipeline.transport.frames import frozen
+from pipeline.transport.kept import OnFull, Stream, cost_of
+from pipeline.transport.security import CurveClient, needs_curve
+from pipeline.transport.send_buffer import SendBuffer
+from pipeline.transport.sender_loop import SenderLoop
+from pipeline.transport.sender_session import LinkState, SenderSession
+from pipeline.transport.shared_arena import Lease
+
+log = structlog.get_logger(__name__)
+
+_BLOCK_LOOK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SenderStatus:
+    """How the link is.
+
+    Attributes:
+        state: ``offline``, ``asked``, ``ready``, ``closing`` or ``closed``.
+        refusal: Why the receiver does not take us, in words; empty when it does.
+        pending: Samples neither acked nor dropped.
+        buffer_used: Bytes of the buffer in use.
+        shared: Whether large payloads go through shared memory.
+        counters: What happened so far, by name.
+    """
+
+    state: LinkState
+    refusal: str
+    pending: int
+    buffer_used: int
+    shared: bool
+    counters: Mapping[str, int]
+
+
+class Sender:
+    """Sends samples of one node to one receiver.
+
+    Args:
+        node: Name of this node.
+        endpoint: Address of the receiver.
+        clock: Node time.
+        ledger: Where every sample is accounted.
+        buffer_bytes: Samples kept until they are acked.
+        max_message_bytes: Largest sample sent; larger ones are dropped and counted.
+        curve: Keys, for an encrypted link.
+        shared_memory: Whether a receiver on this machine may get large payloads that way.
+        clock_sync: Whether to measure the clock offset to the receiver.
+
+    Raises:
+        TransportError: The address is not one.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        endpoint: str,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        buffer_bytes: int = 64 << 20,
+        max_message_bytes: int = 32 << 20,
+        curve: CurveClient | None = None,
+        shared_memory: bool = True,
+        clock_sync: bool = True,
+    ) -> None:
+        self.session = secrets.token_hex(4) + f"-{clock.now_ns()}"
+        self._ledger = ledger
+        self._changed = threading.Condition(threading.Lock())
+        self._buffer = SendBuffer(buffer_bytes, ledger)
+        local = shared_memory and curve is None and not needs_curve(endpoint)
+        self._link = SenderSession(
+            node,
+            self.session,
+            self._buffer,
+            ledger,
+            arena_bytes=buffer_bytes if local else 0,
+            max_message=max_message_bytes,
+        )
+        self._sync = ClockSync(endpoint, clock) if clock_sync else None
+        self._closed = False
+        self._loop = SenderLoop(
+            endpoint,
+            curve,
+            clock,
+            session=self._link,
+            changed=self._changed,
+            sync=self._sync,
+            max_message=max_message_bytes,
+        )
+
+    def add_stream(
+        self, info: StreamInfo, on_full: OnFull | None = None, max_waiting: int | None = None
+    ) -> None:
+        """Announce a stream, or its new description from the next sample on.
+
+        Args:
+            info: The stream.
+            on_full: What gives way when the buffer is full; none: as before, or ``drop_oldest``.
+            max_waiting: Most samples that wait to be sent, older ones give way: freshness
+                before completeness. None: as before, or as many as the buffer holds.
+        """
+        with self._changed:
+            self._buffer.describe(info, on_full, max_waiting)
+        self._loop.wake()
+
+    def send(self, sample: Sample) -> None:
+        """Take a sample over; its sequence is given here. Everything is in the ledger.
+
+        Raises:
+            ProtocolError: Its stream was not added.
+        """
+        name = sample.stream
+        stream = self._stream(name)
+        self._ledger.captured(name)
+        try:
+            _, header, payload = describe(sample)
+        except CodecError as error:
+            log.warning("sample dropped", stream=name, error=error.message)
+            with self._changed:
+                self._buffer.refuse(stream, DropReason.CORRUPT)
+            return
+        if header.size >= JOIN_BELOW:
+            self._send_large(stream, header, payload)
+            return
+        with self._changed:
+            if self._admit(stream, header):
+                self._buffer.push(stream, header, payload)
+        self._loop.wake()
+
+    def send_many(self, samples: Sequence[Sample]) -> None:
+        """Take many small samples over at once; as `send` for each, at a lower price.
+
+        Raises:
+            ProtocolError: A stream was not added; nothing is taken then.
+        """
+        for sample in samples:
+            self._stream(sample.stream)
+        small: list[Sample] = []
+        for sample in samples:
+            if sample.nbytes >= JOIN_BELOW:
+                self._send_described(small)
+                small = []
+                self.send(sample)
+            else:
+                small.append(sample)
+        self._send_described(small)
+
+    def end(self, stream: str) -> None:
+        """The stream gave its last sample.
+
+        Raises:
+            ProtocolError: The stream was not added.
+        """
+        self._stream(stream)
+        with self._changed:
+            self._buffer.end(stream)
+        self._loop.wake()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until everything is acked (or dropped); whether it is.
+
+        Call `end` for every stream before: the receiver commits the last samples of a stream
+        only when it knows that no more will come.
+        """
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._buffer.pending and self._buffer.idle, timeout_s
+            )
+
+    def clock_estimate(self) -> ClockEstimate | None:
+        """The offset to site time now; None until the first exchange (or without sync)."""
+        return self._sync.estimate() if self._sync else None
+
+    @property
+    def offset_ns(self) -> int | None:
+        """``site_ns = node_ns + offset_ns``; None while unknown."""
+        found = self.clock_estimate()
+        return found.offset_ns if found else None
+
+    @property
+    def status(self) -> SenderStatus:
+        """How the link is."""
+        with self._changed:
+            link, buffer = self._link, self._buffer
+            refusal = link.refusal
+            return SenderStatus(
+                link.state,
+                f"{refusal.code.value}: {refusal.detail}" if refusal else "",
+                buffer.pending,
+                buffer.used,
+                link.shared,
+                dict(link.counters),
+            )
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until the receiver welcomed us; whether it did."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._link.state is LinkState.READY, timeout_s)
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Say goodbye and stop; what is not acked by then is dropped and counted.
+
+        Args:
+            timeout_s: Longest wait for the receiver's answer.
+        """
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._buffer.give_up(DropReason.SHUTDOWN)
+            self._changed.notify_all()
+        self._loop.close(timeout_s)
+        if self._sync:
+            self._sync.close()
+        with self._changed:
+            self._buffer.give_up(DropReason.SHUTDOWN)
+            self._link.close_arena()
+
+    def _stream(self, name: str) -> Stream:
+        stream = self._buffer.streams.get(name)
+        if stream is None:
+            raise ProtocolError("the stream was not added to the sender", where=name)
+        return stream
+
+    def _send_described(self, samples: Sequence[Sample]) -> None:
+        for name, count in Counter(sample.stream for sample in samples).items():
+            self._ledger.captured(name, count)
+        with self._changed:
+            streams, buffer = self._buffer.streams, self._buffer
+            for sample in samples:
+                stream = streams[sample.stream]
+                try:
+                    _, header, payload = describe(sample)
+                except CodecError:
+                    buffer.refuse(stream, DropReason.CORRUPT)
+                    continue
+                if self._admit(stream, header):
+                    buffer.push(stream, header, payload)
+        self._loop.wake()
+
+    def _send_large(self, stream: Stream, header: SampleHeader, payload: Buffer) -> None:
+        """Reserve under the lock, copy without it, push under it again."""
+        with self._changed:
+            if not self._admit(stream, header):
+                return
+            arena = self._link.arena if self._link.shared else None
+            lease = arena.lease(header.size) if arena else None
+        kept: Buffer | Lease
+        if lease is not None:
+            lease.write(payload)
+            kept = lease
+        else:
+            kept = frozen(payload)
+        with self._changed:
+            self._buffer.push(stream, header, kept)
+        self._loop.wake()
+
+    def _admit(self, stream: Stream, header: SampleHeader) -> bool:
+        """Set memory aside for a sample, waiting if its stream may; the lock is held."""
+        cost = cost_of(header.size)
+        if cost > self._link.max_message:
+            self._buffer.refuse(stream, DropReason.TOO_LARGE)
+            return False
+        while not self._closed:
+            if self._buffer.reserve(stream, cost):
+                return True
+            if stream.on_full != "block":
+                self._buffer.refuse(stream, DropReason.BUFFER_FULL)
+                return False
+            self._loop.wake()
+            self._changed.wait(_BLOCK_LOOK_S)
+        self._buffer.refuse(stream, DropReason.SHUTDOWN)
+        return False

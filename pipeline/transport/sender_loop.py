@@ -1,0 +1,273 @@
+"""The thread that owns a sender's socket."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import structlog
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from pipeline.core.clock import Clock
+from pipeline.core.codec import JOIN_BELOW, Buffer, Described, SampleHeader, pack, size_of
+from pipeline.core.errors import ProtocolError, TransportError
+from pipeline.transport.clock_probe import ClockSync
+from pipeline.transport.kept import Kept
+from pipeline.transport.link import Context, Socket, connect
+from pipeline.transport.protocol import Data, Message, decode, encode
+from pipeline.transport.security import CurveClient
+from pipeline.transport.sender_session import LinkState, SenderSession
+from pipeline.transport.shared_arena import Lease
+
+log = structlog.get_logger(__name__)
+
+_TICK_MS = 50
+_JOINED = 2
+_GONE = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+
+
+class SenderLoop:
+    """Runs a `SenderSession` over a socket.
+
+    Args:
+        endpoint: Address of the receiver.
+        curve: Keys, or None.
+        clock: Node time.
+        session: What to say; used under `changed`.
+        changed: Lock of the session and its buffer; notified when either changed.
+        sync: Told of clock exchanges over the link; or None.
+        max_message: Largest message accepted, bytes.
+
+    Raises:
+        TransportError: The address is not one.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        curve: CurveClient | None,
+        clock: Clock,
+        *,
+        session: SenderSession,
+        changed: threading.Condition,
+        sync: ClockSync | None,
+        max_message: int,
+    ) -> None:
+        self._endpoint = endpoint
+        self._curve = curve
+        self._clock = clock
+        self._session = session
+        self._changed = changed
+        self._sync = sync
+        self._max_message = max_message
+        self._context: Context = zmq.Context()
+        self._socket: Socket | None = None
+        self._monitor: Socket | None = None
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._asleep = False
+        self._closing = threading.Event()
+        self._goodbye_s = 0.0
+        self._receiver = ""
+        try:
+            self._connect()
+        except TransportError:
+            self._release()
+            raise
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to send."""
+        if self._asleep:
+            self._asleep = False
+            os.eventfd_write(self._wake, 1)
+
+    def close(self, timeout_s: float) -> None:
+        """Say goodbye, wait no longer than `timeout_s` for the answer, end the thread."""
+        self._goodbye_s = timeout_s
+        self._closing.set()
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._turn()
+            self._say_goodbye()
+        finally:
+            self._release()
+
+    def _turn(self) -> None:
+        """Send what can be sent, then wait for whatever comes next."""
+        now_ns = self._clock.now_ns()
+        with self._changed:
+            due = self._session.tick(now_ns)
+            again = self._session.wants_reconnect and now_ns >= self._session.reconnect_at_ns
+        if again:
+            self._disconnect()
+            self._connect()
+        for message in due:
+            self._say(message)
+        blocked = self._send_waiting()
+        self._wait(blocked)
+
+    def _send_waiting(self) -> bool:
+        """Send until there is nothing to send or no room; whether the socket is full."""
+        while self._socket is not None:
+            if not _can(self._socket, zmq.POLLOUT):
+                return True
+            with self._changed:
+                item = self._session.next()
+                if item is None:
+                    self._asleep = self._session.drained
+                    if self._asleep:
+                        self._changed.notify_all()
+                    return False
+                if isinstance(item, list):
+                    parts, leases = self._parts(item)
+            if isinstance(item, list):
+                self._send_samples(self._socket, parts, leases)
+            else:
+                _send(self._socket, [encode(item)])
+        return False
+
+    def _parts(
+        self, samples: Sequence[Kept]
+    ) -> tuple[list[Described], list[tuple[SampleHeader, Lease]]]:
+        """Samples as the codec takes them, and those whose payloads stay in shared memory."""
+        arena = self._session.arena if self._session.shared else None
+        parts: list[Described] = []
+        leases = []
+        for kept in samples:
+            payload = kept.payload
+            if isinstance(payload, Lease):
+                if payload.arena is arena:
+                    payload.lend()
+                    leases.append((kept.header, payload))
+                payload = payload.view()
+            if payload is not None:
+                parts.append((kept.stream.name, kept.header, payload))
+        return parts, leases
+
+    @staticmethod
+    def _send_samples(
+        socket: Socket, parts: Sequence[Described], leases: Sequence[tuple[SampleHeader, Lease]]
+    ) -> None:
+        frames = pack(parts)
+        places = [(header.frame, lease.offset, lease.size) for header, lease in leases]
+        left_out = {frame for frame, _, _ in places}
+        inline = [frame for number, frame in enumerate(frames) if number not in left_out]
+        _send(socket, [encode(Data(places)), *inline])
+
+    def _say(self, message: Message) -> None:
+        """Say something that will be said again; not now if the socket is full."""
+        if self._socket is not None and _can(self._socket, zmq.POLLOUT):
+            _send(self._socket, [encode(message)])
+
+    def _wait(self, blocked: bool) -> None:
+        poller = zmq.Poller()
+        poller.register(self._wake, zmq.POLLIN)
+        if self._socket is not None:
+            poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if blocked else 0))
+        if self._monitor is not None:
+            poller.register(self._monitor, zmq.POLLIN)
+        ready = dict(poller.poll(_TICK_MS))
+        self._asleep = False
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+        if self._monitor in ready:
+            self._hear_monitor()
+        if self._socket in ready and ready[self._socket] & zmq.POLLIN:
+            self._hear()
+
+    def _hear(self) -> None:
+        socket = self._socket
+        while socket is not None and _can(socket, zmq.POLLIN):
+            frames = socket.recv_multipart()
+            now_ns = self._clock.now_ns()
+            try:
+                message = decode(frames[0])
+            except ProtocolError as error:
+                log.warning("malformed message", error=error.message)
+                continue
+            with self._changed:
+                self._session.receive(message, now_ns)
+                answers = self._session.clock_answers()
+                receiver = self._session.receiver
+                self._changed.notify_all()
+            if self._sync is not None:
+                if receiver != self._receiver:
+                    self._sync.restart()
+                for answer, heard_ns in answers:
+                    self._sync.add_link_exchange(answer, heard_ns)
+            self._receiver = receiver
+
+    def _hear_monitor(self) -> None:
+        while self._monitor is not None and _can(self._monitor, zmq.POLLIN):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event & _GONE:
+                with self._changed:
+                    failed = event != zmq.EVENT_DISCONNECTED
+                    if failed:
+                        self._session.counters["handshake_failed"] += 1
+                    now_ns = self._clock.now_ns()
+                    self._session.lost(now_ns, 1_000_000_000 if failed else 0)
+
+    def _connect(self) -> None:
+        self._socket = connect(self._context, self._endpoint, self._curve, self._max_message)
+        self._monitor = self._socket.get_monitor_socket(_GONE)
+        with self._changed:
+            said = self._session.open(self._clock.now_ns())
+        for message in said:
+            self._say(message)
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            self._socket.disable_monitor()
+            self._socket.close(0)
+        if self._monitor is not None:
+            self._monitor.close(0)
+        self._socket = self._monitor = None
+
+    def _say_goodbye(self) -> None:
+        with self._changed:
+            said = self._session.close()
+        for message in said:
+            if self._socket is not None and self._socket.poll(
+                int(self._goodbye_s * 1e3), zmq.POLLOUT
+            ):
+                self._say(message)
+        until = self._clock.now_ns() + int(self._goodbye_s * 1e9)
+        while self._session.state is LinkState.CLOSING and self._clock.now_ns() < until:
+            self._wait(blocked=False)
+
+    def _release(self) -> None:
+        self._disconnect()
+        self._context.term()
+        os.close(self._wake)
+
+
+def _can(socket: Socket, event: int) -> bool:
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & event)
+
+
+def _send(socket: Socket, frames: Sequence[Buffer]) -> None:
+    """Send without waiting: large frames from their own memory, small ones copied.
+
+    Whoever calls this has seen that the socket takes a message; if it does not after all, the
+    message is lost like on a broken line, and the heartbeat finds out.
+    """
+    last = len(frames) - 1
+    for number, frame in enumerate(frames):
+        more = zmq.SNDMORE if number < last else 0
+        data = frame.data if isinstance(frame, np.ndarray) else frame
+        small = number <= _JOINED or size_of(frame) < JOIN_BELOW
+        socket.send(data, zmq.NOBLOCK | more, copy=small)

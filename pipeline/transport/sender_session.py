@@ -1,0 +1,263 @@
+"""The sender's half of the protocol as a pure state machine. No thread, no socket.
+
+It is given messages and the time, and says what to send. States::
+
+    OFFLINE ──open()──> ASKED ──WELCOME──> READY
+       ^                  │ REFUSED, no answer  │ nothing heard, HELLO_FIRST
+       └──────────────────┴─────────────────────┘   (`wants_reconnect` is set)
+    any ──close()──> CLOSING ──BYE──> CLOSED
+
+See `pipeline.transport.protocol` for the rules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+
+import structlog
+
+from pipeline.core.ledger import Ledger
+from pipeline.transport.kept import Described, Ended, Kept
+from pipeline.transport.protocol import (
+    HEARTBEAT_NS,
+    HELLO_RETRY_NS,
+    LEDGER_NS,
+    LINK_LOST_NS,
+    PROTOCOL_VERSION,
+    REFUSED_RETRY_NS,
+    Ack,
+    Bye,
+    ClockAnswer,
+    ClockAsk,
+    Credit,
+    End,
+    Hello,
+    LedgerSaid,
+    Message,
+    Refusal,
+    Refused,
+    Reject,
+    StreamSaid,
+    Welcome,
+)
+from pipeline.transport.send_buffer import SendBuffer
+from pipeline.transport.shared_arena import SharedArena
+
+log = structlog.get_logger(__name__)
+
+BATCH_BYTES = 512_000
+BATCH_SAMPLES = 4_000
+
+
+class LinkState(StrEnum):
+    """Where the link is."""
+
+    OFFLINE = "offline"
+    ASKED = "asked"
+    READY = "ready"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class SenderSession:
+    """See the module.
+
+    Args:
+        node: Name of this node.
+        session: Id of this life of the process.
+        buffer: What waits to be sent.
+        ledger: Accounts reported to the receiver.
+        arena_bytes: Size of the memory offered to a receiver on this machine; 0: none.
+        max_message: Largest cost of one sample we send, bytes.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        session: str,
+        buffer: SendBuffer,
+        ledger: Ledger,
+        *,
+        arena_bytes: int = 0,
+        max_message: int,
+    ) -> None:
+        self._node = node
+        self._session = session
+        self._buffer = buffer
+        self._ledger = ledger
+        self._arena_bytes = arena_bytes
+        self.arena: SharedArena | None = None
+        self._attempt = 0
+        self._granted = 0
+        self._since_ns = 0
+        self._heard_ns = 0
+        self._asked_ns = 0
+        self._ledger_ns = 0
+        self._retry_ns = 0
+        self._clock_answers: list[tuple[ClockAnswer, int]] = []
+        self.state = LinkState.OFFLINE
+        self.wants_reconnect = False
+        self.shared = False
+        self.receiver = ""
+        self.max_message = max_message
+        self.refusal: Refused | None = None
+        self.counters: Counter[str] = Counter()
+
+    @property
+    def reconnect_at_ns(self) -> int:
+        """A new connection may be made from then on."""
+        return self._retry_ns
+
+    def open(self, now_ns: int) -> list[Message]:
+        """A new connection is made: what to say on it."""
+        self._attempt += 1
+        self.state = LinkState.ASKED
+        self.wants_reconnect = False
+        self._since_ns = self._heard_ns = now_ns
+        self.counters["connections"] += 1
+        infos = [stream.info for stream in self._buffer.streams.values()]
+        return [
+            Hello(
+                PROTOCOL_VERSION,
+                self._node,
+                self._session,
+                self._attempt,
+                infos,
+                self._offer(),
+            )
+        ]
+
+    def _offer(self) -> str:
+        """A fresh arena for a connection, unless nobody has seen the present one yet."""
+        if self._arena_bytes and (self.arena is None or self.shared):
+            self.close_arena()
+            self.arena = SharedArena(self._arena_bytes)
+        self.shared = False
+        return self.arena.offer if self.arena else ""
+
+    def close_arena(self) -> None:
+        """Offer the shared memory to nobody any more."""
+        if self.arena is not None:
+            self.arena.close()
+
+    def lost(self, now_ns: int, after_ns: int = 0) -> None:
+        """The connection is gone; ask for a new one."""
+        if self.state is LinkState.CLOSED:
+            return
+        if self.state is LinkState.READY:
+            log.warning("link lost", node=self._node)
+        self.state = LinkState.OFFLINE
+        self.wants_reconnect = True
+        self._retry_ns = now_ns + after_ns
+
+    def receive(self, message: Message, now_ns: int) -> None:
+        """Take in what the receiver said."""
+        self._heard_ns = now_ns
+        if isinstance(message, Welcome):
+            self._welcome(message)
+        elif isinstance(message, Refused):
+            self._refused(message, now_ns)
+        elif isinstance(message, Bye):
+            self._bye(now_ns)
+        elif self.state is not LinkState.READY and self.state is not LinkState.CLOSING:
+            self.counters["out_of_place"] += 1
+        elif isinstance(message, Ack):
+            for stream, sequence in message.sequences.items():
+                self._buffer.acked(stream, sequence)
+        elif isinstance(message, Credit):
+            self._granted = max(self._granted, message.granted)
+            if self.arena is not None:
+                self.arena.returned(message.done)
+        elif isinstance(message, ClockAnswer):
+            self._clock_answers.append((message, now_ns))
+        elif isinstance(message, Reject):
+            self._rejected(message)
+        else:
+            self.counters["out_of_place"] += 1
+
+    def tick(self, now_ns: int) -> list[Message]:
+        """What the timers say; to be called at least every 100 ms."""
+        if self.state is LinkState.ASKED and now_ns - self._since_ns > HELLO_RETRY_NS:
+            self.lost(now_ns)
+        if self.state is not LinkState.READY:
+            return []
+        if now_ns - self._heard_ns > LINK_LOST_NS:
+            self.lost(now_ns)
+            return []
+        said: list[Message] = []
+        if now_ns - self._asked_ns >= HEARTBEAT_NS:
+            self._asked_ns = now_ns
+            said.append(ClockAsk(now_ns))
+        if now_ns - self._ledger_ns >= LEDGER_NS:
+            self._ledger_ns = now_ns
+            said.append(LedgerSaid(self._ledger.snapshot()))
+        return said
+
+    def next(self) -> list[Kept] | Message | None:
+        """What to send now, within the credit: samples, or something about a stream."""
+        if self.state is not LinkState.READY:
+            return None
+        left = self._granted - self._buffer.sent_total
+        if left <= 0:
+            return None
+        taken = self._buffer.take(min(left, BATCH_BYTES), BATCH_SAMPLES)
+        if isinstance(taken, Described):
+            return StreamSaid(taken.info)
+        return End(taken.stream.name) if isinstance(taken, Ended) else taken
+
+    @property
+    def drained(self) -> bool:
+        """Whether the link is ready and nothing waits to be sent."""
+        return self.state is LinkState.READY and self._buffer.idle
+
+    def clock_answers(self) -> list[tuple[ClockAnswer, int]]:
+        """Clock answers since the last call, with the node time at which each came."""
+        answers, self._clock_answers = self._clock_answers, []
+        return answers
+
+    def close(self) -> list[Message]:
+        """What to say at the end."""
+        was, self.state = self.state, LinkState.CLOSED
+        if was is not LinkState.READY:
+            return []
+        self.state = LinkState.CLOSING
+        return [LedgerSaid(self._ledger.snapshot()), Bye("closed")]
+
+    def _welcome(self, message: Welcome) -> None:
+        if message.attempt != self._attempt or self.state is not LinkState.ASKED:
+            self.counters["stale"] += 1
+            return
+        self.state = LinkState.READY
+        self.refusal = None
+        self._granted = message.credit
+        self.max_message = min(self.max_message, message.max_message)
+        self.shared, self.receiver = message.shared, message.receiver
+        self._asked_ns = self._ledger_ns = 0
+        self._buffer.rewind(message.resume)
+        log.info("link ready", node=self._node, attempt=self._attempt, shared=self.shared)
+
+    def _refused(self, message: Refused, now_ns: int) -> None:
+        self.counters[f"refused_{message.code.value}"] += 1
+        if message.code is Refusal.HELLO_FIRST:
+            if self.state is LinkState.READY:
+                self.lost(now_ns)
+        elif self.state is LinkState.ASKED and message.attempt in (0, self._attempt):
+            if self.refusal is None or self.refusal.code is not message.code:
+                log.warning("refused", node=self._node, code=message.code, detail=message.detail)
+            self.refusal = message
+            self.lost(now_ns, REFUSED_RETRY_NS)
+        elif message.code is Refusal.NOT_ALLOWED:
+            self.lost(now_ns, REFUSED_RETRY_NS)
+        elif self.counters[f"refused_{message.code.value}"] == 1:
+            log.warning("refused", node=self._node, code=message.code, detail=message.detail)
+
+    def _rejected(self, message: Reject) -> None:
+        self.counters["rejected"] += len(message.sequences)
+        self._buffer.rejected(message.stream, frozenset(message.sequences), message.reason)
+
+    def _bye(self, now_ns: int) -> None:
+        if self.state is LinkState.CLOSING:
+            self.state = LinkState.CLOSED
+        elif self.state is not LinkState.CLOSED:
+            self.lost(now_ns, REFUSED_RETRY_NS)

@@ -1,0 +1,322 @@
+"""One contract, every kind of sink. A new kind needs a rig here, or its tests fail."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import SinkUnavailable
+from pipeline.core.event import from_json
+from pipeline.sinks.base import SINKS, Sink, SinkContext, SinkSettings
+from tests.event_samples import event, life
+from tests.http_receiver import HttpReceiver
+from tests.requirements import require_module
+
+SECRET = "s3cr3t-w0rd"
+
+
+class Rig:
+    """The receiving end of one kind."""
+
+    kind = ""
+    can_go_down = True
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.capture = capture
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def secretive_settings(self) -> dict[str, Any]:
+        """Settings with `SECRET` in every place that may hold one."""
+        return self.settings()
+
+    def received(self) -> list[str]:
+        """Keys (`Event.key`) that the receiver has, in order, repeats included."""
+        raise NotImplementedError
+
+    def go_down(self) -> None:
+        raise NotImplementedError
+
+    def come_back(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class ConsoleRig(Rig):
+    kind = "console"
+    can_go_down = False
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(folder, capture)
+        self.text = ""
+
+    def received(self) -> list[str]:
+        self.text += self.capture.readouterr().out
+        words = [
+            (word.upper(), number) for number, word in enumerate(["raised", "updated", "cleared"])
+        ]
+        lines = [line for line in self.text.splitlines() if "a sound without its cause" in line]
+        return [f"{event().id}.{n}" for line in lines for word, n in words if word in line]
+
+
+class JsonlRig(Rig):
+    kind = "jsonl"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "out" / "events.jsonl"
+
+    def settings(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def received(self) -> list[str]:
+        return [from_json(line).key for line in self.path.read_bytes().splitlines()]
+
+    def go_down(self) -> None:
+        if self.path.parent.exists():
+            self.path.parent.rename(self.folder / "aside")
+        self.path.parent.write_text("a file where the folder should be")
+
+    def come_back(self) -> None:
+        self.path.parent.unlink()
+        with suppress(FileNotFoundError):
+            (self.folder / "aside").rename(self.path.parent)
+
+
+class SqlRig(Rig):
+    kind = "sql"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "db" / "events.db"
+
+    def settings(self) -> dict[str, Any]:
+        self.path.parent.mkdir(exist_ok=True)
+        return {"url": f"sqlite:///{self.path}"}
+
+    def secretive_settings(self) -> dict[str, Any]:
+        return {"url": f"postgresql+psycopg://me:{SECRET}@localhost/db"}
+
+    def received(self) -> list[str]:
+        with closing(sqlite3.connect(self.path)) as database:
+            rows = database.execute("SELECT body FROM fusewatch_events ORDER BY rowid").fetchall()
+        return [from_json(body).key for (body,) in rows]
+
+    def go_down(self) -> None:
+        self.path.parent.rename(self.folder / "aside")
+
+    def come_back(self) -> None:
+        (self.folder / "aside").rename(self.path.parent)
+
+
+class WebhookRig(Rig):
+    kind = "webhook"
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(folder, capture)
+        require_module("httpx")
+        self.server = HttpReceiver().start()
+
+    def settings(self) -> dict[str, Any]:
+        return {"url": self.server.url, "secret": "a key"}
+
+    def secretive_settings(self) -> dict[str, Any]:
+        return {
+            "url": f"https://me:{SECRET}@localhost/hook/{SECRET}?token={SECRET}",
+            "secret": SECRET,
+            "headers": {"Authorization": f"Bearer {SECRET}"},
+        }
+
+    def received(self) -> list[str]:
+        return [json.loads(request.body)["id"] for request in self.server.accepted]
+
+    def go_down(self) -> None:
+        self.server.stop()
+
+    def come_back(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self.server.stop()
+
+
+class MqttRig(Rig):
+    kind = "mqtt"
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(folder, capture)
+        require_module("paho")
+        from tests.mqtt_listener import MqttListener
+        from tests.system.mosquitto import Mosquitto
+
+        self.broker = Mosquitto(folder / "broker").start()
+        self.listener = MqttListener(self.broker.port)
+
+    def settings(self) -> dict[str, Any]:
+        return {"port": self.broker.port}
+
+    def secretive_settings(self) -> dict[str, Any]:
+        return {"port": self.broker.port, "username": "me", "password": SECRET}
+
+    def received(self) -> list[str]:
+        # What was published last is what the listener waits for, so nothing is under way.
+        with closing(_Flush(self.broker.port)) as flush:
+            flush.publish()
+            self.listener.wait(lambda got: any(m.topic == flush.topic for m in got))
+        return [from_json(m.payload).key for m in self.listener.on("/event")]
+
+    def go_down(self) -> None:
+        self.broker.stop()
+
+    def come_back(self) -> None:
+        self.broker.start()
+
+    def close(self) -> None:
+        self.listener.__exit__()
+        self.broker.kill()
+
+
+class _Flush:
+    """Publishes a mark behind everything that was confirmed before."""
+
+    made = 0
+
+    def __init__(self, port: int) -> None:
+        import paho.mqtt.client as paho
+
+        type(self).made += 1
+        self.topic = f"flush/{self.made}"
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def publish(self) -> None:
+        self.client.publish(self.topic, b"", qos=1).wait_for_publish(30)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+RIGS = {rig.kind: rig for rig in (ConsoleRig, JsonlRig, SqlRig, WebhookRig, MqttRig)}
+GOES_DOWN = [kind for kind, rig in RIGS.items() if rig.can_go_down]
+
+
+@pytest.fixture
+def rig(
+    request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Rig]:
+    made = RIGS[request.param](tmp_path, capsys)
+    yield made
+    made.close()
+
+
+def build(rig: Rig, **more: Any) -> Sink:
+    settings = SINKS.settings(rig.kind).model_validate(rig.settings() | {"timeout_s": 5} | more)
+    context = SinkContext(ManualClock(1_700_000_000 * 10**9), "site", rig.folder, ("hall",))
+    return settings.build(context)
+
+
+every_kind = pytest.mark.parametrize("rig", list(RIGS), indirect=True)
+every_kind_that_goes_down = pytest.mark.parametrize("rig", GOES_DOWN, indirect=True)
+
+
+def test_every_built_in_kind_has_a_rig() -> None:
+    assert set(SINKS._builtin()) == set(RIGS)
+
+
+@pytest.mark.parametrize("kind", list(RIGS))
+def test_settings_are_described_frozen_and_strict(kind: str) -> None:
+    settings = SINKS.settings(kind)
+    assert issubclass(settings, SinkSettings)
+    assert all(info.description for info in settings.model_fields.values())
+    assert settings.model_fields["type"].default == kind
+    assert settings.model_config["frozen"]
+    assert settings.model_config["extra"] == "forbid"
+
+
+@every_kind
+def test_each_phase_is_delivered_once(rig: Rig) -> None:
+    sink = build(rig)
+    sink.open()
+    for phase in life():
+        sink.deliver(phase)
+    sink.close()
+    assert rig.received() == [e.key for e in life()]
+
+
+@every_kind
+def test_the_same_key_twice_does_no_harm(rig: Rig) -> None:
+    sink = build(rig)
+    sink.open()
+    for phase in life():
+        sink.deliver(phase)
+        sink.deliver(phase)
+    sink.close()
+    assert list(dict.fromkeys(rig.received())) == [e.key for e in life()]
+
+
+@every_kind
+def test_a_sink_can_be_closed_twice_and_opened_again(rig: Rig) -> None:
+    sink = build(rig)
+    sink.close()
+    sink.open()
+    sink.close()
+    sink.close()
+    sink.open()
+    sink.deliver(event())
+    sink.close()
+    assert rig.received() == [event().key]
+
+
+@every_kind
+def test_secrets_are_not_told(rig: Rig) -> None:
+    settings = SINKS.settings(rig.kind).model_validate(rig.secretive_settings())
+    said = [repr(settings), str(settings), settings.model_dump_json()]
+    sink = settings.build(SinkContext(ManualClock(), "site", rig.folder))
+    said += [repr(sink), str(sink)]
+    assert not [text for text in said if SECRET in text]
+
+
+@every_kind_that_goes_down
+def test_a_receiver_that_is_down_from_the_start_is_unavailable(rig: Rig) -> None:
+    sink = build(rig, timeout_s=2)
+    rig.go_down()
+    with pytest.raises(SinkUnavailable) as caught:
+        sink.open()
+        sink.deliver(event())
+    assert caught.value.where
+    sink.close()
+    rig.come_back()
+    sink.open()
+    sink.deliver(event())
+    sink.close()
+    assert rig.received() == [event().key]
+
+
+@every_kind_that_goes_down
+def test_a_receiver_that_goes_down_in_between_is_unavailable_until_it_is_back(rig: Rig) -> None:
+    raised, updated, _ = life()
+    sink = build(rig, timeout_s=2)
+    sink.open()
+    sink.deliver(raised)
+    rig.go_down()
+    with pytest.raises(SinkUnavailable):
+        sink.deliver(updated)
+    rig.come_back()
+    sink.close()
+    sink.open()
+    sink.deliver(updated)
+    sink.close()
+    assert list(dict.fromkeys(rig.received())) == [raised.key, updated.key]

@@ -1,0 +1,286 @@
+"""The alert node as a process: real link, real endpoint, killed at the worst moments."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pipeline.core.clock import NodeClock
+from pipeline.core.event import Event, to_json
+from pipeline.store import OutboxStore
+from pipeline.transport.event_link import EventSender
+from tests.event_samples import event, life
+from tests.http_receiver import HttpReceiver
+from tests.system.mosquitto import free_port
+
+pytestmark = pytest.mark.system
+
+WAIT_S = 60.0
+
+
+class AlertProcess:
+    """``fusewatch alert`` with one webhook and one file, and a fusion node's end of its link."""
+
+    def __init__(self, folder: Path, hook: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.out = folder / "events.jsonl"
+        self.config = folder / "site.yaml"
+        self.address = f"tcp://127.0.0.1:{free_port()}"
+        self.config.write_text(
+            f"""
+name: site
+data: data
+nodes:
+  edge:
+    sources:
+      - {{type: csv_file, path: readings.csv, stream: readings}}
+scenes:
+  hall: {{streams: [readings]}}
+alert:
+  listen: {self.address}
+  sinks:
+    - {{type: webhook, url: "{hook}", secret_file: hook.secret}}
+    - {{type: jsonl, path: events.jsonl}}
+"""
+        )
+        (folder / "hook.secret").write_text("a very secret word\n")
+        (folder / "hook.secret").chmod(0o600)
+        self.sender = EventSender(self.address, clock=NodeClock())
+        self.confirmed: list[str] = []
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, wait: bool = True) -> None:
+        with (self.folder / "alert.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "nodes.cli", "alert", str(self.config)],
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            )
+        if wait:
+            self.wait_until(self.ready, "the alert node is ready")
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def terminate(self) -> int:
+        return self._end(signal.SIGTERM)
+
+    def send(self, *events: Event) -> None:
+        for each in events:
+            self.sender.send(to_json(each), each.key)
+
+    def pump(self, timeout_s: float = 0.02) -> None:
+        self.confirmed += self.sender.poll(timeout_s)
+
+    def wait_confirmed(self, *events: Event) -> None:
+        wanted = {each.key for each in events}
+        self.wait_until(lambda: wanted <= set(self.confirmed), "the events are confirmed")
+
+    def wait_until(self, true: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not true():
+            self.pump()
+            ended = self.process is None or self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                pytest.fail(f"never happened: {what}\n{self.log()}")
+
+    def ready(self) -> bool:
+        status, _ = self.page("readyz")
+        return status == 200
+
+    def page(self, name: str) -> tuple[int, str]:
+        try:
+            port = json.loads((self.data / "run" / "alert.json").read_text())["http"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except (OSError, ValueError):
+            return 0, ""
+
+    def written(self) -> list[str]:
+        lines = self.out.read_bytes().splitlines() if self.out.exists() else []
+        found = [json.loads(line) for line in lines]
+        return [f"{e['id']}.{e['revision']}" for e in found]
+
+    def accepted(self) -> list[str]:
+        """Keys in the order in which the outbox took them in."""
+        with closing(sqlite3.connect(self.data / "alert.db")) as store:
+            rows = store.execute("SELECT key FROM outbox_events ORDER BY position").fetchall()
+        return [key for (key,) in rows]
+
+    def log(self) -> str:
+        return (self.folder / "alert.log").read_text()
+
+    def close(self) -> None:
+        self.sender.close()
+        self.kill()
+
+    def _end(self, number: signal.Signals) -> int:
+        if self.process is None:
+            return 0
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        code = self.process.wait(WAIT_S)
+        self.process = None
+        if number is signal.SIGKILL:
+            (self.data / "run" / "alert.json").unlink(missing_ok=True)
+        return code
+
+
+@pytest.fixture
+def hook() -> Iterator[HttpReceiver]:
+    with HttpReceiver() as started:
+        yield started
+
+
+@pytest.fixture
+def alert(tmp_path: Path, hook: HttpReceiver) -> Iterator[AlertProcess]:
+    made = AlertProcess(tmp_path, hook.url)
+    yield made
+    made.close()
+
+
+def keys(events: list[Event]) -> list[str]:
+    return [each.key for each in events]
+
+
+def first_times(seen: list[str]) -> list[str]:
+    return list(dict.fromkeys(seen))
+
+
+def test_events_go_through_to_every_sink_and_sigterm_ends_it_in_order(alert, hook) -> None:
+    alert.start()
+    alert.send(*life(0), *life(9))
+    alert.wait_confirmed(*life(0), *life(9))
+    hook.wait_accepted(6)
+    alert.wait_until(lambda: len(alert.written()) == 6, "all events are in the file")
+    status, text = alert.page("metrics")
+    assert status == 200
+    assert 'fusewatch_alert_events_total{outcome="accepted"} 6.0' in text
+    assert alert.page("livez")[0] == 200
+    assert alert.terminate() == 0
+    assert [r.key for r in hook.accepted] == keys([*life(0), *life(9)])
+    assert alert.written() == keys([*life(0), *life(9)])
+    assert not (alert.data / "run" / "alert.json").exists()
+    assert "a very secret word" not in alert.log()
+
+
+def test_killed_between_send_and_commit_the_event_comes_again_with_its_key(alert, hook) -> None:
+    alert.start()
+    alert.send(life()[0])
+    alert.wait_confirmed(life()[0])
+    with closing(sqlite3.connect(alert.data / "alert.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # from here on the node cannot commit
+        alert.send(life()[1])
+        for _ in range(40):
+            alert.pump()
+        alert.kill()
+        other.execute("ROLLBACK")
+    assert alert.confirmed == [life()[0].key]
+    with closing(OutboxStore(alert.data / "alert.db", create=False)) as store:
+        assert store.deliveries(life()[1].id)[-1].event.revision == 0
+    alert.start()
+    alert.send(life()[2])
+    alert.wait_confirmed(*life())
+    alert.wait_until(
+        lambda: set(keys(life())) <= {r.key for r in hook.accepted}, "the endpoint has all"
+    )
+    alert.wait_until(lambda: len(alert.written()) == 3, "the file has all")
+    assert first_times([r.key for r in hook.accepted]) == keys(life())
+    assert alert.written() == keys(life())
+
+
+def test_killed_again_and_again_under_load_nothing_is_lost_and_order_is_kept(alert, hook) -> None:
+    rng = Random(11)
+    events = [each for start in range(12) for each in life(start)]
+    hook.answer = lambda count: 503 if count % 5 == 3 else 200
+    for part in range(3):
+        alert.start(wait=False)
+        alert.send(*events[part * 12 : part * 12 + 12])
+        alert.wait_until(lambda part=part: len(alert.confirmed) > part * 8, "some are confirmed")
+        for _ in range(rng.randrange(6)):
+            alert.pump()
+        alert.kill()
+    alert.start()
+    alert.wait_confirmed(*events)
+    alert.wait_until(
+        lambda: len(first_times([r.key for r in hook.accepted])) == len(events),
+        "the endpoint has every event",
+    )
+    alert.wait_until(lambda: len(alert.written()) == len(events), "the file has every event")
+    assert alert.accepted() == keys(events)
+    assert first_times([r.key for r in hook.accepted]) == keys(events)
+    assert alert.written() == keys(events)
+    assert len(hook.accepted) <= len(events) + 4  # one repeat a kill at most, and here they end
+
+
+def test_an_endpoint_that_failed_through_a_restart_gets_everything_after(alert, hook) -> None:
+    hook.answer = lambda _: 500
+    alert.start()
+    alert.send(*life())
+    alert.wait_confirmed(*life())
+    hook.wait_requests(1)
+    assert alert.terminate() == 0
+    hook.answer = lambda _: 200
+    alert.start()
+    hook.wait_accepted(3)
+    assert [r.key for r in hook.accepted] == keys(life())
+    assert alert.written() == keys(life())
+
+
+def test_a_rejected_event_is_listed_and_retried_by_command(alert, hook) -> None:
+    hook.answer = lambda _: 400
+    alert.start()
+    alert.send(event())
+    alert.wait_until(lambda: "event moved aside" in alert.log(), "the event is moved aside")
+    (letter,) = json.loads(alert_command(alert, "list", str(alert.config), "--dead", "--json"))
+    assert (letter["sink"], letter["attempts"]) == ("webhook", 3)
+    hook.answer = lambda _: 200
+    said = alert_command(alert, "retry", str(alert.config), "--all", "--json")
+    assert json.loads(said) == {"revived": 1}
+    alert.wait_until(lambda: bool(hook.accepted), "the endpoint has it")
+    assert [r.key for r in hook.accepted] == [event().key]
+
+
+def alert_command(alert: AlertProcess, *arguments: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "nodes.cli", "events", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=WAIT_S,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    return ended.stdout
+
+
+def test_a_taken_address_ends_it_with_a_clear_error(alert: AlertProcess) -> None:
+    alert.start()
+    second = subprocess.run(
+        [sys.executable, "-P", "-m", "nodes.cli", "alert", str(alert.config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert second.returncode == 69
+    assert "cannot listen" in second.stderr
+    assert alert.address in second.stderr

@@ -1,0 +1,158 @@
+"""The media source on a real RTSP server: picture and sound, and a server that goes away."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.core.clock import NodeClock
+from pipeline.core.sample import Encoding
+from pipeline.sources.media import MediaSettings
+from pipeline.sources.runner import SourceRunner, SourceState
+from tests.media_files import dominant_hz
+from tests.outlets import KeptOutlet
+from tests.requirements import shared_data
+from tests.system.rtsp import (
+    BEEP_HZ,
+    RATE_HZ,
+    RtspServer,
+    transcode,
+    write_flash_and_beep,
+)
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.system
+
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def server(tmp_path):
+    with RtspServer(write_flash_and_beep(tmp_path / "clip.mkv", 30)) as server:
+        yield server
+
+
+@pytest.fixture
+def read():
+    runners = []
+
+    def start(url, **more):
+        outlet, clock = KeptOutlet(), NodeClock()
+        own = MediaSettings(url=url, video="cam", audio="mic", **more)
+        runner = SourceRunner("yard", own, clock, outlet)
+        runner.start()
+        runners.append(runner)
+        return runner, outlet, clock
+
+    yield start
+    for runner in runners:
+        assert runner.stop(5.0)
+
+
+def stamps(samples):
+    return np.array([s.timestamp_ns for s in samples])
+
+
+def brightness(sample):
+    return cv2.imdecode(np.frombuffer(sample.data, np.uint8), cv2.IMREAD_GRAYSCALE).mean()
+
+
+def flash_onsets_ns(frames):
+    bright = np.array([brightness(s) > 128 for s in frames])
+    return stamps(frames)[1:][bright[1:] & ~bright[:-1]]
+
+
+def beep_onsets_ns(chunks):
+    """Onsets to the sample: the first loud sample after half a second of silence."""
+    times = np.concatenate(
+        [s.timestamp_ns + np.arange(len(s.data)) * SECOND_NS // RATE_HZ for s in chunks]
+    )
+    loud = np.flatnonzero(np.abs(np.concatenate([s.data[:, 0] for s in chunks])) > 4000)
+    return times[loud[1:][np.diff(loud) > RATE_HZ // 2]]
+
+
+def test_picture_and_sound_arrive_on_one_clock(server, read):
+    runner, outlet, clock = read(server.url)
+    wait_until(lambda: len(outlet.of("cam")) >= 45)
+    now_ns = clock.now_ns()
+    frames, chunks = outlet.of("cam"), outlet.of("mic")
+    video, audio = outlet.openings[0]
+    assert (video.shape, video.stamp) == ((240, 320, 3), "pts")
+    assert (audio.rate_hz, audio.shape) == (RATE_HZ, (1,))
+    assert {s.encoding for s in frames} == {Encoding.JPEG}
+    periods = np.diff(stamps(frames)) / 1e9
+    assert np.median(periods) == pytest.approx(0.1, abs=0.02)
+    assert np.all(periods > 0)
+    assert np.all(stamps(frames) <= now_ns)
+    assert now_ns - stamps(frames)[-1] < 5 * SECOND_NS
+    assert all(s.uncertainty_ns > 0 for s in frames)
+    assert sum(len(s.data) for s in chunks) > 3 * RATE_HZ
+    flashes, beeps = flash_onsets_ns(frames), beep_onsets_ns(chunks)
+    nearest = [np.abs(beeps - flash).min() / 1e9 for flash in flashes]
+    assert len(nearest) >= 3
+    assert np.median(nearest) <= 0.1  # one frame: a flash shows with the frame it is in
+    assert runner.status.restarts == 0
+
+
+def test_positions_of_the_sound_are_those_of_its_time(server, read):
+    _, outlet, _ = read(server.url)
+    wait_until(lambda: len(outlet.of("mic")) >= 30)
+    chunks = outlet.of("mic")
+    lengths = np.cumsum([len(s.data) for s in chunks])
+    assert [s.position for s in chunks[1:]] == lengths[:-1].tolist()
+    loud = np.concatenate([s.data[:, 0] for s in chunks]).astype(float)
+    assert dominant_hz(loud, RATE_HZ) == pytest.approx(BEEP_HZ, abs=5)
+
+
+def test_a_server_killed_and_restarted_is_found_again_with_stamps_that_go_on(server, read):
+    runner, outlet, _ = read(server.url)
+    wait_until(lambda: len(outlet.of("cam")) >= 15 and len(outlet.of("mic")) >= 10)
+    server.kill()
+    wait_until(lambda: runner.status.state is SourceState.WAITING)
+    wait_until(lambda: runner.status.restarts >= 2)
+    server.start()
+    wait_until(lambda: runner.status.state is SourceState.RUNNING)
+    wait_until(lambda: len(outlet.of("cam", 1)) >= 10 and len(outlet.of("mic", 1)) >= 5)
+    for name in ("cam", "mic"):
+        samples = outlet.of(name)
+        assert {s.epoch for s in samples} == {0, 1}
+        assert np.all(np.diff(stamps(samples)) > 0)
+    assert outlet.of("mic", 1)[0].position == 0
+    assert len(outlet.openings) == 1
+    assert "geheim" not in repr(outlet.history)
+    assert "127.0.0.1" in runner.status.last_error
+
+
+def test_pictures_are_thinned_scaled_and_raw_when_asked_for(server, read):
+    _, outlet, _ = read(server.url, video_hz=5, width=160, jpeg_quality=None, audio_hz=16_000)
+    wait_until(lambda: len(outlet.of("cam")) >= 8 and len(outlet.of("mic")) >= 5)
+    frames = outlet.of("cam")
+    assert frames[0].data.shape == (120, 160, 3)
+    assert np.median(np.diff(stamps(frames))) == pytest.approx(0.2e9, rel=0.05)
+    assert outlet.openings[0][1].rate_hz == 16_000
+
+
+def test_real_footage_with_real_ambience_comes_through(tmp_path, read):
+    clip = transcode(
+        shared_data("video_vtest/vtest.avi"),
+        shared_data("ambience_blanket/city.ogg"),
+        tmp_path / "yard.mkv",
+        seconds=10,
+    )
+    with RtspServer(clip) as server:
+        runner, outlet, _ = read(server.url)
+        wait_until(lambda: len(outlet.of("cam")) >= 30 and len(outlet.of("mic")) >= 20)
+        assert outlet.openings[0][0].shape == (576, 768, 3)
+        picture = cv2.imdecode(np.frombuffer(outlet.of("cam")[-1].data, np.uint8), 1)
+        assert picture.std() > 20
+        assert np.concatenate([s.data for s in outlet.of("mic")]).std() > 10
+        assert runner.stop(5.0)
+
+
+def test_the_end_of_what_the_server_has_is_a_loss_and_it_is_opened_again(tmp_path, read):
+    with RtspServer(write_flash_and_beep(tmp_path / "short.mkv", 3)) as server:
+        runner, outlet, _ = read(server.url)
+        wait_until(lambda: len(outlet.of("cam", 1)) >= 5)
+        assert runner.status.restarts >= 1
+        assert np.all(np.diff(stamps(outlet.of("cam"))) > 0)

@@ -1,0 +1,183 @@
+import csv
+import json
+import queue
+
+import pytest
+
+from pipeline.core.clock import NodeClock
+from pipeline.core.errors import SourceUnavailable
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Modality
+from tests.requirements import require_module, shared_data
+from tests.system.mosquitto import Mosquitto
+from tests.unit.sources import context, read_count, read_until
+
+require_module("paho")
+
+from paho.mqtt.client import Client  # noqa: E402
+from paho.mqtt.enums import CallbackAPIVersion  # noqa: E402
+
+from pipeline.sources.mqtt import MqttSettings  # noqa: E402
+from pipeline.sources.runner import SourceRunner, SourceState  # noqa: E402
+from pipeline.sources.text_log import TextLogSettings  # noqa: E402
+
+pytestmark = pytest.mark.system
+WAIT_S = 20.0
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with Mosquitto(tmp_path) as running:
+        yield running
+
+
+class Publisher:
+    def __init__(self, broker):
+        self.client = Client(CallbackAPIVersion.VERSION2)
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+
+    def say(self, topic, message, retain=False):
+        payload = message if isinstance(message, str | bytes) else json.dumps(message)
+        self.client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(WAIT_S)
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def publisher(broker):
+    running = Publisher(broker)
+    yield running
+    running.close()
+
+
+def settings(broker, **changes):
+    climate = {
+        "name": "climate",
+        "topic": "home/+/climate",
+        "channels": [{"name": "t", "path": "air.temp"}, {"name": "h", "path": "air.hum[0]"}],
+    }
+    log = {"name": "log", "topic": "home/log/#", "modality": "text"}
+    given = {"host": "127.0.0.1", "port": broker.port, "streams": [climate, log], **changes}
+    return MqttSettings.model_validate(given)
+
+
+def test_readings_and_lines_come_from_wildcard_topics_and_bad_ones_are_counted(broker, publisher):
+    ctx, refusals = context(NodeClock())
+    source = settings(broker).build(ctx)
+    infos = source.open()
+    assert [i.modality for i in infos] == [Modality.SENSOR, Modality.TEXT]
+    publisher.say("home/hall/climate", {"air": {"temp": 21.5, "hum": [40]}})
+    publisher.say("home/hall/climate", "not json")
+    publisher.say("home/hall/climate", {"air": {"temp": "hot"}})
+    publisher.say("home/cellar/climate", {"air": {"temp": 12}})
+    publisher.say("home/log/door", "door opened")
+    samples = read_count(source, 3)
+    source.close()
+    assert [s.stream for s in samples] == ["climate", "climate", "log"]
+    assert list(samples[0].data) == [21.5, 40]
+    assert samples[2].data == "door opened"
+    assert refusals == {("climate", DropReason.CORRUPT): 2}
+
+
+def test_the_will_says_whether_the_source_is_there(broker, publisher):
+    said = queue.Queue()
+    publisher.client.on_message = lambda _client, _user, message: said.put(message.payload)
+    publisher.client.subscribe("state", qos=1)
+    ctx, _ = context(NodeClock())
+    source = settings(broker, will_topic="state").build(ctx)
+    source.open()
+    assert said.get(timeout=WAIT_S) == b"online"
+    source.close()
+    assert said.get(timeout=WAIT_S) == b"offline"
+
+
+def test_nobody_listening_is_told_at_once(broker):
+    wrong = settings(broker)
+    broker.stop()
+    ctx, _ = context(NodeClock())
+    with pytest.raises(SourceUnavailable, match="cannot connect"):
+        wrong.build(ctx).open()
+
+
+def test_a_log_may_come_from_a_topic(broker, publisher):
+    ctx, _ = context(NodeClock())
+    origin = {"host": "127.0.0.1", "port": broker.port, "topic": "logs"}
+    source = TextLogSettings(stream="log", mqtt=origin).build(ctx)
+    source.open()
+    publisher.say("logs", "hello")
+    (sample,) = read_count(source, 1)
+    source.close()
+    assert sample.data == "hello"
+
+
+class Collected:
+    """An outlet that keeps what it is given."""
+
+    def __init__(self):
+        self.got = queue.Queue()
+        self.states = []
+
+    def opened(self, infos):
+        pass
+
+    def samples(self, samples):
+        for sample in samples:
+            self.got.put(sample)
+
+    def rejected(self, stream, reason, detail):
+        pass
+
+    def status(self, status):
+        self.states.append(status.state)
+
+    def ended(self):
+        pass
+
+
+def test_a_restarted_broker_goes_on_and_real_readings_come_through(broker):
+    rows = list(csv.DictReader(shared_data("skab/valve1/0.csv").open(), delimiter=";"))[:20]
+    names = [n for n in rows[0] if n not in ("datetime", "anomaly", "changepoint")]
+    pump = {"name": "pump", "topic": "pump", "channels": [{"name": n} for n in names]}
+    outlet = Collected()
+    runner = SourceRunner("pump", settings(broker, streams=[pump]), NodeClock(), outlet)
+    runner.start()
+    try:
+        first = _publish_until_seen(broker, outlet, rows[:10], names)
+        broker.restart()
+        second = _publish_until_seen(broker, outlet, rows[10:], names)
+    finally:
+        runner.stop()
+    assert first[-1].epoch < second[-1].epoch
+    assert SourceState.WAITING in outlet.states
+    assert list(second[-1].data) == [float(rows[-1][n]) for n in names]
+
+
+def _publish_until_seen(broker, outlet, rows, names):
+    """Publish rows; the last one is repeated until it arrives, since nobody may listen yet."""
+    publisher = Publisher(broker)
+    for row in rows:
+        publisher.say("pump", {n: float(row[n]) for n in names})
+    last = [float(rows[-1][n]) for n in names]
+    seen = []
+    for _ in range(60):
+        try:
+            while True:
+                seen.append(outlet.got.get(timeout=0.5))
+                if list(seen[-1].data) == last:
+                    publisher.close()
+                    return seen
+        except queue.Empty:
+            publisher.say("pump", dict(zip(names, last, strict=True)))
+    raise AssertionError(f"the last row did not arrive; {len(seen)} others did")
+
+
+def test_reading_waits_no_longer_than_told(broker):
+    ctx, _ = context(NodeClock())
+    source = settings(broker).build(ctx)
+    source.open()
+    assert source.read(0.01) == []
+    source.close()
+    assert read_until(source, lambda samples: True) == []

@@ -1,0 +1,160 @@
+"""Stamps are corrected on the capture node, before anything is sent."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.alignment.stream_clock import StreamClock, StreamClockSettings
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from tests.unit.alignment_streams import MS, T0, S
+
+
+def clock(
+    rate: float | None = 30.0,
+    modality: Modality = Modality.VIDEO,
+    stamp: str = "grab",
+    **changes: object,
+) -> StreamClock:
+    info = StreamInfo("s", modality, rate, (1,), stamp=stamp)
+    return StreamClockSettings.model_validate(changes).build(info)
+
+
+def stamped(times: Iterable[float], *, chunk: int = 0, epoch: int = 0) -> list[Sample]:
+    return [
+        Sample("s", 0, round(t), b"x", Encoding.JPEG, epoch=epoch, position=i * chunk)
+        for i, t in enumerate(times)
+    ]
+
+
+def corrected(a_clock: StreamClock, samples: Iterable[Sample]) -> list[int]:
+    return [a_clock.correct(sample).timestamp_ns for sample in samples]
+
+
+def even(count: int, period_ns: float = 1e9 / 30, ppm: float = 0.0) -> list[float]:
+    return [T0 + i * period_ns * (1 + ppm * 1e-6) for i in range(count)]
+
+
+def worst(found: list[int], true: list[float], skip: int) -> float:
+    """99th percentile of the error after the first `skip`, ns."""
+    return float(np.quantile(np.abs(np.array(found[skip:]) - np.array(true[skip:])), 0.99))
+
+
+@pytest.mark.parametrize("ppm", [-300.0, 0.0, 50.0])
+@pytest.mark.parametrize(
+    ("modality", "rate", "chunk"),
+    [(Modality.VIDEO, 30.0, 0), (Modality.SENSOR, 100.0, 0), (Modality.AUDIO, 16000.0, 320)],
+)
+def test_a_millisecond_of_jitter_becomes_a_small_part_of_it(
+    modality: Modality, rate: float, chunk: int, ppm: float
+) -> None:
+    rng = random.Random(3)
+    true = even(2000, 1e9 / rate * (chunk or 1), ppm)
+    a_clock = clock(rate, modality)
+    found = corrected(a_clock, stamped([t + rng.gauss(0, MS) for t in true], chunk=chunk))
+    assert worst(found, true, 500) < 0.3 * MS
+    assert abs(a_clock.rate_error_ppm - ppm) < 30
+    assert all(b > a for a, b in zip(found, found[1:], strict=False))
+
+
+def test_clean_stamps_stay_as_they_are() -> None:
+    true = even(1000)
+    assert worst(corrected(clock(), stamped(true)), true, 0) <= 2
+
+
+def test_dropped_frames_do_not_shift_those_that_follow() -> None:
+    rng = random.Random(4)
+    true = [t for t in even(2000) if rng.random() > 0.05]
+    found = corrected(clock(), stamped([t + rng.gauss(0, MS) for t in true]))
+    assert worst(found, true, 500) < 0.3 * MS
+
+
+def test_frames_held_up_get_their_places_back_and_say_how_unsure_they_are() -> None:
+    true = even(300)
+    seen = list(true)
+    for i in range(200, 206):
+        seen[i] = true[206] - (206 - i) * 2e6
+    a_clock = clock()
+    out = [a_clock.correct(sample) for sample in stamped(seen)]
+    errors = [abs(s.timestamp_ns - t) for s, t in zip(out, true, strict=True)]
+    assert max(errors[207:]) < MS
+    assert all(s.uncertainty_ns >= e - MS for s, e in zip(out[201:], errors[201:], strict=True))
+
+
+def test_a_camera_slower_than_announced_is_believed_after_a_while() -> None:
+    rng = random.Random(5)
+    true = even(1500, 1e9 / 25)
+    found = corrected(clock(30.0), stamped([t + rng.gauss(0, MS) for t in true]))
+    assert worst(found, true, 700) < 0.4 * MS
+
+
+def test_uneven_streams_keep_their_own_stamps() -> None:
+    rng = random.Random(6)
+    times = list(np.cumsum([rng.uniform(0.2, 1.8) * S / 10 for _ in range(400)]) + T0)
+    found = corrected(clock(10.0, Modality.SENSOR), stamped(times))
+    assert worst(found, [float(round(t)) for t in times], 200) <= 1
+
+
+def test_after_a_gap_or_a_new_epoch_the_phase_is_found_anew() -> None:
+    first = even(600)
+    second = [t + 37_123_456_789 for t in first]
+    found = corrected(clock(), stamped(first + second))
+    assert worst(found, first + second, 0) < MS
+    a_clock = clock()
+    corrected(a_clock, stamped(first))
+    moved = [t + first[-1] - T0 + 50 * MS for t in first]
+    assert worst(corrected(a_clock, stamped(moved, epoch=1)), moved, 0) < MS
+
+
+def test_a_phase_that_moved_is_followed() -> None:
+    first = even(900)
+    second = [first[-1] + 45 * MS + i * 1e9 / 30 for i in range(300)]
+    found = corrected(clock(), stamped(first + second))
+    assert worst(found[912:], second[12:], 0) < MS
+
+
+def test_stamps_that_go_far_back_are_passed_on_for_the_aligner_to_refuse() -> None:
+    first = even(100)
+    again = [t - 3600 * S for t in first]
+    found = corrected(clock(), stamped(first + again))
+    assert worst(found, first + again, 0) < MS
+
+
+def test_latency_is_subtracted_also_without_a_rate() -> None:
+    found = corrected(clock(None, Modality.TEXT, latency_ns=40 * MS), stamped([T0, T0 + S]))
+    assert found == [T0 - 40 * MS, T0 + S - 40 * MS]
+
+
+def test_exact_stamps_pass_untouched() -> None:
+    sample = stamped([T0])[0]
+    assert clock(stamp="exact", latency_ns=5 * MS).correct(sample) is sample
+
+
+def test_the_payload_and_the_sample_given_are_left_alone() -> None:
+    sample = stamped([T0 + 5])[0]
+    out = clock(latency_ns=5).correct(sample)
+    assert out.data is sample.data
+    assert (sample.timestamp_ns, out.timestamp_ns) == (T0 + 5, T0)
+
+
+def test_uncertainty_tells_the_spread_of_the_stamps() -> None:
+    rng = random.Random(7)
+    a_clock = clock()
+    out = [a_clock.correct(s) for s in stamped([t + rng.gauss(0, MS) for t in even(900)])]
+    assert 1.2 * MS < out[-1].uncertainty_ns < 3.2 * MS
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 300 * MS), min_size=2, max_size=200), st.sampled_from(list(Modality))
+)
+def test_times_handed_out_always_grow(steps: list[int], modality: Modality) -> None:
+    rate = 16000.0 if modality is Modality.AUDIO else 30.0
+    times = [float(T0 + t) for t in np.cumsum(steps)]
+    found = corrected(clock(rate, modality), stamped(times, chunk=320))
+    assert all(b > a for a, b in zip(found, found[1:], strict=False))

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+
+from pipeline.detection.calibration import Calibration, poisson_interval
+
+HOP_NS = 500_000_000
+NAMES = ("video:a/local", "video:a/knn", "audio:b/local", "joint/knn")
+
+
+def scores(count: int, seed: int, smooth: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    raw = rng.exponential(size=(count + smooth, len(NAMES)))
+    return sum(raw[i : count + i] for i in range(smooth)) / smooth
+
+
+def calibration(count: int = 3000, smooth: int = 1) -> Calibration:
+    return Calibration(NAMES, scores(count, 0, smooth), np.arange(1, count + 1) * HOP_NS, HOP_NS)
+
+
+def judged(cal: Calibration, table: np.ndarray) -> np.ndarray:
+    return np.array([cal.judge(row).p for row in table])
+
+
+def test_merged_p_values_of_fresh_normal_are_uniform():
+    p = np.sort(judged(calibration(), scores(3000, 1)))
+    assert np.abs(p - (np.arange(3000) + 0.5) / 3000).max() < 0.04
+    assert 0.3 < (p < 0.01).mean() / 0.01 < 2
+
+
+def test_each_detector_is_calibrated_by_itself():
+    verdicts = [calibration().judge(row) for row in scores(200, 2)]
+    assert set(verdicts[0].detectors) == {"video:a", "audio:b", "joint"}
+    for name in verdicts[0].detectors:
+        median = np.median([v.detectors[name] for v in verdicts])
+        assert 0.4 < median < 0.6
+
+
+@pytest.mark.parametrize("missing", [(0, 1), (2,), (0, 1, 2), (3,)])
+def test_p_values_stay_uniform_when_detectors_are_missing(missing):
+    table = scores(2000, 3)
+    table[:, missing] = np.nan
+    p = judged(calibration(), table)
+    assert 0.6 < (p < 0.1).mean() / 0.1 < 1.5
+    assert np.isfinite(p).all()
+
+
+def test_one_strange_detector_is_enough():
+    strange = scores(1, 4)
+    strange[0, 2] = 60.0
+    verdict = calibration().judge(strange[0])
+    assert verdict.p < 1e-6
+    assert min(verdict.detectors, key=verdict.detectors.__getitem__) == "audio:b"
+    assert verdict.parts["audio:b"] == "audio:b/local"
+
+
+def test_nothing_seen_is_not_anomalous():
+    verdict = calibration().judge(np.full(len(NAMES), np.nan))
+    assert verdict.p == 1.0
+    assert not verdict.detectors
+
+
+def test_calibration_windows_with_missing_streams_are_used_for_what_they_saw():
+    table = scores(2000, 0)
+    table[1000:, :2] = np.nan
+    cal = Calibration(NAMES, table, np.arange(1, 2001) * HOP_NS, HOP_NS)
+    p = judged(cal, scores(1000, 5))
+    assert 0.5 < (p < 0.1).mean() / 0.1 < 1.6
+    assert np.isfinite(cal.held_scores).all()
+
+
+@pytest.mark.parametrize("per_hour", [60.0, 12.0])
+@pytest.mark.parametrize("min_duration_s", [0.0, 1.0])
+def test_fresh_normal_spends_about_the_budget(per_hour, min_duration_s):
+    cal = calibration(7200, smooth=5)
+    budget = cal.budget(per_hour / 3600, min_duration_s=min_duration_s, merge_s=2.0)
+    assert budget.supported
+    fresh = Calibration(NAMES, scores(12000, 6, 5), np.arange(1, 12001) * HOP_NS, HOP_NS)
+    fresh.held_scores = -np.log10(judged(cal, scores(12000, 6, 5)))
+    alarms = (fresh.peaks(min_duration_s, 2.0) >= budget.threshold).sum()
+    hours = 12000 * 0.5 / 3600
+    assert 0.4 < alarms / hours / per_hour < 2.2
+    assert budget.low_hz < per_hour / 3600 < budget.high_hz
+
+
+def test_rarer_budgets_have_higher_thresholds_and_say_when_they_are_extrapolated():
+    cal = calibration(1200)
+    budgets = [cal.budget(rate / 3600) for rate in (60, 12, 2, 0.1, 0.001)]
+    thresholds = [b.threshold for b in budgets]
+    assert thresholds == sorted(thresholds)
+    assert [b.supported for b in budgets] == [True, True, False, False, False]
+    assert cal.threshold_for(12 / 3600) == thresholds[1]
+
+
+def test_a_gap_in_the_normal_time_does_not_join_windows_into_one_peak():
+    table = scores(400, 7)
+    table[199:201] = 50.0
+    together = Calibration(NAMES, table, np.arange(1, 401) * HOP_NS, HOP_NS)
+    ends = np.arange(1, 401) * HOP_NS
+    ends[200:] += 3600 * 10**9
+    apart = Calibration(NAMES, table, ends, HOP_NS)
+    assert (together.peaks(0.0, 2.0) > 2).sum() < (apart.peaks(0.0, 2.0) > 2).sum()
+    assert apart.peaks(1.0, 2.0)[0] < together.peaks(1.0, 2.0)[0]
+
+
+def test_a_handful_of_windows_still_calibrates():
+    cal = calibration(5)
+    assert 0 < cal.judge(scores(1, 8)[0]).p <= 1
+    assert np.isfinite(cal.threshold_for(1 / 3600))
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"), [(1, 0.0513, 4.744), (5, 1.970, 10.513), (20, 13.255, 29.062)]
+)
+def test_the_interval_of_a_count_is_that_of_garwood(count, low, high):
+    assert poisson_interval(count) == pytest.approx((low, high), rel=0.03, abs=0.02)

@@ -1,0 +1,213 @@
+"""The engine with the real aligner and alarm, and a scorer that only looks at a level."""
+
+import random
+
+import numpy as np
+import pytest
+
+from pipeline.alignment.aligner import AlignerSettings
+from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.errors import BadReading, ModelError
+from pipeline.core.event import Phase, to_json
+from pipeline.core.ledger import StreamAccount
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.detection.alarm import Alarm, AlarmSettings
+from pipeline.detection.engine import Engine, Scene, SceneState
+from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.score import WindowScore
+
+SECOND = 1_000_000_000
+HOP = SECOND // 2
+START = 1_700_000_000 * SECOND
+STREAMS = ("a", "b")
+
+
+class LevelScorer:
+    """p falls with the highest value in the window."""
+
+    def prepare(self, sample):
+        if sample.encoding is Encoding.JPEG:
+            raise BadReading("damaged")
+        return sample
+
+    def check(self, scene, infos):
+        for info in infos:
+            if info.unit == "wrong":
+                raise ModelError(f"{info.name} is wrong")
+
+    def score(self, windows):
+        return [self._one(window) for window in windows]
+
+    def _one(self, window):
+        values = [np.nan_to_num(s.values).max() for s in window.slices.values() if s.values.size]
+        level = float(max(values, default=0.0))
+        p = 10.0**-level
+        detectors = {f"sensor:{name}": p for name in window.slices}
+        return WindowScore("room", window.index, window.start_ns, window.end_ns, p, detectors)
+
+
+def engine():
+    alarm = Alarm(AlarmSettings(clear_after_s=1.0), "room", threshold=3.0, hop_ns=HOP)
+    aligner = AlignerSettings(scene="room", streams=STREAMS).build()
+    return Engine(
+        [Scene("room", aligner, alarm)], {"room": STREAMS}, LevelScorer(), EvidenceKeeper(5.0)
+    )
+
+
+def info(name, unit=""):
+    return StreamInfo(
+        name, Modality.SENSOR, 10.0, (1,), "float64", unit=unit, channels=("x",), stamp="exact"
+    )
+
+
+def arrivals(seconds=20, loud=(8.0, 11.0), seed=0):
+    """Two sensors at 10 Hz; the level is 5 in the loud span; arrival is a little later."""
+    found = [StreamOpened(START, "n", info(s)) for s in STREAMS]
+    chance = random.Random(seed)
+    for i in range(seconds * 10):
+        t = i / 10
+        level = 5.0 if loud[0] <= t < loud[1] else 0.1
+        for stream in STREAMS:
+            stamp = START + i * SECOND // 10
+            sample = Sample(stream, i, stamp, np.array([level]), Encoding.FLOAT)
+            late = chance.randrange(5_000_000)
+            found.append(SampleArrived(stamp + 20_000_000 + late, "n", sample))
+        if i % 10 == 9:
+            accounts = {s: StreamAccount(i + 1, i - 5, 6) for s in STREAMS}
+            found.append(LedgerReport(found[-1].arrival_ns, "n", accounts))
+    found.sort(key=lambda a: a.arrival_ns)
+    last = found[-1].arrival_ns
+    return [*found, *(StreamEnded(last, "n", s) for s in STREAMS)]
+
+
+def run(steps, machine=None, every=1):
+    machine = machine or engine()
+    events, scores = [], []
+    for i, arrival in enumerate(steps):
+        machine.take(arrival)
+        if i % every == 0:
+            outcome = machine.collect()
+            events += outcome.events
+            scores += outcome.scores
+    outcome = machine.collect()
+    return events + outcome.events, scores + outcome.scores
+
+
+def test_a_loud_span_becomes_one_event_at_its_time():
+    events, _ = run(arrivals())
+    assert [e.phase for e in events] == [Phase.RAISED, Phase.CLEARED]
+    first = events[0]
+    assert abs((first.start_ns - START) / SECOND - 8.0) <= 0.6
+    assert first.ledger["a"].captured > 0
+    assert first.summary
+
+
+def test_the_way_scores_are_collected_changes_nothing():
+    lines = [[to_json(e) for e in run(arrivals(), every=n)[0]] for n in (1, 7, 100_000)]
+    assert lines[0] == lines[1] == lines[2]
+
+
+def test_timers_called_in_between_change_nothing():
+    calm, restless = engine(), engine()
+    steps = arrivals()
+    for before, arrival in zip(steps, steps[1:], strict=False):
+        restless.take(before)
+        between = (before.arrival_ns + arrival.arrival_ns) // 2
+        restless.advance(between)
+    restless.take(steps[-1])
+    events, scores = run(steps, calm)
+    outcome = restless.collect()
+    assert [to_json(e) for e in outcome.events] == [to_json(e) for e in events]
+    assert outcome.scores == scores
+
+
+@pytest.mark.parametrize("crash_at", range(20, 400, 31))
+def test_killed_anywhere_and_restored_it_tells_the_same_events(crash_at):
+    steps = arrivals()
+    whole, _ = run(steps)
+    machine, told, state, released = engine(), [], {}, {}
+    for arrival in steps[:crash_at]:
+        machine.take(arrival)
+        outcome = machine.collect()
+        told += outcome.events
+        state.update(outcome.states)
+        released = machine.released()
+    machine = engine()
+    machine.restore(state, steps[crash_at - 1].arrival_ns)
+    resent = [
+        a
+        for a in steps
+        if not isinstance(a, SampleArrived) or a.sample.sequence > released.get(a.sample.stream, -1)
+    ]
+    later, _ = run(_resent_at(resent, steps[crash_at - 1].arrival_ns), machine)
+    keys = {e.key for e in told}
+    ledgers_aside = [(e.key, e.phase, e.start_ns, e.end_ns, e.p) for e in whole]
+    got = told + [e for e in later if e.key not in keys]
+    assert [(e.key, e.phase, e.start_ns, e.end_ns, e.p) for e in got] == ledgers_aside
+
+
+def _resent_at(steps, crash_ns):
+    """What is sent again arrives in a burst one second after the crash, in its old order."""
+    burst_ns = crash_ns + SECOND
+    return [_moved(a, max(burst_ns, a.arrival_ns)) for a in steps]
+
+
+def _moved(arrival, arrival_ns):
+    match arrival:
+        case StreamOpened(node=node, info=known):
+            return StreamOpened(arrival_ns, node, known)
+        case SampleArrived(node=node, sample=sample):
+            return SampleArrived(arrival_ns, node, sample)
+        case StreamEnded(node=node, stream=stream):
+            return StreamEnded(arrival_ns, node, stream)
+        case LedgerReport(node=node, accounts=accounts):
+            return LedgerReport(arrival_ns, node, accounts)
+
+
+def test_after_a_restart_a_slow_stream_is_waited_for():
+    steps = arrivals(seconds=10, loud=(0.0, 0.0))
+    machine = engine()
+    machine.restore({"room": SceneState(START // HOP + 2)}, START)
+    for arrival in steps:
+        if getattr(arrival, "stream", "") == "b" or _stream_of(arrival) == "b":
+            continue
+        machine.take(arrival)
+    assert machine.collect().windows == []
+    for arrival in steps:
+        if _stream_of(arrival) == "b":
+            machine.take(_moved(arrival, START + 9 * SECOND))
+    windows = machine.collect().windows
+    assert windows
+    assert all(w.complete for w in windows[:-4])
+
+
+def _stream_of(arrival):
+    if isinstance(arrival, SampleArrived):
+        return arrival.sample.stream
+    if isinstance(arrival, StreamOpened):
+        return arrival.info.name
+    return getattr(arrival, "stream", "")
+
+
+def test_everything_is_released_when_the_streams_have_ended():
+    machine = engine()
+    run(arrivals(), machine)
+    assert machine.released() == {"a": 199, "b": 199}
+
+
+def test_a_stream_that_the_model_cannot_use_is_left_out_and_the_rest_goes_on():
+    machine = engine()
+    steps = arrivals()
+    steps[1] = StreamOpened(START, "n", info("b", unit="wrong"))
+    events, scores = run(steps, machine)
+    assert machine.unfit.keys() == {("room", "b")}
+    assert [e.phase for e in events] == [Phase.RAISED, Phase.CLEARED]
+    assert machine.released()["b"] == 199
+    assert scores
+
+
+def test_a_stream_without_a_scene_is_released_at_once():
+    machine = engine()
+    sample = Sample("stray", 7, START, np.array([1.0]), Encoding.FLOAT)
+    machine.take(SampleArrived(START, "n", sample))
+    assert machine.released()["stray"] == 7

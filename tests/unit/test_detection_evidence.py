@@ -1,0 +1,107 @@
+import wave
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.core.event import Event, Phase, Severity
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.window import AudioSlice, VideoSlice, Window
+from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.evidence_files import EvidenceFiles
+
+SECOND = 1_000_000_000
+RATE = 8_000
+CAMERA = StreamInfo("cam", Modality.VIDEO, 10.0, (48, 64, 3), "uint8")
+MIC = StreamInfo("mic", Modality.AUDIO, float(RATE), (1,), "int16")
+
+
+def frame(i):
+    picture = np.full((48, 64, 3), i % 256, np.uint8)
+    return Sample("cam", i, i * SECOND // 10, picture, Encoding.RAW)
+
+
+def chunk(i):
+    tone = (8000 * np.sin(np.arange(RATE // 10) / 5)).astype(np.int16)[:, None]
+    return Sample("mic", i, i * SECOND // 10, tone, Encoding.PCM, position=i * RATE // 10)
+
+
+def window(start_s, end_s):
+    frames = tuple(frame(i) for i in range(start_s * 10, end_s * 10))
+    grid = np.array([f.timestamp_ns for f in frames])
+    shown = np.ones(len(frames), bool)
+    sound = np.zeros(((end_s - start_s) * RATE, 1), np.float32)
+    slices = {
+        "cam": VideoSlice(CAMERA, grid, frames, shown, 1.0),
+        "mic": AudioSlice(MIC, sound, np.ones(len(sound), bool), 1.0),
+    }
+    return Window("room", 0, start_s * SECOND, end_s * SECOND, slices)
+
+
+def event(phase, revision, start_s=10):
+    return Event(
+        id="e1",
+        revision=revision,
+        scene="room",
+        alarm="a",
+        phase=phase,
+        severity=Severity.LOW,
+        start_ns=start_s * SECOND,
+        end_ns=(start_s + 2) * SECOND,
+        p=0.001,
+        score=3.0,
+        summary="",
+    )
+
+
+def play(keeper, until_s, from_s=0):
+    for i in range(from_s * 10, until_s * 10):
+        keeper.keep(frame(i))
+        keeper.keep(chunk(i))
+
+
+def whole_event(keeper):
+    play(keeper, 12)
+    raised = keeper.attach(event(Phase.RAISED, 0), window(10, 12))
+    play(keeper, 15, from_s=12)
+    return raised, keeper.attach(event(Phase.CLEARED, 1), window(13, 15))
+
+
+def test_an_event_gets_a_snapshot_when_raised_and_clip_and_sound_when_cleared(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    raised, cleared = whole_event(EvidenceKeeper(5.0, files))
+    files.close()
+    assert files.failed == 0
+    assert (raised.evidence.snapshot, raised.evidence.clip) == ("e1/snapshot.jpg", "")
+    assert (tmp_path / cleared.evidence.snapshot).read_bytes()[:2] == b"\xff\xd8"
+    with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
+        shown = [f.time for f in clip.decode(video=0)]
+    assert len(shown) == 100, "five seconds before the start up to the clear"
+    assert shown[-1] - shown[0] == pytest.approx(9.9, abs=0.02)
+    with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
+        heard = sum(f.samples for f in clip.decode(audio=0))
+    assert heard == pytest.approx(10 * RATE, rel=0.05)
+    with wave.open(str(tmp_path / cleared.evidence.sound)) as sound:
+        assert sound.getnframes() == 10 * RATE
+
+
+def test_names_are_the_same_whether_files_are_written_or_not(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    written = whole_event(EvidenceKeeper(5.0, files))
+    files.close()
+    assert whole_event(EvidenceKeeper(5.0)) == written
+
+
+def test_memory_is_bounded_when_nothing_happens():
+    keeper = EvidenceKeeper(5.0)
+    play(keeper, 120)
+    assert len(keeper._rings["cam"]) <= 20 * 10 + 1
+
+
+def test_a_disk_that_refuses_is_counted_and_harms_nothing(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("not a folder")
+    files = EvidenceFiles(blocker)
+    whole_event(EvidenceKeeper(5.0, files))
+    files.close()
+    assert files.failed == 3

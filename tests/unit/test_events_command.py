@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import typer
+
+from nodes.cli import run
+from nodes.commands.events import since_as_ns
+from pipeline.store import Commit, FusionStore, OutboxStore
+from tests.event_samples import event, life
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    with closing(FusionStore(tmp_path / "fusion.db")) as store:
+        store.commit(Commit(events=[*life(0), event(5000, scene="yard")]))
+    with closing(OutboxStore(tmp_path / "alert.db")) as outbox:
+        for phase in life(0):
+            outbox.accept(phase, ["web", "mqtt"])
+        outbox.dead(outbox.due("web", 0), "https://me:pw@host answered 400")
+        outbox.delivered(outbox.due("mqtt", 0))
+    return tmp_path
+
+
+def json_of(capsys: pytest.CaptureFixture[str], *arguments: str | Path):
+    assert run(["events", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_events_are_listed_at_their_latest_phase(data: Path, capsys) -> None:
+    listed = json_of(capsys, "list", data)
+    assert [(e["scene"], e["phase"]) for e in listed] == [("hall", "cleared"), ("yard", "raised")]
+    assert [e["scene"] for e in json_of(capsys, "list", data, "--scene", "yard")] == ["yard"]
+    assert [e["scene"] for e in json_of(capsys, "list", data, "--limit", "1")] == ["yard"]
+    assert json_of(capsys, "list", data, "--since", "2h") == []
+
+
+def test_people_get_a_table(data: Path, capsys) -> None:
+    assert run(["events", "list", str(data)]) == 0
+    text = capsys.readouterr().out
+    assert event().id[:8] in text
+    assert "cleared" in text
+
+
+def test_an_event_is_shown_with_its_phases_and_where_they_went(data: Path, capsys) -> None:
+    shown = json_of(capsys, "show", data, event().id[:6])
+    assert [phase["phase"] for phase in shown["phases"]] == ["raised", "updated", "cleared"]
+    states = {(d["revision"], d["sink"]): d["state"] for d in shown["deliveries"]}
+    assert states[0, "web"] == "dead"
+    assert states[0, "mqtt"] == "delivered"
+    assert states[1, "web"] == "pending"
+    assert run(["events", "show", str(data), event().id[:6]]) == 0
+    assert "a sound without its cause" in capsys.readouterr().out
+
+
+def test_dead_deliveries_are_listed_and_revived(data: Path, capsys) -> None:
+    (letter,) = json_of(capsys, "list", data, "--dead")
+    assert (letter["sink"], letter["event"], letter["attempts"]) == ("web", event().id, 1)
+    assert json_of(capsys, "list", data, "--dead", "--scene", "yard") == []
+    assert json_of(capsys, "retry", data, "999") == {"revived": 0}
+    assert json_of(capsys, "retry", data, str(letter["delivery"])) == {"revived": 1}
+    assert json_of(capsys, "list", data, "--dead") == []
+    assert json_of(capsys, "retry", data, "--all") == {"revived": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["retry", "DATA"], 64, "--all"),
+        (["retry", "DATA", "1", "--all"], 64, "--all"),
+        (["show", "DATA", "ffffff"], 69, "no event begins with"),
+        (["show", "DATA", ""], 69, "events begin with"),
+        (["list", "DATA", "--since", "soon"], 64, "neither like 2h"),
+        (["list", "DATA/none.yaml"], 78, "none.yaml"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_its_exit_code(
+    data: Path, capsys, arguments: list[str], code: int, said: str
+) -> None:
+    typed = [a.replace("DATA", str(data)) for a in arguments]
+    assert run(["events", *typed]) == code
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_before_the_first_run_there_is_no_store(tmp_path: Path, capsys) -> None:
+    assert run(["events", "list", str(tmp_path)]) == 69
+    assert "no such store yet" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_since_is_an_age_or_a_time() -> None:
+    now_ns = 10**18
+    assert since_as_ns("90s", now_ns) == now_ns - 90 * 10**9
+    assert since_as_ns("2w", now_ns) == now_ns - 14 * 86400 * 10**9
+    moment = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    assert since_as_ns("2026-01-02T03:04:00+00:00", now_ns) == int(moment.timestamp()) * 10**9
+    with pytest.raises(typer.BadParameter):
+        since_as_ns("yesterday", now_ns)

@@ -1,0 +1,133 @@
+"""A recording as a live source: the same samples at the pace at which they arrived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.core.arrival import SampleArrived
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import SourceEnded, SourceUnavailable
+from pipeline.core.sample import Sample
+from pipeline.sources.base import SOURCES, Source, SourceContext
+from pipeline.sources.recording import RecordingSettings
+from tests.unit.recordings import MS, T0, record, scene
+
+NOW = 5_000_000_000_000_000_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    record(tmp_path / "r.mcap", scene(2.0))
+    return tmp_path / "r.mcap"
+
+
+def made(clock: ManualClock, **settings: object) -> Source:
+    def reject(*_: object) -> None:
+        raise AssertionError("a recording has nothing to reject")
+
+    return RecordingSettings(**settings).build(SourceContext(clock, reject))  # type: ignore[arg-type]
+
+
+def all_of(source: Source) -> list[Sample]:
+    samples: list[Sample] = []
+    with pytest.raises(SourceEnded):
+        while True:
+            samples.extend(source.read(0.0))
+    source.close()
+    return samples
+
+
+def key(sample: Sample) -> tuple[object, ...]:
+    return (sample.stream, sample.timestamp_ns, sample.position, sample.nbytes)
+
+
+def test_it_is_found_as_a_kind_of_source() -> None:
+    assert SOURCES.settings("recording") is RecordingSettings
+
+
+def test_stamps_stay_exact_and_only_the_wanted_streams_are_played(path: Path) -> None:
+    source = made(ManualClock(NOW), paths=[path], streams=["mic", "pump"], speed="max")
+    infos = source.open()
+    assert [(i.name, i.stamp) for i in infos] == [("mic", "exact"), ("pump", "exact")]
+    wanted = [
+        a.sample
+        for a in scene(2.0)
+        if isinstance(a, SampleArrived) and a.sample.stream in ("mic", "pump")
+    ]
+    assert [key(s) for s in all_of(source)] == [key(s) for s in wanted]
+
+
+def test_samples_come_when_they_are_due_and_not_before(path: Path) -> None:
+    clock = ManualClock(NOW)
+    source = made(clock, paths=[path], streams=["pump"], speed=2.0)
+    source.open()
+    assert len(source.read(0.0)) == 1
+    assert source.read(0.0) == []
+    clock.advance(100 * MS)
+    assert len(source.read(0.0)) == 20
+    clock.advance(10_000 * MS)
+    assert len(all_of(source)) == 200 - 21
+
+
+def test_rebased_stamps_begin_now_and_never_lie_ahead(path: Path) -> None:
+    clock = ManualClock(NOW)
+    source = made(clock, paths=[path], streams=["camera", "pump"], rebase=True)
+    assert {i.stamp for i in source.open()} == {"pts"}
+    samples = list(source.read(0.0))
+    while samples[-1].timestamp_ns < NOW + 1000 * MS:
+        clock.advance(50 * MS)
+        batch = source.read(0.0)
+        assert all(s.timestamp_ns <= clock.now_ns() for s in batch)
+        samples.extend(batch)
+    assert samples[0].timestamp_ns == NOW
+
+
+def test_a_loop_goes_on_in_time_with_a_new_epoch_each_round(path: Path) -> None:
+    clock = ManualClock(NOW)
+    source = made(clock, paths=[path], streams=["camera"], rebase=True, loop=True)
+    source.open()
+    samples: list[Sample] = []
+    while len(samples) < 65:
+        samples.extend(source.read(0.0))
+        clock.advance(20 * MS)
+    stamps = [s.timestamp_ns for s in samples]
+    assert stamps == sorted(stamps)
+    assert [s.epoch for s in samples[:60]] == [0] * 20 + [1] * 20 + [2] * 20
+    source.close()
+    source.close()
+
+
+def test_opened_again_it_begins_again(path: Path) -> None:
+    source = made(ManualClock(NOW), paths=[path], streams=["camera"], speed="max")
+    source.open()
+    first = source.read(0.0)[0].timestamp_ns
+    source.open()
+    assert source.read(0.0)[0].timestamp_ns == first == T0
+
+
+@pytest.mark.parametrize(
+    ("streams", "name", "words"),
+    [(["door"], "r.mcap", "it has: camera, journal"), (["mic"], "none.mcap", "No such file")],
+)
+def test_what_is_not_there_is_named(path: Path, streams: list[str], name: str, words: str) -> None:
+    source = made(ManualClock(), paths=[path.parent / name], streams=streams)
+    with pytest.raises(SourceUnavailable, match=words):
+        source.open()
+
+
+def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:400_000])
+    source = made(ManualClock(NOW), paths=[path], streams=["pump"], speed="max")
+    source.open()
+    assert 50 < len(all_of(source)) < 200
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"loop": True}, {"rebase": True, "speed": 2.0}, {"speed": 0}, {"streams": []}]
+)
+def test_settings_that_would_turn_time_back_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RecordingSettings(**{"paths": [Path("x")], "streams": ["a"], **wrong})  # type: ignore[arg-type]

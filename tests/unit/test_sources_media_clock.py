@@ -1,0 +1,120 @@
+"""From a medium's own time to node time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.sources.media_clock import FilePtsClock, LivePtsClock
+from pipeline.sources.media_sound import SampleCounter
+
+MS = 1_000_000
+SECOND = 1000 * MS
+TRUE_OFFSET = 1_700_000_000 * SECOND
+
+
+def live_packets(count, period_ns, *, first_pts=0, drift=0.0, seed=1, delay_ms=40.0):
+    """PTS and arrival of packets with a smallest delay of 5 ms and jitter above."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        pts = first_pts + number * period_ns
+        true = TRUE_OFFSET + int(number * period_ns * (1 + drift))
+        yield pts, true, true + int((5 + rng.exponential(delay_ms)) * MS)
+
+
+def test_stamps_follow_the_smallest_delay_not_the_jitter():
+    clock = LivePtsClock()
+    errors = []
+    for pts, true, arrival in live_packets(600, 100 * MS):
+        timeline = clock.place("video", pts, arrival)
+        errors.append(timeline.stamp(pts) - true)
+    assert np.abs(np.array(errors[100:]) - 5 * MS).max() < 6 * MS
+    assert timeline.uncertainty_ns > 5 * MS
+
+
+def test_a_drift_of_the_sender_is_followed():
+    clock = LivePtsClock()
+    for pts, true, arrival in live_packets(18_000, 100 * MS, drift=100e-6, delay_ms=5.0):
+        timeline = clock.place("video", pts, arrival)
+        error = timeline.stamp(pts) - true
+    assert abs(error - 5 * MS) < 10 * MS  # without following it would be 180 ms
+    assert clock.resets == 0
+
+
+def test_a_burst_at_the_start_is_stamped_right_once_settled():
+    clock = LivePtsClock()
+    for number in range(20):  # two seconds that the server had buffered
+        timeline = clock.place("video", number * 100 * MS, TRUE_OFFSET + 2 * SECOND)
+    assert not timeline.settled(TRUE_OFFSET + 2 * SECOND)
+    for number in range(20, 26):
+        timeline = clock.place("video", number * 100 * MS, TRUE_OFFSET + number * 100 * MS)
+    assert timeline.settled(TRUE_OFFSET + 2600 * MS)
+    assert abs(timeline.stamp(0) - TRUE_OFFSET) <= 100 * MS
+
+
+def test_picture_and_sound_share_one_timeline():
+    clock = LivePtsClock()
+    video = clock.place("video", 1000 * MS, TRUE_OFFSET + 1200 * MS)
+    audio = clock.place("audio", 1000 * MS, TRUE_OFFSET + 1010 * MS)
+    assert video is audio
+    assert video.stamp(1000 * MS) == TRUE_OFFSET + 1010 * MS
+
+
+def test_sound_counts_from_its_end_because_it_cannot_arrive_before():
+    clock = LivePtsClock()
+    timeline = clock.place("audio", 0, TRUE_OFFSET + 130 * MS, lasts_ns=128 * MS)
+    timeline = clock.place("audio", 128 * MS, TRUE_OFFSET + 258 * MS, lasts_ns=128 * MS)
+    assert timeline.stamp(0) == TRUE_OFFSET + 2 * MS
+
+
+def test_time_that_starts_from_zero_again_begins_a_new_epoch_for_every_track():
+    clock = LivePtsClock()
+    now = TRUE_OFFSET
+    for number in range(100):
+        clock.place("video", 50 * SECOND + number * 100 * MS, now + number * 100 * MS)
+        clock.place("audio", 50 * SECOND + number * 100 * MS, now + number * 100 * MS)
+    last = clock.place("video", 60 * SECOND, now + 10 * SECOND)
+    video = clock.place("video", 0, now + 11 * SECOND)
+    straggler = clock.place("audio", 60 * SECOND, now + 11 * SECOND)
+    audio = clock.place("audio", 20 * MS, now + 11 * SECOND)
+    assert (last.epoch, video.epoch) == (0, 1)
+    assert straggler is last
+    assert audio is video
+    assert clock.resets == 1
+    assert video.stamp(0) > last.stamp(60 * SECOND)
+
+
+def test_a_jump_ahead_begins_a_new_epoch_but_a_late_burst_does_not():
+    clock = LivePtsClock()
+    clock.place("video", 0, TRUE_OFFSET)
+    late = clock.place("video", 100 * MS, TRUE_OFFSET + 10 * SECOND)
+    assert late.epoch == 0
+    ahead = clock.place("video", 3600 * SECOND, TRUE_OFFSET + 10 * SECOND)
+    assert ahead.epoch == 1
+    assert ahead.stamp(3600 * SECOND) == TRUE_OFFSET + 10 * SECOND
+
+
+def test_a_file_whose_time_resets_goes_on_without_a_gap_in_a_new_epoch():
+    clock = FilePtsClock(TRUE_OFFSET)
+    for number in range(20):
+        timeline = clock.place("video", 7 * SECOND + number * 100 * MS, 100 * MS)
+    assert timeline.stamp(7 * SECOND) == TRUE_OFFSET
+    again = clock.place("video", 0, 100 * MS)
+    assert again.epoch == 1
+    assert again.stamp(0) == TRUE_OFFSET + 2 * SECOND
+
+
+def test_lost_sound_advances_the_position_and_rounding_does_not():
+    counter = SampleCounter(8000)
+    assert counter.place(0, 160) == 0
+    assert counter.place(20 * MS + 400_000, 160) == 160
+    assert counter.place(60 * MS, 160) == 480  # one packet of 20 ms is missing
+    assert counter.place(80 * MS, 160) == 640
+
+
+def test_the_position_never_goes_back_when_time_does():
+    counter = SampleCounter(8000)
+    counter.place(0, 160)
+    assert counter.place(20 * MS, 160) == 160
+    assert counter.place(10 * MS, 160) == 320
+    assert counter.place(30 * MS, 160) == 480
+    assert counter.place(70 * MS, 160) == 800

@@ -1,0 +1,570 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.codec import describe
+from pipeline.core.errors import ProtocolError
+from pipeline.core.ledger import DropReason, Ledger
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.transport.protocol import (
+    LINK_LOST_NS,
+    NODE_LOST_NS,
+    PROTOCOL_VERSION,
+    SAMPLE_COST,
+    Ack,
+    Bye,
+    ClockAnswer,
+    ClockAsk,
+    Credit,
+    Data,
+    End,
+    Hello,
+    LedgerSaid,
+    Message,
+    Refusal,
+    Refused,
+    Reject,
+    Resume,
+    StreamSaid,
+    Welcome,
+    decode,
+    encode,
+)
+from pipeline.transport.receiver_session import ReceiverSession, from_the_start
+from pipeline.transport.send_buffer import SendBuffer
+from pipeline.transport.sender_session import LinkState, SenderSession
+
+VIB = StreamInfo("vib", Modality.SENSOR, 10.0, (3,), "float64")
+CAM = StreamInfo("cam", Modality.VIDEO, 10.0, (4, 4, 3), "uint8")
+NOW = 1_000_000_000_000
+S = 1_000_000_000
+
+
+def reading(sequence: int, timestamp_ns: int = NOW, stream: str = "vib") -> Sample:
+    return Sample(stream, sequence, timestamp_ns, np.zeros(3), Encoding.FLOAT)
+
+
+def receiver(**changes: object) -> ReceiverSession:
+    options = {"resume": from_the_start, "credit": 10_000, "max_message": 5_000, "max_streams": 3}
+    return ReceiverSession(**{**options, **changes})
+
+
+def hello(node: str = "n1", session: str = "s1", attempt: int = 1, *infos: StreamInfo) -> Hello:
+    return Hello(PROTOCOL_VERSION, node, session, attempt, list(infos or (VIB,)))
+
+
+def opened(**changes: object) -> ReceiverSession:
+    session = receiver(**changes)
+    session.hello(b"1", hello(), NOW, shared=False)
+    session.receive(b"1", StreamSaid(VIB), NOW)
+    session.outgoing.clear()
+    session.arrivals.clear()
+    return session
+
+
+def said(session: ReceiverSession, kind: type) -> list[Message]:
+    return [message for _, message in session.outgoing if isinstance(message, kind)]
+
+
+def refusals(session: ReceiverSession) -> list[Refusal]:
+    return [message.code for message in said(session, Refused)]
+
+
+def sequences(session: ReceiverSession) -> list[int]:
+    return [a.sample.sequence for a in session.arrivals if isinstance(a, SampleArrived)]
+
+
+# Messages
+
+
+MESSAGES = [
+    hello(),
+    Welcome(1, 2, 3, 4, {"vib": Resume(5, 4, {4: DropReason.FUTURE})}, "id", True),
+    Data([(2, 4096, 100)]),
+    Ack({"vib": 3}),
+    Credit(5, [4096]),
+    ClockAsk(-5),
+    ClockAnswer(1, 2, 3),
+    LedgerSaid({}),
+    StreamSaid(VIB),
+    End("vib"),
+    Bye("x"),
+    Refused(Refusal.VERSION, "no"),
+    Reject("vib", [1, 2], DropReason.FUTURE),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_every_message_survives_the_wire(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(MESSAGES), st.data())
+def test_damaged_messages_are_refused_or_are_messages(
+    message: Message, data: st.DataObject
+) -> None:
+    frame = bytearray(encode(message))
+    frame[data.draw(st.integers(0, len(frame) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        decode(bytes(frame))
+    except ProtocolError:
+        pass
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=100))
+def test_noise_is_no_message(frame: bytes) -> None:
+    try:
+        decode(frame)
+    except ProtocolError:
+        pass
+
+
+def test_values_out_of_bounds_are_refused() -> None:
+    wrong = msgspec.msgpack.encode([4, {"vib": -1}])
+    huge = msgspec.msgpack.encode([1, 1, "n" * 500, "s", 1, []])
+    bad_stream = encode(StreamSaid(replace(VIB, rate_hz=-1.0)))
+    for frame in (wrong, huge, bad_stream, bytes(5 << 20)):
+        with pytest.raises(ProtocolError):
+            decode(frame)
+
+
+# Receiver
+
+
+def test_a_hello_is_welcomed_with_credit_and_limits() -> None:
+    session = receiver()
+    assert session.hello(b"1", hello(attempt=7), NOW, shared=False)
+    (welcome,) = said(session, Welcome)
+    assert (welcome.attempt, welcome.credit, welcome.max_message) == (7, 10_000, 5_000)
+
+
+def test_streams_open_when_they_are_described_and_again_when_they_change() -> None:
+    session = receiver()
+    session.hello(b"1", hello(), NOW, shared=False)
+    for info in (VIB, VIB, replace(VIB, rate_hz=20.0)):
+        session.receive(b"1", StreamSaid(info), NOW)
+    assert session.arrivals == [
+        StreamOpened(NOW, "n1", VIB, "s1"),
+        StreamOpened(NOW, "n1", replace(VIB, rate_hz=20.0), "s1"),
+    ]
+
+
+def test_samples_arrive_in_order_with_their_arrival_time() -> None:
+    session = opened()
+    session.data(b"1", [reading(0), reading(1)], 48, NOW + 5)
+    assert sequences(session) == [0, 1]
+    assert {a.arrival_ns for a in session.arrivals} == {NOW + 5}
+
+
+def test_duplicates_and_replays_are_counted_and_dropped() -> None:
+    session = opened()
+    session.data(b"1", [reading(0), reading(1)], 48, NOW)
+    session.data(b"1", [reading(1), reading(0), reading(2)], 72, NOW)
+    assert sequences(session) == [0, 1, 2]
+    assert session.counters["duplicate"] == 2
+    assert not session.outgoing
+
+
+def test_gaps_are_accepted_and_what_comes_late_from_a_gap_is_not() -> None:
+    session = opened()
+    session.data(b"1", [reading(5), reading(3), reading(9)], 72, NOW)
+    assert sequences(session) == [5, 9]
+
+
+def test_data_without_hello_is_refused() -> None:
+    session = receiver()
+    session.data(b"9", [reading(0)], 24, NOW)
+    session.receive(b"9", ClockAsk(1), NOW)
+    assert refusals(session) == [Refusal.HELLO_FIRST, Refusal.HELLO_FIRST]
+    assert session.counters["hello_first"] == 2
+
+
+def test_samples_of_unknown_streams_are_rejected_one_by_one() -> None:
+    session = opened()
+    session.data(b"1", [reading(4, stream="what"), reading(0)], 48, NOW)
+    assert sequences(session) == [0]
+    assert said(session, Reject) == [Reject("what", [4], DropReason.REFUSED)]
+
+
+def test_samples_from_the_future_are_rejected_unless_the_stream_is_exact() -> None:
+    session = opened()
+    session.data(b"1", [reading(0, NOW + 6 * S), reading(1, NOW + 4 * S)], 48, NOW)
+    assert sequences(session) == [1]
+    assert said(session, Reject) == [Reject("vib", [0], DropReason.FUTURE)]
+    session.receive(b"1", StreamSaid(replace(VIB, stamp="exact")), NOW)
+    session.data(b"1", [reading(2, NOW + 600 * S)], 24, NOW)
+    assert sequences(session) == [1, 2]
+
+
+def test_samples_that_do_not_fit_their_stream_are_rejected() -> None:
+    session = opened()
+    two = Sample("vib", 0, NOW, np.zeros(2), Encoding.FLOAT)
+    sound = Sample("vib", 1, NOW, np.zeros((4, 1), np.int16), Encoding.PCM)
+    session.data(b"1", [two, sound, reading(2)], 48, NOW)
+    assert sequences(session) == [2]
+    assert session.counters["rejected_corrupt"] == 2
+
+
+def test_not_a_number_is_data() -> None:
+    session = opened()
+    session.data(b"1", [Sample("vib", 0, NOW, np.full(3, np.nan), Encoding.FLOAT)], 24, NOW)
+    assert sequences(session) == [0]
+
+
+def test_another_version_is_refused() -> None:
+    session = receiver()
+    assert not session.hello(b"1", Hello(99, "n1", "s1", 3, []), NOW, shared=False)
+    assert session.outgoing == [
+        (b"1", Refused(Refusal.VERSION, "version 99, we speak 1", 3)),
+    ]
+    assert not session.nodes()
+
+
+def test_a_second_node_of_the_same_name_is_refused_while_the_first_is_heard() -> None:
+    session = opened()
+    assert not session.hello(b"2", hello(session="s2"), NOW + NODE_LOST_NS // 2, shared=False)
+    assert refusals(session) == [Refusal.NAME_TAKEN]
+    session.data(b"1", [reading(0)], 24, NOW + 1)
+    assert sequences(session) == [0]
+
+
+@pytest.mark.parametrize("how", ["silence", "bye", "connection gone"])
+def test_a_name_is_free_again_once_its_node_is_gone(how: str) -> None:
+    session = opened()
+    later = NOW + 1
+    if how == "silence":
+        later = NOW + NODE_LOST_NS + 1
+    elif how == "bye":
+        session.receive(b"1", Bye(), NOW)
+    else:
+        session.unreachable(b"1")
+    assert session.hello(b"2", hello(session="s2"), later, shared=False)
+
+
+def test_hello_twice_on_one_connection_gives_the_same_welcome() -> None:
+    session = receiver()
+    for _ in range(2):
+        assert session.hello(b"1", hello(), NOW, shared=False)
+    first, second = said(session, Welcome)
+    assert first == second
+    assert session.hello(b"1", hello(node="n2"), NOW, shared=False) is False
+
+
+def test_a_reconnect_goes_on_where_the_session_was_and_forgets_the_old_connection() -> None:
+    session = opened()
+    session.data(b"1", [reading(0), reading(1)], 48, NOW)
+    session.ack("n1", {"vib": 0})
+    session.outgoing.clear()
+    session.hello(b"2", hello(attempt=2), NOW, shared=False)
+    (welcome,) = said(session, Welcome)
+    assert welcome.resume == {"vib": Resume(2, 1)}
+    session.data(b"1", [reading(2)], 24, NOW)
+    assert refusals(session) == [Refusal.HELLO_FIRST]
+    session.receive(b"2", StreamSaid(VIB), NOW)
+    session.data(b"2", [reading(1), reading(2)], 48, NOW)
+    assert sequences(session) == [0, 1, 2]
+    assert not any(isinstance(a, StreamOpened) for a in session.arrivals)
+
+
+def test_a_belated_hello_of_an_old_connection_changes_nothing() -> None:
+    session = receiver()
+    session.hello(b"2", hello(attempt=2), NOW, shared=False)
+    assert not session.hello(b"1", hello(attempt=1), NOW, shared=False)
+    assert session.knows(b"2")
+
+
+def test_a_new_session_starts_every_stream_anew_and_ends_those_it_lacks() -> None:
+    session = receiver()
+    session.hello(b"1", hello("n1", "s1", 1, VIB, CAM), NOW, shared=False)
+    session.receive(b"1", StreamSaid(VIB), NOW)
+    session.receive(b"1", StreamSaid(CAM), NOW)
+    session.data(b"1", [reading(0), reading(1)], 48, NOW)
+    session.unreachable(b"1")
+    session.arrivals.clear()
+    session.hello(b"2", hello(session="s2"), NOW, shared=False)
+    session.receive(b"2", StreamSaid(VIB), NOW)
+    session.data(b"2", [reading(0)], 24, NOW)
+    kinds = [type(a) for a in session.arrivals]
+    assert kinds == [StreamEnded, StreamOpened, SampleArrived]
+    assert session.arrivals[0].stream == "cam"
+
+
+def test_acks_of_another_session_are_ignored() -> None:
+    session = opened()
+    session.data(b"1", [reading(0)], 24, NOW)
+    session.ack("n1", {"vib": 0}, "an older one")
+    assert not said(session, Ack)
+    session.ack("n1", {"vib": 0}, "s1")
+    session.ack("n1", {"vib": 0}, "s1")
+    assert said(session, Ack) == [Ack({"vib": 0})]
+
+
+def test_nothing_is_acked_that_has_not_arrived() -> None:
+    session = opened()
+    session.data(b"1", [reading(0)], 24, NOW)
+    session.ack("n1", {"vib": 99, "unknown": 5})
+    assert said(session, Ack) == [Ack({"vib": 0})]
+
+
+def test_a_restarted_receiver_resumes_from_what_was_committed() -> None:
+    session = receiver(resume=lambda node, session, infos: {"vib": 7})
+    session.hello(b"1", hello(), NOW, shared=False)
+    (welcome,) = said(session, Welcome)
+    assert welcome.resume == {"vib": Resume(7, 7)}
+    session.receive(b"1", StreamSaid(VIB), NOW)
+    session.data(b"1", [reading(6), reading(7)], 48, NOW)
+    assert sequences(session) == [7]
+
+
+def test_too_many_streams_are_refused() -> None:
+    session = receiver(max_streams=2)
+    infos = [replace(VIB, name=f"v{n}") for n in range(3)]
+    assert not session.hello(b"1", hello("n1", "s1", 1, *infos), NOW, shared=False)
+    session.hello(b"1", hello("n1", "s1", 1, *infos[:2]), NOW, shared=False)
+    session.receive(b"1", StreamSaid(infos[2]), NOW)
+    assert refusals(session) == [Refusal.TOO_MANY_STREAMS] * 2
+
+
+def test_an_end_is_told_once_and_goodbye_ends_all() -> None:
+    session = opened()
+    session.receive(b"1", StreamSaid(CAM), NOW)
+    session.arrivals.clear()
+    session.receive(b"1", End("vib"), NOW)
+    session.receive(b"1", End("vib"), NOW)
+    session.receive(b"1", Bye(), NOW)
+    assert session.arrivals == [StreamEnded(NOW, "n1", "vib"), StreamEnded(NOW, "n1", "cam")]
+    assert said(session, Bye)
+    (node,) = session.nodes()
+    assert node.ended
+    assert not node.lost
+
+
+def test_the_receivers_own_words_are_out_of_place_from_a_sender() -> None:
+    session = opened()
+    session.receive(b"1", Credit(10**9), NOW)
+    session.receive(b"1", End("unknown"), NOW)
+    assert refusals(session) == [Refusal.OUT_OF_PLACE] * 2
+
+
+def test_a_silent_node_is_lost_and_comes_back() -> None:
+    session = opened()
+    session.tick(NOW + NODE_LOST_NS + 1)
+    assert session.nodes()[0].lost
+    session.receive(b"1", ClockAsk(1), NOW + NODE_LOST_NS + 2)
+    assert not session.nodes()[0].lost
+
+
+def test_a_ledger_report_arrives_and_an_endless_one_is_refused() -> None:
+    session = opened()
+    accounts = Ledger()
+    accounts.captured("vib", 3)
+    session.receive(b"1", LedgerSaid(accounts.snapshot()), NOW)
+    assert isinstance(session.arrivals[-1], LedgerReport)
+    many = {str(n): accounts.snapshot()["vib"] for n in range(7)}
+    session.receive(b"1", LedgerSaid(many), NOW)
+    assert refusals(session) == [Refusal.TOO_MANY_STREAMS]
+
+
+def test_credit_comes_back_when_samples_are_handed_over() -> None:
+    session = opened(credit=1_000)
+    cost = 24 + SAMPLE_COST
+    session.data(b"1", [reading(n) for n in range(4)], 96, NOW)
+    session.grant({})
+    assert said(session, Credit) == [Credit(1_000 + 4 * cost)]
+    session.grant({})
+    assert len(said(session, Credit)) == 1
+
+
+def test_a_sender_that_ignores_its_credit_is_told() -> None:
+    session = opened(credit=1_000, max_message=1_000)
+    session.data(b"1", [reading(n) for n in range(20)], 480, NOW)
+    assert refusals(session) == [Refusal.OVER_CREDIT]
+
+
+# Sender
+
+
+class Sending:
+    """A sender's session with its buffer and ledger."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self.ledger = Ledger()
+        self.buffer = SendBuffer(capacity, self.ledger)
+        self.link = SenderSession("n1", "s1", self.buffer, self.ledger, max_message=5_000)
+        self.buffer.describe(VIB)
+
+    def give(self, count: int, at: int = NOW) -> None:
+        for _ in range(count):
+            self.ledger.captured("vib")
+            _, header, payload = describe(reading(0, at))
+            stream = self.buffer.streams["vib"]
+            assert self.buffer.reserve(stream, 24 + SAMPLE_COST)
+            self.buffer.push(stream, header, payload)
+
+    def ready(self, credit: int = 10_000, **resume: Resume) -> None:
+        (greeting,) = self.link.open(NOW)
+        welcome = Welcome(1, greeting.attempt, credit, 4_000, resume)
+        self.link.receive(welcome, NOW)
+
+    def sent(self) -> list[object]:
+        found: list[object] = []
+        while (item := self.link.next()) is not None:
+            found += [k.header.sequence for k in item] if isinstance(item, list) else [item]
+        return found
+
+
+def test_nothing_is_sent_before_the_welcome() -> None:
+    sending = Sending()
+    sending.give(2)
+    sending.link.open(NOW)
+    assert sending.sent() == []
+    sending.ready()
+    assert sending.sent() == [StreamSaid(VIB), 0, 1]
+    assert sending.link.max_message == 4_000
+
+
+def test_an_old_welcome_is_ignored() -> None:
+    sending = Sending()
+    sending.link.open(NOW)
+    sending.link.open(NOW)
+    sending.link.receive(Welcome(1, 1, 10_000, 4_000, {}), NOW)
+    assert sending.link.state is LinkState.ASKED
+    sending.link.receive(Welcome(1, 2, 10_000, 4_000, {}), NOW)
+    assert sending.link.state is LinkState.READY
+
+
+def test_sending_stops_at_the_credit_and_goes_on_with_more() -> None:
+    sending = Sending()
+    sending.give(6)
+    cost = 24 + SAMPLE_COST
+    sending.ready(credit=3 * cost)
+    assert sending.sent() == [StreamSaid(VIB), 0, 1, 2]
+    sending.link.receive(Credit(4 * cost), NOW)
+    sending.link.receive(Credit(2 * cost), NOW)
+    assert sending.sent() == [3]
+
+
+def test_acked_samples_are_delivered_and_rejected_ones_dropped() -> None:
+    sending = Sending()
+    sending.give(4)
+    sending.ready()
+    sending.sent()
+    sending.link.receive(Reject("vib", [1], DropReason.FUTURE), NOW)
+    sending.link.receive(Ack({"vib": 2, "unknown": 9}), NOW)
+    account = sending.ledger.snapshot()["vib"]
+    assert (account.delivered, account.spooled, account.dropped) == (2, 1, {"future": 1})
+
+
+def test_silence_loses_the_link_and_unanswered_hellos_are_repeated() -> None:
+    sending = Sending()
+    sending.ready()
+    assert any(isinstance(m, ClockAsk) for m in sending.link.tick(NOW))
+    sending.link.tick(NOW + LINK_LOST_NS + 1)
+    assert sending.link.wants_reconnect
+    sending.link.open(NOW + 6 * S)
+    sending.link.tick(NOW + 9 * S)
+    assert sending.link.wants_reconnect
+
+
+def test_a_receiver_that_does_not_know_us_makes_us_start_over() -> None:
+    sending = Sending()
+    sending.ready()
+    sending.link.receive(Refused(Refusal.HELLO_FIRST), NOW)
+    assert sending.link.wants_reconnect
+    assert sending.link.reconnect_at_ns == NOW
+
+
+def test_a_refused_hello_is_repeated_later() -> None:
+    sending = Sending()
+    (greeting,) = sending.link.open(NOW)
+    sending.link.receive(Refused(Refusal.NAME_TAKEN, "x", greeting.attempt), NOW)
+    assert sending.link.wants_reconnect
+    assert sending.link.reconnect_at_ns > NOW
+    assert sending.link.refusal is not None
+    sending.ready()
+    assert sending.link.refusal is None
+
+
+def test_goodbye_comes_with_the_last_account() -> None:
+    sending = Sending()
+    sending.ready()
+    assert [type(m) for m in sending.link.close()] == [LedgerSaid, Bye]
+    sending.link.receive(Bye(), NOW)
+    assert sending.link.state is LinkState.CLOSED
+
+
+# Both
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(("give", "send", "ack", "break", "restart")), max_size=40))
+def test_whatever_breaks_every_sample_arrives_once_and_the_books_add_up(history: list[str]) -> None:
+    """Links break before or after delivery, the receiver restarts from what was committed."""
+    sending = Sending(10**9)
+    committed = -1
+    taken: list[int] = []
+    link = ReceiverSession(resume=from_the_start, credit=500, max_message=5_000, max_streams=3)
+    connection = 0
+
+    def connect() -> None:
+        nonlocal connection
+        connection += 1
+        (greeting,) = sending.link.open(NOW)
+        assert link.hello(str(connection).encode(), greeting, NOW, shared=False)
+        deliver()
+
+    def deliver() -> None:
+        for target, message in link.outgoing:
+            if target == str(connection).encode():
+                sending.link.receive(decode(encode(message)), NOW)
+        link.outgoing.clear()
+
+    connect()
+    for action in [*history, "break", "send", "send"]:
+        if action == "give":
+            sending.give(3)
+        elif action == "send":
+            while (item := sending.link.next()) is not None:
+                wire = str(connection).encode()
+                if isinstance(item, list):
+                    batch = [reading(k.header.sequence) for k in item]
+                    link.data(wire, batch, 24 * len(batch), NOW)
+                else:
+                    link.receive(wire, item, NOW)
+                link.grant({})
+                deliver()
+            taken += sequences(link)
+            link.arrivals.clear()
+        elif action == "ack" and taken:
+            committed = taken[-1]
+            link.ack("n1", {"vib": committed})
+            deliver()
+        elif action == "break":
+            sending.link.next()
+            sending.link.lost(NOW)
+            connect()
+        elif action == "restart":
+            taken = [n for n in taken if n <= committed]
+            points = {"vib": committed + 1}
+            link = ReceiverSession(
+                resume=lambda *_, points=points: points,
+                credit=500,
+                max_message=5_000,
+                max_streams=3,
+            )
+            sending.link.lost(NOW)
+            connect()
+    account = sending.ledger.snapshot().get("vib")
+    if account is not None:
+        assert taken == list(range(account.captured))
+        assert account.missing == 0
+        assert account.delivered <= committed + 1
