@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+import torch
 
 from pipeline.alignment.aligner import Aligner, AlignerSettings
 from pipeline.alignment.settings import StreamOptions
@@ -55,6 +56,8 @@ def build_engine(
     Raises:
         ModelError: A model file cannot be used.
     """
+    # One setting for live and replay: the number of threads changes the last bits of sums.
+    torch.set_num_threads(deployment.fusion.threads)
     files = {n: s.model for n, s in deployment.scenes.items() if s.model is not None}
     files.update(models or {})
     loaded = {name: load_model(path) for name, path in files.items()}

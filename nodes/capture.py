@@ -159,7 +159,7 @@ class CaptureNode:
             if sender.offset_ns is not None:
                 return
             waited.wait(OFFSET_POLL_S)
-        log.warning("no clock offset yet", unsure_s=UNKNOWN_OFFSET_NS / 1e9)
+        log.info("no clock offset yet", unsure_s=UNKNOWN_OFFSET_NS / 1e9)
 
     def _over(self) -> bool:
         return bool(self._outlets) and all(outlet.over for outlet in self._outlets)

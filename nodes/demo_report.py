@@ -82,21 +82,19 @@ def _overlaps(truth: Truth, found: Found) -> bool:
 def print_summary(console: Console, result: Match) -> None:
     """The table of what was found against what was there."""
     table = Table(title="What was there, and what fusewatch said")
-    for column in ("at", "what was there", "in", "found", "first alarm", "said"):
+    for column in ("at", "what was there", "found", "what was said"):
         table.add_column(column)
     for truth, events in result.found:
         first = events[0] if events else None
         table.add_row(
             f"{truth.start_s:.0f} to {truth.end_s:.0f} s",
-            truth.description or truth.kind,
-            ", ".join(truth.modalities),
-            "[green]yes[/]" if first else "[red]no[/]",
-            f"{first.start_s:.1f} s" if first else "",
+            f"{truth.kind}: {truth.description} ({', '.join(truth.modalities)})",
+            f"[green]at {first.start_s:.1f} s[/]" if first else "[red]no[/]",
             first.event.summary if first else "",
         )
     for extra in result.false_alarms:
         span = f"{extra.start_s:.0f} to {extra.end_s:.0f} s"
-        table.add_row(span, "nothing", "", "[yellow]false alarm[/]", "", extra.event.summary)
+        table.add_row(span, "nothing", "[yellow]false alarm[/]", extra.event.summary)
     console.print(table)
 
 
@@ -123,7 +121,7 @@ def draw_timeline(
     bottom.plot(times_s, merged, color="black", lw=1.6, label="merged")
     bottom.axhline(threshold, color="crimson", ls="--", lw=1.2, label="alarm threshold")
     bottom.set(xlabel="seconds since the start", ylabel="anomaly score  (-log10 p)")
-    bottom.legend(loc="upper left", fontsize=8, ncols=3)
+    figure.legend(loc="outside lower center", fontsize=8, ncols=8, frameon=False)
     bottom.grid(alpha=0.25)
     figure.savefig(path, dpi=110)
 

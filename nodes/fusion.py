@@ -75,7 +75,6 @@ class FusionNode:
 
     def start(self) -> None:
         """Load models, take up where the last run stopped, and listen."""
-        self._limit_threads()
         self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
         assembly = build_engine(self._deployment, writer=self._files)
         self._engine = assembly.engine
@@ -193,11 +192,6 @@ class FusionNode:
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
         self._metrics.look(self._receiver, self._engine)
-
-    def _limit_threads(self) -> None:
-        import torch
-
-        torch.set_num_threads(self._deployment.fusion.threads)
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

@@ -2,8 +2,8 @@
 
 One sample stamped in 2040 would push the watermark past everything else, and the true
 samples would all be late. So a stamp more than ``max_jump_ns`` ahead of everything the scene
-has shown is held back, unless it lies near the arrival time, which is site time as well. It
-is believed when
+has shown (at first, any stamp) is held back, unless it lies near the arrival time, which is site
+time as well. It is believed when
 
 * another stream of the scene has come near it, or is held back near it; or
 * no other stream of the scene speaks, and five samples in a row agree.
@@ -34,7 +34,7 @@ class Quarantine:
         self._max_jump_ns = max_jump_ns
         self._idle_ns = idle_ns
         self.newest_ns = LONG_AGO
-        self.limit_ns = -LONG_AGO  # stamps up to here pass unseen
+        self.limit_ns = LONG_AGO  # stamps up to here pass unseen
 
     def believe(self, stamp_ns: int) -> None:
         """A sample was taken: what is near it or before it is believable."""

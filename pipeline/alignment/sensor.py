@@ -142,4 +142,5 @@ class SensorTrack(Track):
 def _modes(info: StreamInfo, options: StreamOptions, width: int) -> tuple[Interpolation, ...]:
     names = info.channels or tuple(str(index) for index in range(width))
     chosen = options.channel_interpolation
-    return tuple(chosen.get(name, options.interpolation) for name in names[:width])
+    usual = options.interpolation or ("linear" if info.rate_hz else "previous")
+    return tuple(chosen.get(name, usual) for name in names[:width])

@@ -14,9 +14,10 @@ Interpolation: TypeAlias = Literal["linear", "previous", "none"]
 class StreamOptions(Settings):
     """Options of one stream of a scene; the defaults suit most."""
 
-    interpolation: Interpolation = "linear"
+    interpolation: Interpolation | None = None
     """How sensor readings reach the grid: a line between neighbours, the last one before, or
-    none: the nearest reading within half a grid period, as it is."""
+    none: the nearest reading within half a grid period, as it is. Not given: a line for streams
+    of a rate, the last one before for others, which would wait long for their next reading."""
 
     channel_interpolation: dict[str, Interpolation] = {}
     """Interpolation of single sensor channels, by channel name."""

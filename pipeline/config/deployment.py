@@ -32,8 +32,9 @@ class StreamSettings(Settings):
     dejitter: bool = True
     """Smooth stamps by a fitted rate and phase (streams of a nominal rate only)."""
 
-    interpolation: Literal["linear", "previous", "none"] = "linear"
-    """How sensor readings are put on the window's grid."""
+    interpolation: Literal["linear", "previous", "none"] | None = None
+    """How sensor readings are put on the window's grid; not given: linear for streams of a
+    rate, previous for others."""
 
     channel_interpolation: dict[str, Literal["linear", "previous", "none"]] = {}
     """Interpolation of single channels, by channel name."""

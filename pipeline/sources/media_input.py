@@ -20,12 +20,13 @@ from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
 
 from pipeline.core.clock import Clock
-from pipeline.core.errors import SourceEnded, SourceUnavailable
+from pipeline.core.errors import SourceEnded, SourceError, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.redact import redact_url
 
 log = structlog.get_logger(__name__)
 
+SECOND_NS = 1_000_000_000
 LIVE_PACKETS = 512
 FILE_PACKETS = 32
 UNTIMED_FORMATS = frozenset({"mpjpeg", "mjpeg", "h264", "hevc"})
@@ -125,7 +126,7 @@ class MediaInput:
         self.container = open_container(access)
         self.finite = is_finite(access.url, self.container)
         self.untimed = self.container.format.name in UNTIMED_FORMATS
-        self._queue: queue.Queue[Unit | FFmpegError | None] = queue.Queue(
+        self._queue: queue.Queue[Unit | SourceError] = queue.Queue(
             FILE_PACKETS if self.finite else LIVE_PACKETS
         )
         self._closing = threading.Event()
@@ -187,15 +188,7 @@ class MediaInput:
         if isinstance(unit, Unit):
             return unit
         self._queue.put(unit)  # the end stays the end for whoever asks again
-        shown = redact_url(self._access.url)
-        if isinstance(unit, InvalidDataError) and self.finite:
-            log.warning("file is damaged, nothing can be read from here on", path=shown)
-            raise SourceEnded(f"{shown} is damaged") from unit
-        if isinstance(unit, FFmpegError):
-            raise SourceUnavailable(f"lost {shown}: {reason_of(unit)}") from unit
-        if self.finite:
-            raise SourceEnded(f"end of {shown}")
-        raise SourceUnavailable(f"lost {shown}: the server ended the stream")
+        raise unit
 
     def close(self) -> None:
         """Close the medium, unless the demuxer hangs in it: then it is left to its fate."""
@@ -209,21 +202,40 @@ class MediaInput:
         self.container.close()
 
     def _demux(self, streams: Sequence[av.VideoStream | av.AudioStream]) -> None:
-        end: FFmpegError | None = None
         try:
-            for packet in self.container.demux(*streams):
-                if self._closing.is_set():
-                    return
-                unit = Unit(packet.stream.type, packet, self._clock.now_ns())
-                if self.finite:
-                    self._put(unit)
-                else:
-                    self._put_live(unit)
+            self._put(self._take_packets(streams))
         except FFmpegError as error:
-            end = error
-        self._put(end)
+            self._put(self._loss(error))
 
-    def _put(self, unit: Unit | FFmpegError | None) -> None:
+    def _take_packets(self, streams: Sequence[av.VideoStream | av.AudioStream]) -> SourceError:
+        """Take packets until there are no more; why that is."""
+        shown = redact_url(self._access.url)
+        last_ns = self._clock.now_ns()
+        for packet in self.container.demux(*streams):
+            now_ns = self._clock.now_ns()
+            unit = Unit(packet.stream.type, packet, now_ns)
+            if self._closing.is_set():
+                break
+            if self.finite:
+                self._put(unit)
+                continue
+            self._put_live(unit)
+            # After a silence FFmpeg gives the packet its parser held back, not an error.
+            if now_ns - last_ns >= self._access.read_timeout_s * SECOND_NS:
+                return SourceUnavailable(f"lost {shown}: no answer in time")
+            last_ns = now_ns
+        if self.finite:
+            return SourceEnded(f"end of {shown}")
+        return SourceUnavailable(f"lost {shown}: the server ended the stream")
+
+    def _loss(self, error: FFmpegError) -> SourceError:
+        shown = redact_url(self._access.url)
+        if isinstance(error, InvalidDataError) and self.finite:
+            log.warning("file is damaged, nothing can be read from here on", path=shown)
+            return SourceEnded(f"{shown} is damaged")
+        return SourceUnavailable(f"lost {shown}: {reason_of(error)}")
+
+    def _put(self, unit: Unit | SourceError) -> None:
         while not self._closing.is_set():
             try:
                 return self._queue.put(unit, timeout=0.2)

@@ -192,7 +192,21 @@ class ProcessLink:
             for raw in output:
                 if line := redact_url(raw.decode(errors="replace").rstrip()):
                     self._last_words.append(line)
-                    log.debug("reader process says", source=self._name, text=line)
+                    relay(line, self._name)
+
+
+def relay(line: str, name: str) -> None:
+    """Log what a reader process printed: its warnings as such, what libraries say as debug."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if isinstance(entry, dict) and entry.get("level") in {"warning", "error", "critical"}:
+        event = str(entry.get("event", ""))
+        fields = {k: v for k, v in entry.items() if k not in {"event", "level", "source"}}
+        log.warning(event, source=name, **fields)
+    else:
+        log.debug("reader process says", source=name, text=line)
 
 
 def offset_of(clock: Clock) -> int:

@@ -42,7 +42,7 @@ def main() -> None:
     faulthandler.enable()
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which tells us
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
+    configure_log()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)
@@ -52,6 +52,14 @@ def main() -> None:
         send(sock, Lost(str(error)))
         return
     _read(settings, NodeClock(order.offset_ns), sock)
+
+
+def configure_log() -> None:
+    """Log one JSON object a line to stderr, which the node reads and logs as its own."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
 
 
 def load_settings(data: bytes) -> SourceSettings:

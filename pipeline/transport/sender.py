@@ -144,9 +144,8 @@ class Sender:
         try:
             _, header, payload = describe(sample)
         except CodecError as error:
-            log.warning("sample dropped", stream=name, error=error.message)
             with self._changed:
-                self._buffer.refuse(stream, DropReason.CORRUPT)
+                self._corrupt(stream, error)
             return
         if header.size >= JOIN_BELOW:
             self._send_large(stream, header, payload)
@@ -260,12 +259,18 @@ class Sender:
                 stream = streams[sample.stream]
                 try:
                     _, header, payload = describe(sample)
-                except CodecError:
-                    buffer.refuse(stream, DropReason.CORRUPT)
+                except CodecError as error:
+                    self._corrupt(stream, error)
                     continue
                 if self._admit(stream, header):
                     buffer.push(stream, header, payload)
         self._loop.wake()
+
+    def _corrupt(self, stream: Stream, error: CodecError) -> None:
+        self._buffer.refuse(stream, DropReason.CORRUPT)
+        self._link.counters["corrupt"] += 1
+        if (count := self._link.counters["corrupt"]) in (1, 10, 100) or count % 1000 == 0:
+            log.warning("sample dropped", stream=stream.name, why=error.message, count=count)
 
     def _send_large(self, stream: Stream, header: SampleHeader, payload: Buffer) -> None:
         """Reserve under the lock, copy without it, push under it again."""

@@ -167,8 +167,8 @@ class SharedReader:
         found = _OFFER.fullmatch(offer)
         if found is None:
             raise ProtocolError("the offer of shared memory is malformed")
-        self._bytes = np.frombuffer(_map(f"/proc/{found['pid']}/fd/{found['fd']}"), np.uint8)
-        if bytes(self._bytes[:_TOKEN]) != found["token"].encode():
+        self._map = _map(f"/proc/{found['pid']}/fd/{found['fd']}")
+        if self._map[:_TOKEN] != found["token"].encode():
             raise ProtocolError("the shared memory is not the one that was offered")
         self._done: deque[int] = deque()
 
@@ -178,11 +178,11 @@ class SharedReader:
         Raises:
             ProtocolError: The part is not within the memory.
         """
-        if offset < _PAGE or offset + size > len(self._bytes):
+        if offset < _PAGE or offset + size > len(self._map):
             raise ProtocolError(f"bytes {offset} to {offset + size} are not in the shared memory")
-        # Whatever is made of the memoryview holds `part` through it: NumPy and memoryview
-        # shorten chains of their own kind only.
-        part = self._bytes[offset : offset + size]
+        # Whatever is made of the memoryview must hold `part`. NumPy lets an array hold the
+        # first array of a chain of views, so `part` must be the first: no view of an array.
+        part = np.frombuffer(self._map, np.uint8, size, offset)
         weakref.finalize(part, self._done.append, offset).atexit = False
         return part.data.toreadonly()
 

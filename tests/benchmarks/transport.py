@@ -1,4 +1,6 @@
-"""Transport against a raw TCP socket, two processes over loopback. Run: python -m tests.benchmarks.transport
+"""Transport against a raw TCP socket, two processes over loopback.
+
+Run ``python -m tests.benchmarks.transport [--quick]``.
 
 Every figure is a ratio to a peer measured in the same run, since machines differ and are
 shared. Peers: a Python program that sends the same frames over a plain TCP socket, a JPEG
@@ -268,8 +270,18 @@ def bench_curve() -> None:
     for number in range(60):
         encode_for_link(Sample("s", 0, 0, frames[number % 4], Encoding.RAW), 85)
     codec = (cpu() - started) / 60
-    row("720p JPEG", f"{plain['cpu'] * 1e3:.2f} CPU-ms", f"{plain['cpu'] / codec:.2f}x codec", "<= 1.10x")
-    row("720p JPEG, CURVE", f"{curve['cpu'] * 1e3:.2f} CPU-ms", f"{curve['cpu'] / plain['cpu']:.2f}x plain", "<= 1.3x")
+    row(
+        "720p JPEG",
+        f"{plain['cpu'] * 1e3:.2f} CPU-ms",
+        f"{plain['cpu'] / codec:.2f}x codec",
+        "<= 1.10x",
+    )
+    row(
+        "720p JPEG, CURVE",
+        f"{curve['cpu'] * 1e3:.2f} CPU-ms",
+        f"{curve['cpu'] / plain['cpu']:.2f}x plain",
+        "<= 1.3x",
+    )
 
 
 def bench_overload(seconds: float = 4.0) -> None:
@@ -278,7 +290,9 @@ def bench_overload(seconds: float = 4.0) -> None:
     shape, clock, ledger = SIZES["640x480"], NodeClock(), Ledger()
     size = int(np.prod(shape))
     receiver = Receiver("tcp://127.0.0.1:0", clock=clock, credit_bytes=size)
-    sender = Sender("bench", receiver.address, clock=clock, ledger=ledger, buffer_bytes=2 * size + 4096)
+    sender = Sender(
+        "bench", receiver.address, clock=clock, ledger=ledger, buffer_bytes=2 * size + 4096
+    )
     sender.add_stream(StreamInfo("s", Modality.VIDEO, 30.0, shape, "uint8"))
     camera = threading.Thread(target=_camera, args=(sender, clock, seconds))
     ages, until, delivered, reported = [], time.monotonic() + seconds + 1.5, 0, None
@@ -297,9 +311,19 @@ def bench_overload(seconds: float = 4.0) -> None:
     sender.close()
     receiver.close()
     fps = account.captured / seconds
-    row("overload: 30 fps camera, 10 fps consumer", f"camera {fps:.1f} fps", f"age p99 {np.percentile(ages, 99):.0f} ms", ">= 29.9 fps, <= 70 ms")
+    row(
+        "overload: 30 fps camera, 10 fps consumer",
+        f"camera {fps:.1f} fps",
+        f"age p99 {np.percentile(ages, 99):.0f} ms",
+        ">= 29.9 fps, <= 70 ms",
+    )
     books = account.captured - delivered - sum(account.dropped.values())
-    row("  captured - delivered - dropped", f"{account.captured} - {delivered} - {sum(account.dropped.values())}", f"= {books}", "= 0")
+    row(
+        "  captured - delivered - dropped",
+        f"{account.captured} - {delivered} - {sum(account.dropped.values())}",
+        f"= {books}",
+        "= 0",
+    )
 
 
 def _camera(sender: Sender, clock: NodeClock, seconds: float) -> None:

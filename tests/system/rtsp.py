@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -47,6 +49,13 @@ class RtspServer:
             self._process.wait()
             self._process.stdout.close()
             self._process = None
+
+    def freeze(self) -> None:
+        """Let it keep its connections and say nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def __enter__(self) -> RtspServer:
         return self.start()

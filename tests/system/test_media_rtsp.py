@@ -124,6 +124,16 @@ def test_a_server_killed_and_restarted_is_found_again_with_stamps_that_go_on(ser
     assert "127.0.0.1" in runner.status.last_error
 
 
+def test_a_server_that_falls_silent_with_its_connection_open_is_noticed(server, read):
+    runner, outlet, _ = read(server.url)
+    wait_until(lambda: len(outlet.of("cam")) >= 5)
+    server.freeze()
+    wait_until(lambda: runner.status.restarts >= 1, 10)
+    server.thaw()
+    wait_until(lambda: len(outlet.of("cam", 1)) >= 5)
+    assert np.all(np.diff(stamps(outlet.of("cam"))) > 0)
+
+
 def test_pictures_are_thinned_scaled_and_raw_when_asked_for(server, read):
     _, outlet, _ = read(server.url, video_hz=5, width=160, jpeg_quality=None, audio_hz=16_000)
     wait_until(lambda: len(outlet.of("cam")) >= 8 and len(outlet.of("mic")) >= 5)

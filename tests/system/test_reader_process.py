@@ -12,6 +12,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+import structlog
 
 from pipeline.core.clock import NodeClock
 from pipeline.core.ledger import DropReason
@@ -122,6 +123,16 @@ def test_secrets_reach_the_reader_but_never_its_command_line(run, tmp_path):
     wait_until(lambda: outlet.kept)
     assert (tmp_path / "secret").read_text() == "geheim"
     assert b"geheim" not in (tmp_path / "argv").read_bytes()
+
+
+def test_warnings_of_the_reader_are_warnings_of_the_node(run):
+    with structlog.testing.capture_logs() as logs:
+        run()
+        wait_until(lambda: [e for e in logs if e["log_level"] == "warning"])
+        wait_until(lambda: [e for e in logs if "libraries print" in e.get("text", "")])
+    (warning,) = [e for e in logs if e["log_level"] == "warning"]
+    assert warning["event"] == "the unruly one is here"
+    assert (warning["source"], warning["mood"]) == ("u", "bad")
 
 
 def test_stopping_is_prompt_and_leaves_no_process(run):

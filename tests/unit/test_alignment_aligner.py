@@ -216,6 +216,18 @@ def test_one_stamp_from_the_future_poisons_nothing() -> None:
     assert all(sensor(w).coverage == 1.0 for w in run.windows)
 
 
+def test_a_device_with_a_wrong_clock_that_comes_first_poisons_nothing() -> None:
+    pairs = [(s.timestamp_ns + MS, s) for s in clean(8) if s.stream == "camera"]
+    wrong = [reading(i, start_ns=T0 + 10**8 * S) for i in range(160)]
+    pairs += [(T0 + i * 50 * MS, sample) for i, sample in enumerate(wrong)]
+    pairs.sort(key=lambda pair: pair[0])
+    aligner = opened(settings(streams=CAMERA_AND_PROBE))
+    run = feed(aligner, [s for _, s in pairs], arrivals=[a for a, _ in pairs])
+    assert [w.start_ns - T0 for w in run.windows] == [k * S // 2 for k in range(13)]
+    assert all(video(w).coverage == 1.0 for w in run.windows)
+    assert aligner.counts["probe"].discarded == {Discard.FUTURE: 160}
+
+
 def test_a_jump_is_believed_when_another_stream_makes_it_too() -> None:
     far = T0 + 5000 * S
     aligner = opened(patient(streams=CAMERA_AND_PROBE))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from pipeline.alignment.aligner import Aligner
 from pipeline.core.sample import Sample
 from tests.unit.alignment_streams import (
     MS,
-    S,
     T0,
     Run,
+    S,
     clean,
     feed,
     fingerprint,

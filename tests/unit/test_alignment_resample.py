@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,9 +105,7 @@ def test_grid_points_hang_on_the_epoch_and_windows_share_them(rate: float) -> No
     assert count == max(1, round(2 * rate))
     shared = [set(grid.points(T0 + k * S // 2, count).tolist()) for k in range(6)]
     everything = sorted(set().union(*shared))
-    assert all(
-        abs(b - a - 1e9 / rate) <= 1 for a, b in zip(everything, everything[1:], strict=False)
-    )
+    assert all(abs(b - a - 1e9 / rate) <= 1 for a, b in itertools.pairwise(everything))
     for k, points in enumerate(shared):
         start = T0 + k * S // 2
         assert min(points) >= start - grid.period_ns // 2 - 1

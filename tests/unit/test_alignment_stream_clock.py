@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable
 
@@ -59,7 +60,7 @@ def test_a_millisecond_of_jitter_becomes_a_small_part_of_it(
     found = corrected(a_clock, stamped([t + rng.gauss(0, MS) for t in true], chunk=chunk))
     assert worst(found, true, 500) < 0.3 * MS
     assert abs(a_clock.rate_error_ppm - ppm) < 30
-    assert all(b > a for a, b in zip(found, found[1:], strict=False))
+    assert all(b > a for a, b in itertools.pairwise(found))
 
 
 def test_clean_stamps_stay_as_they_are() -> None:
@@ -157,4 +158,4 @@ def test_times_handed_out_always_grow(steps: list[int], modality: Modality) -> N
     rate = 16000.0 if modality is Modality.AUDIO else 30.0
     times = [float(T0 + t) for t in np.cumsum(steps)]
     found = corrected(clock(rate, modality), stamped(times, chunk=320))
-    assert all(b > a for a, b in zip(found, found[1:], strict=False))
+    assert all(b > a for a, b in itertools.pairwise(found))

@@ -55,7 +55,7 @@ def samples(draw: st.DrawFn) -> Sample:
 
 def as_bytes(frames: list) -> list[bytes]:
     return [
-        bytes(memoryview(frame).cast("B") if len(memoryview(frame)) else b"") for frame in frames
+        bytes(memoryview(frame).cast("B") if memoryview(frame).nbytes else b"") for frame in frames
     ]
 
 

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.core.ledger import Ledger
+from pipeline.core.sample import Encoding, Sample
+from pipeline.transport import security
+from pipeline.transport.key_store import KeyStore, Role
+from pipeline.transport.receiver import Receiver
+from pipeline.transport.security import curve_client, curve_server
+from pipeline.transport.sender import Sender
+from tests.system.test_transport_link import CAM, CLOCK, VIB, Pump, reading, until
+
+pytestmark = pytest.mark.system
+
+
+class Site:
+    """A fusion node with a folder of keys and capture nodes with theirs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keys = KeyStore(folder / "fusion")
+        self.public = self.keys.create("fusion", Role.FUSION)
+        self.pump = Pump(
+            Receiver(
+                "tcp://127.0.0.1:0",
+                clock=CLOCK,
+                curve=curve_server(folder / "fusion", "fusion", Role.FUSION, Role.CAPTURE),
+            )
+        )
+        self.senders: list[Sender] = []
+
+    def node(
+        self, name: str, *, enrol: bool = True, says: str = "", keys: str = ""
+    ) -> tuple[Sender, Ledger]:
+        folder = self.folder / (keys or name)
+        store = KeyStore(folder)
+        public = store.create(name, Role.CAPTURE)
+        store.enrol(self.public)
+        if enrol:
+            self.keys.enrol(public)
+        ledger = Ledger()
+        sender = Sender(
+            says or name,
+            self.pump.receiver.address,
+            clock=CLOCK,
+            ledger=ledger,
+            clock_sync=False,
+            curve=curve_client(folder, name, Role.CAPTURE, Role.FUSION),
+        )
+        sender.add_stream(VIB)
+        self.senders.append(sender)
+        return sender, ledger
+
+    def close(self) -> None:
+        for sender in self.senders:
+            sender.close(0.2)
+        self.pump.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(security, "_LOOK_EVERY_S", 0.0)
+    found = Site(tmp_path)
+    yield found
+    found.close()
+
+
+def test_an_enrolled_node_is_heard_and_its_frames_go_encrypted(site: Site) -> None:
+    sender, ledger = site.node("cam-1")
+    sender.add_stream(CAM)
+    sender.send(reading(1))
+    frame = np.full(CAM.shape, 7, np.uint8)
+    sender.send(Sample("cam", 0, CLOCK.now_ns(), frame, Encoding.RAW))
+    assert sender.drain(20)
+    assert not sender.status.shared
+    assert (site.pump.samples("cam")[0].data == 7).all()
+    assert ledger.snapshot()["vib"].delivered == 1
+
+
+def test_an_unknown_key_is_refused_until_it_is_enrolled(site: Site) -> None:
+    sender, ledger = site.node("cam-1", enrol=False)
+    sender.send(reading())
+    assert until(lambda: site.pump.receiver.counters["unknown_key"] >= 1)
+    assert not sender.drain(0.1)
+    site.keys.enrol(KeyStore(site.folder / "cam-1").own("cam-1", Role.CAPTURE).shared)
+    assert sender.drain(30)
+    assert ledger.snapshot()["vib"].delivered == 1
+
+
+def test_a_node_cannot_use_the_name_of_another(site: Site) -> None:
+    liar, _ = site.node("cam-2", says="cam-1")
+    liar.send(reading())
+    assert until(lambda: liar.status.refusal.startswith("not_allowed"))
+    honest, ledger = site.node("cam-1")
+    honest.send(reading())
+    assert honest.drain(20)
+    assert ledger.snapshot()["vib"].delivered == 1
+
+
+def test_a_revoked_node_is_cut_off_under_way_and_others_go_on(site: Site) -> None:
+    revoked, ledger = site.node("cam-1")
+    other, _ = site.node("cam-2")
+    for sender in (revoked, other):
+        sender.send(reading())
+        assert sender.drain(20)
+    site.keys.revoke("cam-1")
+    before = len(site.pump.samples("vib"))
+    revoked.send(reading())
+    other.send(reading())
+    assert other.drain(20)
+    assert until(lambda: revoked.status.state != "ready")
+    assert len(site.pump.samples("vib")) == before + 1
+    assert ledger.snapshot()["vib"].spooled == 1
+
+
+def test_a_rotated_key_takes_over(site: Site) -> None:
+    sender, _ = site.node("cam-1")
+    sender.send(reading())
+    assert sender.drain(20)
+    newer, ledger = site.node("cam-1", keys="cam-1-new")
+    newer.send(reading())
+    assert newer.drain(30)
+    assert ledger.snapshot()["vib"].delivered == 1
+
+
+def test_a_client_without_keys_gets_nowhere(site: Site) -> None:
+    plain = Sender(
+        "cam-9", site.pump.receiver.address, clock=CLOCK, ledger=Ledger(), clock_sync=False
+    )
+    plain.add_stream(VIB)
+    plain.send(reading())
+    assert not plain.wait_ready(1.0)
+    plain.close(0.1)
+    sender, _ = site.node("cam-1")
+    sender.send(reading())
+    assert sender.drain(20)
+
+
+def test_a_server_of_another_key_is_not_believed(site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "misled"
+    store = KeyStore(folder)
+    site.keys.enrol(store.create("cam-3", Role.CAPTURE))
+    store.create("fusion", Role.FUSION)
+    sender = Sender(
+        "cam-3",
+        site.pump.receiver.address,
+        clock=CLOCK,
+        ledger=Ledger(),
+        clock_sync=False,
+        curve=curve_client(folder, "cam-3", Role.CAPTURE, Role.FUSION),
+    )
+    sender.add_stream(VIB)
+    assert not sender.wait_ready(1.0)
+    sender.close(0.1)

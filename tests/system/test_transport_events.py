@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import zmq
+
+from pipeline.core.clock import NodeClock
+from pipeline.transport import event_link
+from pipeline.transport.event_link import EventReceiver, EventSender
+from pipeline.transport.key_store import KeyStore, Role
+from pipeline.transport.security import curve_client, curve_server
+
+pytestmark = pytest.mark.system
+
+CLOCK = NodeClock()
+
+
+def receive(
+    receiver: EventReceiver, sender: EventSender, count: int, *, ack: bool = True
+) -> list[str]:
+    """Poll both ends until `count` events came."""
+    found: list[str] = []
+    for _ in range(2_000):
+        for delivery in receiver.poll(0.005):
+            found.append(delivery.key)
+            assert delivery.body == f"event {delivery.key}".encode()
+            if ack:
+                receiver.ack(delivery.handle)
+        sender.poll(0.005)
+        if len(found) >= count:
+            return found
+    raise AssertionError(f"only {found} came")
+
+
+def settle(sender: EventSender, receiver: EventReceiver) -> None:
+    for _ in range(2_000):
+        if not sender.pending:
+            return
+        for delivery in receiver.poll(0.005):
+            receiver.ack(delivery.handle)
+        sender.poll(0.005)
+    raise AssertionError("not everything was acked")
+
+
+def give(sender: EventSender, *keys: str) -> None:
+    for key in keys:
+        sender.send(f"event {key}".encode(), key)
+
+
+def test_events_arrive_in_order_and_are_acked() -> None:
+    receiver = EventReceiver("tcp://127.0.0.1:0")
+    sender = EventSender(receiver.address, clock=CLOCK)
+    keys = [f"e{n}.0" for n in range(500)]
+    give(sender, *keys)
+    assert receive(receiver, sender, 500) == keys
+    settle(sender, receiver)
+    assert sender.connected
+    sender.close()
+    receiver.close()
+
+
+def test_a_receiver_that_dies_before_it_acked_gets_the_event_again(monkeypatch) -> None:
+    monkeypatch.setattr(event_link, "RESEND_NS", 200_000_000)
+    first = EventReceiver("tcp://127.0.0.1:0")
+    address = first.address
+    sender = EventSender(address, clock=CLOCK)
+    give(sender, "a.0", "b.0")
+    assert receive(first, sender, 2, ack=False) == ["a.0", "b.0"]
+    first.close()
+    give(sender, "c.0")
+    second = EventReceiver(address)
+    found = receive(second, sender, 3)
+    assert list(dict.fromkeys(found)) == ["a.0", "b.0", "c.0"]
+    settle(sender, second)
+    sender.close()
+    second.close()
+
+
+def test_an_event_is_offered_until_somebody_listens(monkeypatch) -> None:
+    monkeypatch.setattr(event_link, "LINK_LOST_NS", 300_000_000)
+    probe = EventReceiver("tcp://127.0.0.1:0")
+    address = probe.address
+    probe.close()
+    sender = EventSender(address, clock=CLOCK)
+    give(sender, "a.0", "a.0")
+    while sender.connections < 2:
+        assert sender.poll(0.05) == []
+    receiver = EventReceiver(address)
+    assert receive(receiver, sender, 1)[0] == "a.0"
+    settle(sender, receiver)
+    sender.close()
+    receiver.close()
+
+
+def test_nonsense_is_counted_and_hurts_nobody() -> None:
+    receiver = EventReceiver("tcp://127.0.0.1:0")
+    sender = EventSender(receiver.address, clock=CLOCK)
+    context = zmq.Context()
+    stranger = context.socket(zmq.DEALER)
+    stranger.connect(receiver.address)
+    for frames in ([b"\xff"], [b""], [b"a", b"b"]):
+        stranger.send_multipart(frames)
+    for _ in range(2_000):
+        if receiver.counters["malformed"] == 3:
+            break
+        receiver.poll(0.01)
+    give(sender, "a.0")
+    assert receive(receiver, sender, 1) == ["a.0"]
+    assert receiver.counters["malformed"] == 3
+    context.destroy(0)
+    sender.close()
+    receiver.close()
+
+
+def test_an_event_that_is_too_large_is_refused_at_once() -> None:
+    sender = EventSender("tcp://127.0.0.1:1", clock=CLOCK)
+    with pytest.raises(ValueError, match="at most"):
+        sender.send(bytes(2 << 20), "a.0")
+    sender.close()
+
+
+def test_events_go_encrypted_to_a_trusted_alert_node_from_a_trusted_fusion_node(
+    tmp_path: Path,
+) -> None:
+    keys = KeyStore(tmp_path)
+    keys.create("fusion", Role.FUSION)
+    keys.create("alert", Role.ALERT)
+    receiver = EventReceiver(
+        "tcp://127.0.0.1:0", curve=curve_server(tmp_path, "alert", Role.ALERT, Role.FUSION)
+    )
+    sender = EventSender(
+        receiver.address,
+        clock=CLOCK,
+        curve=curve_client(tmp_path, "fusion", Role.FUSION, Role.ALERT),
+    )
+    give(sender, "a.0")
+    assert receive(receiver, sender, 1) == ["a.0"]
+    sender.close()
+    receiver.close()
