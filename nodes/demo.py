@@ -83,7 +83,7 @@ def prepare(options: DemoOptions) -> Path:
             "FUSEWATCH_DEMO_ALERT_PORT": str(free_port()),
             "FUSEWATCH_DEMO_SECONDS": str(options.live_s),
             "FUSEWATCH_DEMO_START": options.start,
-            # What the nodes find comes from the console sink; their logs only when something is off.
+            # What the nodes find comes from the console sink; logs only when something is off.
             "FUSEWATCH_LOG_LEVEL": os.environ.get("FUSEWATCH_DEMO_LOG_LEVEL", "warning"),
         }
     )

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
-from pipeline.transport.event_link import EventSender
 from prometheus_client import CollectorRegistry
 
 from nodes.ack_points import AckPoints
@@ -30,6 +29,7 @@ from pipeline.core.sample import StreamInfo
 from pipeline.detection.engine import SceneState
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.store import Commit, FusionStore, SceneCheckpoint
+from pipeline.transport.event_link import EventSender
 from pipeline.transport.receiver import Receiver
 
 log = structlog.get_logger(__name__)

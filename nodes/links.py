@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.transport.event_link import EventReceiver, EventSender
-
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.ledger import Ledger
+from pipeline.transport.event_link import EventReceiver, EventSender
 from pipeline.transport.key_store import Role
 from pipeline.transport.receiver import Receiver
 from pipeline.transport.receiver_session import Resumes

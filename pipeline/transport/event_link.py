@@ -41,6 +41,7 @@ _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 class _Offer(msgspec.Struct, array_like=True, tag=1, frozen=True):
     key: _Key
     body: Annotated[bytes, msgspec.Meta(max_length=MAX_EVENT_BYTES)]
+    after: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 class _Have(msgspec.Struct, array_like=True, tag=2, frozen=True):
@@ -80,6 +81,7 @@ class EventSender:
         self._events: dict[str, bytes] = {}
         self._waiting: list[str] = []
         self._sent_ns: dict[str, int] = {}
+        self._last_sent = ""
         self._said_ns = 0
         self.connections = 0
         self._socket = self._connect()
@@ -158,6 +160,7 @@ class EventSender:
         if overdue:
             self._waiting = list(self._events)
             self._sent_ns.clear()
+            self._last_sent = ""
         if now_ns - self._said_ns > HEARTBEAT_NS:
             self._say(_Ping())
 
@@ -166,9 +169,11 @@ class EventSender:
             key = self._waiting[0]
             body = self._events.get(key)
             if body is not None:
-                if not self._say(_Offer(key, body)):
+                after = self._last_sent if self._last_sent in self._events else ""
+                if not self._say(_Offer(key, body, after)):
                     return
                 self._sent_ns[key] = self._clock.now_ns()
+                self._last_sent = key
             self._waiting.pop(0)
 
     def _say(self, message: _Message) -> bool:
@@ -214,6 +219,7 @@ class EventReceiver:
         self._context: Context = zmq.Context()
         self._doorkeeper = Doorkeeper(self._context, curve.allow) if curve else None
         self.counters: Counter[str] = Counter()
+        self._passed: dict[bytes, str] = {}
         try:
             address = endpoint.removesuffix(":0") + ":*" if endpoint.endswith(":0") else endpoint
             self._socket = listen(self._context, address, curve, MAX_EVENT_BYTES)
@@ -260,6 +266,13 @@ class EventReceiver:
             self._refuse("malformed")
             return None
         if isinstance(message, _Offer):
+            if message.after and self._passed.get(connection) != message.after:
+                self.counters["out_of_order"] += 1
+                return None
+            self._passed.pop(connection, None)
+            self._passed[connection] = message.key
+            while len(self._passed) > 64:
+                del self._passed[next(iter(self._passed))]
             return EventDelivery(message.key, message.body, (connection, message.key))
         if isinstance(message, _Ping):
             self._say(connection, _Pong())

@@ -45,10 +45,11 @@ def test_a_device_that_is_no_camera_is_refused(watch):
     assert "/dev/null does not open as a camera" in runner.status.last_error
 
 
-def test_a_camera_that_is_there_gives_pictures(watch):
-    usable = [camera for camera in list_cameras() if camera.readable]
-    if not usable:
-        pytest.skip("no camera on this machine; tests/unit/test_sources_camera.py has a substitute")
-    runner, outlet = watch(device=usable[0].path)
-    wait_until(lambda: len(outlet.of("cam")) >= 10)
-    assert runner.status.restarts == 0
+USABLE = [camera for camera in list_cameras() if camera.readable]
+
+if USABLE:  # tests/unit/test_sources_camera.py has a substitute for machines without one
+
+    def test_a_camera_that_is_there_gives_pictures(watch):
+        runner, outlet = watch(device=USABLE[0].path)
+        wait_until(lambda: len(outlet.of("cam")) >= 10)
+        assert runner.status.restarts == 0

@@ -161,7 +161,7 @@ from pipeline.sources.base import SOURCES
 from pipeline.sources.runner import SourceRunner
 from tests.outlets import KeptOutlet
 outlet = KeptOutlet()
-outlet.on_samples = lambda samples: print(runner.status.pid, flush=True)
+outlet.on_samples = lambda samples: print("reader", runner.status.pid, flush=True)
 settings = SOURCES.settings("unruly")(folder=Path(sys.argv[1]), once=sys.argv[2])
 runner = SourceRunner("u", settings, NodeClock(), outlet)
 runner.start()
@@ -179,8 +179,9 @@ def test_a_reader_dies_with_its_node(plugin, tmp_path, how):
         env=environment,
         text=True,
     )
-    for _ in range(10):
-        pid = int(node.stdout.readline())
+    said = (line.split() for line in node.stdout)
+    pids = (int(words[1]) for words in said if words[0] == "reader")
+    pid = [next(pids) for _ in range(10)][-1]
     node.kill()
     node.wait()
     node.stdout.close()
