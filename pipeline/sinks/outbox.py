@@ -177,8 +177,8 @@ class OutboxDelivery(Generic[PendingT]):
             progress = self._guarded_step(lane)
             if progress:
                 continue
-            if self._draining:
-                break
+            if self._draining and news == self._news:
+                break  # nothing came between the look and the wish to end
             with self._changed:
                 if news == self._news and not self._stopping and not self._draining:
                     self._changed.wait(self._pause_s(lane))

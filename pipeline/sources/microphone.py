@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceUnavailable
@@ -62,6 +62,14 @@ class MicrophoneSettings(SourceSettings):
 
     isolated: ClassVar[bool] = True
     default_stall_s: ClassVar[float | None] = 5.0
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: int | str | None) -> int | str | None:
+        """Variables give text: an empty one is the default device, digits are its number."""
+        if isinstance(value, str):
+            return int(value) if value.isdigit() else value or None
+        return value
 
     def stream_names(self) -> tuple[str, ...]:
         """The one stream."""

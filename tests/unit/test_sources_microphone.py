@@ -128,3 +128,8 @@ def test_blocks_nobody_takes_give_way_and_are_counted():
     assert len(samples) == 256
     assert refusals["mic", DropReason.READER_OVERRUN] == 44
     assert samples[-1].position == 299 * 640
+
+
+@pytest.mark.parametrize(("written", "meant"), [("", None), ("3", 3), ("pulse", "pulse"), (2, 2)])
+def test_a_device_from_a_variable_means_what_it_says(written, meant):
+    assert MicrophoneSettings(stream="mic", device=written).device == meant
