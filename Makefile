@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/fusewatch demo
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check pipeline nodes tests

@@ -1,6 +1,7 @@
 """The engine with the real aligner and alarm, and a scorer that only looks at a level."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_the_way_scores_are_collected_changes_nothing():
 def test_timers_called_in_between_change_nothing():
     calm, restless = engine(), engine()
     steps = arrivals()
-    for before, arrival in zip(steps, steps[1:], strict=False):
+    for before, arrival in pairwise(steps):
         restless.take(before)
         between = (before.arrival_ns + arrival.arrival_ns) // 2
         restless.advance(between)
