@@ -27,6 +27,8 @@ class AudioFeatures:
     """Extractor of an audio stream. ``P`` is the number of bands, ``d`` is 3, ``e`` is ``P``."""
 
     columns: tuple[str, ...] = ("level", "unsteadiness", "peak level")
+    tolerances: tuple[float, ...] = (1.5, 0.5, 1.5)  # decibels
+    relative_columns: tuple[int, ...] = ()
     log_columns: tuple[int, ...] = ()
     common_columns: tuple[int, ...] = ()
     item_neighbours: int | None = None

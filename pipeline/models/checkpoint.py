@@ -119,13 +119,14 @@ def _refuse_foreign(path: Path) -> None:
             head = file.read(9)
     except OSError as error:
         raise ModelFileError(f"cannot be read: {error.strerror}", fix=_AGAIN) from error
+    if head[8:9] == b"{":
+        return  # what stands before is the header's length and may be any bytes
     if head[:2] == b"PK" or head[:1] == b"\x80":
         raise ModelFileError(
             "a pickled file (as torch.save makes); refused, since reading it could run code",
             fix=_AGAIN,
         )
-    if head[8:9] != b"{":
-        raise ModelFileError("not a fusewatch model", fix=_AGAIN)
+    raise ModelFileError("not a fusewatch model", fix=_AGAIN)
 
 
 def _description(metadata: Mapping[str, str]) -> Description:

@@ -38,6 +38,9 @@ class Extractor(Protocol):
         labels: Name of each place, ``(P,)``.
         columns: Name of each column, ``(d,)``.
         log_columns: Columns that are energies or spreads, compared by their logarithm.
+        tolerances: Change of each column that nobody would call unusual, however steady it was
+            while it was learnt, ``(d,)``; of a logarithmic column, in its logarithm.
+        relative_columns: Columns whose tolerance is a share of the usual size of column 0.
         common_columns: Columns in which all places move together for harmless reasons.
         item_dims: ``e``, 0 when the stream has no items.
         item_neighbours: Neighbour that counts for items; None: as for places.
@@ -46,6 +49,8 @@ class Extractor(Protocol):
     labels: tuple[str, ...]
     columns: tuple[str, ...]
     log_columns: tuple[int, ...]
+    tolerances: tuple[float, ...]
+    relative_columns: tuple[int, ...]
     common_columns: tuple[int, ...]
     item_dims: int
     item_neighbours: int | None

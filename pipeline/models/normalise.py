@@ -68,6 +68,7 @@ def fit_normaliser(
     common_columns: tuple[int, ...],
     modes: int,
     horizon: float = 0.0,
+    tolerance: Tensor | None = None,
 ) -> tuple[Normaliser, Tensor]:
     """Learn from normal windows.
 
@@ -78,10 +79,11 @@ def fit_normaliser(
         common_columns: Likewise.
         modes: Most common modes to take out.
         horizon: How many times the learnt time it is to last; 0: nothing drifts.
+        tolerance: Change that is never unusual, ``(P, d)``; None: none.
 
     Returns:
-        The normaliser, and the variance per column ``(P, d)`` that drift may add to what was
-        learnt, in its units.
+        The normaliser, and the variance per column ``(P, d)`` that drift and tolerance add to
+        what was learnt, in its units.
     """
     seen = torch.where(present[..., None], places, torch.nan)
     floor = _log_floor(seen, log_columns)
@@ -90,6 +92,8 @@ def fit_normaliser(
     common = torch.tensor(common_columns, dtype=torch.int64)
     normal = (levels - centre) / scale
     wider = widening(normal.clamp(-_CLIP, _CLIP), horizon) if horizon else torch.ones_like(scale)
+    if tolerance is not None:
+        wider = (wider.square() + (tolerance / scale).square()).sqrt()
     basis = _modes(normal.nan_to_num(0.0)[..., common] / wider[..., common], modes)
     return Normaliser(floor, centre, scale * wider, basis, common), 1.0 - wider**-2
 

@@ -17,6 +17,7 @@ from pipeline.models.features import NO_ITEMS, StreamFeatures
 
 Array = npt.NDArray[np.float64]
 _BANDS = 3
+_DUST = 1e-9  # of the value; less is the rounding of float64 and no noise
 
 
 class SensorFeatures:
@@ -33,6 +34,8 @@ class SensorFeatures:
         "middle vibration",
         "fast vibration",
     )
+    tolerances: tuple[float, ...] = (0.02, 0.02, 0.02, 0.02, 0.2, 0.2, 0.2, 0.2, 0.2)
+    relative_columns: tuple[int, ...] = (0, 1, 2, 3)
     log_columns: tuple[int, ...] = (4, 5, 6, 7, 8)
     common_columns: tuple[int, ...] = ()
     item_dims = 0
@@ -77,6 +80,7 @@ def _columns(values: Array) -> Array:
     norm = float((place**2).sum())
     slope = (place[:, None] * (values - mean)).sum(axis=0) / norm if norm else np.zeros_like(mean)
     rest = values - mean - place[:, None] * slope
+    rest[np.abs(rest) <= _DUST * np.abs(values).max(axis=0)] = 0.0
     steps = np.abs(np.diff(values, axis=0)).max(axis=0) if count > 1 else np.zeros_like(mean)
     head = [mean, values.min(axis=0), values.max(axis=0), slope, rest.std(axis=0), steps]
     return np.stack([*head, *_bands(rest)], axis=1)

@@ -131,6 +131,7 @@ def fit_stream(
         extractor.common_columns,
         settings.common_modes,
         horizon,
+        _tolerance(rows, extractor),
     )
     normal = normaliser.apply(rows.places, rows.present)
     return StreamDensity(
@@ -145,6 +146,16 @@ def fit_stream(
         ),
         _fit_items(rows, extractor, settings, generator),
     )
+
+
+def _tolerance(rows: Rows, extractor: Extractor) -> Tensor:
+    """Change of each column that is never unusual, ``(P, d)``."""
+    least = torch.tensor(extractor.tolerances, dtype=torch.float64)
+    tolerance = least.expand(rows.places.shape[1:]).clone()
+    size = torch.where(rows.present, rows.places[..., 0], torch.nan).nanmedian(dim=0).values
+    for column in extractor.relative_columns:
+        tolerance[:, column] *= size.abs().nan_to_num(0.0)  # the size of the value, column 0
+    return tolerance
 
 
 def _fit_items(

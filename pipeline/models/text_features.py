@@ -28,6 +28,8 @@ class TextFeatures:
 
     labels: tuple[str, ...] = ("log",)
     columns: tuple[str, ...] = (*("wording",) * _COUNT_DIMS, "number of lines")
+    tolerances: tuple[float, ...] = (0.0,) * (_COUNT_DIMS + 1)
+    relative_columns: tuple[int, ...] = ()
     log_columns: tuple[int, ...] = ()
     common_columns: tuple[int, ...] = ()
     item_dims = _LINE_DIMS

@@ -37,6 +37,16 @@ class VideoFeatures:
         "motion",
         "motion",
     )
+    tolerances: tuple[float, ...] = (
+        0.05,
+        0.03,
+        0.03,
+        0.1,
+        0.1,
+        0.1,
+        0.1,
+    )  # of logarithms: about per cent
+    relative_columns: tuple[int, ...] = ()
     log_columns: tuple[int, ...] = ()
     common_columns: tuple[int, ...] = (0, 1, 2, 3)
     item_dims = 0

@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 
 _QUOTE = 60
 _NEW_LINE = 0.5  # of at most the square root of 2: about half of its words are new
+_CLEARLY = 2.0  # standard units
 _WHOLE = {
     Modality.VIDEO: "the picture as a whole is unusual",
     Modality.AUDIO: "the sound as a whole is unusual",
@@ -66,7 +67,10 @@ def _worst_column(stream: StreamModel, features: StreamFeatures, place: int) -> 
     normaliser = stream.density.normaliser
     rows = collect([features], normaliser.centre.device)
     normal = normaliser.apply(rows.places, rows.present)[0, place].cpu().numpy()
-    column = int(np.argmax(np.abs(normal)))
+    far = np.abs(normal)
+    if stream.info.modality is Modality.AUDIO and max(far[0], far[2]) >= _CLEARLY:
+        far[1] = 0.0  # a listener notices that it is louder before that it is less steady
+    column = int(np.argmax(far))
     return column, bool(normal[column] > 0)
 
 

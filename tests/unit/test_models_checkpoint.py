@@ -43,6 +43,19 @@ def test_the_same_model_gives_the_same_file(saved, tmp_path):
     assert load_model(tmp_path / "again.model").digest == load_model(path).digest
 
 
+@pytest.mark.parametrize("first", [0x80, 0x50])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(saved, tmp_path, first):
+    """A file begins with the length of its header: one in 32 begins as pickles do."""
+    _, model = saved
+    path = tmp_path / "site.model"
+    for extra in range(256):
+        save_model(replace(model, created_by="fusewatch" + "." * extra), path)
+        if path.read_bytes()[0] == first:
+            break
+    assert path.read_bytes()[0] == first
+    assert load_model(path).scene == model.scene
+
+
 def test_nothing_is_left_beside_the_file(saved):
     path, _ = saved
     assert [p.name for p in path.parent.iterdir()] == ["site.model"]

@@ -8,7 +8,6 @@ from pipeline.models.normalise import fit_normaliser
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 from pipeline.models.tails import PlaceTails, Tail, fit_pareto, fit_place_tails
 
-
 NO_SLACK = torch.zeros(2, 3, dtype=torch.float64)
 
 
@@ -187,3 +186,19 @@ def test_drift_does_not_hide_a_change_of_a_steady_column():
     far, _ = density.scores(normaliser.apply(now, there[:2]), there[:2], 3)
     assert far[0, 0] < 2.0
     assert far[1, 0] > 4.0
+
+
+def test_a_change_within_the_tolerance_is_not_unusual_however_steady_it_was():
+    there = torch.ones(400, 1, dtype=torch.bool)
+    places = 22.9 + 0.01 * normal(400, 1, 1)
+    tolerance = torch.full((1, 1), 0.4, dtype=torch.float64)
+    now = torch.full((1, 1, 1), 23.2, dtype=torch.float64)
+
+    def distance(least: torch.Tensor | None) -> float:
+        normaliser, slack = fit_normaliser(places, there, (), (), 0, tolerance=least)
+        density = fit_places(normaliser.apply(places, there), there, slack, 100, generator())
+        far, _ = density.scores(normaliser.apply(now, there[:1]), there[:1], 3)
+        return float(far[0, 0])
+
+    assert distance(None) > 10
+    assert distance(tolerance) < 1

@@ -88,7 +88,7 @@ def sequences(session: ReceiverSession) -> list[int]:
 MESSAGES = [
     hello(),
     Welcome(1, 2, 3, 4, {"vib": Resume(5, 4, {4: DropReason.FUTURE})}, "id", True),
-    Data([(2, 4096, 100)]),
+    Data(b"header", b"joined", [(2, 4096, 100)]),
     Ack({"vib": 3}),
     Credit(5, [4096]),
     ClockAsk(-5),
@@ -375,9 +375,9 @@ def test_credit_comes_back_when_samples_are_handed_over() -> None:
     session = opened(credit=1_000)
     cost = 24 + SAMPLE_COST
     session.data(b"1", [reading(n) for n in range(4)], 96, NOW)
-    session.grant({})
+    session.grant({}, NOW)
     assert said(session, Credit) == [Credit(1_000 + 4 * cost)]
-    session.grant({})
+    session.grant({}, NOW)
     assert len(said(session, Credit)) == 1
 
 
@@ -537,7 +537,7 @@ def test_whatever_breaks_every_sample_arrives_once_and_the_books_add_up(history:
                     link.data(wire, batch, 24 * len(batch), NOW)
                 else:
                     link.receive(wire, item, NOW)
-                link.grant({})
+                link.grant({}, NOW)
                 deliver()
             taken += sequences(link)
             link.arrivals.clear()
