@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from nodes.assembly import aligner_of
 from nodes.replay import arrivals_of, drive, start_of
 from pipeline.config.deployment import Deployment
@@ -50,6 +52,7 @@ def commission_scene(
         ModelError: There is too little to learn from.
     """
     settings = settings or DetectorSettings()
+    torch.set_num_threads(deployment.fusion.threads)  # more only wait for each other
     streams = streams_of(deployment, scene, recordings)
     windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
     model, report = commission(scene, windows, settings, streams=streams, progress=progress)

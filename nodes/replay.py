@@ -91,12 +91,12 @@ def drive(engine: Engine, arrival: Arrival) -> Outcome:
 
 
 def start_of(recordings: Sequence[Path]) -> int:
-    """Site time of second 0: the earliest stamp in any of the files."""
+    """Site time of second 0, see `Recording.origin_ns`; the earliest of all files."""
     starts = []
     for path in recordings:
         with Recording(path) as recording:
             if recording.totals:
-                starts.append(recording.start_ns)
+                starts.append(recording.origin_ns)
             if recording.truncated:
                 log.warning("recording is cut off", file=str(path), what=recording.truncated)
     return min(starts, default=0)

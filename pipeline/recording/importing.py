@@ -23,6 +23,7 @@ from pipeline.recording.import_sensors import SensorInput
 from pipeline.recording.import_text import TextInput
 from pipeline.recording.import_times import TimesFile, read_times
 from pipeline.recording.import_video import VideoInput
+from pipeline.recording.layout import ORIGIN
 from pipeline.recording.writer import RecordingWriter
 
 NODE = "import"
@@ -125,7 +126,11 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
         start_ns = min(firsts, default=DEFAULT_START_NS)
     scenes = {plan.scene: [i.info.name for i in inputs]}
     writer = RecordingWriter(
-        plan.output, deployment=plan.scene, scenes=scenes, overwrite=plan.overwrite
+        plan.output,
+        deployment=plan.scene,
+        scenes=scenes,
+        notes={ORIGIN: str(start_ns)},
+        overwrite=plan.overwrite,
     )
     try:
         with writer:

@@ -9,6 +9,8 @@ from pipeline.recording import schemas
 TOPIC = "/fusewatch/"
 """Topics of everything that is not a sample begin with this."""
 
+ORIGIN = "origin_ns"
+"""Note of the time that second 0 stands for, where that is not the first sample's stamp."""
 ABOUT = "fusewatch"
 """Metadata record at the start: deployment and scenes."""
 

@@ -21,7 +21,7 @@ from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event, from_json
 from pipeline.core.sample import StreamInfo
 from pipeline.recording.decoding import ArrivalDecoder, ClockOffset, Recorded, clock_offset
-from pipeline.recording.layout import ABOUT, TOPIC, TOTALS, StreamTotal
+from pipeline.recording.layout import ABOUT, ORIGIN, TOPIC, TOTALS, StreamTotal
 from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
 
@@ -85,6 +85,12 @@ class Recording:
     def start_ns(self) -> int:
         """Earliest stamp of any sample, nanoseconds; 0 when there is none."""
         return min((total.start_ns for total in self.totals.values()), default=0)
+
+    @property
+    def origin_ns(self) -> int:
+        """Time that second 0 stands for: as noted by an import, else the earliest stamp."""
+        noted = self._about.get(ORIGIN, "")
+        return int(noted) if noted.lstrip("-").isdecimal() else self.start_ns
 
     @property
     def end_ns(self) -> int:

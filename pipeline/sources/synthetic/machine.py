@@ -102,7 +102,7 @@ def current_a(pace: Floats, load: Floats) -> Floats:
 
 def vibration_mm_s(pace: Floats, load: Floats) -> Floats:
     """Vibration at a pace and a load, millimetres a second."""
-    result: Floats = 0.5 + 1.6 * pace**1.5 + 0.9 * load
+    result: Floats = 0.5 + 1.6 * np.maximum(pace, 0.0) ** 1.5 + 0.9 * load
     return result
 
 
