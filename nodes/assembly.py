@@ -15,12 +15,14 @@ import torch
 from pipeline.alignment.aligner import Aligner, AlignerSettings
 from pipeline.alignment.settings import StreamOptions
 from pipeline.config.deployment import Deployment, SceneSettings, StreamSettings
+from pipeline.core.errors import ModelFileError
 from pipeline.detection.alarm import Alarm
 from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
 from pipeline.detection.scorer import Scorer
 from pipeline.models.checkpoint import load_model
+from pipeline.models.scene_model import SceneModel
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,7 @@ def build_engine(
     torch.set_num_threads(deployment.fusion.threads)
     files = {n: s.model for n, s in deployment.scenes.items() if s.model is not None}
     files.update(models or {})
-    loaded = {name: load_model(path) for name, path in files.items()}
+    loaded = {name: _model(deployment, name, path) for name, path in files.items()}
     scorer = Scorer(loaded, deployment.fusion.device) if loaded else None
     scenes, budgets = [], {}
     for name, settings in deployment.scenes.items():
@@ -73,6 +75,19 @@ def build_engine(
     streams = {name: settings.streams for name, settings in deployment.scenes.items()}
     keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer)
     return Assembly(Engine(scenes, streams, scorer, keeper), budgets)
+
+
+def _model(deployment: Deployment, scene: str, path: Path) -> SceneModel:
+    """The model of a scene, which must have learnt windows of the scene's length."""
+    model = load_model(path)
+    wanted_s = deployment.scenes[scene].window_s
+    if model.length_ns != _ns(wanted_s):
+        raise ModelFileError(
+            f"learnt windows of {model.length_ns / SECOND_NS} s, the scene has {wanted_s} s",
+            where=str(path),
+            fix=f"set window_s of scene {scene} as it was, or commission the scene again",
+        )
+    return model
 
 
 def aligner_of(deployment: Deployment, scene: str) -> Aligner:

@@ -28,7 +28,7 @@ from pipeline.core.sample import Sample, StreamInfo
 from pipeline.sources.runner import SourceRunner, SourceState, SourceStatus
 from pipeline.transport.frames import encode_for_link
 from pipeline.transport.kept import OnFull
-from pipeline.transport.sender import Sender
+from pipeline.transport.sender import Sender, SenderStatus
 from pipeline.transport.sender_session import LinkState
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,10 @@ UNKNOWN_OFFSET_NS = 1_000_000_000
 FIRST_OFFSET_S = 1.0
 OFFSET_POLL_S = 0.02
 END_DRAIN_S = 30.0
+HANDSHAKE_FAILED = (
+    "the encrypted handshake fails: this node's key is not trusted there ('fusewatch keys enrol' "
+    "on the fusion node), or the key trusted here is not the fusion node's"
+)
 
 
 class CaptureNode:
@@ -59,6 +63,7 @@ class CaptureNode:
         self._runners: list[SourceRunner] = []
         self._changed = threading.Condition()
         self._encrypted = False
+        self._trouble = ""
         self._health: Health | None = None
         self._metrics: CaptureMetrics | None = None
 
@@ -95,9 +100,7 @@ class CaptureNode:
             over = self._over()
         if self._sender is not None and self._health is not None and self._metrics is not None:
             status = self._sender.status
-            ready = status.state is LinkState.READY
-            reason = status.refusal or "no answer from the fusion node"
-            self._health.ready("link", ready, "" if ready else reason)
+            self._tell_link(self._health, status)
             self._metrics.link(status, self._sender.clock_estimate())
         return not over
 
@@ -161,11 +164,29 @@ class CaptureNode:
             waited.wait(OFFSET_POLL_S)
         log.info("no clock offset yet", unsure_s=UNKNOWN_OFFSET_NS / 1e9)
 
+    def _tell_link(self, health: Health, status: SenderStatus) -> None:
+        trouble = link_trouble(status)
+        health.ready("link", not trouble, trouble)
+        if trouble and trouble != self._trouble:
+            log.warning("nothing can be delivered", reason=trouble)
+        self._trouble = trouble
+
     def _over(self) -> bool:
         return bool(self._outlets) and all(outlet.over for outlet in self._outlets)
 
     def _spooled(self) -> int:
         return sum(account.spooled for account in self._ledger.snapshot().values())
+
+
+def link_trouble(status: SenderStatus) -> str:
+    """Why the fusion node takes nothing now, in words; empty when it does."""
+    if status.state is LinkState.READY:
+        return ""
+    if status.refusal:
+        return status.refusal
+    if status.counters.get("handshake_failed"):
+        return HANDSHAKE_FAILED
+    return "no answer from the fusion node"
 
 
 class _Outlet:
