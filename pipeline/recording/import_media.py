@@ -11,6 +11,12 @@ import av
 from pipeline.core.errors import RecordingError
 from pipeline.recording.import_report import check_file
 
+# A tag in some old encoding is no reason to refuse a file. PyAV took an option for that up to
+# 18; from 19 on it has none and always reads such tags.
+_LENIENT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
+
 
 def open_media(path: Path) -> Any:  # noqa: ANN401 - PyAV's container
     """Open a media file; to be closed by ``with``.
@@ -21,7 +27,7 @@ def open_media(path: Path) -> Any:  # noqa: ANN401 - PyAV's container
     """
     check_file(path)
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(str(path), **_LENIENT)
     except (av.error.FFmpegError, OSError) as error:
         raise RecordingError(
             f"not a video or audio file: {error.strerror}", where=str(path)
