@@ -82,7 +82,8 @@ class CaptureNode:
         sender = self._sender = capture_sender(
             self._deployment, self._node, self._clock, self._ledger
         )
-        self._encrypted = encrypted(self._deployment, fusion_endpoint(self._deployment, self._node))
+        endpoint = fusion_endpoint(self._deployment, self._node)
+        self._encrypted = encrypted(self._deployment, self._deployment.fusion.listen, endpoint)
         self._await_offset(sender)
         sources = self._deployment.nodes[self._node].sources
         for index, source in enumerate(sources):

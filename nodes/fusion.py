@@ -30,6 +30,7 @@ from pipeline.detection.engine import SceneState
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.store import Commit, FusionStore, SceneCheckpoint
 from pipeline.transport.event_link import EventSender
+from pipeline.transport.memory import keep_large_blocks
 from pipeline.transport.receiver import Receiver
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,7 @@ class FusionNode:
 
     def start(self) -> None:
         """Load models, take up where the last run stopped, and listen."""
+        keep_large_blocks()
         self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
         assembly = build_engine(self._deployment, writer=self._files)
         self._engine = assembly.engine

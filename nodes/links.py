@@ -26,6 +26,7 @@ def capture_sender(deployment: Deployment, node: str, clock: Clock, ledger: Ledg
     """The link of a capture node to the fusion node."""
     settings = deployment.nodes[node]
     endpoint = fusion_endpoint(deployment, node)
+    listen = deployment.fusion.listen
     return Sender(
         node,
         endpoint,
@@ -33,7 +34,7 @@ def capture_sender(deployment: Deployment, node: str, clock: Clock, ledger: Ledg
         ledger=ledger,
         buffer_bytes=round(settings.buffer_mb * MIB),
         max_message_bytes=round(settings.max_message_mb * MIB),
-        curve=_client(deployment, endpoint, node, Role.CAPTURE, Role.FUSION),
+        curve=_client(deployment, listen, endpoint, node, Role.CAPTURE, Role.FUSION),
     )
 
 
@@ -53,8 +54,9 @@ def sample_receiver(deployment: Deployment, clock: Clock, resume: Resumes) -> Re
 
 def event_sender(deployment: Deployment, clock: Clock) -> EventSender:
     """The link of the fusion node to the alert node."""
-    endpoint = deployment.fusion.alert or deployment.alert.listen
-    curve = _client(deployment, endpoint, FUSION, Role.FUSION, Role.ALERT)
+    endpoint = deployment.fusion.alert or reachable(deployment.alert.listen)
+    listen = deployment.alert.listen
+    curve = _client(deployment, listen, endpoint, FUSION, Role.FUSION, Role.ALERT)
     return EventSender(endpoint, clock=clock, curve=curve)
 
 
@@ -67,19 +69,28 @@ def event_receiver(deployment: Deployment) -> EventReceiver:
 
 def fusion_endpoint(deployment: Deployment, node: str) -> str:
     """Address of the fusion node as a capture node sees it."""
-    return deployment.nodes[node].fusion or deployment.fusion.listen
+    return deployment.nodes[node].fusion or reachable(deployment.fusion.listen)
 
 
-def encrypted(deployment: Deployment, endpoint: str) -> bool:
-    """Whether a link to this address is encrypted."""
+def reachable(listen: str) -> str:
+    """Where to connect to on this machine for an address that is listened on."""
+    return listen.replace("://0.0.0.0:", "://127.0.0.1:").replace("://*:", "://127.0.0.1:")
+
+
+def encrypted(deployment: Deployment, *addresses: str) -> bool:
+    """Whether a link is encrypted, given the address listened on and the one connected to.
+
+    One socket serves all peers: when it can be reached from other machines, the peers on this
+    machine encrypt as well.
+    """
     wanted = deployment.security.curve
-    return wanted == "on" or (wanted == "auto" and needs_curve(endpoint))
+    return wanted == "on" or (wanted == "auto" and any(map(needs_curve, addresses)))
 
 
 def _client(
-    deployment: Deployment, endpoint: str, node: str, role: Role, server: Role
+    deployment: Deployment, listen: str, endpoint: str, node: str, role: Role, server: Role
 ) -> CurveClient | None:
-    if not encrypted(deployment, endpoint):
+    if not encrypted(deployment, listen, endpoint):
         return None
     return curve_client(deployment.security.keys, node, role, server)
 

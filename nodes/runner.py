@@ -218,9 +218,12 @@ class Requests:
         self.reload = True
 
     def _on_thread_failure(self, failed: threading.ExceptHookArgs) -> None:
-        if failed.exc_value is not None and self.failure is None:
-            self.failure = failed.exc_value
-        self.reason = f"thread {failed.thread.name if failed.thread else '?'} failed"
+        name = failed.thread.name if failed.thread else "?"
+        if failed.exc_value is not None:
+            # Said at once: what fails while the node is closed must not hide the cause.
+            log.error("thread failed", thread=name, exc_info=failed.exc_value)
+            self.failure = self.failure or failed.exc_value
+        self.reason = f"thread {name} failed"
         self.stop = True
 
     def _watch_parent(self) -> None:

@@ -5,6 +5,9 @@ size and carries the two times of the other side; nobody can use the responder t
 out of little. It answers nothing that is not a probe, and keeps nothing. The prober believes
 only answers to its own random number from the address it asked.
 
+Arrival is stamped by the kernel where it can: a thread that slept for a while takes tens of
+microseconds to wake, and more on one side than on the other.
+
 The first `FAST_PROBES` follow at once, so that there is an estimate within 100 ms; then one
 every `INTERVAL_S`. When UDP gives nothing for `FALLBACK_NS`, the exchanges that ride on the
 link's heartbeats count instead.
@@ -17,7 +20,9 @@ import select
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import structlog
@@ -38,6 +43,12 @@ INTERVAL_S = 0.125
 FALLBACK_NS = 10_000_000_000
 _ESTIMATE_EVERY = 8
 _WAIT_S = 0.2
+_SO_TIMESTAMPNS = 35  # Linux; not in the socket module
+_STAMP = struct.Struct("@qq")
+_EXTRA_BYTES = 64
+_OLDEST_NS = 1_000_000_000
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
 class ClockResponder:
@@ -67,6 +78,7 @@ class ClockResponder:
             ) from error
         self.port: int = self._socket.getsockname()[1]
         self.refused = 0
+        stamp_arrivals(self._socket)
         self._socket.settimeout(_WAIT_S)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="clock-responder", daemon=True)
@@ -81,10 +93,9 @@ class ClockResponder:
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                data, address = self._socket.recvfrom(_PROBE.size + 1)
+                data, received, address = receive(self._socket, self._clock)
             except OSError:  # nothing came, or an ICMP error of an earlier answer
                 continue
-            received = self._clock.now_ns()
             if len(data) != _PROBE.size or data[:8] != _MAGIC_ASK:
                 self.refused += 1
                 continue
@@ -163,6 +174,7 @@ class ClockSync:
         try:
             udp.connect(address)
             udp.setblocking(False)
+            stamp_arrivals(udp)
         except OSError:
             udp.close()
             raise
@@ -178,9 +190,8 @@ class ClockSync:
             )
             while (left := until - self._clock.now_ns()) > 0 and not self._closing.is_set():
                 ready, _, _ = select.select([udp], [], [], left / 1e9)
-                heard = self._clock.now_ns()
                 if ready:
-                    self._hear(udp, heard, count)
+                    self._hear(udp, count)
 
     def _ask(self, udp: socket.socket) -> None:
         number = secrets.randbits(64)
@@ -191,9 +202,9 @@ class ClockSync:
         with suppress(ConnectionRefusedError):  # tells that the probe before found nobody
             udp.send(_PROBE.pack(_MAGIC_ASK, number, asked, 0, 0))
 
-    def _hear(self, udp: socket.socket, heard_ns: int, count: int) -> None:
+    def _hear(self, udp: socket.socket, count: int) -> None:
         try:
-            data = udp.recv(_PROBE.size + 1)
+            data, heard_ns, _ = receive(udp, self._clock)
         except (BlockingIOError, ConnectionRefusedError):
             return
         if len(data) != _PROBE.size or data[:8] != _MAGIC_ANSWER:
@@ -206,6 +217,30 @@ class ClockSync:
             self._udp.add(asked, received, answered, heard_ns)
             if count <= FAST_PROBES or count % _ESTIMATE_EVERY == 0 or self._estimate is None:
                 self._estimate = self._udp.estimate()
+
+
+def stamp_arrivals(udp: socket.socket) -> None:
+    """Ask the kernel to stamp what arrives; without that, `receive` stamps it itself."""
+    with suppress(OSError):
+        udp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def receive(udp: socket.socket, clock: Clock) -> tuple[bytes, int, Address]:
+    """A datagram, when it arrived, and from where.
+
+    The kernel's stamp is of the system clock, which may step; it is taken as an age, and not
+    believed when that is negative or long.
+    """
+    data, extra, _, address = udp.recvmsg(_PROBE.size + 1, _EXTRA_BYTES)
+    before, system, after = clock.now_ns(), time.time_ns(), clock.now_ns()
+    now = (before + after) // 2
+    for level, kind, stamp in extra:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(stamp) == _STAMP.size:
+            seconds, nanoseconds = _STAMP.unpack(stamp)
+            age = system - (seconds * 1_000_000_000 + nanoseconds)
+            if 0 <= age < _OLDEST_NS:
+                return data, now - age, address
+    return data, now, address
 
 
 def probe_target(endpoint: str) -> tuple[str, int] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.transport.protocol import Resume
+from pipeline.transport.protocol import GRANT_NS, Resume
 
 _MAX_REMEMBERED = 10_000
 _ENCODINGS = {
@@ -102,6 +102,7 @@ class Peer:
         said_bye: The session is over.
         streams: By name.
         granted: Credit told on this connection, in total.
+        granted_ns: When it was told.
         received: Cost of samples received on this connection.
         handed: Cost of samples handed on.
         pending: Cost handed over by the last poll, granted at the next.
@@ -116,9 +117,43 @@ class Peer:
     said_bye: bool = False
     streams: dict[str, StreamState] = field(default_factory=dict)
     granted: int = 0
+    granted_ns: int = 0
     received: int = 0
     handed: int = 0
     pending: int = 0
+
+    def greet(self, now_ns: int, attempt: int, credit: int) -> dict[str, Resume]:
+        """A new connection begins; where its streams go on."""
+        self.heard_ns, self.attempt = now_ns, attempt
+        self.lost = self.said_bye = False
+        self.received = self.handed = self.pending = 0
+        self.granted = credit
+        return {name: state.resume() for name, state in self.streams.items()}
+
+    def ack(self, sequences: Mapping[str, int]) -> dict[str, int]:
+        """Note what is committed; what is new of that."""
+        said = {}
+        for stream, sequence in sequences.items():
+            state = self.streams.get(stream)
+            told = state.ack(sequence) if state else None
+            if told is not None:
+                said[stream] = told
+        return said
+
+    def grant(self, credit: int, now_ns: int, *, at_once: bool) -> int | None:
+        """Credit in total to tell now; None when there is no need to say any yet.
+
+        Not after every sample, but before it runs low, and often enough for the sender to see
+        that the link is alive.
+        """
+        low = self.granted - self.received <= credit // 2
+        due = low or now_ns - self.granted_ns >= GRANT_NS
+        if not at_once and not (self.pending and due):
+            return None
+        self.handed += self.pending
+        self.pending = 0
+        self.granted, self.granted_ns = self.handed + credit, now_ns
+        return self.granted
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The protocol between a capture node (sender) and a fusion node (receiver).
 
 Frames
-    Every message is one ZeroMQ multipart message. Its first frame is one of the structs below
-    in msgpack; only `Data` has more: the frames of `pipeline.core.codec`. The sender is a
+    Every message is one ZeroMQ message. Its first frame is one of the structs below in
+    msgpack; only `Data` has more: large payloads, a frame each. The sender is a
     DEALER, the receiver a ROUTER. A connection is one DEALER identity: the sender makes a new
     socket whenever it lost the link, so nothing of an old connection is mixed into a new one.
 
@@ -71,6 +71,8 @@ NODE_LOST_NS = 5_000_000_000
 HELLO_RETRY_NS = 2_000_000_000
 REFUSED_RETRY_NS = 500_000_000
 LEDGER_NS = 1_000_000_000
+GRANT_NS = 100_000_000
+"""Credit is granted at least this often while samples come."""
 FUTURE_NS = 5_000_000_000
 """A stamp further ahead of its arrival than this is refused."""
 MAX_CONTROL_BYTES = 4 << 20
@@ -144,12 +146,17 @@ class Welcome(msgspec.Struct, array_like=True, tag=2, frozen=True):
 
 
 class Data(msgspec.Struct, array_like=True, tag=3, frozen=True):
-    """Sender: samples follow in the next frames.
+    """Sender: samples, as `pipeline.core.codec` encodes them.
 
-    ``shared`` lists ``(payload frame, offset, size)`` of payloads that lie in shared memory;
-    their frames are left out.
+    Attributes:
+        header: The codec's frame 0.
+        joined: Its frame 1. Frames 2 and on, the large payloads, follow as they are.
+        shared: ``(frame, offset, size)`` of payloads that lie in shared memory; their frames
+            are left out.
     """
 
+    header: bytes
+    joined: bytes
     shared: list[tuple[Count, Count, Count]] = []
 
 

@@ -17,7 +17,7 @@ import zmq
 
 from pipeline.core.arrival import Arrival
 from pipeline.core.clock import Clock
-from pipeline.core.codec import JOIN_BELOW, Buffer, decode_samples, size_of
+from pipeline.core.codec import Buffer, decode_samples, size_of
 from pipeline.core.errors import CodecError, ProtocolError
 from pipeline.transport.clock_probe import ClockResponder
 from pipeline.transport.link import Context, bound_address, listen
@@ -93,6 +93,8 @@ class Receiver:
                 self._context, endpoint.replace(":0", ":*"), curve, max_message_bytes
             )
             self.address = bound_address(self._socket)
+            self._poller = zmq.Poller()
+            self._poller.register(self._socket, zmq.POLLIN)
             self._local = curve is None and not needs_curve(self.address)
             if clock_probes and self.address.startswith("tcp://"):
                 self._responder = _responder(self.address, clock)
@@ -116,7 +118,8 @@ class Receiver:
         Calling it again says that what the call before returned is consumed.
         """
         session = self._session
-        session.grant({node: arena.done() for node, arena in self._arenas.items()})
+        done = {node: arena.done() for node, arena in self._arenas.items()}
+        session.grant(done, self._clock.now_ns())
         until_ns = self._clock.now_ns() + int(timeout_s * 1e9)
         while True:
             self._flush()
@@ -130,7 +133,7 @@ class Receiver:
             if session.arrivals or left_ms <= 0:
                 arrivals, session.arrivals = session.arrivals, []
                 return arrivals
-            self._socket.poll(min(ceil(left_ms), _TICK_MS))
+            self._poller.poll(min(ceil(left_ms), _TICK_MS))
 
     def ack(self, node: str, sequences: Mapping[str, int], session: str = "") -> None:
         """Everything of `node` up to and including these sequences is committed.
@@ -156,10 +159,9 @@ class Receiver:
 
     def _receive(self) -> bool:
         """Take in one message; False when there is none."""
-        try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
+        if not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             return False
+        frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
         now_ns = self._clock.now_ns()
         connection = frames[0].bytes
         try:
@@ -205,10 +207,8 @@ class Receiver:
 
     def _payloads(self, connection: bytes, message: Data, frames: list[zmq.Frame]) -> list[Buffer]:
         """Frames of samples as the codec made them; those left in shared memory where they lie."""
-        payloads: list[Buffer] = [
-            frame.bytes if len(frame) < JOIN_BELOW or number < 2 else frame.buffer
-            for number, frame in enumerate(frames)
-        ]
+        payloads: list[Buffer] = [message.header, message.joined]
+        payloads += [frame.buffer for frame in frames]
         if message.shared:
             arena = self._arenas.get(self._session.node_of(connection))
             if arena is None:

@@ -21,7 +21,6 @@ from pipeline.core.sample import Sample, StreamInfo
 from pipeline.transport.peer import NodeStatus, Peer, StreamState
 from pipeline.transport.protocol import (
     FUTURE_NS,
-    NODE_LOST_NS,
     PROTOCOL_VERSION,
     SAMPLE_COST,
     Ack,
@@ -39,6 +38,7 @@ from pipeline.transport.protocol import (
     StreamSaid,
     Welcome,
 )
+from pipeline.transport.registry import Registry
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +72,7 @@ class ReceiverSession:
         self._credit = credit
         self._max_message = max_message
         self._max_streams = max_streams
-        self._nodes: dict[str, Peer] = {}
-        self._connections: dict[bytes, Peer] = {}
+        self._registry = Registry(max_streams)
         self.outgoing: list[tuple[bytes, Message]] = []
         self.arrivals: list[Arrival] = []
         self.counters: Counter[str] = Counter()
@@ -81,34 +80,33 @@ class ReceiverSession:
     def refuse(self, connection: bytes, code: Refusal, detail: str, attempt: int = 0) -> None:
         """Count and answer something that is not taken."""
         self.counters[code.value] += 1
-        node = self._connections.get(connection)
         if self.counters[code.value] in (1, 10, 100) or self.counters[code.value] % 1000 == 0:
             log.warning(
                 "message refused",
                 reason=code.value,
                 detail=detail,
-                node=node.node if node else "",
+                node=self.node_of(connection),
                 count=self.counters[code.value],
             )
         self.outgoing.append((connection, Refused(code, detail[:500], attempt)))
 
     def knows(self, connection: bytes) -> bool:
         """Whether the connection is a node's newest."""
-        return connection in self._connections
+        return self._registry.by_connection(connection) is not None
 
     def node_of(self, connection: bytes) -> str:
         """Name of the node that a connection is the newest of; empty when it is none's."""
-        peer = self._connections.get(connection)
+        peer = self._registry.by_connection(connection)
         return peer.node if peer else ""
 
     @property
     def connected(self) -> frozenset[str]:
         """Names of nodes that have a connection."""
-        return frozenset(peer.node for peer in self._connections.values())
+        return frozenset(peer.node for peer in self._registry.connected())
 
     def holder(self, node: str) -> bytes | None:
         """Connection of the live session that holds a node name."""
-        peer = self._nodes.get(node)
+        peer = self._registry.by_name(node)
         return peer.connection if peer and not (peer.lost or peer.said_bye) else None
 
     def hello(self, connection: bytes, hello: Hello, now_ns: int, *, shared: bool) -> bool:
@@ -116,20 +114,15 @@ class ReceiverSession:
 
         `shared` says whether the shared memory it offers could be opened.
         """
-        refusal = self._objection(connection, hello, now_ns)
+        refusal = self._registry.objection(connection, hello, now_ns)
         if refusal is not None:
             self.refuse(connection, *refusal, attempt=hello.attempt)
             return False
-        peer = self._nodes.get(hello.node)
+        peer = self._registry.by_name(hello.node)
         if peer is None or peer.session != hello.session:
             peer = self._new_session(connection, hello, now_ns)
-        self._connections.pop(peer.connection, None)
-        self._connections[connection] = peer
-        peer.connection, peer.heard_ns, peer.attempt = connection, now_ns, hello.attempt
-        peer.lost = peer.said_bye = False
-        peer.received = peer.handed = peer.pending = 0
-        peer.granted = self._credit
-        points = {name: state.resume() for name, state in peer.streams.items()}
+        self._registry.connect(peer, connection)
+        points = peer.greet(now_ns, hello.attempt, self._credit)
         self.outgoing.append(
             (
                 connection,
@@ -149,7 +142,7 @@ class ReceiverSession:
 
     def receive(self, connection: bytes, message: Message, now_ns: int) -> None:
         """Take in anything but HELLO and DATA."""
-        peer = self._connections.get(connection)
+        peer = self._registry.by_connection(connection)
         if peer is None:
             if not isinstance(message, Bye):
                 self.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
@@ -177,7 +170,7 @@ class ReceiverSession:
         self, connection: bytes, samples: Sequence[Sample], payload_bytes: int, now_ns: int
     ) -> None:
         """Take in the samples of a message; `payload_bytes` is the size of all payload frames."""
-        peer = self._connections.get(connection)
+        peer = self._registry.by_connection(connection)
         if peer is None:
             self.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
             return
@@ -205,21 +198,18 @@ class ReceiverSession:
         if peer.received > peer.granted + max(self._credit, self._max_message):
             self.refuse(connection, Refusal.OVER_CREDIT, f"{peer.received} of {peer.granted} bytes")
 
-    def grant(self, done: Mapping[str, list[int]]) -> None:
+    def grant(self, done: Mapping[str, list[int]], now_ns: int) -> None:
         """What was handed over so far is consumed: grant as much again.
 
         Args:
             done: Offsets of parts of shared memory that are no longer needed, by node.
+            now_ns: Site time.
         """
-        for peer in self._connections.values():
-            fresh = peer.handed + peer.pending + self._credit
+        for peer in self._registry.connected():
             parts = done.get(peer.node, [])
-            low = peer.granted - peer.received <= self._credit // 2
-            if parts or fresh - peer.granted >= self._credit // 4 or (peer.pending and low):
-                peer.handed += peer.pending
-                peer.pending = 0
-                peer.granted = fresh
-                self.outgoing.append((peer.connection, Credit(fresh, parts)))
+            granted = peer.grant(self._credit, now_ns, at_once=bool(parts))
+            if granted is not None:
+                self.outgoing.append((peer.connection, Credit(granted, parts)))
 
     def ack(self, node: str, sequences: Mapping[str, int], session: str = "") -> None:
         """Everything of `node` up to and including these sequences is committed.
@@ -229,68 +219,39 @@ class ReceiverSession:
             sequences: Last sequence committed, by stream.
             session: Session they belong to; empty: the present one. Of another one: ignored.
         """
-        peer = self._nodes.get(node)
+        peer = self._registry.by_name(node)
         if peer is None or (session and session != peer.session):
             self.counters["stale_ack"] += 1
             return
-        said = {}
-        for stream, sequence in sequences.items():
-            state = peer.streams.get(stream)
-            told = state.ack(sequence) if state else None
-            if told is not None:
-                said[stream] = told
-        if said and peer.connection in self._connections:
+        said = peer.ack(sequences)
+        if said and self._registry.is_connected(peer):
             self.outgoing.append((peer.connection, Ack(said)))
 
     def tick(self, now_ns: int) -> None:
         """Notice nodes that are no longer heard."""
-        for peer in self._nodes.values():
-            if now_ns - peer.heard_ns > NODE_LOST_NS and not (peer.lost or peer.said_bye):
-                self._lose(peer, "nothing heard")
+        self._registry.tick(now_ns)
 
     def unreachable(self, connection: bytes) -> None:
         """A connection turned out to be gone."""
-        peer = self._connections.pop(connection, None)
+        peer = self._registry.by_connection(connection)
         if peer is not None:
-            self._lose(peer, "connection gone")
+            self._registry.disconnect(peer)
+            self._registry.lose(peer, "connection gone")
 
     def nodes(self) -> list[NodeStatus]:
-        """Every node that was ever here, by name."""
-        return [
-            NodeStatus(p.node, p.session, p.heard_ns, p.lost, p.said_bye, tuple(sorted(p.streams)))
-            for _, p in sorted(list(self._nodes.items()))
-        ]
-
-    def _objection(
-        self, connection: bytes, hello: Hello, now_ns: int
-    ) -> tuple[Refusal, str] | None:
-        if hello.version != PROTOCOL_VERSION:
-            return Refusal.VERSION, f"version {hello.version}, we speak {PROTOCOL_VERSION}"
-        if len(hello.streams) > self._max_streams:
-            return Refusal.TOO_MANY_STREAMS, f"{len(hello.streams)}, at most {self._max_streams}"
-        other = self._connections.get(connection)
-        if other is not None and other.node != hello.node:
-            return Refusal.OUT_OF_PLACE, "this connection is another node's"
-        peer = self._nodes.get(hello.node)
-        if peer is None:
-            return None
-        if peer.session == hello.session:
-            old = hello.attempt < peer.attempt and not peer.lost
-            return (Refusal.OUT_OF_PLACE, "there was a newer HELLO") if old else None
-        silent = peer.lost or peer.said_bye or now_ns - peer.heard_ns > NODE_LOST_NS
-        return None if silent else (Refusal.NAME_TAKEN, f"{hello.node} is connected already")
+        """Every node that is remembered, by name. May be called from any thread."""
+        return self._registry.status()
 
     def _new_session(self, connection: bytes, hello: Hello, now_ns: int) -> Peer:
-        old = self._nodes.get(hello.node)
+        old = self._registry.by_name(hello.node)
         if old is not None:
             self._end_missing(old, {info.name for info in hello.streams}, now_ns)
-            self._connections.pop(old.connection, None)
         peer = Peer(hello.node, hello.session, connection, now_ns)
         points = self._resume(hello.node, hello.session, hello.streams)
         for name in {*points, *(info.name for info in hello.streams)}:
             wanted = max(0, points.get(name, 0))
             peer.streams[name] = StreamState(wanted=wanted, acked=wanted)
-        self._nodes[hello.node] = peer
+        self._registry.replace(peer)
         return peer
 
     def _heard(self, peer: Peer, now_ns: int) -> None:
@@ -298,11 +259,6 @@ class ReceiverSession:
         if peer.lost:
             peer.lost = False
             log.info("node is back", node=peer.node)
-
-    def _lose(self, peer: Peer, why: str) -> None:
-        if not peer.said_bye:
-            peer.lost = True
-            log.warning("node lost", node=peer.node, why=why)
 
     def _stream_said(self, peer: Peer, info: StreamInfo, now_ns: int) -> None:
         state = peer.streams.get(info.name)
@@ -331,7 +287,7 @@ class ReceiverSession:
     def _bye(self, peer: Peer, now_ns: int) -> None:
         self._end_missing(peer, set(), now_ns)
         peer.said_bye = True
-        self._connections.pop(peer.connection, None)
+        self._registry.disconnect(peer)
         self.outgoing.append((peer.connection, Bye()))
         log.info("node said goodbye", node=peer.node)
 

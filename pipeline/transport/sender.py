@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from pipeline.core.clock import Clock
-from pipeline.core.codec import JOIN_BELOW, Buffer, SampleHeader, describe
+from pipeline.core.codec import JOIN_BELOW, SampleHeader, describe
 from pipeline.core.errors import CodecError, ProtocolError
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Sample, StreamInfo
@@ -33,7 +32,6 @@ from pipeline.transport.security import CurveClient, needs_curve
 from pipeline.transport.send_buffer import SendBuffer
 from pipeline.transport.sender_loop import SenderLoop
 from pipeline.transport.sender_session import LinkState, SenderSession
-from pipeline.transport.shared_arena import Lease
 
 log = structlog.get_logger(__name__)
 
@@ -138,22 +136,11 @@ class Sender:
         Raises:
             ProtocolError: Its stream was not added.
         """
-        name = sample.stream
-        stream = self._stream(name)
-        self._ledger.captured(name)
-        try:
-            _, header, payload = describe(sample)
-        except CodecError as error:
-            with self._changed:
-                self._corrupt(stream, error)
-            return
-        if header.size >= JOIN_BELOW:
-            self._send_large(stream, header, payload)
-            return
-        with self._changed:
-            if self._admit(stream, header):
-                self._buffer.push(stream, header, payload)
-        self._loop.wake()
+        self._stream(sample.stream)
+        if sample.nbytes < JOIN_BELOW:
+            self._send_small((sample,))
+        else:
+            self._send_large(sample)
 
     def send_many(self, samples: Sequence[Sample]) -> None:
         """Take many small samples over at once; as `send` for each, at a lower price.
@@ -165,13 +152,13 @@ class Sender:
             self._stream(sample.stream)
         small: list[Sample] = []
         for sample in samples:
-            if sample.nbytes >= JOIN_BELOW:
-                self._send_described(small)
-                small = []
-                self.send(sample)
-            else:
+            if sample.nbytes < JOIN_BELOW:
                 small.append(sample)
-        self._send_described(small)
+                continue
+            self._send_small(small)
+            small = []
+            self._send_large(sample)
+        self._send_small(small)
 
     def end(self, stream: str) -> None:
         """The stream gave its last sample.
@@ -250,13 +237,12 @@ class Sender:
             raise ProtocolError("the stream was not added to the sender", where=name)
         return stream
 
-    def _send_described(self, samples: Sequence[Sample]) -> None:
-        for name, count in Counter(sample.stream for sample in samples).items():
-            self._ledger.captured(name, count)
+    def _send_small(self, samples: Sequence[Sample]) -> None:
+        streams, buffer, ledger = self._buffer.streams, self._buffer, self._ledger
         with self._changed:
-            streams, buffer = self._buffer.streams, self._buffer
             for sample in samples:
                 stream = streams[sample.stream]
+                ledger.captured(stream.name)
                 try:
                     _, header, payload = describe(sample)
                 except CodecError as error:
@@ -266,28 +252,32 @@ class Sender:
                     buffer.push(stream, header, payload)
         self._loop.wake()
 
+    def _send_large(self, sample: Sample) -> None:
+        """Reserve under the lock, copy without it, push under it again."""
+        stream = self._stream(sample.stream)
+        self._ledger.captured(stream.name)
+        with self._changed:
+            try:
+                _, header, payload = describe(sample)
+            except CodecError as error:
+                self._corrupt(stream, error)
+                return
+            if not self._admit(stream, header):
+                return
+            arena = self._link.arena if self._link.shared else None
+            lease = arena.lease(header.size) if arena else None
+        if lease is not None:
+            lease.write(payload)
+        kept = frozen(payload) if lease is None else lease
+        with self._changed:
+            self._buffer.push(stream, header, kept)
+        self._loop.wake()
+
     def _corrupt(self, stream: Stream, error: CodecError) -> None:
         self._buffer.refuse(stream, DropReason.CORRUPT)
         self._link.counters["corrupt"] += 1
         if (count := self._link.counters["corrupt"]) in (1, 10, 100) or count % 1000 == 0:
             log.warning("sample dropped", stream=stream.name, why=error.message, count=count)
-
-    def _send_large(self, stream: Stream, header: SampleHeader, payload: Buffer) -> None:
-        """Reserve under the lock, copy without it, push under it again."""
-        with self._changed:
-            if not self._admit(stream, header):
-                return
-            arena = self._link.arena if self._link.shared else None
-            lease = arena.lease(header.size) if arena else None
-        kept: Buffer | Lease
-        if lease is not None:
-            lease.write(payload)
-            kept = lease
-        else:
-            kept = frozen(payload)
-        with self._changed:
-            self._buffer.push(stream, header, kept)
-        self._loop.wake()
 
     def _admit(self, stream: Stream, header: SampleHeader) -> bool:
         """Set memory aside for a sample, waiting if its stream may; the lock is held."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from pipeline.core.clock import Clock
-from pipeline.core.codec import JOIN_BELOW, Buffer, Described, SampleHeader, pack, size_of
+from pipeline.core.codec import Buffer, Described, SampleHeader, pack
 from pipeline.core.errors import ProtocolError, TransportError
 from pipeline.transport.clock_probe import ClockSync
 from pipeline.transport.kept import Kept
@@ -25,7 +26,6 @@ from pipeline.transport.shared_arena import Lease
 log = structlog.get_logger(__name__)
 
 _TICK_MS = 50
-_JOINED = 2
 _GONE = (
     zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -72,6 +72,10 @@ class SenderLoop:
         self._socket: Socket | None = None
         self._monitor: Socket | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # Closed with the object, not with the thread: others may be about to write to it.
+        weakref.finalize(self, os.close, self._wake).atexit = False
+        self._poller = zmq.Poller()
+        self._poller.register(self._wake, zmq.POLLIN)
         self._asleep = False
         self._closing = threading.Event()
         self._goodbye_s = 0.0
@@ -161,11 +165,11 @@ class SenderLoop:
     def _send_samples(
         socket: Socket, parts: Sequence[Described], leases: Sequence[tuple[SampleHeader, Lease]]
     ) -> None:
-        frames = pack(parts)
-        places = [(header.frame, lease.offset, lease.size) for header, lease in leases]
+        header, joined, *large = pack(parts)
+        places = [(head.frame, lease.offset, lease.size) for head, lease in leases]
         left_out = {frame for frame, _, _ in places}
-        inline = [frame for number, frame in enumerate(frames) if number not in left_out]
-        _send(socket, [encode(Data(places)), *inline])
+        inline = [frame for number, frame in enumerate(large, 2) if number not in left_out]
+        _send(socket, [encode(Data(bytes(header), bytes(joined), places)), *inline])
 
     def _say(self, message: Message) -> None:
         """Say something that will be said again; not now if the socket is full."""
@@ -173,13 +177,9 @@ class SenderLoop:
             _send(self._socket, [encode(message)])
 
     def _wait(self, blocked: bool) -> None:
-        poller = zmq.Poller()
-        poller.register(self._wake, zmq.POLLIN)
         if self._socket is not None:
-            poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if blocked else 0))
-        if self._monitor is not None:
-            poller.register(self._monitor, zmq.POLLIN)
-        ready = dict(poller.poll(_TICK_MS))
+            self._poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if blocked else 0))
+        ready = dict(self._poller.poll(_TICK_MS))
         self._asleep = False
         if self._wake in ready:
             os.eventfd_read(self._wake)
@@ -224,12 +224,16 @@ class SenderLoop:
     def _connect(self) -> None:
         self._socket = connect(self._context, self._endpoint, self._curve, self._max_message)
         self._monitor = self._socket.get_monitor_socket(_GONE)
+        self._poller.register(self._monitor, zmq.POLLIN)
         with self._changed:
             said = self._session.open(self._clock.now_ns())
         for message in said:
             self._say(message)
 
     def _disconnect(self) -> None:
+        for socket in (self._socket, self._monitor):
+            if socket is not None and socket in self._poller:
+                self._poller.unregister(socket)
         if self._socket is not None:
             self._socket.disable_monitor()
             self._socket.close(0)
@@ -252,7 +256,6 @@ class SenderLoop:
     def _release(self) -> None:
         self._disconnect()
         self._context.term()
-        os.close(self._wake)
 
 
 def _can(socket: Socket, event: int) -> bool:
@@ -260,7 +263,7 @@ def _can(socket: Socket, event: int) -> bool:
 
 
 def _send(socket: Socket, frames: Sequence[Buffer]) -> None:
-    """Send without waiting: large frames from their own memory, small ones copied.
+    """Send without waiting: the first frame copied, large payloads from their own memory.
 
     Whoever calls this has seen that the socket takes a message; if it does not after all, the
     message is lost like on a broken line, and the heartbeat finds out.
@@ -269,5 +272,4 @@ def _send(socket: Socket, frames: Sequence[Buffer]) -> None:
     for number, frame in enumerate(frames):
         more = zmq.SNDMORE if number < last else 0
         data = frame.data if isinstance(frame, np.ndarray) else frame
-        small = number <= _JOINED or size_of(frame) < JOIN_BELOW
-        socket.send(data, zmq.NOBLOCK | more, copy=small)
+        socket.send(data, zmq.NOBLOCK | more, copy=number == 0)

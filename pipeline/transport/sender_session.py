@@ -47,6 +47,7 @@ from pipeline.transport.shared_arena import SharedArena
 log = structlog.get_logger(__name__)
 
 BATCH_BYTES = 512_000
+SHARED_BATCH_BYTES = 4_000_000
 BATCH_SAMPLES = 4_000
 
 
@@ -201,7 +202,8 @@ class SenderSession:
         left = self._granted - self._buffer.sent_total
         if left <= 0:
             return None
-        taken = self._buffer.take(min(left, BATCH_BYTES), BATCH_SAMPLES)
+        most = SHARED_BATCH_BYTES if self.shared else BATCH_BYTES
+        taken = self._buffer.take(min(left, most), BATCH_SAMPLES)
         if isinstance(taken, Described):
             return StreamSaid(taken.info)
         return End(taken.stream.name) if isinstance(taken, Ended) else taken

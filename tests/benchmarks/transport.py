@@ -1,6 +1,6 @@
 """Transport against a raw TCP socket, two processes over loopback.
 
-Run ``python -m tests.benchmarks.transport [--quick]``.
+Run ``python -m tests.benchmarks.transport [--long]``.
 
 Every figure is a ratio to a peer measured in the same run, since machines differ and are
 shared. Peers: a Python program that sends the same frames over a plain TCP socket, a JPEG
@@ -35,6 +35,7 @@ from pipeline.transport.security import curve_client, curve_server
 from pipeline.transport.sender import Sender
 
 SIZES = {"640x480": (480, 640, 3), "1280x720": (720, 1280, 3), "1920x1080": (1080, 1920, 3)}
+ACK_EVERY_S = 0.02
 SPAWN = mp.get_context("spawn")
 
 
@@ -44,10 +45,15 @@ def cpu() -> float:
 
 def frames_of(shape: tuple[int, ...], count: int = 4) -> list[np.ndarray]:
     """Frames that nobody writes to any more, as a camera source hands them over."""
+    height, width, _ = shape
     rng = np.random.default_rng(1)
-    found = [rng.integers(0, 255, shape, np.uint8) for _ in range(count)]
-    for frame in found:
-        frame.setflags(write=False)
+    rows, columns = np.mgrid[0:height, 0:width]
+    found = []
+    for number in range(count):
+        smooth = 100 + 60 * np.sin(columns / 40 + number) + 50 * np.cos(rows / 30)
+        frame = np.repeat(smooth[..., None], 3, -1) + rng.normal(0, 4, shape)
+        found.append(frame.clip(0, 255).astype(np.uint8))
+        found[-1].setflags(write=False)
     return found
 
 
@@ -92,19 +98,20 @@ def link_receive(pipe: Connection, endpoint: str, count: int, options: dict[str,
         curve=curve_server(Path(curve), "fusion", Role.FUSION, Role.CAPTURE) if curve else None,
     )
     pipe.send(receiver.address)
-    seen, started, used, ages = 0, 0.0, 0.0, []
+    seen, started, used, due, ages = 0, 0.0, 0.0, 0.0, []
     while seen < count + 1:
-        arrivals = receiver.poll(1.0)
-        acks = {}
-        for item in arrivals:
+        for item in receiver.poll(0.1):
             if isinstance(item, SampleArrived):
                 seen += 1
-                acks[item.sample.stream] = item.sample.sequence
                 ages.append(item.arrival_ns - item.sample.timestamp_ns)
-        if acks and not started:
-            started, used, first = time.perf_counter(), cpu(), seen
-        receiver.ack("bench", acks)
+        now = time.perf_counter()
+        if seen and not started:
+            started, used, first = now, cpu(), seen
+        if seen and now >= due:
+            receiver.ack("bench", {"s": seen - 1})
+            due = now + ACK_EVERY_S
     took, spent = time.perf_counter() - started, cpu() - used
+    receiver.ack("bench", {"s": seen - 1})
     pipe.send((took, spent, seen - first, ages))
     until = time.monotonic() + 2
     while time.monotonic() < until and not all(n.ended for n in receiver.nodes()):
@@ -224,24 +231,28 @@ def row(what: str, figure: str, ratio: str, target: str) -> None:
 
 
 def bench_frames(budget: float) -> None:
+    """Best of two rounds each, taken in turn, so that a busy moment does not hit one alone."""
     for name, shape in SIZES.items():
-        count = int(budget * 2.5e9 / np.prod(shape))
-        before = run_raw(shape, count)
-        tcp = run_link("frames", count, shape=shape, shared=False)
-        host = run_link("frames", count, shape=shape)
-        after = run_raw(shape, count)
-        fps, work = max(before[0], after[0]), min(before[1], after[1])
+        count = int(budget * 1.5e9 / np.prod(shape))
+        found: dict[str, list[tuple[float, float]]] = {"raw": [], "tcp": [], "host": []}
+        for _ in range(2):
+            found["raw"].append(run_raw(shape, count))
+            for kind, shared in (("tcp", False), ("host", True)):
+                result = run_link("frames", count, shape=shape, shared=shared)
+                found[kind].append((result["rate"], result["cpu"]))
+        best = {
+            kind: (max(fps for fps, _ in runs), min(work for _, work in runs))
+            for kind, runs in found.items()
+        }
+        fps, work = best["raw"]
         row(f"{name} raw TCP socket", f"{fps:.0f} fps", f"{work * 1e3:.2f} CPU-ms", "")
-        for what, found, target in (
-            ("  link over TCP", tcp, ">= 0.95x fps, <= 1.15x CPU"),
-            ("  link, same host (shared memory)", host, ">= 1.4x fps"),
+        for what, kind, target in (
+            ("  link over TCP", "tcp", ">= 0.95x fps, <= 1.15x CPU"),
+            ("  link, same host (shared memory)", "host", ">= 1.4x fps"),
         ):
-            row(
-                f"{name}{what}",
-                f"{found['rate']:.0f} fps",
-                f"{found['rate'] / fps:.2f}x fps {found['cpu'] / work:.2f}x CPU",
-                target,
-            )
+            got, spent = best[kind]
+            ratio = f"{got / fps:.2f}x fps {spent / work:.2f}x CPU"
+            row(f"{name}{what}", f"{got:.0f} fps", ratio, target)
 
 
 def bench_small() -> None:
@@ -293,7 +304,7 @@ def bench_overload(seconds: float = 4.0) -> None:
     sender = Sender(
         "bench", receiver.address, clock=clock, ledger=ledger, buffer_bytes=2 * size + 4096
     )
-    sender.add_stream(StreamInfo("s", Modality.VIDEO, 30.0, shape, "uint8"))
+    sender.add_stream(StreamInfo("s", Modality.VIDEO, 30.0, shape, "uint8"), max_waiting=1)
     camera = threading.Thread(target=_camera, args=(sender, clock, seconds))
     ages, until, delivered, reported = [], time.monotonic() + seconds + 1.5, 0, None
     camera.start()
@@ -338,8 +349,8 @@ def _camera(sender: Sender, clock: NodeClock, seconds: float) -> None:
 
 
 def main() -> None:
-    """Print the table; ``--quick`` for a shorter run."""
-    budget = 0.4 if "--quick" in sys.argv else 1.0
+    """Print the table; ``--long`` for steadier figures."""
+    budget = 3.0 if "--long" in sys.argv else 1.0
     row("what", "figure", "ratio", "target")
     bench_frames(budget)
     bench_small()

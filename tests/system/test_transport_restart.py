@@ -85,7 +85,7 @@ class Capture:
         self.sent = {"vib": 0, "cam": 0}
         sender.add_stream(VIB)
         sender.add_stream(CAM)
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
