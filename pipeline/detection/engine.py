@@ -177,7 +177,8 @@ class Engine:
         for name in dict.fromkeys([*(cut.window.scene for cut in cuts), *over]):
             scene = self._scenes[name]
             alarm = scene.alarm.state() if scene.alarm is not None else b""
-            outcome.states[name] = SceneState(scene.aligner.next_index, alarm)
+            if scene.aligner.next_index is not None:
+                outcome.states[name] = SceneState(scene.aligner.next_index, alarm)
         return outcome
 
     def released(self) -> dict[str, int]:
@@ -191,6 +192,15 @@ class Engine:
                 free = self._latest.get(stream, sequence) if over else sequence
                 points[stream] = min(points.get(stream, free), free)
         return points
+
+    def discarded(self) -> dict[tuple[str, str, str], int]:
+        """Samples that the aligners refused, by scene, stream and reason."""
+        return {
+            (name, stream, reason.value): count
+            for name, scene in self._scenes.items()
+            for stream, counts in scene.aligner.counts.items()
+            for reason, count in counts.discarded.items()
+        }
 
     def _open(self, info: StreamInfo) -> None:
         for scene in self._users.get(info.name, ()):

@@ -272,4 +272,7 @@ def _send(socket: Socket, frames: Sequence[Buffer]) -> None:
     for number, frame in enumerate(frames):
         more = zmq.SNDMORE if number < last else 0
         data = frame.data if isinstance(frame, np.ndarray) else frame
-        socket.send(data, zmq.NOBLOCK | more, copy=number == 0)
+        try:
+            socket.send(data, zmq.NOBLOCK | more, copy=number == 0)
+        except zmq.Again:
+            return  # the connection broke between the look and the sending

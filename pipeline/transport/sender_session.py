@@ -150,7 +150,8 @@ class SenderSession:
             log.warning("link lost", node=self._node)
         self.state = LinkState.OFFLINE
         self.wants_reconnect = True
-        self._retry_ns = now_ns + after_ns
+        # A failed handshake is told twice, as such and as a disconnection: the longer wait counts.
+        self._retry_ns = max(self._retry_ns, now_ns + after_ns)
 
     def receive(self, message: Message, now_ns: int) -> None:
         """Take in what the receiver said."""
