@@ -21,7 +21,7 @@ from pipeline.core.window import Window
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
-from pipeline.models.stream_model import StreamModel, fit_tails
+from pipeline.models.stream_model import StreamModel, Surprise, fit_tails
 from pipeline.training.commissioning_report import CommissioningReport, make_report
 from pipeline.training.cross_fit import (
     Array,
@@ -30,8 +30,9 @@ from pipeline.training.cross_fit import (
     cross_fit,
     fit_density,
     fit_joint,
+    rows_of,
 )
-from pipeline.training.normal_rows import NormalRows, StreamData
+from pipeline.training.normal_rows import Indices, NormalRows, StreamData
 
 log = structlog.get_logger(__name__)
 
@@ -103,9 +104,27 @@ def _final(
     tell("final fit", len(data), len(data))
     empty = Held(np.zeros((0, 0)), np.zeros(0, np.int64))
     model = SceneModel(rows.scene, settings, streams, joint, rows.length_ns, rows.hop_ns, empty)
+    fold_of = rows.folds()
     seen = {
-        s.info.name: (h.windows.tolist(), s.surprise(h.raw))
+        s.info.name: (h.windows.tolist(), _judged_by_others(s, h, fold_of))
         for s, h in zip(streams, held, strict=True)
     }
     scores = model.table(rows.kept, seen, None if joint is None else joint_held)
     return replace(model, held=Held(scores, rows.end_ns()))
+
+
+def _judged_by_others(stream: StreamModel, held: StreamHeld, fold_of: Indices) -> Surprise:
+    """Surprise of each held-out window by tails fitted to the windows of the other parts.
+
+    Tails fitted to the very scores they judge call the furthest of them ordinary, and what
+    is live, which they have not seen, would then look rarer than it is.
+    """
+    folds = fold_of[held.windows]
+    places = stream.surprise(held.raw).places
+    for fold in np.unique(folds):
+        own, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if len(others):
+            far, near = fit_tails(rows_of(held.raw, torch.from_numpy(others)))
+            judge = replace(stream, far=far, near=near)
+            places[own] = judge.surprise(rows_of(held.raw, torch.from_numpy(own))).places
+    return Surprise(places, held.raw)

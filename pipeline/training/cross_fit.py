@@ -123,7 +123,7 @@ def _judge(
     ]
     if not parts:
         nothing = [data.features[0]]
-        parts = [_rows_of(score_rows(density, data.extractor, settings, nothing, _CPU), slice(0))]
+        parts = [rows_of(score_rows(density, data.extractor, settings, nothing, _CPU), slice(0))]
     return data.windows[at], _joined(parts)
 
 
@@ -155,7 +155,7 @@ def _in_order(parts: Sequence[tuple[Indices, RawScores]]) -> StreamHeld:
     windows = np.concatenate([at for at, _ in parts])
     order = np.argsort(windows, kind="stable")
     bare = [_without_embedding(raw) for _, raw in parts]
-    return StreamHeld(windows[order], _rows_of(_joined(bare), torch.from_numpy(order)))
+    return StreamHeld(windows[order], rows_of(_joined(bare), torch.from_numpy(order)))
 
 
 def _without_embedding(raw: RawScores) -> RawScores:
@@ -171,5 +171,6 @@ def _joined(parts: Sequence[RawScores]) -> RawScores:
     return RawScores(*(torch.cat([getattr(p, name) for p in parts]) for name in _FIELDS))
 
 
-def _rows_of(raw: RawScores, rows: Tensor | slice) -> RawScores:
+def rows_of(raw: RawScores, rows: Tensor | slice) -> RawScores:
+    """Some of the rows."""
     return RawScores(*(getattr(raw, name)[rows] for name in _FIELDS))
