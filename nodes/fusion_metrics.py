@@ -43,6 +43,12 @@ class FusionMetrics:
         self._corrupt = Gauge(
             "fusewatch_corrupt_samples", "Could not be decoded", ["stream"], registry=registry
         )
+        self._discarded = Gauge(
+            "fusewatch_discarded_samples",
+            "In no window, by reason",
+            ["scene", "stream", "reason"],
+            registry=registry,
+        )
         self._refused = Gauge(
             "fusewatch_refused_messages", "By reason", ["reason"], registry=registry
         )
@@ -69,6 +75,8 @@ class FusionMetrics:
         """Read what others count."""
         self._set(self._refused, receiver.counters)
         self._set(self._corrupt, engine.corrupt)
+        for labels, count in engine.discarded().items():
+            self._discarded.labels(*labels).set(count)
         for status in receiver.nodes():
             self._heard.labels(status.node).set(0 if status.lost else 1)
 

@@ -17,6 +17,7 @@ from pipeline.models.features import NO_ITEMS, StreamFeatures
 
 Array = npt.NDArray[np.float64]
 _BANDS = 3
+_LARGEST = 1e100
 _DUST = 1e-9  # of the value; less is the rounding of float64 and no noise
 
 
@@ -56,7 +57,8 @@ class SensorFeatures:
         present = good.mean(axis=0) >= self._min_coverage
         if not present.any():
             return None
-        values = _filled(np.where(good, part.values, 0.0), good)
+        usable = np.clip(part.values, -_LARGEST, _LARGEST)  # squares of what is larger overflow
+        values = _filled(np.where(good, usable, 0.0), good)
         places = np.where(present[:, None], _columns(values), 0.0)
         limit = float(np.finfo(np.float32).max) / 1e6
         places = np.clip(places, -limit, limit).astype(np.float32)

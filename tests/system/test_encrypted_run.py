@@ -1,0 +1,259 @@
+"""A deployment of several machines with encryption on, from the making of the keys.
+
+Each machine has its key folder and its data folder; all of them are this one, and talk over
+the loopback. Each step is typed as a user types it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nodes.commission import commission_scene
+from nodes.demo import read_events
+from nodes.demo_site import record_normal, site_of
+from pipeline.config import load_deployment
+from pipeline.core.arrival import SampleArrived
+from pipeline.core.event import Phase
+from pipeline.core.sample import Encoding
+from pipeline.recording.merge import read_many
+from tests.requirements import require_module
+from tests.system.home_site import Watched
+from tests.system.ports import free_port
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+LIVE_S = 30
+NORMAL_S = 120.0
+END_S = 120.0
+DELIVERED = "fusewatch_delivered_total"
+CAPTURED = "fusewatch_captured_total"
+
+DEPLOYMENT = """
+name: far-apart
+data: ${{MACHINE}}
+nodes:
+  site:
+    sources:
+      - type: scene
+        size: [320, 180]
+        start: 2026-01-01T10:00:00Z
+        speed: 2.0
+        duration_s: {live_s}
+        anomalies: {{every_s: 9, kinds: [V, A]}}
+  shed:
+    sources:
+      - type: scene
+        video: shed-camera
+        audio: shed-microphone
+        sensor: shed-sensors
+        size: [160, 96]
+        anomalies: none
+scenes:
+  site:
+    streams: [site-camera, site-microphone, site-sensors]
+    model: {model}
+    alarm: {{budget: 12/hour}}
+  shed:
+    streams: [shed-camera, shed-microphone, shed-sensors]
+fusion:
+  listen: tcp://127.0.0.1:{fusion_port}
+  record: {{folder: recordings}}
+alert:
+  listen: tcp://127.0.0.1:{alert_port}
+  sinks:
+    - {{type: jsonl, path: events.jsonl}}
+security:
+  curve: "on"
+  keys: ${{MACHINE}}/keys
+"""
+
+
+class Machines:
+    """Four machines in one folder, each with keys and data of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "far-apart.yaml"
+        ports = {"fusion_port": free_port(), "alert_port": free_port()}
+        model = folder / "site.model"
+        self.config.write_text(DEPLOYMENT.format(live_s=LIVE_S, model=model, **ports))
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def commission(self) -> None:
+        """The model, made as in `test_whole_way`, which tests that."""
+        os.environ["MACHINE"] = "fusion"
+        try:
+            deployment = load_deployment(self.config)
+        finally:
+            del os.environ["MACHINE"]
+        normal = self.folder / "normal.mcap"
+        record_normal(site_of(deployment), normal, -NORMAL_S, 0.0)
+        commission_scene(deployment, "site", [normal], self.folder / "site.model")
+
+    def type(self, *arguments: str) -> str:
+        """Type ``fusewatch ARGUMENTS`` in the common folder; what it wrote."""
+        done = subprocess.run(
+            self._command(*arguments),
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=END_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, machine: str, *arguments: str) -> None:
+        """Start ``fusewatch ARGUMENTS`` on a machine."""
+        with self.log(machine).open("wb") as log:
+            self.running[machine] = subprocess.Popen(
+                self._command(*arguments),
+                cwd=self.folder,
+                env={**self._environment(), "MACHINE": machine},
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self, machine: str) -> int:
+        process = self.running.pop(machine)
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(END_S)
+        finally:
+            process.kill()
+
+    def log(self, machine: str) -> Path:
+        return self.folder / f"{machine}.log"
+
+    def watched(self, machine: str) -> Watched:
+        return Watched(self.folder / machine)
+
+    @staticmethod
+    def _command(*arguments: str) -> list[str]:
+        return [sys.executable, "-P", "-m", "nodes.cli", *arguments]
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory):
+    require_module("torch")
+    found = Machines(tmp_path_factory.mktemp("machines"))
+    yield found
+    for machine in reversed(found.running.copy()):
+        found.stop(machine)
+
+
+@pytest.fixture(scope="module")
+def keys(machines):
+    """Keys of each machine, and the others' enrolled where they are needed; not the shed's."""
+    roles = {"fusion": "fusion", "alert": "alert", "site": "capture", "shed": "capture"}
+    for name, role in roles.items():
+        machines.type("keys", "create", name, "--role", role, "--keys", f"{name}/keys")
+    for here, other in (
+        ("site", "fusion"),
+        ("shed", "fusion"),
+        ("alert", "fusion"),
+        ("fusion", "alert"),
+        ("fusion", "site"),
+    ):
+        machines.type(
+            "keys", "enrol", f"{other}/keys/{other}.public.json", "--keys", f"{here}/keys"
+        )
+    return machines.type("keys", "list", "--keys", "fusion/keys", "--json")
+
+
+@pytest.fixture(scope="module")
+def running(machines, keys):
+    machines.commission()
+    machines.start("alert", "alert", str(machines.config))
+    machines.start("fusion", "fusion", str(machines.config))
+    machines.start("shed", "capture", str(machines.config), "--node", "shed")
+    machines.start("site", "capture", str(machines.config), "--node", "site")
+    return machines
+
+
+def recorded(machines: Machines) -> list[SampleArrived]:
+    files = sorted((machines.folder / "recordings").glob("*.mcap"))
+    return [a for a in read_many(files) if isinstance(a, SampleArrived)]
+
+
+def test_a_machine_trusts_only_whom_it_was_told_to(keys):
+    assert '"site"' in keys
+    assert '"alert"' in keys
+    assert '"shed"' not in keys
+
+
+def test_a_node_whose_key_is_unknown_is_refused_and_says_why(running):
+    shed = running.watched("shed")
+    wait_until(lambda: shed.total("capture-shed", CAPTURED, stream="shed-sensors") > 0, 60.0)
+    wait_until(lambda: "fusewatch keys enrol" in shed.page("capture-shed", "/readyz")[1], 60.0)
+    assert shed.page("capture-shed", "/readyz")[0] == 503
+    assert shed.page("capture-shed", "/livez")[0] == 200
+    assert shed.total("capture-shed", DELIVERED, stream="shed-sensors") == 0
+    assert "fusewatch keys enrol" in running.log("shed").read_text()
+    assert "unknown key refused" in running.log("fusion").read_text()
+    running.watched("fusion").wait_total(
+        1, "fusion", "fusewatch_refused_messages", reason="unknown_key"
+    )
+
+
+def test_the_trusted_node_is_heard_meanwhile(running):
+    assert running.running["site"].wait(END_S) == 0
+    del running.running["site"]
+    wait_until(lambda: [e for e in told(running) if e.phase is Phase.CLEARED], 60.0)
+
+
+def told(machines: Machines):
+    return read_events(machines.folder / "events.jsonl")
+
+
+def test_once_enrolled_it_is_let_in_without_a_restart(running):
+    running.type("keys", "enrol", "shed/keys/shed.public.json", "--keys", "fusion/keys")
+    shed = running.watched("shed")
+    wait_until(lambda: shed.total("capture-shed", DELIVERED, stream="shed-sensors") > 0, 60.0)
+    wait_until(lambda: shed.page("capture-shed", "/readyz")[0] == 200, 60.0)
+
+
+def test_once_revoked_it_is_out_again(running):
+    running.type("keys", "revoke", "shed", "--keys", "fusion/keys")
+    shed = running.watched("shed")
+    wait_until(lambda: "not trusted" in shed.page("capture-shed", "/readyz")[1], 60.0)
+    delivered = shed.total("capture-shed", DELIVERED, stream="shed-sensors")
+    captured = shed.total("capture-shed", CAPTURED, stream="shed-sensors")
+    wait_until(
+        lambda: shed.total("capture-shed", CAPTURED, stream="shed-sensors") > captured + 10, 60.0
+    )
+    assert shed.total("capture-shed", DELIVERED, stream="shed-sensors") == delivered
+    assert running.watched("fusion").page("fusion", "/livez")[0] == 200
+
+
+def test_all_end_in_order_and_pictures_went_as_jpeg(running):
+    for machine in ("shed", "fusion", "alert"):
+        assert running.stop(machine) == 0, running.log(machine).read_text()
+    samples = recorded(running)
+    for camera in ("site-camera", "shed-camera"):
+        pictures = [a.sample.encoding for a in samples if a.sample.stream == camera]
+        assert set(pictures) == {Encoding.JPEG}
+
+
+def test_no_secret_key_leaves_its_folder(running):
+    for machine in ("fusion", "alert", "site", "shed"):
+        keys = running.folder / machine / "keys"
+        secret_file = keys / f"{machine}.secret.json"
+        assert secret_file.stat().st_mode & 0o077 == 0
+        secret = secret_file.read_text().split('"secret": "')[1].split('"')[0].encode()
+        for path in running.folder.rglob("*"):
+            if path.is_file() and path != secret_file:
+                assert secret not in path.read_bytes(), path
