@@ -96,6 +96,7 @@ class Home:
             "HOME_WEBHOOK_URL": self.hook.url,
             "HOME_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "HOME_DATA": str(self.data),
+            "HOME_BUDGET": "6/hour",  # as one would choose after so little of normal
             **{name: str(port) for name, port in self._ports.items()},
         }
 
@@ -270,9 +271,6 @@ class Watched:
         """Wait until `total` is at least so much."""
         wait_until(lambda: self.total(name, metric, **labels) >= least, 60.0)
         return self.total(name, metric, **labels)
-
-    def wait_ready(self, name: str) -> None:
-        wait_until(lambda: self.page(name, "/readyz")[0] == 200, 60.0)
 
 
 def _samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:

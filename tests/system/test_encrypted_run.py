@@ -215,6 +215,13 @@ def test_the_trusted_node_is_heard_meanwhile(running):
     wait_until(lambda: [e for e in told(running) if e.phase is Phase.CLEARED], 60.0)
 
 
+def test_the_refused_node_knocks_about_once_a_second_only(running):
+    tries = running.watched("fusion").total(
+        "fusion", "fusewatch_refused_messages", reason="unknown_key"
+    )
+    assert 1 <= tries < 200
+
+
 def told(machines: Machines):
     return read_events(machines.folder / "events.jsonl")
 
