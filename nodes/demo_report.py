@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.core.event import Event, Phase
+from pipeline.core.event import Event
 from pipeline.detection.score import WindowScore
 
 TOLERANCE_S = 2.0
@@ -148,8 +148,3 @@ def _draw_spans(axes: object, result: Match) -> None:
     axes.set_yticks([0.5, 1.5], ["found", "was there"])
     axes.set_ylim(0, 2.5)
     axes.set_title("green: found, red: missed, blue: event, orange: false alarm", fontsize=9)
-
-
-def phases(events: Sequence[Event]) -> Mapping[str, int]:
-    """How many events reached each phase."""
-    return {p.value: sum(1 for e in events if e.phase is p) for p in Phase}

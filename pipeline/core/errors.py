@@ -8,7 +8,6 @@
     ├── DependencyMissing        an extra is not installed: which, and how to install it
     ├── SourceError
     │   ├── SourceUnavailable    cannot be opened or was lost: retried with backoff
-    │   ├── SourceStalled        open, but gave nothing for too long: killed and reopened
     │   ├── SourceEnded          a finite source has nothing more to give (not a fault)
     │   └── BadReading           one reading was unusable: counted, the source goes on
     ├── TransportError
@@ -94,10 +93,6 @@ class SourceError(FusewatchError):
 
 class SourceUnavailable(SourceError):
     """The source cannot be opened or was lost; it is opened again with backoff."""
-
-
-class SourceStalled(SourceError):
-    """The source is open but has given nothing for longer than its stall limit."""
 
 
 class SourceEnded(SourceError):

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from tests.certificates import Certificates
 from tests.requirements import require_command
+from tests.system.ports import free_port
 
 START_S = 30.0
 
@@ -129,13 +130,6 @@ class Mosquitto:
             command = [_program("mosquitto_passwd"), "-b", str(path), name, password]
             subprocess.run(command, check=True, capture_output=True)
         return path
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _program(name: str) -> str:

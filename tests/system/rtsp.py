@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from tests.requirements import missing, require_command
-from tests.system.mosquitto import free_port
+from tests.system.ports import free_port
 
 PYTHON = "/usr/bin/python3"
 SCRIPT = Path(__file__).with_name("rtsp_server.py")

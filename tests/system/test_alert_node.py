@@ -24,7 +24,7 @@ from pipeline.store import OutboxStore
 from pipeline.transport.event_link import EventSender
 from tests.event_samples import event, life
 from tests.http_receiver import HttpReceiver
-from tests.system.mosquitto import free_port
+from tests.system.ports import free_port
 
 pytestmark = pytest.mark.system
 

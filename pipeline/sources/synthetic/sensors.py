@@ -10,7 +10,6 @@ import numpy as np
 
 from pipeline.sources.synthetic.chance import Chance, Floats
 from pipeline.sources.synthetic.knots import Knots
-from pipeline.sources.synthetic.machine import WARMING_S
 from pipeline.sources.synthetic.visits import Visit, door_angle
 from pipeline.sources.synthetic.world import World
 
@@ -112,11 +111,6 @@ def rounded(values: Floats) -> Floats:
     """Values as the instruments show them."""
     result: Floats = np.round(values / _STEP) * _STEP
     return result
-
-
-def settle_s() -> float:
-    """How far back the slowest sensor remembers."""
-    return max(_LINGER_S, 6 * WARMING_S)
 
 
 def _inside(visits: list[Visit], t: Floats) -> Floats:
