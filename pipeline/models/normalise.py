@@ -67,7 +67,7 @@ def fit_normaliser(
     log_columns: tuple[int, ...],
     common_columns: tuple[int, ...],
     modes: int,
-    horizon: float = 0.0,
+    drift: Tensor | None = None,
     tolerance: Tensor | None = None,
 ) -> tuple[Normaliser, Tensor]:
     """Learn from normal windows.
@@ -78,24 +78,49 @@ def fit_normaliser(
         log_columns: See `pipeline.models.features.Extractor`.
         common_columns: Likewise.
         modes: Most common modes to take out.
-        horizon: How many times the learnt time it is to last; 0: nothing drifts.
+        drift: Factor by which drift may widen each column, ``(P, d)``; None: nothing drifts.
         tolerance: Change that is never unusual, ``(P, d)``; None: none.
 
     Returns:
         The normaliser, and the variance per column ``(P, d)`` that drift and tolerance add to
         what was learnt, in its units.
     """
-    seen = torch.where(present[..., None], places, torch.nan)
-    floor = _log_floor(seen, log_columns)
-    levels = _levels(seen, floor)
-    centre, scale = _robust(levels, floor)
+    floor, centre, scale, normal = _standard(places, present, log_columns)
     common = torch.tensor(common_columns, dtype=torch.int64)
-    normal = (levels - centre) / scale
-    wider = widening(normal.clamp(-_CLIP, _CLIP), horizon) if horizon else torch.ones_like(scale)
+    wider = torch.ones_like(scale) if drift is None else drift
     if tolerance is not None:
         wider = (wider.square() + (tolerance / scale).square()).sqrt()
     basis = _modes(normal.nan_to_num(0.0)[..., common] / wider[..., common], modes)
     return Normaliser(floor, centre, scale * wider, basis, common), 1.0 - wider**-2
+
+
+def drift_of(
+    places: Tensor, present: Tensor, log_columns: tuple[int, ...], horizon: float
+) -> Tensor:
+    """Factor by which drift may widen each column until the horizon, ``(P, d)``.
+
+    To be asked once for all normal windows: a part of them shows another drift than the whole,
+    and detectors learnt with different ones do not compare.
+
+    Args:
+        places: float64 ``(n, P, d)``, in the order of time.
+        present: bool ``(n, P)``.
+        log_columns: See `pipeline.models.features.Extractor`.
+        horizon: How many times the learnt time the detector is to last without news.
+    """
+    *_, normal = _standard(places, present, log_columns)
+    return widening(normal.clamp(-_CLIP, _CLIP), horizon)
+
+
+def _standard(
+    places: Tensor, present: Tensor, log_columns: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Floor, centre and scale ``(P, d)``, and the rows by them ``(n, P, d)``, NaN if missing."""
+    seen = torch.where(present[..., None], places, torch.nan)
+    floor = _log_floor(seen, log_columns)
+    levels = _levels(seen, floor)
+    centre, scale = _robust(levels, floor)
+    return floor, centre, scale, (levels - centre) / scale
 
 
 def _log_floor(seen: Tensor, log_columns: tuple[int, ...]) -> Tensor:

@@ -112,7 +112,7 @@ def fit_stream(
     rows: Rows,
     extractor: Extractor,
     settings: DetectorSettings,
-    horizon: float,
+    drift: Tensor | None,
     generator: torch.Generator,
 ) -> StreamDensity:
     """Learn what is normal for a stream.
@@ -121,7 +121,7 @@ def fit_stream(
         rows: Its features in normal windows, in the order of time.
         extractor: Its features' properties.
         settings: Options of the detector.
-        horizon: How many times the learnt time the detector is to last.
+        drift: Widening of each column for drift, ``(P, d)``; see `normalise.drift_of`.
         generator: Source of the choice of remembered windows.
     """
     normaliser, slack = fit_normaliser(
@@ -130,7 +130,7 @@ def fit_stream(
         extractor.log_columns,
         extractor.common_columns,
         settings.common_modes,
-        horizon,
+        drift,
         _tolerance(rows, extractor),
     )
     normal = normaliser.apply(rows.places, rows.present)

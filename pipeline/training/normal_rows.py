@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.features import Extractor, StreamFeatures
+from pipeline.models.normalise import drift_of
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import make_extractor
 
 Indices = npt.NDArray[np.int64]
@@ -28,7 +31,7 @@ class StreamData:
         features: One per window in which it was seen.
         seen_in: The windows' grid indices, growing.
         windows: Their positions among all kept windows, once `NormalRows.finish` was called.
-        horizon: How many times the learnt time the detector is to last; likewise.
+        drift: How much drift widens each column, ``(P, d)``; likewise.
     """
 
     info: StreamInfo
@@ -36,7 +39,7 @@ class StreamData:
     features: list[StreamFeatures] = field(default_factory=list)
     seen_in: list[int] = field(default_factory=list)
     windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
-    horizon: float = 0.0
+    drift: Tensor | None = None
 
     def positions(self, chosen: Indices) -> Indices:
         """Positions in `features` of those of the `chosen` windows that saw the stream."""
@@ -125,10 +128,12 @@ class NormalRows:
                 else "record for longer",
             )
         learnt_s = (self._indices[-1] - self._indices[0] + 1) * self.hop_ns / 1e9
-        for data in self._data:
-            data.horizon = self._settings.drift_hours * 3600.0 / learnt_s
-            data.windows = np.searchsorted(self._indices, data.seen_in).astype(np.int64)
         usable = [d for d in self._data if len(d.features) >= least]
+        for data in usable:
+            data.windows = np.searchsorted(self._indices, data.seen_in).astype(np.int64)
+            rows = collect(data.features)
+            horizon = self._settings.drift_hours * 3600.0 / learnt_s
+            data.drift = drift_of(rows.places, rows.present, data.extractor.log_columns, horizon)
         if not usable:
             raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         return usable

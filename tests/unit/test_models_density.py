@@ -4,7 +4,7 @@ import torch
 
 from pipeline.models.density import fit_items, fit_places, fit_pooled, kth_distance
 from pipeline.models.drift import widening
-from pipeline.models.normalise import fit_normaliser
+from pipeline.models.normalise import drift_of, fit_normaliser
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 from pipeline.models.tails import PlaceTails, Tail, fit_pareto, fit_place_tails
 
@@ -179,7 +179,8 @@ def test_drift_does_not_hide_a_change_of_a_steady_column():
     there = torch.ones(800, 1, dtype=torch.bool)
     walk = torch.cumsum(normal(800, 1, 1), dim=0)
     places = torch.cat([normal(800, 1, 1), walk], dim=2)
-    normaliser, slack = fit_normaliser(places, there, (), (), 0, horizon=48.0)
+    drift = drift_of(places, there, (), horizon=48.0)
+    normaliser, slack = fit_normaliser(places, there, (), (), 0, drift)
     density = fit_places(normaliser.apply(places, there), there, slack, 200, generator())
     spread = float(walk.std())
     now = torch.tensor([[[0.0, 4 * spread]], [[5.0, 0.0]]], dtype=torch.float64) + places.mean(0)
