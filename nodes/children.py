@@ -1,8 +1,10 @@
-"""What a supervised process is: its command, its surroundings, and when it is started again."""
+"""What a supervised process is: its command, its surroundings, and what became of it."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import sysconfig
 from collections import deque
@@ -11,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nodes
+from nodes.last_words import LastWordsHeard
 from nodes.runner import CLOCK_OFFSET
 from pipeline.core.clock import NodeClock
 
 CAPTURE, FUSION, ALERT = 0, 1, 2
+_LOOP = 2  # ends in a row, each after a short run, that make a crash loop
 
 
 @dataclass(slots=True)
@@ -65,6 +69,61 @@ class Child:
     command: tuple[str, ...]
     stage: int = CAPTURE
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Running:
+    """One child and what became of it.
+
+    Args:
+        child: What is run.
+        policy: When it is started again.
+    """
+
+    def __init__(self, child: Child, policy: RestartPolicy) -> None:
+        self.child = child
+        self.policy = policy
+        self.process: subprocess.Popen[bytes] | None = None
+        self.words: LastWordsHeard | None = None
+        self.started_s = 0.0
+        self.start_at_s: float | None = 0.0
+        self.restarts = 0
+        self.state = "waiting"
+        self.last_end = ""
+        self._short_runs = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not be started again."""
+        return self.state in ("finished", "given up")
+
+    def note_end(self, how: str, now_s: float) -> float:
+        """Remember that the process failed, with its last words; how long it ran, seconds."""
+        ran_s = now_s - self.started_s
+        said = self.words.take() if self.words is not None else ""
+        self.last_end = f"{how}: {said}" if said else how
+        self._short_runs = 1 if ran_s >= self.policy.steady_s else self._short_runs + 1
+        return ran_s
+
+    def close(self) -> None:
+        """Let go of its pipe."""
+        if self.words is not None:
+            self.words.close()
+            self.words = None
+
+    def is_in_crash_loop(self, now_s: float) -> bool:
+        """Whether it runs only because it was just started again, not for the first time."""
+        new = now_s - self.started_s < self.policy.steady_s
+        return self.process is not None and new and self._short_runs >= _LOOP
+
+
+def end_of(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
 
 
 def fusewatch_command(*arguments: str) -> tuple[str, ...]:

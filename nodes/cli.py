@@ -24,6 +24,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from nodes import commands
+from nodes.last_words import LastWords
 from nodes.logs import LEVELS, configure_logs
 from pipeline import __version__
 from pipeline.core.errors import ConfigError, FusewatchError
@@ -161,15 +162,17 @@ def run(arguments: Sequence[str]) -> int:
 
 def report(error: FusewatchError) -> None:
     """Tell an error on stderr: what, where, what to do, and each problem on its line."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
     _say(f"error: {error}")
-    if isinstance(error, ConfigError):
-        for problem in error.problems:
-            _say(f"  {problem}")
+    for problem in problems:
+        _say(f"  {problem}")
+    LastWords.of_this_process().say(redact_url("; ".join((str(error), *problems))))
     if os.environ.get(DEBUG):
         _say_traceback(error)
 
 
 def _report_unexpected(error: Exception) -> None:
+    LastWords.of_this_process().say(redact_url(f"{type(error).__name__}: {error}"))
     if os.environ.get(DEBUG):
         _say_traceback(error)
     else:

@@ -70,7 +70,8 @@ def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -
     found = [known[name] for name in wanted if name in known]
     if not found:
         raise RecordingError(
-            f"no stream of scene {scene!r} is recorded; there are {', '.join(sorted(known))}",
+            f"no stream of scene {scene!r} is recorded; there "
+            + (f"are {', '.join(sorted(known))}" if known else "is none at all"),
             where=", ".join(str(p) for p in recordings),
             fix=f"the scene has {', '.join(wanted)}: make the names agree",
         )

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import structlog
 
+from nodes.lock import hold, wait_until_free
+from nodes.logs import configure_logs
 from nodes.supervisor import ALERT, CAPTURE, FUSION, Child, Supervisor, fusewatch_command
 from pipeline.config import Deployment, load, require_models
+
+LEFTOVERS_S = 15.0
+"""Longest wait at the start for nodes of an earlier run that still drain, seconds."""
 
 log = structlog.get_logger(__name__)
 
@@ -16,16 +21,22 @@ def run_deployment(config: Path) -> int:
     """Run every node of a deployment here until it is stopped or has nothing more to do.
 
     Returns:
-        The exit code: 0 after an orderly end, 69 when a node was given up.
+        The exit code: 0 after an orderly end, 69 when a node was not well at the end.
 
     Raises:
         ConfigError: The deployment is wrong, or a model file it names is not there.
+        AlreadyRunning: It, or one of its nodes, runs already.
     """
     loaded = load(config)
+    configure_logs("fusewatch", secrets=loaded.secrets)
     for warning in loaded.warnings:
         log.warning("deployment", problem=str(warning))
-    require_models(loaded.deployment)
-    return Supervisor(children(config, loaded.deployment)).run()
+    deployment = loaded.deployment
+    require_models(deployment, config)
+    everyone = children(config, deployment)
+    with hold(deployment.data, "run"):
+        wait_until_free(deployment.data, [child.name for child in everyone], LEFTOVERS_S)
+        return Supervisor(everyone).run()
 
 
 def children(config: Path, deployment: Deployment) -> list[Child]:

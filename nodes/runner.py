@@ -4,7 +4,7 @@ A node is started, stepped until it says that it is finished or somebody asks it
 drained, closed. ``SIGTERM`` and ``SIGINT`` ask it to stop, a second one ends it at once;
 ``SIGHUP`` reloads; the end of the process that started it (see `nodes.supervisor`) counts as
 ``SIGTERM``. An error in any thread ends the process: a node that half works is worse than one
-that is started again.
+that is started again. Two nodes of one name cannot work on one data folder, see `nodes.lock`.
 
 Exit codes: 0 after an orderly end, the error's own for ours, 70 for any other.
 """
@@ -27,6 +27,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from nodes.health import Health, HealthServer
+from nodes.last_words import LastWords
+from nodes.lock import hold
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import FusewatchError
 
@@ -109,16 +111,19 @@ def run_node(node: Node, options: RunOptions) -> int:
     Must be called from the main thread, after `nodes.logs.configure_logs`.
     """
     requests = Requests()
+    last_words = LastWords.of_this_process()
     try:
-        with requests.listening():
+        with requests.listening(), hold(options.data, node.name):
             _run(node, options, requests)
             if requests.failure is not None:
                 raise requests.failure
     except FusewatchError as error:
         log.error("node failed", node=node.name, error=str(error))
+        last_words.say(str(error))
         return error.exit_code
-    except Exception:
+    except Exception as error:
         log.exception("node failed unexpectedly", node=node.name)
+        last_words.say(f"{type(error).__name__}: {error}")
         return INTERNAL
     return 0
 

@@ -3,9 +3,13 @@
 Each child runs in a session of its own, so that Ctrl-C reaches the supervisor alone and
 children stop in order: those of the first stage are asked, then waited for, then the next.
 A child that ends with an error is started again with backoff; see `RestartPolicy` for when it
-is given up. One that is given up stays down and is reported, the others go on, and the
-supervisor exits with 69 at last. A child that ends with 0 has finished. When all of the first
-stage have finished, nothing more can come and the others are stopped, in order.
+is given up. One that is given up stays down and is reported, the others go on. A child that
+ends with 0 has finished. When all of the first stage have finished, nothing more can come and
+the others are stopped, in order.
+
+The supervisor exits with 69, and says which child and why, when at its end one was given up,
+was down or in a crash loop, or failed while it stopped. A child that was killed once and is
+back does not count.
 
 A child notices when the supervisor itself is killed by a pipe that ends, see `nodes.runner`.
 """
@@ -29,10 +33,14 @@ from nodes.children import (
     FUSION,
     Child,
     RestartPolicy,
+    Running,
     child_environment,
+    end_of,
     fusewatch_command,
 )
 from nodes.health import Health
+from nodes.last_words import VARIABLE as LAST_WORDS
+from nodes.last_words import LastWordsHeard
 from nodes.runner import PARENT_PIPE
 from pipeline.core.errors import ConfigError
 
@@ -48,26 +56,10 @@ __all__ = [
 
 UNAVAILABLE = 69
 _HOPELESS = frozenset({64, ConfigError.exit_code})  # the same command would fail the same way
+_IN_ORDER = frozenset({0, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT})
 _POLL_S = 0.05
 
 log = structlog.get_logger(__name__)
-
-
-class _Running:
-    """One child and what became of it."""
-
-    def __init__(self, child: Child, policy: RestartPolicy) -> None:
-        self.child = child
-        self.policy = policy
-        self.process: subprocess.Popen[bytes] | None = None
-        self.started_s = 0.0
-        self.start_at_s: float | None = 0.0
-        self.restarts = 0
-        self.state = "waiting"
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ("finished", "given up")
 
 
 class Supervisor:
@@ -90,13 +82,14 @@ class Supervisor:
         drain_s: float = 15.0,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._running = [_Running(child, policy()) for child in children]
+        self._running = [Running(child, policy()) for child in children]
         self._health = health
         self._drain_s = drain_s
         self._now_s = now_s
         self._stop = self._hurry = self._reload = False
         self._environment = child_environment()
         self._pipe: tuple[int, int] | None = None
+        self._troubles: dict[str, str] = {}
 
     def run(self) -> int:
         """Run until every child has ended or a stop was asked for; the exit code.
@@ -121,8 +114,7 @@ class Supervisor:
                 os.close(end)
             for number, action in before.items():
                 signal.signal(number, action)
-        given_up = any(running.state == "given up" for running in self._running)
-        return UNAVAILABLE if given_up else 0
+        return UNAVAILABLE if self._tell_troubles() else 0
 
     def stop(self) -> None:
         """Ask to stop in order, a second time: at once. From any thread or signal handler."""
@@ -158,59 +150,68 @@ class Supervisor:
         actions = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGHUP: reload}
         return {number: signal.signal(number, action) for number, action in actions.items()}
 
-    def _start(self, running: _Running) -> None:
+    def _start(self, running: Running) -> None:
         child = running.child
         if self._pipe is None:
             return
-        environment = {**self._environment, PARENT_PIPE: str(self._pipe[0]), **child.environment}
         running.started_s = self._now_s()
         running.start_at_s = None
+        running.words = words = LastWordsHeard()
+        pipes = {PARENT_PIPE: str(self._pipe[0]), LAST_WORDS: str(words.write)}
         try:
             running.process = subprocess.Popen(
                 child.command,
-                env=environment,
+                env={**self._environment, **pipes, **child.environment},
                 stdin=subprocess.DEVNULL,
-                pass_fds=(self._pipe[0],),
+                pass_fds=(self._pipe[0], words.write),
                 start_new_session=True,
             )
         except OSError as error:
-            self._give_up(running, f"cannot be started: {error.strerror}")
+            running.note_end(f"cannot be started: {error.strerror}", self._now_s())
+            self._give_up(running)
             return
+        finally:
+            words.close_write()
         self._report(running, "running")
         log.info("child started", child=child.name, pid=running.process.pid)
 
-    def _look(self, runnings: Sequence[_Running]) -> None:
+    def _look(self, runnings: Sequence[Running]) -> None:
+        self._reap(runnings)
+        for running in runnings:
+            if running.start_at_s is not None and self._now_s() >= running.start_at_s:
+                running.restarts += 1
+                self._start(running)
+
+    def _reap(self, runnings: Sequence[Running]) -> None:
         for running in runnings:
             if running.process is not None and (code := running.process.poll()) is not None:
                 running.process = None
                 self._ended(running, code)
-            elif running.start_at_s is not None and self._now_s() >= running.start_at_s:
-                running.restarts += 1
-                self._start(running)
 
-    def _ended(self, running: _Running, code: int) -> None:
-        now_s = self._now_s()
-        how = f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+    def _ended(self, running: Running, code: int) -> None:
         if code == 0:
             log.info("child finished", child=running.child.name)
+            running.close()
             self._report(running, "finished")
             return
-        delay_s = None
-        if code not in _HOPELESS:
-            delay_s = running.policy.delay_s(now_s, now_s - running.started_s)
+        now_s = self._now_s()
+        ran_s = running.note_end(end_of(code), now_s)
+        delay_s = None if code in _HOPELESS else running.policy.delay_s(now_s, ran_s)
         if delay_s is None:
-            self._give_up(running, how)
+            self._give_up(running)
             return
+        how = running.last_end
         log.warning("child ended", child=running.child.name, how=how, restart_in_s=delay_s)
         running.start_at_s = now_s + delay_s
         self._report(running, "waiting", how)
 
-    def _give_up(self, running: _Running, how: str) -> None:
+    def _give_up(self, running: Running) -> None:
         running.start_at_s = None
+        how = running.last_end
         log.error("child given up", child=running.child.name, how=how, restarts=running.restarts)
         self._report(running, "given up", how)
 
-    def _report(self, running: _Running, state: str, detail: str = "") -> None:
+    def _report(self, running: Running, state: str, detail: str = "") -> None:
         running.state = state
         if self._health is not None:
             ok = state in ("running", "finished")
@@ -226,7 +227,10 @@ class Supervisor:
         )
 
     def _stop_all(self) -> None:
+        self._reap(self._running)
+        self._note_troubles(self._running)
         for stage in sorted({running.child.stage for running in self._running}):
+            self._note_troubles([r for r in self._running if r.child.stage == stage])
             alive = [r for r in self._running if r.child.stage == stage and r.process is not None]
             later = [r for r in self._running if r.child.stage > stage]  # take in what drains
             self._signal(alive, signal.SIGTERM)
@@ -237,17 +241,39 @@ class Supervisor:
                 alive = [r for r in alive if not self._has_stopped(r)]
             self._signal(alive, signal.SIGKILL)
 
-    def _has_stopped(self, running: _Running) -> bool:
+    def _has_stopped(self, running: Running) -> bool:
         code = running.process.poll() if running.process is not None else 0
         if code is None:
             return False
         running.process = None
-        if code:
-            log.warning("child did not stop in order", child=running.child.name, code=code)
+        if code not in _IN_ORDER:
+            running.note_end(end_of(code), self._now_s())
+            self._troubles.setdefault(running.child.name, "failed while it stopped")
         self._report(running, "finished")
         return True
 
-    def _signal(self, runnings: Sequence[_Running], number: signal.Signals) -> None:
+    def _note_troubles(self, runnings: Sequence[Running]) -> None:
+        for running in runnings:
+            what = ""
+            if running.state == "given up":
+                what = "given up"
+            elif running.state == "waiting":
+                what = "down"
+            elif self._stop and running.is_in_crash_loop(self._now_s()):
+                what = "failing again and again"
+            if what:
+                self._troubles.setdefault(running.child.name, what)
+
+    def _tell_troubles(self) -> bool:
+        """Say what was wrong at the end; whether anything was."""
+        for running in self._running:
+            if what := self._troubles.get(running.child.name):
+                name, error = running.child.name, running.last_end
+                n = running.restarts
+                log.error("not well at the end", child=name, state=what, error=error, restarts=n)
+        return bool(self._troubles)
+
+    def _signal(self, runnings: Sequence[Running], number: signal.Signals) -> None:
         for running in runnings:
             if running.process is not None and running.process.poll() is None:
                 if number == signal.SIGKILL:
@@ -261,10 +287,5 @@ class Supervisor:
             if running.process is not None:
                 running.process.wait()
                 running.process = None
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        for running in self._running:
+            running.close()

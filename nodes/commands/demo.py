@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from nodes.lock import holders
+from pipeline.core.errors import AlreadyRunning
+
+DEPLOYMENT = "demo.yaml"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,4 +34,50 @@ def command(
     """See it work: a synthetic site is learnt, watched live for a minute, and alarmed on."""
     from nodes.demo import DemoOptions, run_demo
 
+    check_start(start)
+    check_folder(out)
     raise typer.Exit(run_demo(DemoOptions(out, seconds, learn, start), Console()))
+
+
+def check_start(start: str) -> None:
+    """Make sure that ``--start`` is a time.
+
+    Raises:
+        typer.BadParameter: It is not.
+    """
+    if start == "now":
+        return
+    with suppress(ValueError):
+        if datetime.fromisoformat(start).tzinfo is not None:
+            return
+    raise typer.BadParameter(
+        f"{start!r} is neither 'now' nor ISO 8601 with its zone, as 2024-05-01T12:00:00Z is",
+        param_hint="--start",
+    )
+
+
+def check_folder(out: Path) -> None:
+    """Make sure that a folder may be emptied: that it is new, empty, or an earlier demo's.
+
+    Raises:
+        typer.BadParameter: Something else is in it, or it cannot be made.
+        AlreadyRunning: A demo runs in it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        strange = any(out.iterdir()) and not (out / DEPLOYMENT).is_file()
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{out} cannot be made: {error.strerror}", param_hint="--out"
+        ) from error
+    if strange:
+        raise typer.BadParameter(
+            f"{out} is emptied first, and holds what no demo made; name another folder",
+            param_hint="--out",
+        )
+    for name, pid in holders(out).items():
+        raise AlreadyRunning(
+            f"process {pid} runs {name} of another demo here",
+            where=str(out),
+            fix="wait for it, or name another folder with --out",
+        )

@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Run the fusion node: samples in, windows scored, events out."""
     loaded = load(config)
-    require_models(loaded.deployment)
+    require_models(loaded.deployment, config)
     fusion = FusionNode(loaded.deployment, node_clock())
     configure_logs(fusion.name, secrets=loaded.secrets)
     options = RunOptions(data=loaded.deployment.data, http=loaded.deployment.fusion.http)

@@ -18,7 +18,8 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.errors import RecordingError
 
 ASK_EVERY_S = 1.0
-BEGIN_S = 10.0
+LOOK_EVERY_S = 0.2
+BEGIN_S = 15.0
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +44,8 @@ def command(
     target = output or Path(f"{deployment.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.mcap")
     if target.exists():
         raise RecordingError("exists already", where=str(target), fix="choose another name")
+    if not target.absolute().parent.is_dir():
+        raise RecordingError("its folder is not there", where=str(target), fix="make it first")
     running = any(found.name == "fusion" for found in read_run_files(deployment.data))
     console = Console()
     if running and not direct:
@@ -62,7 +65,15 @@ def _record(console: Console, deployment: Deployment, target: Path, seconds: flo
     except KeyboardInterrupt:
         console.print("ending")
     recorder.close()
-    for stream, account in recorder.ledger.snapshot().items():
+    accounts = recorder.ledger.snapshot()
+    if not any(account.delivered for account in accounts.values()):
+        target.unlink()
+        raise RecordingError(
+            "no source gave anything, so nothing was kept",
+            where=str(target),
+            fix="see why above; 'fusewatch doctor' lists the devices that are here",
+        )
+    for stream, account in accounts.items():
         lost = ", ".join(f"{n} {reason}" for reason, n in account.dropped.items())
         console.print(f"{stream}: {account.delivered} samples" + (f", lost {lost}" if lost else ""))
     console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
@@ -70,20 +81,35 @@ def _record(console: Console, deployment: Deployment, target: Path, seconds: flo
 
 def _ask(console: Console, deployment: Deployment, target: Path, seconds: float | None) -> None:
     request = RecordRequest(deployment.data)
-    begun_s = time.monotonic()
     try:
+        with console.status("asking the fusion node to record"):
+            _await_begin(request, target)
+        until_s = float("inf") if seconds is None else time.monotonic() + seconds
         with console.status("the fusion node records; Ctrl-C ends it"):
-            while seconds is None or time.monotonic() < begun_s + seconds:
+            while (left_s := until_s - time.monotonic()) > 0:
                 request.ask(target)
-                if not target.exists() and time.monotonic() > begun_s + BEGIN_S:
-                    raise RecordingError(
-                        f"the fusion node has not begun to record within {BEGIN_S:.0f} s",
-                        where=str(target),
-                        fix="see its log; is another recording asked for?",
-                    )
-                time.sleep(ASK_EVERY_S)
+                time.sleep(min(ASK_EVERY_S, left_s))
     except KeyboardInterrupt:
         console.print("ending")
     finally:
         request.withdraw()
-    console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB and being finished")
+    if target.exists():
+        console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB and being finished")
+
+
+def _await_begin(request: RecordRequest, target: Path) -> None:
+    """Ask until the recording has begun.
+
+    Raises:
+        RecordingError: The fusion node does not begin.
+    """
+    until_s = time.monotonic() + BEGIN_S
+    while not target.exists():
+        if time.monotonic() > until_s:
+            raise RecordingError(
+                f"the fusion node has not begun to record within {BEGIN_S:.0f} s",
+                where=str(target),
+                fix="see its log; is another recording asked for?",
+            )
+        request.ask(target)
+        time.sleep(LOOK_EVERY_S)

@@ -98,8 +98,8 @@ def describe(recording: Recording) -> dict[str, object]:
 def _tell(data: dict[str, object]) -> None:
     console = Console()
     table = Table("stream", "kind", "node", "samples", "rate", "MB", title=str(data["file"]))
-    streams = data["streams"]
-    for stream in streams if isinstance(streams, list) else ():
+    streams = data["streams"] if isinstance(data["streams"], list) else []
+    for stream in streams:
         rate = stream["rate_hz"]
         table.add_row(
             stream["name"],
@@ -110,7 +110,10 @@ def _tell(data: dict[str, object]) -> None:
             f"{stream.get('nbytes', 0) / 1e6:,.1f}",
         )
     console.print(table)
-    console.print(f"{data['seconds']:.1f} s from {data['start']}, {data['events']} events")
+    if any(stream["samples"] for stream in streams):
+        console.print(f"{data['seconds']:.1f} s from {data['start']}, {data['events']} events")
+    else:
+        console.print("no samples")
     if data["truncated"]:
         console.print(f"[yellow]{data['truncated']}[/]; see fusewatch recording repair")
     faults = data["faults"]

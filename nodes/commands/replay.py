@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +13,10 @@ from rich.console import Console
 from nodes.replay import SECOND_NS, Replayed, replay, write_events, write_scores
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, RecordingError
 from pipeline.core.event import Phase
 from pipeline.core.timestamps import format_iso
+from pipeline.recording.reader import Recording
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +55,10 @@ def command(
     """Replay a recording through the engine: the same windows, scores and events as live."""
     from pipeline.detection.evidence_files import EvidenceFiles
 
+    if from_s is not None and to_s is not None and from_s >= to_s:
+        raise typer.BadParameter("must be less than --to", param_hint="--from")
     deployment = load_deployment(config)
+    require_streams(deployment, recordings)
     models = {scene_of(deployment, scene): model} if model is not None else None
     writer = EvidenceFiles(evidence) if evidence is not None else None
     result = replay(
@@ -90,6 +94,26 @@ def scene_of(deployment: Deployment, wanted: str | None) -> str:
     raise ConfigError(what, where=deployment.name, fix=f"--scene {'|'.join(names)}")
 
 
+def require_streams(deployment: Deployment, recordings: Sequence[Path]) -> None:
+    """Make sure that the recordings hold something for the deployment.
+
+    Raises:
+        RecordingError: They hold no stream of any scene, or one cannot be read.
+    """
+    known: set[str] = set()
+    for path in recordings:
+        with Recording(path) as recording:
+            known.update(recording.streams)
+    wanted = {stream for scene in deployment.scenes.values() for stream in scene.streams}
+    if not known & wanted:
+        there = f"are {', '.join(sorted(known))}" if known else "is none at all"
+        raise RecordingError(
+            f"no stream of the deployment is recorded; there {there}",
+            where=", ".join(str(path) for path in recordings),
+            fix=f"its scenes have {', '.join(sorted(wanted))}: make the names agree",
+        )
+
+
 def pace_of(speed: str) -> Callable[[int], None] | None:
     """Waits until an arrival is due at this speed; None for ``max``.
 
@@ -120,6 +144,8 @@ def _tell(result: Replayed) -> None:
     console = Console()
     raised = [e for e in result.events if e.phase is Phase.RAISED]
     console.print(f"{result.windows} windows, {len(result.scores)} scored, {len(raised)} events")
+    if not result.windows:
+        console.print("nothing in this span is as long as a window; see --from, --to")
     for event in raised:
         at_s = (event.start_ns - result.start_ns) / SECOND_NS
         console.print(f"  {at_s:9.1f} s  {format_iso(event.start_ns)}  {event.summary}")

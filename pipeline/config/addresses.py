@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 
 from pipeline.core.errors import ConfigError
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s\[\]]+):(?P<port>[0-9]{1,5})")
 _LOCAL_SCHEMES = ("ipc://", "inproc://")
+MAX_SOCKET_PATH = 107
 WILDCARDS = frozenset({"*", "0.0.0.0", "::"})
 
 
 def fault_of(address: str) -> str:
     """What is wrong with a ZeroMQ address; empty when nothing is."""
     if address.startswith(_LOCAL_SCHEMES):
-        return "" if address.partition("://")[2] else "has no name after '://'"
+        name = address.partition("://")[2]
+        if address.startswith("ipc://") and len(os.fsencode(name)) > MAX_SOCKET_PATH:
+            return f"names a file whose path is longer than {MAX_SOCKET_PATH} bytes"
+        return "" if name else "has no name after '://'"
     found = _TCP.fullmatch(address)
     if found is None:
         return "is not an address"

@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 from pipeline.config import addresses
 from pipeline.config.deployment import Deployment
@@ -30,8 +31,12 @@ def find_problems(deployment: Deployment) -> tuple[Problem, ...]:
     )
 
 
-def require_models(deployment: Deployment) -> None:
+def require_models(deployment: Deployment, where: Path | None = None) -> None:
     """Make sure that every model file is there, as running needs it.
+
+    Args:
+        deployment: The deployment.
+        where: Its file, for the message.
 
     Raises:
         ConfigError: A scene names a model file that does not exist.
@@ -40,6 +45,7 @@ def require_models(deployment: Deployment) -> None:
     if problems:
         raise ConfigError(
             "the model is missing" if len(problems) == 1 else "models are missing",
+            where="" if where is None else str(where),
             problems=problems,
         )
 

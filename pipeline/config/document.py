@@ -27,6 +27,9 @@ from pipeline.config.yaml_reader import (
 Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
 
 WHEN = "when"
+UNSET = "unset"
+"""Stands for a value whose variable or secret file is missing, so that the rest can be checked."""
+
 _MERGE = "<<"
 
 
@@ -38,12 +41,14 @@ class Document:
         data: Plain data.
         positions: Line of every key and list item.
         texts: Values that came from variables, before they were read as numbers.
+        unset: Where `UNSET` stands for a value that could not be had; each has its problem.
         problems: Duplicate keys and variables that are not there.
     """
 
     data: Data = None
     positions: Positions = field(default_factory=Positions)
     texts: dict[KeyPath, Substituted] = field(default_factory=dict)
+    unset: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -134,7 +139,7 @@ class _Builder:
             return False
         for key, value in item.value:
             if isinstance(key, yaml.ScalarNode) and key.value == WHEN:
-                return self._scalar(value, (*path, WHEN)) in (None, "", False)
+                return self._scalar(value, (*path, WHEN)) in (None, "", False, UNSET)
         return False
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Data:
@@ -147,7 +152,8 @@ class _Builder:
             done = substitute(node.value, self._environ)
         except VariableFault as fault:
             self._problem(path, fault.message, fault.fix, line=line_of(node))
-            return None
+            self.document.unset.add(path)
+            return UNSET
         self.document.texts[path] = done
         return plain_value(done.text) if done.whole and is_plain(node) else done.text
 

@@ -7,13 +7,13 @@ Every fault that can be found is found in one go, each told as
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.config.checks import find_problems
+from pipeline.config.checks import find_problems, stream_places
 from pipeline.config.deployment import Deployment
-from pipeline.config.document import build_document
+from pipeline.config.document import UNSET, build_document
 from pipeline.config.paths import resolve_paths
 from pipeline.config.problems import Positions, Problem
 from pipeline.config.secrets import SecretFiles, secret_values
@@ -96,18 +96,24 @@ def check_file(path: Path, *, environ: Mapping[str, str] | None = None) -> Repor
     except ProblemFound as stop:
         return Report(problems=(stop.problem.in_file(path.name, Positions()),))
     folder = path.resolve().parent
-    secrets = SecretFiles(folder, document.positions)
+    secrets = SecretFiles(folder, document.positions, document.unset)
     validation = Validation(document, secrets)
     deployment = validation.run()
     found = _without_echoes([*document.problems, *secrets.problems], validation.problems)
     if deployment is not None:
         deployment = resolve_paths(deployment, folder)
-        if not any(problem.fatal for problem in validation.problems):
-            found += find_problems(deployment)
+        if not validation.problems and not validation.incomplete and _names_known(deployment):
+            found = _without_echoes(found, find_problems(deployment))
     return _report(found, deployment, path, document.positions, secrets)
 
 
-def _without_echoes(first: list[Problem], then: list[Problem]) -> list[Problem]:
+def _names_known(deployment: Deployment) -> bool:
+    """Whether every stream has its name, so that references to them can be checked."""
+    named = {name for scene in deployment.scenes.values() for name in scene.streams}
+    return UNSET not in named | stream_places(deployment).keys()
+
+
+def _without_echoes(first: list[Problem], then: Iterable[Problem]) -> list[Problem]:
     """Both lists, less what only says that a value is missing which is already known to be."""
     told = {problem.path for problem in first if problem.fatal}
     return [*first, *(problem for problem in then if problem.path not in told)]

@@ -1,18 +1,28 @@
-"""Relative paths of a deployment start from the folder its file is in."""
+"""Relative paths of a deployment start from the folder its file is in.
+
+So do those in ``sqlite:///FILE`` and ``ipc://FILE``, wherever a text begins so; left alone are
+``sqlite:///:memory:``, SQLite's own ``file:`` URIs and abstract sockets (``ipc://@name``).
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+
+_FILE_URL = re.compile(
+    r"(?P<scheme>sqlite(?:\+\w+)?:///(?!:memory:|file:)|ipc://(?!@))(?P<path>[^?]+)(?P<rest>.*)",
+    re.DOTALL,
+)
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 def resolve_paths(settings: AnySettings, folder: Path) -> AnySettings:
-    """A copy of `settings` in which every `Path`, however deep, is absolute.
+    """A copy of `settings` in which every path, however deep, is absolute.
 
     ``~`` is the home folder. Defaults are resolved as well as what was written.
     """
@@ -31,9 +41,17 @@ def absolute(path: Path, folder: Path) -> Path:
     return path if path.is_absolute() else Path(os.path.normpath(folder / path))
 
 
+def absolute_url(url: str, folder: Path) -> str:
+    """`url` with the file it names seen from `folder`; any other text as it is."""
+    found = _FILE_URL.fullmatch(url)
+    if found is None:
+        return url
+    return f"{found['scheme']}{absolute(Path(found['path']), folder)}{found['rest']}"
+
+
 def _resolve(value: object, folder: Path) -> object:
-    if isinstance(value, Path):
-        return absolute(value, folder)
+    if isinstance(value, Path | str | SecretStr):
+        return _resolve_text(value, folder)
     if isinstance(value, BaseModel):
         return resolve_paths(value, folder)
     if isinstance(value, dict):
@@ -43,3 +61,13 @@ def _resolve(value: object, folder: Path) -> object:
     if isinstance(value, tuple) and type(value) is tuple:
         return tuple(_resolve(item, folder) for item in value)
     return value
+
+
+def _resolve_text(value: Path | str | SecretStr, folder: Path) -> Path | str | SecretStr:
+    if isinstance(value, Path):
+        return absolute(value, folder)
+    if isinstance(value, str):
+        return absolute_url(value, folder)
+    text = value.get_secret_value()
+    resolved = absolute_url(text, folder)
+    return value if resolved == text else SecretStr(resolved)

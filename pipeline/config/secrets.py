@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
-from pipeline.config.document import Data
+from pipeline.config.document import UNSET, Data
 from pipeline.config.fields import Holding, nested, takes_text
 from pipeline.config.paths import absolute
 from pipeline.config.problems import KeyPath, Positions, Problem
@@ -31,11 +31,14 @@ class SecretFiles:
         folder: Folder that relative paths start from.
         positions: Lines of the deployment file; learns those of the keys put in.
         problems: What went wrong so far, and files that others can read.
+        unset: Where `UNSET` stands for what could not be had, see `Document`; learns settings
+            whose file cannot be read.
         values: Every secret read, to keep it out of logs.
     """
 
     folder: Path
     positions: Positions
+    unset: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     values: set[str] = field(default_factory=set)
 
@@ -69,12 +72,16 @@ class SecretFiles:
             return
         if not isinstance(given, str) or "\0" in given:
             self.problems.append(Problem((*path, key), "must be the path of a file"))
-            return
-        secret = self._read(given, (*path, key))
-        data[name] = secret
+            given = UNSET
+            self.unset.add((*path, key))
         self.positions.lines[(*path, name)] = self.positions.line((*path, key))
+        # What is wrong with the path itself was told already; nothing is read then.
+        secret = "" if (*path, key) in self.unset else self._read(given, (*path, key))
+        data[name] = secret or UNSET
         if secret:
             self.values.add(secret)
+        else:
+            self.unset.add((*path, name))
 
     def _read(self, given: str, path: KeyPath) -> str:
         file = absolute(Path(given), self.folder)
@@ -91,6 +98,7 @@ class SecretFiles:
             return ""
         if not secret or len(text) > _MAX_BYTES:
             self.problems.append(Problem(path, f"{file}: empty, or larger than 64 KiB"))
+            return ""
         if mode & stat.S_IROTH:
             self.problems.append(
                 Problem(path, f"every user can read {file}", f"chmod 600 {file}", fatal=False)

@@ -2,6 +2,9 @@
 
 Plug-in kinds are validated first, each by its own settings class, then the deployment around
 them, so that all faults are found in one go and each names its own place in the file.
+
+A value that could not be had (`UNSET`) was told when that was found, so faults that only follow
+from it are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.config.deployment import Deployment
-from pipeline.config.document import Data, Document
+from pipeline.config.document import UNSET, Data, Document
 from pipeline.config.fields import owner_of
 from pipeline.config.problems import KeyPath, Problem, suggest
 from pipeline.config.secrets import SecretFiles
@@ -41,11 +44,13 @@ class Validation:
         document: What was read.
         secrets: Reader of ``*_file`` keys.
         problems: Faults found so far.
+        incomplete: Whether a plug-in's settings could not be built.
     """
 
     document: Document
     secrets: SecretFiles
     problems: list[Problem] = field(default_factory=list)
+    incomplete: bool = False
 
     def run(self) -> Deployment | None:
         """The deployment, or None when it is too wrong to be built."""
@@ -73,15 +78,15 @@ class Validation:
         if not isinstance(item, dict) or not isinstance(kind, str):
             wanted = f"write 'type: KIND', one of: {', '.join(family.kinds())}"
             self.problems.append(Problem((*path, "type"), "missing", wanted))
-            return _placeholder(family, "")
+            return self._placeholder(family, "")
         try:
             settings = family.settings(kind)
         except (PluginError, DependencyMissing) as error:
             message = self._without_values(error.message, (*path, "type"))
             self.problems.append(Problem((*path, "type"), message, error.fix))
-            return _placeholder(family, kind)
+            return self._placeholder(family, kind)
         self.secrets.expand(item, settings, path)
-        return self._validated(settings, item, path) or _placeholder(family, kind)
+        return self._validated(settings, item, path) or self._placeholder(family, kind)
 
     def _validated(
         self, settings: type[AnySettings], data: dict[str, Data], path: KeyPath
@@ -91,8 +96,29 @@ class Validation:
         except ValidationError as error:
             if self._take_literally(data, error.errors(), path):
                 return self._validated(settings, data, path)
-            self.problems += self._explain(error.errors(), data, path, settings)
+            found = self._explain(error.errors(), data, path, settings)
+            self.problems += [problem for problem in found if not self._follows(problem)]
             return None
+
+    def _follows(self, problem: Problem) -> bool:
+        """Whether a fault may only follow from a value that could not be had."""
+        at = len(problem.path)
+        for unset in self.document.unset:
+            if unset == problem.path:
+                return True
+            words = (UNSET, *(part for part in unset[at:] if isinstance(part, str)))
+            if unset[:at] == problem.path and any(
+                re.search(rf"\b{re.escape(word)}\b", problem.message) for word in words
+            ):
+                return True
+        return False
+
+    def _placeholder(self, family: Family, kind: str) -> Settings:
+        self.incomplete = True
+        base: type[SourceSettings | SinkSettings] = SourceSettings
+        if family is SINKS:
+            base = SinkSettings
+        return base.model_construct(type=kind)
 
     def _take_literally(self, data: Data, errors: list[ErrorDetails], path: KeyPath) -> bool:
         """Undo reading a variable as a number where text is wanted (a password of digits)."""
@@ -166,13 +192,6 @@ def _hide(message: str, values: Iterable[str]) -> str:
         if len(value) > 3:
             message = message.replace(value, "***")
     return message
-
-
-def _placeholder(family: Family, kind: str) -> Settings:
-    base: type[SourceSettings | SinkSettings] = SourceSettings
-    if family is SINKS:
-        base = SinkSettings
-    return base.model_construct(type=kind)
 
 
 def _real_path(loc: tuple[int | str, ...], data: Data) -> KeyPath:

@@ -56,7 +56,11 @@ def read_text(path: Path) -> str:
             "no such file", where=str(path), fix="check the name; examples are in configs/"
         ) from None
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise ConfigError(
+            f"cannot be read: {error.strerror}",
+            where=str(path),
+            fix="name a deployment file that this user may read",
+        ) from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB", where=str(path))
     try:
@@ -159,5 +163,9 @@ def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
         return Problem((), f"not valid YAML: {message}", line=1)
     faulty = text.split("\n")[mark.line] if mark.line <= text.count("\n") else ""
     fix = "between braces write '${NAME}' in quotes" if "${" in faulty else ""
+    if not fix and ("<stream end>" in message or "end of stream" in message):
+        fix = "a bracket, brace or quote further up is never closed"
+    if not fix and "'\\t'" in message:
+        fix = "indent with spaces, not with tabs"
     message = f"not valid YAML: {message}, column {mark.column + 1}"
     return Problem((), message, fix, line=mark.line + 1)

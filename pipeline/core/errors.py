@@ -19,6 +19,7 @@
     ├── ModelError
     │   └── ModelFileError       not a model of ours, damaged, or of another version
     ├── StoreError               the event store cannot be opened, read or written
+    ├── AlreadyRunning           another process of the same name works on this data folder
     └── SinkError
         ├── SinkUnavailable      the receiver is down: retried for as long as it takes
         └── SinkRejected         the receiver refuses this event: set aside, listed
@@ -143,6 +144,12 @@ class ModelFileError(ModelError):
 
 class StoreError(FusewatchError):
     """The event store cannot be opened, read or written."""
+
+    exit_code = 69
+
+
+class AlreadyRunning(FusewatchError):
+    """Another process of the same name works on this data folder."""
 
     exit_code = 69
 

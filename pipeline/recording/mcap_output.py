@@ -30,7 +30,11 @@ def create(path: Path, overwrite: bool) -> int:
             "the file exists already", where=str(path), fix="name another one or remove it"
         ) from error
     except OSError as error:
-        raise RecordingError(f"cannot create: {error.strerror}", where=str(path)) from error
+        raise RecordingError(
+            f"cannot create: {error.strerror}",
+            where=str(path),
+            fix="check that its folder is there and that this user may write to it",
+        ) from error
 
 
 def write_all(file: int, pieces: Sequence[Buffer]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -69,6 +69,18 @@ class SqlSettings(SinkSettings):
 
     url: SecretStr
     """SQLAlchemy URL, ``sqlite:///events.db`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DB``."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            make_url(value.get_secret_value())
+        except ArgumentError:
+            raise ValueError(
+                "is not a database URL; write sqlite:///FILE or "
+                "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+            ) from None
+        return value
 
     def build(self, context: SinkContext) -> SqlSink:
         """Make the sink."""

@@ -8,8 +8,10 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from nodes.health import Health
 from nodes.supervisor import (
@@ -30,6 +32,7 @@ NODE = """
 import os, sys, threading
 from pathlib import Path
 from nodes.runner import RunOptions, run_node
+from pipeline.core.errors import StoreError
 
 class Node:
     def __init__(self, name, journal, mode):
@@ -44,6 +47,8 @@ class Node:
             os._exit(3)
         if self._mode == "config":
             os._exit(78)
+        if self._mode == "broken":
+            raise StoreError("the disk is full", where="fusion.db", fix="free some space")
 
     def step(self, timeout_s):
         threading.Event().wait(timeout_s)
@@ -51,6 +56,8 @@ class Node:
 
     def drain(self, timeout_s):
         self._note("drain")
+        if self._mode == "spoilt":
+            raise ValueError("cannot drain")
         if self._mode == "stubborn":
             threading.Event().wait(600)
 
@@ -79,16 +86,21 @@ class Deployment:
         self.code: int | None = None
         self.supervisor: Supervisor | None = None
         self._thread: threading.Thread | None = None
+        self.logs: list[Any] = []
 
     def child(self, name: str, stage: int, mode: str = "run") -> Child:
         command = (sys.executable, "-P", str(self._script), name, str(self.journal), mode)
         return Child(name, command, stage)
 
-    def start(self, *children: Child, limit: int = 5, drain_s: float = 20.0) -> Supervisor:
+    def start(
+        self, *children: Child, limit: int = 5, drain_s: float = 20.0, first_s: float = 0.01
+    ) -> Supervisor:
         self.supervisor = Supervisor(
             children,
             health=self.health,
-            policy=lambda: RestartPolicy(limit=limit, first_s=0.01, longest_s=0.05),
+            policy=lambda: RestartPolicy(
+                limit=limit, first_s=first_s, longest_s=max(first_s, 0.05)
+            ),
             drain_s=drain_s,
         )
         self._thread = threading.Thread(target=self._run, args=(self.supervisor,))
@@ -96,7 +108,17 @@ class Deployment:
         return self.supervisor
 
     def _run(self, supervisor: Supervisor) -> None:
-        self.code = supervisor.run()
+        with structlog.testing.capture_logs() as logs:
+            self.code = supervisor.run()
+        self.logs = list(logs)
+
+    def troubles(self) -> list[tuple[str, str, str]]:
+        """What the supervisor said at its end: child, state, error."""
+        return [
+            (line["child"], line["state"], line["error"])
+            for line in self.logs
+            if line["event"] == "not well at the end"
+        ]
 
     def join(self) -> int:
         if self._thread is not None:
@@ -115,6 +137,9 @@ class Deployment:
 
     def wait_for(self, *notes: str) -> None:
         wait_until(lambda: all(note in self.notes() for note in notes))
+
+    def wait_for_count(self, note: str, count: int) -> None:
+        wait_until(lambda: self.notes().count(note) == count)
 
 
 @pytest.fixture
@@ -167,6 +192,61 @@ def test_a_child_that_keeps_failing_is_given_up_and_reported(deployment: Deploym
     assert not deployment.health.livez()["alert"].ok
     assert deployment.stop() == 69
     assert "capture drain" in deployment.notes()
+
+
+def test_a_child_that_is_down_at_the_stop_is_told_with_its_last_error(
+    deployment: Deployment,
+) -> None:
+    supervisor = deployment.start(
+        deployment.child("capture", CAPTURE),
+        deployment.child("fusion", FUSION, "broken"),
+        limit=100,
+        first_s=600.0,
+    )
+    deployment.wait_for("capture start", "fusion start")
+    wait_until(lambda: supervisor.states()["fusion"] == "waiting")
+    assert deployment.stop() == 69
+    error = "exit code 69: fusion.db: the disk is full (free some space)"
+    assert deployment.troubles() == [("fusion", "down", error)]
+    assert "capture drain" in deployment.notes()
+
+
+def test_a_child_in_a_crash_loop_is_told_even_while_it_is_up(deployment: Deployment) -> None:
+    supervisor = deployment.start(
+        deployment.child("capture", CAPTURE), deployment.child("fusion", FUSION)
+    )
+    deployment.wait_for_count("fusion start", 1)
+    os.kill(supervisor.pids()["fusion"], signal.SIGKILL)
+    deployment.wait_for_count("fusion start", 2)
+    os.kill(supervisor.pids()["fusion"], signal.SIGKILL)
+    deployment.wait_for_count("fusion start", 3)
+    assert deployment.stop() == 69
+    assert deployment.troubles() == [("fusion", "failing again and again", "killed by SIGKILL")]
+    assert "fusion drain" in deployment.notes()
+
+
+def test_a_child_that_fails_while_it_stops_is_told(deployment: Deployment) -> None:
+    deployment.start(deployment.child("capture", CAPTURE, "spoilt"))
+    deployment.wait_for("capture start")
+    assert deployment.stop() == 69
+    error = "exit code 70: ValueError: cannot drain"
+    assert deployment.troubles() == [("capture", "failed while it stopped", error)]
+
+
+def test_a_second_node_of_the_same_name_on_one_folder_is_refused(deployment: Deployment) -> None:
+    supervisor = deployment.start(deployment.child("fusion", FUSION))
+    deployment.wait_for("fusion start")
+    pid = supervisor.pids()["fusion"]
+    command = deployment.child("fusion", FUSION).command
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 69
+    assert f"process {pid} runs fusion on this data folder already" in answer.stdout
+    assert str(deployment.journal.parent) in answer.stdout
+    assert deployment.notes() == ["fusion start"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: deployment.notes().count("fusion start") == 2)
+    assert supervisor.restarts() == {"fusion": 1}
+    assert deployment.stop() == 0
 
 
 def test_a_wrong_configuration_is_not_tried_again(deployment: Deployment) -> None:

@@ -213,6 +213,94 @@ def test_a_missing_variable_is_told_once(write: Write) -> None:
     ]
 
 
+HOME = Path(__file__).parents[2] / "configs" / "home.yaml"
+
+
+def test_a_missing_variable_brings_no_error_that_only_follows_from_it() -> None:
+    (told,) = problems(HOME)
+    assert told.partition(": ")[2] == (
+        "nodes.house.sources[0].url: variable HOME_RTSP_URL is not set: the camera's address, "
+        "such as rtsp://user:password@192.168.1.20/stream1; export HOME_RTSP_URL=..."
+    )
+
+
+def test_a_missing_secret_file_brings_no_error_that_only_follows_from_it(write: Write) -> None:
+    file = write(HOME.read_text().replace("url: ${HOME_RTSP", "url_file: ${HOME_RTSP"))
+    assert [line.split(": ")[1:3] for line in problems(file)] == [
+        ["nodes.house.sources[0].url_file", "variable HOME_RTSP_URL is not set"]
+    ]
+    gone = problems(file, HOME_RTSP_URL="gone")
+    assert len(gone) == 1
+    assert "gone: No such file or directory; create the file" in gone[0]
+
+
+def test_beside_a_missing_variable_other_errors_are_still_told(write: Write) -> None:
+    text = HOME.read_text()
+    for good, bad in (
+        ("video: hall-camera", "vdeo: hall-camera"),
+        ("port: ${HOME_MQTT_PORT:-1883}", "port: 70000"),
+        ("max_gap_s: 300", "max_gap_s: soon"),
+    ):
+        assert good in text
+        text = text.replace(good, bad)
+    assert [line.split(": ")[1] for line in problems(write(text))] == [
+        "nodes.house.sources[0].url",
+        "nodes.house.sources[0].vdeo",
+        "nodes.house.sources[2].port",
+        "streams.hall-climate.max_gap_s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "message"),
+    [
+        ("video: hall-camera", "audio: hall-camera\n        video: hall-camera", "need different"),
+        ("streams: [hall-camera,", "streams: [hall-camra,", "no source gives a stream 'hall-cam"),
+        ("listen: tcp://127.0.0.1:${HOME_FUSION_PORT:-7710}", "listen: here", "not an address"),
+    ],
+)
+def test_beside_a_missing_variable_contradictions_are_still_told(
+    write: Write, good: str, bad: str, message: str
+) -> None:
+    text = HOME.read_text()
+    assert good in text
+    found = problems(write(text.replace(good, bad)))
+    assert len(found) == 2
+    assert message in found[0] + found[1]
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "rtsp_transport: tcp",
+        "video: hall-camera",
+        "host: ${HOME_MQTT_HOST:-127.0.0.1}",
+        "topic: ${HOME_MQTT_TOPIC:-home/hall/climate}",
+        "name: hall-climate",
+        "- type: microphone",
+        "max_gap_s: 300",
+        "window_s: 2",
+        "streams: [hall-camera, hall-microphone, hall-climate]",
+        "budget: ${HOME_BUDGET:-2/day}",
+        "listen: tcp://127.0.0.1:${HOME_FUSION_PORT:-7710}",
+        "model: ${HOME_DATA:-../out/home}/hall.model",
+        "data: ${HOME_DATA:-../out/home}",
+        "path: ${HOME_DATA:-../out/home}/events.jsonl",
+    ],
+)
+def test_whatever_variable_is_missing_it_is_the_only_error(write: Write, good: str) -> None:
+    text = HOME.read_text().replace(
+        "        width: 640\n", "        width: 640\n        rtsp_transport: tcp\n"
+    )
+    text = text.replace("    alarm:\n", "    window_s: 2\n    alarm:\n")
+    assert good in text
+    bad = f"{good.partition(': ')[0]}: ${{GONE:?say it}}"
+    report = check_file(write(text.replace(good, bad)), environ={"HOME_RTSP_URL": "rtsp://a/b"})
+    told = [problem.message for problem in (*report.problems, *report.warnings) if problem.fatal]
+    assert set(told) == {"variable GONE is not set: say it"}
+    assert not any("unset" in str(warning) for warning in report.warnings)
+
+
 def test_what_a_variable_holds_is_never_shown(write: Write) -> None:
     secret = "hunter2hunter2"
     file = write(with_source("url: bad${SECRET}\nport: ${SECRET}\nloud: ${SECRET}x"))
@@ -311,6 +399,39 @@ def test_relative_paths_start_from_the_folder_of_the_file(
     assert [limits.file for limits in found.more] == [Path("/abs"), Path("/home/me/x")]
     assert deployment.data == tmp_path / "data"
     assert deployment.security.keys == tmp_path / "keys"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("sqlite:///events.db", "sqlite:///{folder}/events.db"),
+        ("sqlite:///../x.db?timeout=5", "sqlite:///{above}/x.db?timeout=5"),
+        ("sqlite+pysqlite:///a/b.db", "sqlite+pysqlite:///{folder}/a/b.db"),
+        ("sqlite:////abs/events.db", "sqlite:////abs/events.db"),
+        ("sqlite:///~/e.db", "sqlite:////home/me/e.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite:///file:e.db?uri=true", "sqlite:///file:e.db?uri=true"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://u:p@h/events.db", "postgresql://u:p@h/events.db"),
+        ("ipc://run/link", "ipc://{folder}/run/link"),
+        ("ipc:///run/link", "ipc:///run/link"),
+        ("ipc://@link", "ipc://@link"),
+        ("events.db", "events.db"),
+    ],
+)
+def test_files_in_urls_start_from_the_folder_of_the_file_too(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    file = write(with_source(f"url: {written!r}\npassword: {written!r}"))
+    found = source(load_deployment(file, environ={}))
+    expected = meant.format(folder=tmp_path, above=tmp_path.parent)
+    assert (found.url, found.password.get_secret_value()) == (expected, expected)
+
+
+def test_a_local_address_that_no_socket_can_have_is_refused(write: Write) -> None:
+    file = write(GOOD + f"fusion: {{listen: 'ipc://{'x' * 110}'}}\n")
+    assert "names a file whose path is longer than 107 bytes" in "\n".join(problems(file))
 
 
 # checks
