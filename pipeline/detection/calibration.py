@@ -165,6 +165,11 @@ class Calibration:
         length_s = len(self._end_ns) * self._hop_ns / 1e9
         expected = false_alarms_hz * length_s
         threshold = _level_for(peaks, expected)
+        if expected < 1.0:
+            # Too few peaks to count. An alarm holds its level for so many windows, so with a
+            # share p of windows above it there are at most p / (windows * hop) alarms a second.
+            share = false_alarms_hz * self._windows_held(min_duration_s) * self._hop_ns / 1e9
+            threshold = max(threshold, float(_score(np.array(share))))
         low, high = poisson_interval(expected)
         return Budget(
             threshold,
@@ -181,9 +186,12 @@ class Calibration:
         A peak is the highest level held for the minimum duration; two belong together when
         less than the merge gap lies between them.
         """
-        count = max(1, int(np.ceil(min_duration_s * 1e9 / self._hop_ns)))
+        count = self._windows_held(min_duration_s)
         held, ends = _held_levels(self.held_scores, self._end_ns, self._hop_ns, count)
         return _separate(held, ends, int(merge_s * 1e9) + count * self._hop_ns)
+
+    def _windows_held(self, min_duration_s: float) -> int:
+        return max(1, int(np.ceil(min_duration_s * 1e9 / self._hop_ns)))
 
 
 def _score(p: Array) -> Array:

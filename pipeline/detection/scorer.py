@@ -20,9 +20,10 @@ from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.detection.score import WindowScore
 from pipeline.models.picture import prepare_picture
-from pipeline.models.scene_model import JOINT, Array, Features, SceneModel
+from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.wording import describe
+from pipeline.models.together import BETWEEN, JOINT
+from pipeline.models.wording import describe, describe_between
 
 log = structlog.get_logger(__name__)
 
@@ -173,6 +174,8 @@ def _note(
 ) -> str:
     if detector == JOINT:
         return "the streams together are unusual"
+    if detector == BETWEEN:
+        return describe_between([s.info for s in model.streams], part.partition("/")[2])
     stream = next(s for s in model.streams if s.detector == detector)
     name = stream.info.name
     kind = part.partition("/")[2]

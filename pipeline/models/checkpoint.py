@@ -26,14 +26,16 @@ from pipeline.core.sample import StreamInfo
 from pipeline.models.density import ItemDensity, PlaceDensity, PooledDensity
 from pipeline.models.normalise import Normaliser
 from pipeline.models.packing import pack, unpack
+from pipeline.models.prediction import Prediction, relations
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
 from pipeline.models.stream_model import StreamModel, make_extractor
 from pipeline.models.tails import PlaceTails
+from pipeline.models.together import Relation, Together
 
 FORMAT = "fusewatch-model"
-VERSION = 1
+VERSION = 2
 _AGAIN = "make it again with `fusewatch commission`"
 
 
@@ -42,7 +44,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     scene: str
     streams: tuple[StreamInfo, ...]
-    settings: dict[str, float | int | str]
+    settings: dict[str, float | int | str | tuple[str, ...]]
     length_ns: int
     hop_ns: int
     created_by: str
@@ -62,7 +64,7 @@ def save_model(model: SceneModel, path: Path) -> SceneModel:
         Description(
             model.scene,
             tuple(s.info for s in model.streams),
-            model.settings.model_dump(),
+            model.settings.model_dump(mode="json"),
             model.length_ns,
             model.hop_ns,
             created_by,
@@ -133,10 +135,10 @@ def _description(metadata: Mapping[str, str]) -> Description:
     if metadata.get("format") != FORMAT:
         raise ModelFileError("a safetensors file, but not a fusewatch model", fix=_AGAIN)
     version = metadata.get("version", "")
-    if not version.isdecimal() or int(version) > VERSION:
+    if version != str(VERSION):
         raise ModelFileError(
-            f"of version {version!r}, this program reads up to {VERSION}",
-            fix="upgrade fusewatch, or commission the scene again",
+            f"of version {version!r}, this program reads version {VERSION}",
+            fix="commission the scene again with this fusewatch, or use the one that made it",
         )
     try:
         return msgspec.json.decode(metadata["description"], type=Description)
@@ -146,8 +148,10 @@ def _description(metadata: Mapping[str, str]) -> Description:
 
 def _tensors(model: SceneModel) -> dict[str, Tensor]:
     found = pack("held", model.held)
-    if model.joint is not None:
-        found |= pack("joint", model.joint)
+    if model.together.joint is not None:
+        found |= pack("joint", model.together.joint)
+    for relation in model.together.relations:
+        found |= pack(_relation_name(relation.of, relation.given), relation.prediction)
     for number, stream in enumerate(model.streams):
         found |= pack(f"streams.{number}.density", stream.density)
         for name in ("far", "near", "usual"):
@@ -165,12 +169,11 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
         _stream(f"streams.{number}", info, settings, tensors)
         for number, info in enumerate(description.streams)
     )
-    joint = unpack(PooledDensity, "joint", tensors) if "joint.mean" in tensors else None
     model = SceneModel(
         description.scene,
         settings,
         streams,
-        joint,
+        _together(len(streams), tensors),
         description.length_ns,
         description.hop_ns,
         unpack(Held, "held", tensors),
@@ -179,6 +182,20 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
     if model.held.scores.shape[1:] != (len(model.names),):
         raise ModelFileError("its calibration does not fit its detectors", fix=_AGAIN)
     return model
+
+
+def _together(streams: int, tensors: Mapping[str, Tensor]) -> Together:
+    joint = unpack(PooledDensity, "joint", tensors) if "joint.mean" in tensors else None
+    learnt = tuple(
+        Relation(of, given, unpack(Prediction, name, tensors))
+        for of, given in relations(streams)
+        if f"{(name := _relation_name(of, given))}.weights" in tensors
+    )
+    return Together(joint, learnt)
+
+
+def _relation_name(of: int, given: tuple[int, ...]) -> str:
+    return f"relations.{of}-of-{'-'.join(map(str, given))}"
 
 
 def _stream(

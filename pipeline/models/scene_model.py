@@ -1,4 +1,4 @@
-"""The model of one scene: its streams, their joint density, and its calibration scores."""
+"""The model of one scene: its streams, what they show together, its calibration scores."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import torch
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
-from pipeline.models.density import PooledDensity
 from pipeline.models.features import StreamFeatures
 from pipeline.models.packing import on_device
 from pipeline.models.picture import grid_shape
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_model import StreamModel, Surprise, sub_names, sub_scores
+from pipeline.models.together import Together
 
 Array = npt.NDArray[np.float64]
 Features = Mapping[str, StreamFeatures]
-JOINT = "joint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class SceneModel:
         scene: Name of the scene it was learnt from.
         settings: How it was learnt.
         streams: One model per stream.
-        joint: Density of all streams together; None with a single stream.
+        together: Evidence between the streams.
         length_ns: Length of the windows it was learnt from.
         hop_ns: Their hop.
         held: Calibration scores.
@@ -56,7 +55,7 @@ class SceneModel:
     scene: str
     settings: DetectorSettings
     streams: tuple[StreamModel, ...]
-    joint: PooledDensity | None
+    together: Together
     length_ns: int
     hop_ns: int
     held: Held
@@ -66,7 +65,12 @@ class SceneModel:
     @property
     def names(self) -> tuple[str, ...]:
         """Sub-detectors, ``<detector>/<what>``, in the order of the columns of scores."""
-        return detector_names(self.streams, self.joint is not None)
+        alone = (
+            name
+            for s in self.streams
+            for name in sub_names(s.detector, len(s.extractor.labels), s.extractor.item_dims > 0)
+        )
+        return (*alone, *self.together.names([s.info.name for s in self.streams]))
 
     def features(self, window: Window) -> dict[str, StreamFeatures]:
         """Features of the streams that can be seen well enough in `window`."""
@@ -97,21 +101,21 @@ class SceneModel:
         for name, (rows, surprise) in surprises.items():
             for at, row in enumerate(rows):
                 places[row][name] = surprise.places[at]
-        joint = self._joint(len(windows), surprises)
-        return self.table(len(windows), surprises, joint), places
+        together = self._together(len(windows), surprises, device)
+        return self.table(len(windows), surprises, together), places
 
     def table(
         self,
         count: int,
         surprises: Mapping[str, tuple[list[int], Surprise]],
-        joint: Array | None,
+        together: Array,
     ) -> Array:
         """Scores of all sub-detectors, ``(count, D)``, NaN where not seen.
 
         Args:
             count: Number of windows.
             surprises: Per stream the windows that saw it and what was seen.
-            joint: Joint scores, ``(count, 2)``; None when there is no joint density.
+            together: Scores between streams, ``(count, d)``.
         """
         blocks: list[Array] = []
         for stream in self.streams:
@@ -122,27 +126,25 @@ class SceneModel:
                 rows, surprise = surprises[stream.info.name]
                 block[rows] = sub_scores(surprise, items)
             blocks.append(block)
-        return np.concatenate(blocks if joint is None else [*blocks, joint], axis=1)
+        return np.concatenate([*blocks, together], axis=1)
 
-    def _joint(
-        self, count: int, surprises: Mapping[str, tuple[list[int], Surprise]]
-    ) -> Array | None:
-        if self.joint is None:
-            return None
-        block = np.full((count, 2), np.nan)
-        seen_in = [set(surprises[s.info.name][0]) for s in self.streams if s.info.name in surprises]
-        if len(seen_in) < len(self.streams):
-            return block
-        whole = sorted(set.intersection(*seen_in))
-        if whole:
-            parts = []
-            for stream in self.streams:
+    def _together(
+        self,
+        count: int,
+        surprises: Mapping[str, tuple[list[int], Surprise]],
+        device: torch.device,
+    ) -> Array:
+        seen = torch.zeros((count, len(self.streams)), dtype=torch.bool, device=device)
+        embeddings: list[torch.Tensor] = []
+        for number, stream in enumerate(self.streams):
+            whole = torch.zeros((count, stream.density.width), dtype=torch.float64, device=device)
+            if stream.info.name in surprises:
                 rows, surprise = surprises[stream.info.name]
-                chosen = [rows.index(row) for row in whole]
-                parts.append(joint_part(surprise.raw.embedding[chosen], self.settings))
-            far, near = self.joint.scores(torch.cat(parts, dim=1), self.settings.neighbours)
-            block[whole] = torch.stack([far, near], dim=1).cpu().numpy()
-        return block
+                seen[rows, number] = True
+                whole[rows] = surprise.raw.embedding
+            embeddings.append(whole)
+        scores = self.together.scores(embeddings, seen, self.settings)
+        return np.asarray(scores.cpu().numpy(), np.float64)
 
     def check(self, info: StreamInfo) -> None:
         """See that a live stream is like the one that was learnt.
@@ -167,23 +169,7 @@ class SceneModel:
     def to(self, device: torch.device) -> SceneModel:
         """The same model with its tensors on `device`."""
         streams = tuple(replace(s, density=on_device(s.density, device)) for s in self.streams)
-        joint = None if self.joint is None else on_device(self.joint, device)
-        return replace(self, streams=streams, joint=joint)
-
-
-def joint_part(embedding: torch.Tensor, settings: DetectorSettings) -> torch.Tensor:
-    """What a stream gives to the joint density: its leading components, ``(B, <= dims)``."""
-    return embedding[:, -settings.joint_dims :]  # eigenvalues ascend
-
-
-def detector_names(streams: Sequence[StreamModel], joint: bool) -> tuple[str, ...]:
-    """Names of all sub-detectors of a scene."""
-    names = [
-        name
-        for s in streams
-        for name in sub_names(s.detector, len(s.extractor.labels), s.extractor.item_dims > 0)
-    ]
-    return (*names, f"{JOINT}/mahalanobis", f"{JOINT}/knn") if joint else tuple(names)
+        return replace(self, streams=streams, together=self.together.to(device))
 
 
 def _differences(

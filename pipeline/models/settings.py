@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from pipeline.core.settings import Settings
+
+
+class Evidence(StrEnum):
+    """What may speak for an anomaly beside the streams' own detectors."""
+
+    BETWEEN = "between"
+    """Every stream predicted from the others: do they belong together?"""
+
+    JOINT = "joint"
+    """One density of all streams; finds little, kept to compare with."""
 
 
 class DetectorSettings(Settings):
@@ -27,6 +39,9 @@ class DetectorSettings(Settings):
 
     embedding_dims: int = Field(default=32, ge=1)
     """Principal components kept per stream."""
+
+    evidence: tuple[Evidence, ...] = (Evidence.BETWEEN,)
+    """Evidence between streams, beside what each stream shows alone."""
 
     joint_dims: int = Field(default=12, ge=1)
     """Principal components each stream gives to the joint density."""

@@ -71,6 +71,11 @@ class StreamDensity:
     pooled: PooledDensity
     items: ItemDensity | None
 
+    @property
+    def width(self) -> int:
+        """Numbers in an embedding, ``E``."""
+        return self.pooled.project.shape[1]
+
     def score(self, rows: Rows, neighbours: int, item_neighbours: int | None) -> RawScores:
         """Distances of each window of `rows`."""
         normal = self.normaliser.apply(rows.places, rows.present)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.redact import redact_url
-from pipeline.core.sample import Modality
+from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Slice, TextSlice
 from pipeline.models.features import StreamFeatures
 from pipeline.models.stream_density import collect
@@ -22,6 +24,12 @@ _WHOLE = {
     Modality.AUDIO: "the sound as a whole is unusual",
     Modality.SENSOR: "the readings as a whole are unusual",
     Modality.TEXT: "an unusual mix or number of lines",
+}
+_SHOWN = {
+    Modality.VIDEO: "the picture",
+    Modality.AUDIO: "the sound",
+    Modality.SENSOR: "the readings",
+    Modality.TEXT: "the lines",
 }
 _SENSOR_WORDS = {
     "value": ("higher", "lower"),
@@ -108,3 +116,19 @@ def _text(stream: StreamModel, part: str, features: StreamFeatures, seen: Slice)
     line = redact_url(seen.lines[-len(features.items) :][worst]).strip()
     shown = line if len(line) <= _QUOTE else line[: _QUOTE - 1] + "…"
     return f'a line unlike any before: "{shown}"'
+
+
+def describe_between(streams: Sequence[StreamInfo], relation: str) -> str:
+    """Say which stream did not fit which.
+
+    Args:
+        streams: Streams of the scene.
+        relation: As in `pipeline.models.together.Together.names`, ``a`` or ``a|b+c``.
+    """
+    shown = {info.name: f"{_SHOWN[info.modality]} of {info.name}" for info in streams}
+    of, _, given = relation.partition("|")
+    others = [name for name in shown if name != of]
+    if given or len(others) == 1:
+        others = given.split("+") if given else others
+        return f"{shown[of]} does not fit {' and '.join(shown[o] for o in others)}"
+    return f"{shown[of]} does not fit what the other streams show"

@@ -9,7 +9,7 @@ learn what is normal, once to know how far normal goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,14 +22,15 @@ from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
 from pipeline.models.stream_model import StreamModel, Surprise, fit_tails
+from pipeline.models.together import fit_together
 from pipeline.training.commissioning_report import CommissioningReport, make_report
 from pipeline.training.cross_fit import (
     Array,
     Progress,
     StreamHeld,
     cross_fit,
+    embed_all,
     fit_density,
-    fit_joint,
     rows_of,
 )
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
@@ -70,8 +71,8 @@ def commission(
             tell("features", count, None)
     data = rows.finish()
     tell("features", rows.taken, rows.taken)
-    held, joint = cross_fit(rows, data, settings, tell)
-    model = _final(rows, data, settings, held, joint, tell)
+    held, between = cross_fit(rows, data, settings, tell)
+    model = _final(rows, data, settings, held, between, tell)
     report = make_report(model, rows)
     log.info("scene commissioned", scene=scene, windows=rows.taken, seconds=report.seconds)
     return model, report
@@ -86,7 +87,7 @@ def _final(
     data: Sequence[StreamData],
     settings: DetectorSettings,
     held: Sequence[StreamHeld],
-    joint_held: Array,
+    between: Mapping[str, Array],
     tell: Progress,
 ) -> SceneModel:
     """The detector learnt from all windows, calibrated by the held-out scores."""
@@ -100,16 +101,20 @@ def _final(
         StreamModel(d.info, d.extractor, f, *fit_tails(h.raw), d.usual(), settings)
         for d, f, h in zip(data, fitted, held, strict=True)
     )
-    joint = fit_joint(data, fitted, every, settings, generator)
+    names = [d.info.name for d in data]
+    learnt = fit_together(*embed_all(data, fitted, rows.kept).at(every), settings, generator)
+    together = learnt.only([n for n, held in between.items() if np.isfinite(held).any()], names)
     tell("final fit", len(data), len(data))
     empty = Held(np.zeros((0, 0)), np.zeros(0, np.int64))
-    model = SceneModel(rows.scene, settings, streams, joint, rows.length_ns, rows.hop_ns, empty)
+    model = SceneModel(rows.scene, settings, streams, together, rows.length_ns, rows.hop_ns, empty)
     fold_of = rows.folds()
     seen = {
         s.info.name: (h.windows.tolist(), _judged_by_others(s, h, fold_of))
         for s, h in zip(streams, held, strict=True)
     }
-    scores = model.table(rows.kept, seen, None if joint is None else joint_held)
+    columns = [between[name] for name in together.names(names)]
+    held_between = np.stack(columns, axis=1) if columns else np.zeros((rows.kept, 0))
+    scores = model.table(rows.kept, seen, held_between)
     return replace(model, held=Held(scores, rows.end_ns()))
 
 

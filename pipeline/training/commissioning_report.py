@@ -98,8 +98,8 @@ def _warnings(
         if data.info.name in learnt and (same := data.constant()):
             shown = ", ".join(same[:_SHOWN]) + (", ..." if len(same) > _SHOWN else "")
             found.append(f"stream {data.info.name!r} never changed in: {shown}")
-    if model.joint is None and len(model.streams) > 1:
-        found.append("the streams were hardly ever seen together: no joint detector")
+    if len(model.streams) > 1 and not model.together.names([s.info.name for s in model.streams]):
+        found.append("the streams were hardly ever seen together: nothing watches between them")
     far = [name for name, budget in budgets.items() if not budget.supported]
     if far:
         found.append(

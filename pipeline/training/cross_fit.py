@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
-from pipeline.models.density import PooledDensity, fit_pooled
-from pipeline.models.scene_model import joint_part
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import RawScores, StreamDensity, collect, fit_stream
 from pipeline.models.stream_model import score_rows
+from pipeline.models.together import fit_together
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
 
 Array = npt.NDArray[np.float64]
@@ -40,22 +39,61 @@ class StreamHeld:
 
 def cross_fit(
     rows: NormalRows, data: Sequence[StreamData], settings: DetectorSettings, tell: Progress
-) -> tuple[list[StreamHeld], Array]:
-    """Held-out scores per stream, and jointly as ``(kept, 2)`` with NaN where not seen."""
+) -> tuple[list[StreamHeld], dict[str, Array]]:
+    """Held-out scores per stream, and between streams by name, ``(kept,)``, NaN if not seen."""
     fold_of = rows.folds()
     found: list[list[tuple[Indices, RawScores]]] = [[] for _ in data]
-    joint = np.full((rows.kept, 2), np.nan)
+    between: dict[str, Array] = {}
     for fold in range(settings.folds):
         tell("calibration", fold, settings.folds)
         learn, judge = rows.split(fold_of, fold)
         generator = torch.Generator().manual_seed(settings.seed + 1 + fold)
         fitted = [fit_density(d, learn, settings, generator) for d in data]
-        scored = [_judge(d, f, judge, settings) for d, f in zip(data, fitted, strict=True)]
-        for store, part in zip(found, scored, strict=True):
-            store.append(part)
-        _judge_jointly(data, fitted, learn, scored, settings, generator, joint)
+        for store, part, density in zip(found, data, fitted, strict=True):
+            store.append(_judge(part, density, judge, settings))
+        embedded = embed_all(data, fitted, rows.kept)
+        together = fit_together(*embedded.at(learn), settings, generator)
+        scores = together.scores(*embedded.at(judge), settings).numpy()
+        for column, name in enumerate(together.names([d.info.name for d in data])):
+            between.setdefault(name, np.full(rows.kept, np.nan))[judge] = scores[:, column]
     tell("calibration", settings.folds, settings.folds)
-    return [_in_order(parts) for parts in found], joint
+    return [_in_order(parts) for parts in found], between
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Embeddings of all streams in all windows.
+
+    Attributes:
+        values: Per stream ``(kept, E)``; zero where it was not seen.
+        seen: bool ``(kept, M)``.
+    """
+
+    values: tuple[Tensor, ...]
+    seen: Tensor
+
+    def at(self, chosen: Indices) -> tuple[list[Tensor], Tensor]:
+        """Those of some windows."""
+        rows = torch.from_numpy(chosen)
+        return [v[rows] for v in self.values], self.seen[rows]
+
+
+def embed_all(data: Sequence[StreamData], fitted: Sequence[StreamDensity], kept: int) -> Embedded:
+    """Embed every stream in every window by its density."""
+    values: list[Tensor] = []
+    seen = torch.zeros((kept, len(data)), dtype=torch.bool)
+    for number, (part, density) in enumerate(zip(data, fitted, strict=True)):
+        whole = torch.zeros((kept, density.width), dtype=torch.float64)
+        rows = torch.from_numpy(part.windows)
+        whole[rows] = torch.cat(
+            [
+                density.embed(collect(part.features[low : low + _CHUNK]))
+                for low in range(0, len(part.features), _CHUNK)
+            ]
+        )
+        seen[rows, number] = True
+        values.append(whole)
+    return Embedded(tuple(values), seen)
 
 
 def fit_density(
@@ -77,35 +115,6 @@ def fit_density(
     return fit_stream(rows, data.extractor, settings, data.drift, generator)
 
 
-def fit_joint(
-    data: Sequence[StreamData],
-    fitted: Sequence[StreamDensity],
-    learn: Indices,
-    settings: DetectorSettings,
-    generator: torch.Generator,
-) -> PooledDensity | None:
-    """Learn all streams jointly from the windows that saw them all; None with too few."""
-    if len(data) < 2:
-        return None
-    common = learn
-    for part in data:
-        common = np.intersect1d(common, part.windows)
-    if len(common) < settings.min_windows // 3:
-        return None
-    embedded = [_embed(d, f, common) for d, f in zip(data, fitted, strict=True)]
-    whole = torch.cat([joint_part(e, settings) for e in embedded], dim=1)
-    return fit_pooled(whole, None, whole.shape[1], settings.memory, generator)
-
-
-def _embed(data: StreamData, density: StreamDensity, chosen: Indices) -> Tensor:
-    at = data.positions(chosen)
-    parts = [
-        density.embed(collect([data.features[i] for i in at[low : low + _CHUNK]]))
-        for low in range(0, len(at), _CHUNK)
-    ]
-    return torch.cat(parts)
-
-
 def _judge(
     data: StreamData, density: StreamDensity, judge: Indices, settings: DetectorSettings
 ) -> tuple[Indices, RawScores]:
@@ -125,30 +134,6 @@ def _judge(
         nothing = [data.features[0]]
         parts = [rows_of(score_rows(density, data.extractor, settings, nothing, _CPU), slice(0))]
     return data.windows[at], _joined(parts)
-
-
-def _judge_jointly(
-    data: Sequence[StreamData],
-    fitted: Sequence[StreamDensity],
-    learn: Indices,
-    scored: Sequence[tuple[Indices, RawScores]],
-    settings: DetectorSettings,
-    generator: torch.Generator,
-    joint: Array,
-) -> None:
-    """Joint scores of the judged windows, written into `joint`."""
-    density = fit_joint(data, fitted, learn, settings, generator)
-    common = scored[0][0]
-    for windows, _ in scored[1:]:
-        common = np.intersect1d(common, windows)
-    if density is None or not len(common):
-        return
-    parts = []
-    for windows, raw in scored:
-        rows = torch.from_numpy(np.searchsorted(windows, common))
-        parts.append(joint_part(raw.embedding[rows], settings))
-    far, near = density.scores(torch.cat(parts, dim=1), settings.neighbours)
-    joint[common] = torch.stack([far, near], dim=1).numpy()
 
 
 def _in_order(parts: Sequence[tuple[Indices, RawScores]]) -> StreamHeld:

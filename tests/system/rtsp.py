@@ -107,7 +107,7 @@ def _sound(number: int, count: int, fps: int) -> av.AudioFrame:
     return frame
 
 
-def transcode(video: Path, sound: Path, target: Path, seconds: int) -> Path:
+def transcode(video: Path, sound: Path, target: Path, seconds: float) -> Path:
     """Footage and a sound track as one clip the server can serve."""
     require_command("ffmpeg")
     command = ["ffmpeg", "-v", "error", "-y", "-t", str(seconds), "-i", str(video)]

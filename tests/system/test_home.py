@@ -28,7 +28,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-NORMAL_S = 42
+NORMAL_S = 50
 STREAMS = ("hall-camera", "hall-microphone", "hall-climate")
 NODES = ("capture-house", "fusion", "alert")
 WINDOWS = "fusewatch_windows_total"

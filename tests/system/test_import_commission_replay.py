@@ -114,7 +114,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 def strongest(event: Event) -> str:
     """Modality of the stream that had most to say."""
-    alone = {name: score.p for name, score in event.modalities.items() if name != "joint"}
+    alone = {name: score.p for name, score in event.modalities.items() if name != "between"}
     return min(alone, key=alone.__getitem__).partition(":")[0]
 
 
@@ -158,7 +158,7 @@ def test_scores_are_one_row_a_window_with_a_column_for_each_detector(made: Way) 
     assert starts[0] >= made.files.normal_s
     assert all(0 < float(row["p"]) <= 1 for row in rows)
     kinds = {name.partition(":")[0] for name in rows[0]}
-    assert kinds == {"start_s", "end_s", "p", "video", "audio", "sensor", "text", "joint", "scene"}
+    assert kinds == {"start_s", "end_s", "p", "video", "audio", "sensor", "text", "between", "scene"}
 
 
 def test_what_the_files_lacked_is_told(

@@ -91,6 +91,15 @@ def test_rarer_budgets_have_higher_thresholds_and_say_when_they_are_extrapolated
     assert cal.threshold_for(12 / 3600) == thresholds[1]
 
 
+@pytest.mark.parametrize("min_duration_s", [0.0, 1.0])
+def test_a_budget_too_rare_to_count_is_kept_even_if_no_two_alarms_overlap(min_duration_s):
+    cal = calibration(80)
+    budget = cal.budget(6 / 3600, min_duration_s=min_duration_s)
+    windows = 2 if min_duration_s else 1
+    share = 10**-budget.threshold
+    assert share / (windows * HOP_NS / 1e9) <= 6 / 3600 * 1.0001
+
+
 def test_a_gap_in_the_normal_time_does_not_join_windows_into_one_peak():
     table = scores(400, 7)
     table[199:201] = 50.0

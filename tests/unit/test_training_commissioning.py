@@ -5,7 +5,8 @@ import pytest
 
 from pipeline.core.errors import ModelError
 from pipeline.detection.scorer import Scorer, calibration_of
-from pipeline.models.settings import DetectorSettings
+from pipeline.models.settings import DetectorSettings, Evidence
+from pipeline.models.together import Together
 from pipeline.training.commissioning import commission
 from pipeline.training.normal_rows import NormalRows
 from tests.toy_site import ALL, HOP_NS, LOG, MICROPHONE, SENSORS, WINDOWS, Site, commissioned
@@ -19,7 +20,7 @@ def test_the_report_says_what_was_learnt():
     assert report.windows == WINDOWS
     assert report.seconds == pytest.approx(WINDOWS / 2)
     assert set(report.detectors) == {
-        "video:cam", "audio:mic", "sensor:plc", "text:log", "joint",
+        "video:cam", "audio:mic", "sensor:plc", "text:log", "between",
     }  # fmt: skip
     assert 0.2 < report.detectors["video:cam"].median < 0.4
     assert any("minutes of normal" in w for w in report.warnings)
@@ -41,7 +42,7 @@ def test_every_window_is_held_out_once():
 def test_a_scene_of_one_stream_can_be_learnt(stream):
     site = Site(streams=(stream,))
     model, report = commission("hall", site.windows(0, 150), QUICK)
-    assert model.joint is None
+    assert model.together == Together()
     assert list(report.detectors) == [f"{stream.modality.value}:{stream.name}"]
     score = Scorer({"hall": model}, "cpu").score([site.window(400)])[0]
     assert 0 < score.p <= 1
@@ -148,3 +149,12 @@ def test_progress_is_told():
     assert seen[0] == ("features", 20, None)
     assert ("calibration", 3, 3) in seen
     assert seen[-1] == ("final fit", 1, 1)
+
+
+def test_evidence_between_streams_can_be_chosen():
+    both = Site(streams=(SENSORS, MICROPHONE))
+    chosen = QUICK.model_copy(update={"evidence": (Evidence.JOINT,)})
+    model, _ = commission("hall", both.windows(0, 150), chosen)
+    assert model.names[-2:] == ("joint/mahalanobis", "joint/knn")
+    none, _ = commission("hall", both.windows(0, 150), QUICK.model_copy(update={"evidence": ()}))
+    assert none.names == model.names[:-2]

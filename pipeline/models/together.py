@@ -1,0 +1,148 @@
+"""What the streams of a scene show together: evidence that none of them holds alone.
+
+Two kinds, chosen by `DetectorSettings.evidence`: `Prediction` of every stream from the others,
+and one joint density of all (the baseline that prediction has to beat). Both see the streams'
+embeddings and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pipeline.models.density import PooledDensity, fit_pooled
+from pipeline.models.packing import on_device
+from pipeline.models.prediction import Prediction, fit_prediction, relations, side_by_side
+from pipeline.models.settings import DetectorSettings, Evidence
+
+JOINT = "joint"
+BETWEEN = "between"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One stream and those it is predicted from, by their positions in the scene."""
+
+    of: int
+    given: tuple[int, ...]
+    prediction: Prediction
+
+    def seen(self, seen: Tensor) -> Tensor:
+        """Windows that show all its streams, bool ``(B,)``, of ``(B, M)``."""
+        return seen[:, [self.of, *self.given]].all(dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Evidence between the streams of a scene.
+
+    Attributes:
+        joint: Density of all streams; None when it was not asked for or could not be learnt.
+        relations: Predictions of streams from others.
+    """
+
+    joint: PooledDensity | None = None
+    relations: tuple[Relation, ...] = ()
+
+    def names(self, streams: Sequence[str]) -> tuple[str, ...]:
+        """Its sub-detectors, ``<detector>/<what>``, for streams of these names."""
+        joint = (f"{JOINT}/mahalanobis", f"{JOINT}/knn") if self.joint is not None else ()
+        between = tuple(f"{BETWEEN}/{_name(r, streams)}" for r in self.relations)
+        return (*joint, *between)
+
+    def scores(
+        self, embeddings: Sequence[Tensor], seen: Tensor, settings: DetectorSettings
+    ) -> Tensor:
+        """Raw scores ``(B, D)`` in the order of `names`, NaN where a stream was not seen.
+
+        Args:
+            embeddings: Per stream ``(B, E)``; anything where it was not seen.
+            seen: Which streams each window shows, bool ``(B, M)``.
+            settings: Options of the detector.
+        """
+        columns: list[Tensor] = []
+        if self.joint is not None:
+            columns += self._joint(self.joint, embeddings, seen.all(dim=1), settings)
+        for relation in self.relations:
+            whole = relation.seen(seen)
+            sources = side_by_side(embeddings, relation.given)[whole]
+            found = relation.prediction.scores(sources, embeddings[relation.of][whole])
+            columns.append(_spread(found, whole))
+        if not columns:
+            return torch.zeros((len(seen), 0), dtype=torch.float64)
+        return torch.stack(columns, dim=1)
+
+    def _joint(
+        self,
+        density: PooledDensity,
+        embeddings: Sequence[Tensor],
+        whole: Tensor,
+        settings: DetectorSettings,
+    ) -> list[Tensor]:
+        data = torch.cat([joint_part(e, settings) for e in embeddings], dim=1)[whole]
+        return [_spread(score, whole) for score in density.scores(data, settings.neighbours)]
+
+    def to(self, device: torch.device) -> Together:
+        """The same with its tensors on `device`."""
+        joint = None if self.joint is None else on_device(self.joint, device)
+        moved = (replace(r, prediction=on_device(r.prediction, device)) for r in self.relations)
+        return Together(joint, tuple(moved))
+
+    def only(self, names: Collection[str], streams: Sequence[str]) -> Together:
+        """Without what is not among `names`."""
+        kept = (r for r in self.relations if f"{BETWEEN}/{_name(r, streams)}" in names)
+        joint = self.joint if f"{JOINT}/knn" in names else None
+        return Together(joint, tuple(kept))
+
+
+def fit_together(
+    embeddings: Sequence[Tensor],
+    seen: Tensor,
+    settings: DetectorSettings,
+    generator: torch.Generator,
+) -> Together:
+    """Learn what the streams show together.
+
+    Args:
+        embeddings: Per stream ``(n, E)``, in the order of time.
+        seen: bool ``(n, M)``.
+        settings: Options of the detector.
+        generator: Source of the choice of remembered windows.
+    """
+    least = settings.min_windows // 3
+    joint = None
+    if Evidence.JOINT in settings.evidence and len(embeddings) > 1:
+        whole = seen.all(dim=1)
+        if int(whole.sum()) >= least:
+            data = torch.cat([joint_part(e, settings) for e in embeddings], dim=1)[whole]
+            joint = fit_pooled(data, None, data.shape[1], settings.memory, generator)
+    found: list[Relation] = []
+    if Evidence.BETWEEN in settings.evidence:
+        for of, given in relations(len(embeddings)):
+            both = seen[:, [of, *given]].all(dim=1)
+            if int(both.sum()) >= least:
+                sources = side_by_side(embeddings, given)[both]
+                found.append(Relation(of, given, fit_prediction(sources, embeddings[of][both])))
+    return Together(joint, tuple(found))
+
+
+def joint_part(embedding: Tensor, settings: DetectorSettings) -> Tensor:
+    """What a stream gives to the joint density: its leading components, ``(B, <= dims)``."""
+    return embedding[:, -settings.joint_dims :]  # eigenvalues ascend
+
+
+def _name(relation: Relation, streams: Sequence[str]) -> str:
+    """``a`` for a stream given all others, ``a|b`` for one given one other."""
+    name = streams[relation.of]
+    whole = len(relation.given) == len(streams) - 1
+    return name if whole else f"{name}|{'+'.join(streams[o] for o in relation.given)}"
+
+
+def _spread(scores: Tensor, rows: Tensor) -> Tensor:
+    """Scores of the chosen rows among all rows, NaN elsewhere, ``(B,)``."""
+    spread = torch.full((len(rows),), torch.nan, dtype=scores.dtype, device=scores.device)
+    spread[rows] = scores
+    return spread
