@@ -47,6 +47,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, float | int | str | tuple[str, ...]]
     length_ns: int
     hop_ns: int
+    prediction_dims: int
     created_by: str
 
 
@@ -67,6 +68,7 @@ def save_model(model: SceneModel, path: Path) -> SceneModel:
             model.settings.model_dump(mode="json"),
             model.length_ns,
             model.hop_ns,
+            model.together.dims,
             created_by,
         )
     ).decode()
@@ -173,7 +175,7 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
         description.scene,
         settings,
         streams,
-        _together(len(streams), tensors),
+        _together(len(streams), description.prediction_dims, tensors),
         description.length_ns,
         description.hop_ns,
         unpack(Held, "held", tensors),
@@ -184,14 +186,14 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
     return model
 
 
-def _together(streams: int, tensors: Mapping[str, Tensor]) -> Together:
+def _together(streams: int, dims: int, tensors: Mapping[str, Tensor]) -> Together:
     joint = unpack(PooledDensity, "joint", tensors) if "joint.mean" in tensors else None
     learnt = tuple(
         Relation(of, given, unpack(Prediction, name, tensors))
         for of, given in relations(streams)
         if f"{(name := _relation_name(of, given))}.weights" in tensors
     )
-    return Together(joint, learnt)
+    return Together(joint, learnt, dims)
 
 
 def _relation_name(of: int, given: tuple[int, ...]) -> str:

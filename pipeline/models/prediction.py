@@ -4,16 +4,17 @@ Ridge regression from the embeddings of the others to the stream's own. What cou
 residual, which is large whenever anything unusual happens, but how much less likely the stream
 is given the others than on its own:
 
-    score = log N(y | mean, C_own) - log N(y | prediction, C_given)
+    score = log t(y | mean, C_own) - log t(y | prediction, C_given)
 
-the negative pointwise mutual information of the pair under a Gaussian model (Fano, 1961,
-*Transmission of Information*, chapter 2). In normal time the others help, and the score is
-negative. It grows when the stream is what one expects of it, but not now.
+the negative pointwise mutual information of the two (Fano, 1961, *Transmission of Information*,
+chapter 2) with multivariate t densities (Lange, Little and Taylor, 1989, *Robust statistical
+modeling using the t distribution*, section 2): under Gaussian ones, what is rare but ordinary
+scores as high as what does not fit. In normal time the others help, and the score is negative.
+It grows when the stream is what one expects of it, but not now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,7 @@ from pipeline.models.shrinkage import ledoit_wolf
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # shares of the inputs' variance; inputs are white
 _PARTS = 4
 _STRETCHES = 16  # neighbours in time are alike: parts are made of whole stretches
+_FREEDOM = 30.0  # degrees of freedom of the t densities
 _CLIP = 8.0  # standard units; what is further is told by the stream's own detectors
 
 
@@ -56,7 +58,10 @@ class Prediction:
         """
         away = target.clamp(-_CLIP, _CLIP) - self.target_mean
         rest = away - (sources.clamp(-_CLIP, _CLIP) - self.source_mean) @ self.weights
-        return (_square(rest, self.given) - _square(away, self.own)) / 2 + self.gain
+        tails = torch.log1p(_square(rest, self.given) / _FREEDOM) - torch.log1p(
+            _square(away, self.own) / _FREEDOM
+        )
+        return (_FREEDOM + target.shape[1]) / 2 * tails + self.gain
 
 
 def _square(rows: Tensor, inverse: Tensor) -> Tensor:
@@ -125,8 +130,3 @@ def relations(streams: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
             found.append((of, others))
         found.extend((of, (other,)) for other in others)
     return tuple(found)
-
-
-def side_by_side(embeddings: Sequence[Tensor], given: Sequence[int]) -> Tensor:
-    """Embeddings of some streams as one row each, ``(B, F)``."""
-    return torch.cat([embeddings[other] for other in given], dim=1)

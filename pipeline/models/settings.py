@@ -43,6 +43,10 @@ class DetectorSettings(Settings):
     evidence: tuple[Evidence, ...] = (Evidence.BETWEEN,)
     """Evidence between streams, beside what each stream shows alone."""
 
+    prediction_dims: int = Field(default=16, ge=1)
+    """Principal components of a stream that are predicted from the others'; fewer after a short
+    recording, one to 75 windows but at least six."""
+
     joint_dims: int = Field(default=12, ge=1)
     """Principal components each stream gives to the joint density."""
 

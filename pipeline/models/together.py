@@ -15,16 +15,25 @@ from torch import Tensor
 
 from pipeline.models.density import PooledDensity, fit_pooled
 from pipeline.models.packing import on_device
-from pipeline.models.prediction import Prediction, fit_prediction, relations, side_by_side
+from pipeline.models.prediction import Prediction, fit_prediction, relations
 from pipeline.models.settings import DetectorSettings, Evidence
 
 JOINT = "joint"
 BETWEEN = "between"
 
+_LEAST_DIMS = 6
+_WINDOWS_PER_DIM = 75
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One stream and those it is predicted from, by their positions in the scene."""
+    """One stream and those it is predicted from, by their positions in the scene.
+
+    Attributes:
+        of: The stream.
+        given: Those it is predicted from.
+        prediction: What was learnt.
+    """
 
     of: int
     given: tuple[int, ...]
@@ -42,10 +51,12 @@ class Together:
     Attributes:
         joint: Density of all streams; None when it was not asked for or could not be learnt.
         relations: Predictions of streams from others.
+        dims: Leading components of each stream that they see, as far as it has so many.
     """
 
     joint: PooledDensity | None = None
     relations: tuple[Relation, ...] = ()
+    dims: int = 0
 
     def names(self, streams: Sequence[str]) -> tuple[str, ...]:
         """Its sub-detectors, ``<detector>/<what>``, for streams of these names."""
@@ -68,8 +79,8 @@ class Together:
             columns += self._joint(self.joint, embeddings, seen.all(dim=1), settings)
         for relation in self.relations:
             whole = relation.seen(seen)
-            sources = side_by_side(embeddings, relation.given)[whole]
-            found = relation.prediction.scores(sources, embeddings[relation.of][whole])
+            sources, target = _both_sides(embeddings, relation.of, relation.given, self.dims)
+            found = relation.prediction.scores(sources[whole], target[whole])
             columns.append(_spread(found, whole))
         if not columns:
             return torch.zeros((len(seen), 0), dtype=torch.float64)
@@ -89,19 +100,20 @@ class Together:
         """The same with its tensors on `device`."""
         joint = None if self.joint is None else on_device(self.joint, device)
         moved = (replace(r, prediction=on_device(r.prediction, device)) for r in self.relations)
-        return Together(joint, tuple(moved))
+        return Together(joint, tuple(moved), self.dims)
 
     def only(self, names: Collection[str], streams: Sequence[str]) -> Together:
         """Without what is not among `names`."""
         kept = (r for r in self.relations if f"{BETWEEN}/{_name(r, streams)}" in names)
         joint = self.joint if f"{JOINT}/knn" in names else None
-        return Together(joint, tuple(kept))
+        return Together(joint, tuple(kept), self.dims)
 
 
 def fit_together(
     embeddings: Sequence[Tensor],
     seen: Tensor,
     settings: DetectorSettings,
+    dims: int,
     generator: torch.Generator,
 ) -> Together:
     """Learn what the streams show together.
@@ -110,6 +122,7 @@ def fit_together(
         embeddings: Per stream ``(n, E)``, in the order of time.
         seen: bool ``(n, M)``.
         settings: Options of the detector.
+        dims: Components to predict, see `dims_for`.
         generator: Source of the choice of remembered windows.
     """
     least = settings.min_windows // 3
@@ -124,9 +137,23 @@ def fit_together(
         for of, given in relations(len(embeddings)):
             both = seen[:, [of, *given]].all(dim=1)
             if int(both.sum()) >= least:
-                sources = side_by_side(embeddings, given)[both]
-                found.append(Relation(of, given, fit_prediction(sources, embeddings[of][both])))
-    return Together(joint, tuple(found))
+                sources, target = _both_sides(embeddings, of, given, dims)
+                learnt = fit_prediction(sources[both], target[both])
+                found.append(Relation(of, given, learnt))
+    return Together(joint, tuple(found), dims)
+
+
+def dims_for(windows: int, settings: DetectorSettings) -> int:
+    """Components to predict after so many windows: more than they teach only add noise."""
+    return min(settings.prediction_dims, max(_LEAST_DIMS, windows // _WINDOWS_PER_DIM))
+
+
+def _both_sides(
+    embeddings: Sequence[Tensor], of: int, given: Sequence[int], dims: int
+) -> tuple[Tensor, Tensor]:
+    """Leading components of the sources side by side ``(B, F)``, and the target's ``(B, E)``."""
+    leading = [embedding[:, -dims:] for embedding in embeddings]  # eigenvalues ascend
+    return torch.cat([leading[other] for other in given], dim=1), leading[of]
 
 
 def joint_part(embedding: Tensor, settings: DetectorSettings) -> Tensor:

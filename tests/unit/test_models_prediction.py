@@ -68,7 +68,7 @@ def test_a_relation_of_a_stream_that_is_away_says_nothing():
     settings = DetectorSettings(evidence=(Evidence.BETWEEN, Evidence.JOINT))
     streams = [normal(COUNT, 5), normal(COUNT, 5, seed=1), normal(COUNT, 5, seed=2)]
     seen = torch.ones(COUNT, 3, dtype=torch.bool)
-    learnt = fit_together(streams, seen, settings, torch.Generator().manual_seed(0))
+    learnt = fit_together(streams, seen, settings, 16, torch.Generator().manual_seed(0))
     seen[3, 1] = False
     names = learnt.names(["a", "b", "c"])
     scores = dict(zip(names, learnt.scores(streams, seen, settings)[3], strict=True))
@@ -81,5 +81,5 @@ def test_a_pair_hardly_seen_together_is_not_learnt():
     streams = [normal(COUNT, 5), normal(COUNT, 5, seed=1), normal(COUNT, 5, seed=2)]
     seen = torch.ones(COUNT, 3, dtype=torch.bool)
     seen[10:, 2] = False
-    learnt = fit_together(streams, seen, settings, torch.Generator())
+    learnt = fit_together(streams, seen, settings, 16, torch.Generator())
     assert learnt.names(["a", "b", "c"]) == ("between/a|b", "between/b|a")

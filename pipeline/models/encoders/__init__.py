@@ -1,0 +1,1 @@
+"""Encoders: from one window of one stream to tokens."""

@@ -1,0 +1,1 @@
+"""Fusions: from one vector per stream to one vector of all."""

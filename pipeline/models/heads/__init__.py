@@ -1,0 +1,1 @@
+"""Heads: what the fused vector is asked."""
