@@ -13,8 +13,8 @@ from rich.table import Table
 
 from pipeline.core.event import Event
 from pipeline.detection.score import WindowScore
+from pipeline.training.event_metrics import TOLERANCE_S, overlap
 
-TOLERANCE_S = 2.0
 SECOND_NS = 1_000_000_000
 
 
@@ -68,15 +68,12 @@ def match(truths: Sequence[Truth], events: Sequence[Found]) -> Match:
     result = Match()
     used: set[str] = set()
     for truth in truths:
-        hits = tuple(e for e in events if _overlaps(truth, e))
+        span = (truth.start_s, truth.end_s)
+        hits = tuple(e for e in events if overlap((e.start_s, e.end_s), span, TOLERANCE_S))
         used.update(e.event.id for e in hits)
         result.found.append((truth, hits))
     result.false_alarms = [e for e in events if e.event.id not in used]
     return result
-
-
-def _overlaps(truth: Truth, found: Found) -> bool:
-    return found.start_s <= truth.end_s + TOLERANCE_S and found.end_s >= truth.start_s - TOLERANCE_S
 
 
 def print_summary(console: Console, result: Match) -> None:

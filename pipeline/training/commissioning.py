@@ -9,7 +9,7 @@ learn what is normal, once to know how far normal goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,13 +22,13 @@ from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
 from pipeline.models.stream_model import StreamModel, Surprise, fit_tails
-from pipeline.models.together import fit_together
+from pipeline.models.together import dims_for, fit_together
 from pipeline.training.commissioning_report import CommissioningReport, make_report
 from pipeline.training.cross_fit import (
-    Array,
     Progress,
     StreamHeld,
     cross_fit,
+    cross_fit_together,
     embed_all,
     fit_density,
     rows_of,
@@ -71,8 +71,8 @@ def commission(
             tell("features", count, None)
     data = rows.finish()
     tell("features", rows.taken, rows.taken)
-    held, between = cross_fit(rows, data, settings, tell)
-    model = _final(rows, data, settings, held, between, tell)
+    held = cross_fit(rows, data, settings, tell)
+    model = _final(rows, data, settings, held, tell)
     report = make_report(model, rows)
     log.info("scene commissioned", scene=scene, windows=rows.taken, seconds=report.seconds)
     return model, report
@@ -87,7 +87,6 @@ def _final(
     data: Sequence[StreamData],
     settings: DetectorSettings,
     held: Sequence[StreamHeld],
-    between: Mapping[str, Array],
     tell: Progress,
 ) -> SceneModel:
     """The detector learnt from all windows, calibrated by the held-out scores."""
@@ -102,7 +101,9 @@ def _final(
         for d, f, h in zip(data, fitted, held, strict=True)
     )
     names = [d.info.name for d in data]
-    learnt = fit_together(*embed_all(data, fitted, rows.kept).at(every), settings, generator)
+    embedded, dims = embed_all(data, fitted, rows.kept), dims_for(rows.kept, settings)
+    between = cross_fit_together(rows, embedded, names, settings)
+    learnt = fit_together(*embedded.at(every), settings, dims, generator)
     together = learnt.only([n for n, held in between.items() if np.isfinite(held).any()], names)
     tell("final fit", len(data), len(data))
     empty = Held(np.zeros((0, 0)), np.zeros(0, np.int64))

@@ -14,7 +14,7 @@ from pipeline.core.errors import ModelError
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import RawScores, StreamDensity, collect, fit_stream
 from pipeline.models.stream_model import score_rows
-from pipeline.models.together import fit_together
+from pipeline.models.together import dims_for, fit_together
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
 
 Array = npt.NDArray[np.float64]
@@ -39,25 +39,40 @@ class StreamHeld:
 
 def cross_fit(
     rows: NormalRows, data: Sequence[StreamData], settings: DetectorSettings, tell: Progress
-) -> tuple[list[StreamHeld], dict[str, Array]]:
-    """Held-out scores per stream, and between streams by name, ``(kept,)``, NaN if not seen."""
+) -> list[StreamHeld]:
+    """Held-out scores per stream."""
     fold_of = rows.folds()
     found: list[list[tuple[Indices, RawScores]]] = [[] for _ in data]
-    between: dict[str, Array] = {}
     for fold in range(settings.folds):
         tell("calibration", fold, settings.folds)
         learn, judge = rows.split(fold_of, fold)
         generator = torch.Generator().manual_seed(settings.seed + 1 + fold)
-        fitted = [fit_density(d, learn, settings, generator) for d in data]
-        for store, part, density in zip(found, data, fitted, strict=True):
+        for store, part in zip(found, data, strict=True):
+            density = fit_density(part, learn, settings, generator)
             store.append(_judge(part, density, judge, settings))
-        embedded = embed_all(data, fitted, rows.kept)
-        together = fit_together(*embedded.at(learn), settings, generator)
-        scores = together.scores(*embedded.at(judge), settings).numpy()
-        for column, name in enumerate(together.names([d.info.name for d in data])):
-            between.setdefault(name, np.full(rows.kept, np.nan))[judge] = scores[:, column]
     tell("calibration", settings.folds, settings.folds)
-    return [_in_order(parts) for parts in found], between
+    return [_in_order(parts) for parts in found]
+
+
+def cross_fit_together(
+    rows: NormalRows, embedded: Embedded, streams: Sequence[str], settings: DetectorSettings
+) -> dict[str, Array]:
+    """Held-out scores between streams by name, ``(kept,)``, NaN where not seen.
+
+    The embeddings are those of the final fit: parts with axes of their own would differ more
+    from each other than what they learn differs from what is live. A few leading axes of
+    thousands of windows know nothing of a single one.
+    """
+    fold_of, dims = rows.folds(), dims_for(rows.kept, settings)
+    found: dict[str, Array] = {}
+    for fold in range(settings.folds):
+        learn, judge = rows.split(fold_of, fold)
+        generator = torch.Generator().manual_seed(settings.seed + 1 + fold)
+        together = fit_together(*embedded.at(learn), settings, dims, generator)
+        scores = together.scores(*embedded.at(judge), settings).numpy()
+        for column, name in enumerate(together.names(streams)):
+            found.setdefault(name, np.full(rows.kept, np.nan))[judge] = scores[:, column]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def test_every_window_is_held_out_once():
 def test_a_scene_of_one_stream_can_be_learnt(stream):
     site = Site(streams=(stream,))
     model, report = commission("hall", site.windows(0, 150), QUICK)
-    assert model.together == Together()
+    assert model.together == Together(dims=6)
     assert list(report.detectors) == [f"{stream.modality.value}:{stream.name}"]
     score = Scorer({"hall": model}, "cpu").score([site.window(400)])[0]
     assert 0 < score.p <= 1

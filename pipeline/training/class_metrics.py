@@ -1,0 +1,77 @@
+"""How well classes were told: accuracy, precision, recall, confusion. numpy only.
+
+Where a share would be one of nothing it is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.training.metrics import Floats, Ints, ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """How well one of several classes was told.
+
+    Attributes:
+        classes: The classes, sorted.
+        confusion: Count of each true class (row) told as each class (column), ``(k, k)``.
+    """
+
+    classes: tuple[Hashable, ...]
+    confusion: Ints
+
+    @property
+    def accuracy(self) -> float:
+        """Share told rightly."""
+        return ratio(int(np.trace(self.confusion)), int(self.confusion.sum()))
+
+    @property
+    def precision(self) -> Floats:
+        """Per class: share of what was told as it that is it; NaN when never told, ``(k,)``."""
+        return _shares(np.diag(self.confusion), self.confusion.sum(axis=0))
+
+    @property
+    def recall(self) -> Floats:
+        """Per class: share of it that was told as it; NaN when there is none, ``(k,)``."""
+        return _shares(np.diag(self.confusion), self.confusion.sum(axis=1))
+
+    @property
+    def macro_precision(self) -> float:
+        """Mean over the classes there are; one that is there and never told counts as 0."""
+        return self._macro(self.precision)
+
+    @property
+    def macro_recall(self) -> float:
+        """Mean over the classes there are."""
+        return self._macro(self.recall)
+
+    def _macro(self, values: Floats) -> float:
+        there = self.confusion.sum(axis=1) > 0
+        return float(np.nan_to_num(values[there]).mean()) if there.any() else float("nan")
+
+
+def classified(truth: Sequence[Hashable], told: Sequence[Hashable]) -> Classified:
+    """Confusion of single-label classification.
+
+    Args:
+        truth: True class of each, ``(n,)``.
+        told: Class as told, ``(n,)``.
+
+    Raises:
+        ValueError: The lengths differ.
+    """
+    classes = tuple(sorted({*truth, *told}, key=str))
+    place = {name: at for at, name in enumerate(classes)}
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    for true, said in zip(truth, told, strict=True):
+        confusion[place[true], place[said]] += 1
+    return Classified(classes, confusion)
+
+
+def _shares(part: Ints, whole: Ints) -> Floats:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
