@@ -23,6 +23,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceEnded, SourceError, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.redact import redact_url
+from pipeline.sources.media_sound import to_ns
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,21 @@ class Unit:
     arrival_ns: int
 
 
+def packet_pts_ns(packet: av.Packet[Any]) -> int | None:
+    """A packet's time on the medium, nanoseconds; None when it has none."""
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    if ticks is None or packet.time_base is None:
+        return None
+    return to_ns(ticks, packet.time_base)
+
+
+def packet_duration_ns(packet: av.Packet[Any]) -> int:
+    """How long a packet lasts, nanoseconds; 0 when it does not say."""
+    if not packet.duration or packet.time_base is None:
+        return 0
+    return to_ns(packet.duration, packet.time_base)
+
+
 def open_container(access: Access) -> InputContainer:
     """Open a medium for reading.
 
@@ -90,7 +106,7 @@ def reason_of(error: FFmpegError) -> str:
 
 def _advice(error: FFmpegError) -> str:
     if isinstance(error, av.error.FileNotFoundError):
-        return "check the path; a relative one starts where fusewatch was started"
+        return "check the path"
     if isinstance(error, av.error.HTTPUnauthorizedError):
         return "put user and password into the URL: rtsp://user:password@host/path"
     if isinstance(error, av.error.HTTPNotFoundError):

@@ -22,9 +22,15 @@ from pipeline.core.redact import redact_url
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.sources.base import SourceContext
 from pipeline.sources.media_clock import FilePtsClock, LivePtsClock, Timeline
-from pipeline.sources.media_input import Access, MediaInput, Unit
+from pipeline.sources.media_input import (
+    Access,
+    MediaInput,
+    Unit,
+    packet_duration_ns,
+    packet_pts_ns,
+)
 from pipeline.sources.media_picture import PictureFormat
-from pipeline.sources.media_tracks import AudioTrack, VideoTrack, packet_duration_ns, packet_pts_ns
+from pipeline.sources.media_tracks import AudioTrack, VideoTrack
 
 if TYPE_CHECKING:
     from pipeline.sources.media import MediaSettings

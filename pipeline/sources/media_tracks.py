@@ -1,15 +1,18 @@
 """The picture track and the sound track of a medium: packets in, samples out.
 
-A packet that cannot be decoded is rejected as corrupt and the track goes on. Stamps of one
-track never go back within an epoch: where the estimate of the offset falls by more than the
-time between two samples, the later stamp is held just behind the earlier one and the
-uncertainty says by how much.
+A packet that cannot be decoded is rejected as corrupt and the track goes on. What comes before
+a track's first time is decoded, because what follows builds on it, and skipped: RTSP servers
+give the first picture after PLAY without a time. Later, a missing time is rejected too.
+Stamps of one track never go back within an epoch: where the estimate of the offset falls by
+more than the time between two samples, the later stamp is held just behind the earlier one
+and the uncertainty says by how much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -19,7 +22,7 @@ from pipeline.core.errors import BadReading, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Payload, Sample, StreamInfo
 from pipeline.sources.media_clock import Timeline
-from pipeline.sources.media_input import reason_of
+from pipeline.sources.media_input import packet_pts_ns, reason_of
 from pipeline.sources.media_picture import Decimator, PictureFormat, check_jpeg
 from pipeline.sources.media_sound import SampleCounter, SoundFormat, to_ns
 
@@ -28,19 +31,28 @@ MOST_LIKELY_HZ = (0.1, 240.0)
 GAP_NS = 8_000_000
 
 
-def packet_pts_ns(packet: av.Packet[Any]) -> int | None:
-    """A packet's time on the medium, nanoseconds; None when it has none."""
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    if ticks is None or packet.time_base is None:
+def _frame_pts_ns(frame: av.VideoFrame | av.AudioFrame, time_base: Fraction | None) -> int | None:
+    """A frame's time on the medium; those that leave the decoder last lack their time base."""
+    frame.time_base = frame.time_base or time_base
+    if frame.pts is None or frame.time_base is None:
         return None
-    return to_ns(ticks, packet.time_base)
+    return to_ns(frame.pts, frame.time_base)
 
 
-def packet_duration_ns(packet: av.Packet[Any]) -> int:
-    """How long a packet lasts, nanoseconds; 0 when it does not say."""
-    if not packet.duration or packet.time_base is None:
-        return 0
-    return to_ns(packet.duration, packet.time_base)
+@dataclass(slots=True)
+class _Begin:
+    """Knows whether a track has had a time yet."""
+
+    name: str
+    reject: Reject
+    begun: bool = False
+
+    def time_ns(self, pts_ns: int | None, what: str) -> int | None:
+        """A time as it is; a missing one is rejected once the track has begun."""
+        if pts_ns is None and self.begun:
+            self.reject(self.name, DropReason.CORRUPT, f"{what} without a time")
+        self.begun |= pts_ns is not None
+        return pts_ns
 
 
 @dataclass(slots=True)
@@ -83,11 +95,12 @@ class VideoTrack:
     ) -> None:
         self._name = name
         self._codec = stream.codec_context
-        self._time_base = stream.time_base  # frames that leave the decoder last lack it
+        self._time_base = stream.time_base
         self._codec.thread_type = "SLICE"  # threads over frames would delay each by some
         self._form = form
         self._decimator = Decimator(limit_hz)
         self._reject = reject
+        self._begin = _Begin(name, reject)
         self._stamper = _Stamper()
         self._timeline: Timeline | None = None
         self._size = (self._codec.width, self._codec.height)
@@ -114,7 +127,7 @@ class VideoTrack:
             yield from self._decode(packet, timeline)
 
     def _pass(self, packet: av.Packet[Any], timeline: Timeline) -> Iterator[Sample]:
-        pts_ns = packet_pts_ns(packet)
+        pts_ns = self._begin.time_ns(packet_pts_ns(packet), "picture")
         if pts_ns is None or not self._decimator.keep(timeline.medium_ns(pts_ns)):
             return
         try:
@@ -131,18 +144,16 @@ class VideoTrack:
             self._reject(self._name, DropReason.CORRUPT, reason_of(error))
             return
         for frame in frames:
-            frame.time_base = frame.time_base or self._time_base
             yield from self._convert(frame, timeline)
 
     def _convert(self, frame: av.VideoFrame, timeline: Timeline) -> Iterator[Sample]:
         if frame.is_corrupt:
             self._reject(self._name, DropReason.CORRUPT, "damaged picture")
             return
-        if frame.pts is None or frame.time_base is None:
-            self._reject(self._name, DropReason.CORRUPT, "picture without a time")
+        pts_ns = self._begin.time_ns(_frame_pts_ns(frame, self._time_base), "picture")
+        if pts_ns is None:
             return
         self._check_size(frame)
-        pts_ns = to_ns(frame.pts, frame.time_base)
         if self._decimator.keep(timeline.medium_ns(pts_ns)):
             payload, encoding = self._form.make(frame)
             yield self._sample(payload, encoding, timeline, pts_ns)
@@ -197,7 +208,7 @@ class AudioTrack:
     ) -> None:
         self._name = name
         self._codec = stream.codec_context
-        self._time_base = stream.time_base  # frames that leave the decoder last lack it
+        self._time_base = stream.time_base
         self._rate_hz = rate_hz or self._codec.sample_rate
         channels = channels or self._codec.layout.nb_channels
         if not self._rate_hz or not channels:
@@ -205,6 +216,7 @@ class AudioTrack:
         self._form = SoundFormat(self._rate_hz, channels)
         self._counter = SampleCounter(self._rate_hz)
         self._stamper = _Stamper()
+        self._begin = _Begin(name, reject)
         self._reject = reject
         self._timeline: Timeline | None = None
         self._end_ns: int | None = None
@@ -242,11 +254,9 @@ class AudioTrack:
             self._reject(self._name, DropReason.CORRUPT, reason_of(error))
             return
         for frame in frames:
-            frame.time_base = frame.time_base or self._time_base
-            if frame.pts is None or frame.time_base is None:
-                self._reject(self._name, DropReason.CORRUPT, "sound without a time")
-                continue
-            yield from self._convert(frame, to_ns(frame.pts, frame.time_base), timeline)
+            pts_ns = self._begin.time_ns(_frame_pts_ns(frame, self._time_base), "sound")
+            if pts_ns is not None:
+                yield from self._convert(frame, pts_ns, timeline)
 
     def _convert(self, frame: av.AudioFrame, pts_ns: int, timeline: Timeline) -> Iterator[Sample]:
         if self._end_ns is not None and abs(pts_ns - self._end_ns) > GAP_NS:

@@ -2,7 +2,8 @@
 
 PortAudio calls back with each block and says when its first sample was converted; that time
 is put on the node's clock. Samples are counted, and a block the driver reports as lost is
-counted in: the position of what follows says how much is missing.
+counted in: the position of what follows says how much is missing. The first blocks are held
+back, for 1.5 s at most, until the driver's times can be trusted (`sound_blocks`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,9 +25,11 @@ from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 from pipeline.sources.sound_blocks import (
     Block,
+    BlockClock,
     BlockCounter,
     BlockStatus,
     BlockTimes,
+    Stamped,
     adc_time_ns,
 )
 from pipeline.sources.sound_devices import advice, portaudio
@@ -35,8 +38,11 @@ SECOND_NS = 1_000_000_000
 QUEUED_BLOCKS = 256
 SILENCE_S = 2.0
 """A running stream that calls back no more for this long is gone (or 10 blocks, if longer)."""
-FIRST_BLOCK_S = 4.0
-"""How long the first block may take: sound servers fill their own buffers first."""
+FIRST_BLOCK_S = 3.4
+"""How long the first block may take: sound servers fill their own buffers first.
+
+With the time that blocks are then held back it is less than the 5 s of a stall.
+"""
 
 
 class MicrophoneSettings(SourceSettings):
@@ -89,6 +95,7 @@ class MicrophoneSource:
         self._clock: Clock = context.clock
         self._stream: Any = None
         self._counter = BlockCounter(settings.hz)
+        self._block_clock = BlockClock(settings.hz)
         self._blocks: queue.Queue[Block] = queue.Queue(QUEUED_BLOCKS)
         self._finished = threading.Event()
         self._heard_ns = 0
@@ -125,14 +132,14 @@ class MicrophoneSource:
 
     def read(self, timeout_s: float) -> Sequence[Sample]:
         """See `Source`."""
-        try:
-            blocks = [self._blocks.get(timeout=timeout_s)]
-        except queue.Empty:
-            self._check_alive()
-            return ()
-        while not self._blocks.empty():
-            blocks.append(self._blocks.get_nowait())
-        return [self._sample(block) for block in blocks]
+        blocks = self._take_blocks(timeout_s)
+        if blocks:
+            return self._samples(s for b in blocks for s in self._block_clock.take(b))
+        fault = self._fault()
+        held = self._samples(self._block_clock.release()) if fault else []
+        if fault and not held:
+            raise SourceUnavailable(fault)
+        return held
 
     def close(self) -> None:
         """See `Source`."""
@@ -170,26 +177,41 @@ class MicrophoneSource:
     def _overrun(self, detail: str) -> None:
         self._context.reject(self._settings.stream, DropReason.READER_OVERRUN, detail)
 
-    def _check_alive(self) -> None:
-        """Raise when the device is gone: the stream ended by itself, or calls back no more."""
+    def _take_blocks(self, timeout_s: float) -> list[Block]:
+        """The blocks that came since the last call; none when none came in time."""
+        try:
+            blocks = [self._blocks.get(timeout=timeout_s)]
+        except queue.Empty:
+            return []
+        while not self._blocks.empty():
+            blocks.append(self._blocks.get_nowait())
+        return blocks
+
+    def _fault(self) -> str:
+        """Why the device is gone: the stream ended by itself, or calls back no more."""
         if self._finished.is_set():
-            raise SourceUnavailable(f"sound input {self._shown} was unplugged or stopped")
+            return f"sound input {self._shown} was unplugged or stopped"
         silent_s = (self._clock.now_ns() - self._heard_ns) / SECOND_NS
         usual_s = SILENCE_S if self._has_heard else FIRST_BLOCK_S
         if silent_s > max(usual_s, self._settings.block_ms / 100):
-            raise SourceUnavailable(f"sound input {self._shown} gave nothing for {silent_s:.1f} s")
+            return f"sound input {self._shown} gave nothing for {silent_s:.1f} s"
+        return ""
 
-    def _sample(self, block: Block) -> Sample:
-        return Sample(
-            self._settings.stream,
-            0,
-            block.adc_ns,
-            block.pcm,
-            Encoding.PCM,
-            block.uncertainty_ns,
-            0,
-            block.position,
-        )
+    def _samples(self, stamped: Iterable[Stamped]) -> list[Sample]:
+        name = self._settings.stream
+        return [
+            Sample(
+                name,
+                0,
+                each.timestamp_ns,
+                each.block.pcm,
+                Encoding.PCM,
+                each.uncertainty_ns,
+                0,
+                each.block.position,
+            )
+            for each in stamped
+        ]
 
 
 PLUGIN = MicrophoneSettings

@@ -1,4 +1,17 @@
-"""Blocks of sound as a driver hands them over: when they were converted, what is missing."""
+"""Blocks of sound as a driver hands them over: when they were converted, what is missing.
+
+`BlockCounter` counts samples, those that were lost too. `BlockClock` ties the count to time:
+
+* A driver says how long ago a block began. Right after opening, and whenever its latency
+  changes, a sound server says too long: PulseAudio by up to 0.73 s, gone 1.2 s after the first
+  block (measured on a null sink). Never was it too short by more than 5 ms. So the latest time
+  that seven blocks in a row stood by, within the last 10 s, is the time of sample 0; all other
+  times follow by counting.
+* A block cannot begin after it was handed over, and hardly later than its own length before.
+  The first bounds the time; the second says how much too early it may still be: the room.
+* The first blocks are held back until seven of them leave no more room than 10 ms and none
+  says later by more than that, at most 1.5 s; then all are stamped from the one time found.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +28,10 @@ LONGEST_DELAY_S = 2.0
 UNFLAGGED_GAP_S = 0.25
 FLOOR_NS = 1_000_000
 REMEMBERED = 25
+STOOD_BY = 7
+MEMORY_NS = 10 * SECOND_NS
+SURE_NS = 10_000_000
+LONGEST_HOLD_NS = 3 * SECOND_NS // 2
 
 
 class BlockStatus(Protocol):
@@ -35,18 +52,33 @@ class Block:
     """One block as it came.
 
     Attributes:
-        adc_ns: Node time of its first sample.
-        uncertainty_ns: How far off that may be.
+        adc_ns: Node time of its first sample, by the driver's word.
+        handed_ns: Node time at which it was handed over.
         position: Samples before it, heard or lost.
         lost: Samples lost right before it; None when the driver cannot say how many.
         pcm: int16 ``(N, channels)``.
     """
 
     adc_ns: int
-    uncertainty_ns: int
+    handed_ns: int
     position: int
     lost: int | None
     pcm: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A block with its time.
+
+    Attributes:
+        timestamp_ns: Node time of its first sample.
+        uncertainty_ns: How far off that may be.
+        block: The block.
+    """
+
+    timestamp_ns: int
+    uncertainty_ns: int
+    block: Block
 
 
 class Line:
@@ -54,11 +86,6 @@ class Line:
 
     def __init__(self) -> None:
         self._offsets: deque[int] = deque(maxlen=REMEMBERED)
-
-    @property
-    def known(self) -> bool:
-        """Whether enough blocks were seen to tell jitter from constant."""
-        return len(self._offsets) == REMEMBERED
 
     def late_ns(self, time_ns: int, position_ns: int) -> int:
         """How much later than expected a block is; 0 for the first."""
@@ -69,11 +96,6 @@ class Line:
     def add(self, time_ns: int, position_ns: int) -> None:
         """Take in a block."""
         self._offsets.append(time_ns - position_ns)
-
-    def spread_ns(self) -> int:
-        """Median distance from the constant."""
-        middle = median(self._offsets)
-        return int(median(abs(offset - middle) for offset in self._offsets))
 
 
 class BlockCounter:
@@ -110,10 +132,7 @@ class BlockCounter:
         self._converted.add(adc_ns, position_ns)
         self._handed_over.add(now_ns, position_ns)
         self._next += len(pcm)
-        waited_ns = now_ns - adc_ns - len(pcm) * SECOND_NS // self._rate_hz
-        spread_ns = 2 * self._converted.spread_ns()
-        uncertainty_ns = spread_ns if self._converted.known else max(spread_ns, waited_ns)
-        return Block(adc_ns, max(uncertainty_ns, FLOOR_NS), position, lost, pcm)
+        return Block(adc_ns, now_ns, position, lost, pcm)
 
     def _lost(self, adc_ns: int, now_ns: int, *, overflow: bool) -> int | None:
         """Samples missing before a block; None when some are but nobody knows how many."""
@@ -124,6 +143,103 @@ class BlockCounter:
         if not overflow and late_ns <= UNFLAGGED_GAP_S * SECOND_NS:
             return 0
         return max(round(late_ns * self._rate_hz / SECOND_NS), 0) or None
+
+
+class Highest:
+    """The highest of the values that came within the last `MEMORY_NS`."""
+
+    def __init__(self) -> None:
+        self._candidates: deque[tuple[int, int]] = deque()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._candidates.clear()
+
+    def add(self, now_ns: int, value: int) -> None:
+        """Take in a value, and forget those too old or no higher."""
+        while self._candidates and self._candidates[-1][1] <= value:
+            self._candidates.pop()
+        self._candidates.append((now_ns, value))
+        while self._candidates[0][0] < now_ns - MEMORY_NS:
+            self._candidates.popleft()
+
+    @property
+    def value(self) -> int:
+        """The highest; there must be one."""
+        return self._candidates[0][1]
+
+
+class BlockClock:
+    """Stamps blocks by their count; see the module for the rules.
+
+    Args:
+        rate_hz: Samples a second.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._held: list[Block] = []
+        self._settled = False
+        self._begun_ns: int | None = None
+        self._recent: deque[int] = deque(maxlen=STOOD_BY)
+        self._said = Highest()
+        self._handed_back = Highest()  # hand-over less count, negative: the earliest counts
+        self._lasts_ns = 0
+
+    def take(self, block: Block) -> list[Stamped]:
+        """Take in a block; the blocks that can be stamped now, oldest first."""
+        self._observe(block)
+        self._held.append(block)
+        return self.release() if self._settled else []
+
+    def release(self) -> list[Stamped]:
+        """Stamp the blocks held back with what is known now."""
+        blocks, self._held = self._held, []
+        return [self._stamped(block) for block in blocks]
+
+    def _observe(self, block: Block) -> None:
+        now_ns, position_ns = block.handed_ns, self._length_ns(block.position)
+        if len(self._recent) < STOOD_BY:
+            self._said.clear()  # too few to stand by a time
+        self._recent.append(block.adc_ns - position_ns)
+        self._said.add(now_ns, int(median(self._recent)))
+        self._handed_back.add(now_ns, position_ns - now_ns)
+        self._lasts_ns = self._length_ns(len(block.pcm))
+        if self._begun_ns is None:
+            self._begun_ns = now_ns
+        self._settled |= self._is_sure() or now_ns - self._begun_ns >= LONGEST_HOLD_NS
+
+    def _is_sure(self) -> bool:
+        """Whether seven blocks say a time that can be, rises no more and leaves little room."""
+        said_ns = self._said.value
+        possible = said_ns <= -self._handed_back.value
+        steady = len(self._recent) == STOOD_BY and max(self._recent) - said_ns <= SURE_NS
+        return possible and steady and self._room_ns() <= SURE_NS
+
+    def _stamped(self, block: Block) -> Stamped:
+        timestamp_ns = self._zero_ns() + self._length_ns(block.position)
+        return Stamped(timestamp_ns, self._doubt_ns(block.handed_ns), block)
+
+    def _zero_ns(self) -> int:
+        """Node time of sample 0."""
+        return min(self._said.value, -self._handed_back.value)
+
+    def _room_ns(self) -> int:
+        return -self._handed_back.value - self._lasts_ns - self._zero_ns()
+
+    def _doubt_ns(self, now_ns: int) -> int:
+        """How far off stamps may be: jitter, what the driver says else, the room left.
+
+        A driver that has said the same for as long as is remembered is believed.
+        """
+        middle = median(self._recent)
+        spread_ns = 2 * int(median(abs(offset - middle) for offset in self._recent))
+        aside_ns = abs(self._zero_ns() - int(middle))
+        young = self._begun_ns is not None and now_ns - self._begun_ns < MEMORY_NS
+        return max(spread_ns, aside_ns, self._room_ns() if young else 0, FLOOR_NS)
+
+    def _length_ns(self, samples: int) -> int:
+        return samples * SECOND_NS // self._rate_hz
 
 
 def adc_time_ns(times: BlockTimes, frames: int, rate_hz: int, now_ns: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.clock import NodeClock
+from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding
 from pipeline.sources.media import MediaSettings
 from pipeline.sources.runner import SourceRunner, SourceState
@@ -93,6 +94,16 @@ def test_picture_and_sound_arrive_on_one_clock(server, read):
     assert len(nearest) >= 3
     assert np.median(nearest) <= 0.1  # one frame: a flash shows with the frame it is in
     assert runner.status.restarts == 0
+
+
+def test_no_picture_counts_as_corrupt_because_the_server_begins_without_a_time(server, read):
+    for _ in range(2):
+        runner, outlet, _ = read(server.url)
+        wait_until(lambda outlet=outlet: len(outlet.of("cam")) >= 12 and outlet.of("mic"))
+        assert runner.stop(5.0)
+        assert outlet.refusals["cam", DropReason.CORRUPT] == 0, outlet.details
+        assert outlet.refusals["mic", DropReason.CORRUPT] == 0, outlet.details
+        assert np.diff(stamps(outlet.of("cam"))).max() < 0.15 * SECOND_NS  # none is missing
 
 
 def test_positions_of_the_sound_are_those_of_its_time(server, read):

@@ -16,12 +16,14 @@ from tests.media_files import dominant_hz, tone
 from tests.outlets import KeptOutlet
 from tests.requirements import require_command, require_module, shared_data
 from tests.system.pulse import SoundServer
+from tests.system.time_code import TimeCodeSource, time_code, told_number
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
 RATE_HZ = 16_000
 SECOND_NS = 1_000_000_000
+HONEST_NS = 30_000_000
 
 
 @pytest.fixture
@@ -79,6 +81,48 @@ def test_a_tone_played_is_heard_with_counted_samples_and_steady_stamps(sound, li
     assert np.abs(line[-25:] - np.median(line[-25:])).max() < 0.1 * SECOND_NS
     assert all(s.uncertainty_ns > 0 for s in samples)
     assert runner.status.restarts == 0
+
+
+def test_blocks_are_stamped_with_when_their_sound_was_made(sound, listen, monkeypatch, tmp_path):
+    voice = TimeCodeSource(sound, tmp_path / "voice", NodeClock())
+    monkeypatch.setenv("PULSE_SOURCE", "pipe")
+    runner, outlet = listen()
+    wait_until(lambda: runner.status.state is SourceState.RUNNING)
+    with voice:  # only now: what is made before anybody listens would wait in the pipe
+        wait_until(lambda: len(outlet.of("mic", 0)) >= 50)
+    blocks = outlet.of("mic", 0)
+    off_ns = np.array([s.timestamp_ns - voice.made_ns(s.data[0, 0]) for s in blocks])
+    assert abs(off_ns[0]) < HONEST_NS
+    assert np.quantile(np.abs(off_ns), 0.9) < HONEST_NS
+
+
+def audible(outlet):
+    return [s for s in outlet.of("mic") if s.data.min() > 0]
+
+
+def stamps_less_told_ns(blocks):
+    """Stamps of blocks of a time code less the time they tell by their middle."""
+    middles = [s.timestamp_ns + len(s.data) // 2 * SECOND_NS // RATE_HZ for s in blocks]
+    told = [told_number(np.median(s.data[:, 0])) * SECOND_NS / RATE_HZ for s in blocks]
+    return np.array(middles) - np.array(told)
+
+
+def test_the_first_blocks_of_a_sink_already_playing_are_stamped_as_the_later_ones(sound, listen):
+    sound.play(time_code(0, 60 * RATE_HZ), RATE_HZ)
+    _, outlet = listen()
+    wait_until(lambda: len(audible(outlet)) >= 100)
+    off_ns = stamps_less_told_ns(audible(outlet)[:100])
+    assert np.abs(off_ns - np.median(off_ns[75:])).max() < HONEST_NS
+
+
+def test_the_first_blocks_of_a_sink_that_was_idle_are_stamped_as_the_later_ones(sound, listen):
+    _, outlet = listen()
+    wait_until(lambda: len(outlet.of("mic")) >= 100)
+    blocks = outlet.of("mic")[:100]
+    assert [s.position for s in blocks] == [640 * n for n in range(100)]
+    counted = np.array([s.timestamp_ns - s.position * SECOND_NS // RATE_HZ for s in blocks])
+    assert np.abs(counted - np.median(counted[75:])).max() < HONEST_NS
+    assert not outlet.refusals
 
 
 def test_a_sound_server_killed_and_restarted_is_heard_again(sound, listen):

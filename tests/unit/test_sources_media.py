@@ -6,6 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from pipeline.core.errors import SourceEnded, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality
 from pipeline.sources.media import MediaSettings
+from pipeline.sources.media_clock import FileTimeline
+from pipeline.sources.media_picture import PictureFormat
+from pipeline.sources.media_tracks import AudioTrack, VideoTrack
 from tests.media_files import HEIGHT, WIDTH, dominant_hz, picture, write_clip
 from tests.unit.sources import context, read_count
 
@@ -191,6 +195,45 @@ def test_damaged_video_that_must_be_decoded_is_counted(tmp_path):
     path.write_bytes(content)
     _, samples, _ = read_all(settings(path, audio=None))
     assert 20 <= len(samples) <= 40
+
+
+def feed_without_times(path, kind, missing, jpeg_quality=None):
+    """Stamps of what a track gives, and refusals, when some of its packets have no time."""
+    _, refusals = context()
+    with av.open(str(path)) as container:
+        stream = container.streams.get(**{kind: 0})[0]
+        if kind == "video":
+            form = PictureFormat(None, None, jpeg_quality)
+            track = VideoTrack("t", stream, form, None, "pts", refusals)
+        else:
+            track = AudioTrack("t", stream, None, None, "pts", refusals)
+        given = []
+        for number, packet in enumerate(p for p in container.demux(stream) if p.size):
+            if number in missing:
+                packet.pts = packet.dts = None
+            given += track.feed(packet, FileTimeline(0, 0))
+    return [s.timestamp_ns for s in given], refusals
+
+
+@pytest.mark.parametrize(
+    ("video", "audio", "kind", "jpeg_quality"),
+    [
+        ("mjpeg", None, "video", None),
+        ("mjpeg", None, "video", 85),
+        (None, "pcm_s16le", "audio", None),
+    ],
+)
+def test_what_has_no_time_is_skipped_before_the_first_and_counted_after_it(
+    tmp_path, video, audio, kind, jpeg_quality
+):
+    path = write_clip(tmp_path / "clip.mkv", video=video, audio=audio)
+    whole, _ = feed_without_times(path, kind, (), jpeg_quality)
+    late_start, refusals = feed_without_times(path, kind, (0, 1), jpeg_quality)
+    assert late_start == whole[2:]
+    assert not refusals
+    gap, refusals = feed_without_times(path, kind, (0, 5), jpeg_quality)
+    assert gap == whole[1:5] + whole[6:]
+    assert refusals == {("t", DropReason.CORRUPT): 1}
 
 
 def test_a_missing_file_says_what_and_what_to_do(tmp_path):

@@ -1,4 +1,4 @@
-"""Counting blocks and their times, without a sound system."""
+"""Counting blocks, their times and when they are given, without a sound system."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.requirements import require_module
 
 require_module("sounddevice")
 
-from pipeline.core.errors import DependencyMissing  # noqa: E402
+from pipeline.core.errors import DependencyMissing, SourceUnavailable  # noqa: E402
 
 try:
     from pipeline.core.clock import ManualClock
     from pipeline.core.ledger import DropReason
     from pipeline.sources.microphone import MicrophoneSettings, MicrophoneSource
-    from pipeline.sources.sound_blocks import BlockCounter, adc_time_ns
+    from pipeline.sources.sound_blocks import Block, BlockClock, BlockCounter, adc_time_ns
 except DependencyMissing as error:
     from tests.requirements import missing
 
@@ -82,10 +82,9 @@ def test_a_long_gap_counts_even_when_the_driver_does_not_report_it():
 
 def test_a_sound_server_that_corrects_the_converters_time_loses_no_samples():
     counter = BlockCounter(16_000)
-    early = put(counter, 0, converted_ms=-500)
+    put(counter, 0, converted_ms=-500)
     block = put(counter, 40, converted_ms=0)
     assert (block.lost, block.position) == (0, 640)
-    assert early.uncertainty_ns == 460 * MS
 
 
 def test_blocks_handed_over_late_by_a_busy_machine_lose_no_samples():
@@ -95,35 +94,160 @@ def test_blocks_handed_over_late_by_a_busy_machine_lose_no_samples():
     assert {b.lost for b in blocks} == {0}
 
 
+def given(delays_ms, *, late_ms=None):
+    """What comes of blocks that begin 40 ms apart, with the delays the driver says for each.
+
+    Block `n` truly began at ``START + 40 * n`` ms and is handed over 41 ms later, and by
+    `late_ms` of its number later still. Returns for each the number of the block at which it
+    was given, and what was given.
+    """
+    clock, out = BlockClock(16_000), []
+    for n, delay_ms in enumerate(delays_ms):
+        handed_ns = START + int((n * 40 + 41 + (late_ms or {}).get(n, 0)) * MS)
+        block = Block(handed_ns - int(delay_ms * MS), handed_ns, n * 640, 0, PCM)
+        out += [(n, stamped) for stamped in clock.take(block)]
+    return out
+
+
+def errors_ms(out):
+    return np.array([(s.timestamp_ns - START) / MS - s.block.position / 16 for _, s in out])
+
+
+def test_blocks_of_an_honest_driver_are_given_after_seven():
+    out = given([41] * 20)
+    assert [n for n, _ in out] == [6] * 7 + list(range(7, 20))
+    assert [s.block.position for _, s in out] == [640 * n for n in range(20)]
+    assert not errors_ms(out).any()
+    assert {s.uncertainty_ns for _, s in out} == {MS}
+
+
+STALE = [766.0] * 13 + [766.0 - 40 * n for n in range(1, 18)]
+"""What PulseAudio said of a sink that was idle: too much for half a second, then ever less."""
+
+
+def test_a_delay_that_is_at_first_said_too_long_moves_no_stamp():
+    out = given([*STALE, *[41.0] * 70])
+    assert [s.block.position for _, s in out] == [640 * n for n in range(100)]
+    assert np.abs(errors_ms(out)).max() <= 10
+    assert np.abs(errors_ms(out)[40:]).max() == 0
+    assert out[0][0] < 36  # 1.4 s after the first
+    doubts_ms = np.array([s.uncertainty_ns / MS for _, s in out])
+    assert (np.abs(errors_ms(out)) <= doubts_ms).all()
+
+
+def test_a_time_that_still_rises_is_not_taken_though_it_leaves_no_room():
+    ahead = [n - 38.0 for n in STALE] + [3.0] * 70  # a sink that renders a block ahead
+    out = given(ahead)
+    assert np.abs(errors_ms(out) - 38).max() <= 10
+
+
+def test_blocks_are_held_for_a_second_and_a_half_at_most_and_doubt_says_how_far_off():
+    out = given([500.0] * 50)
+    assert out[0][0] == 38  # 1.52 s
+    assert len(out) == 50
+    assert (errors_ms(out) == -459).all()
+    assert {s.uncertainty_ns for _, s in out} == {460 * MS}
+
+
+def test_a_backlog_handed_over_in_a_burst_is_stamped_from_its_end():
+    clock, out = BlockClock(16_000), []
+    for n in range(100):  # the first 2 s at once, and the driver does not know
+        handed_ns = START + max(n * 40, 2000) * MS
+        out += clock.take(Block(handed_ns - 40 * MS, handed_ns, n * 640, 0, PCM))
+    off_ms = [(s.timestamp_ns - START) / MS + 40 - s.block.position / 16 for s in out]
+    assert [s.block.position for s in out] == [640 * n for n in range(100)]
+    assert 0 <= min(off_ms) <= max(off_ms) <= 40
+
+
+def test_a_long_delay_that_lasts_is_believed():
+    out = given([241.0] * 260)
+    assert out[0][1].uncertainty_ns == 201 * MS
+    assert out[-1][1].uncertainty_ns == MS
+
+
+def test_a_latency_that_changes_later_moves_no_stamp_but_raises_the_doubt():
+    out = given(
+        [*[41.0] * 100, *[341.0] * 15, *[341.0 - 40 * n for n in range(1, 8)], *[41.0] * 50]
+    )
+    assert not errors_ms(out).any()
+    assert out[110][1].uncertainty_ns == 300 * MS
+    assert out[-1][1].uncertainty_ns == MS
+
+
+def test_blocks_handed_over_late_by_a_busy_machine_move_no_stamp():
+    late_ms = {n: 60 for n in range(100) if n % 3 == 0}
+    out = given([41.0] * 100, late_ms=late_ms)
+    assert not errors_ms(out).any()
+
+
+def test_a_time_that_moved_for_good_is_followed_both_ways():
+    later, earlier = given([141.0] * 50 + [41.0] * 50), given([41.0] * 50 + [141.0] * 300)
+    assert (errors_ms(later)[0], errors_ms(later)[60]) == (-100, 0)
+    assert errors_ms(earlier)[60] == 0  # not yet believed
+    assert errors_ms(earlier)[-1] == -100
+
+
 def test_jitter_of_the_times_shows_as_uncertainty():
     rng = np.random.default_rng(3)
-    counter = BlockCounter(16_000)
-    for n in range(200):
-        block = put(counter, n * 40, converted_ms=n * 40 - 50 + rng.normal(0, 5))
-    assert block.position == 199 * 640
-    assert 3 * MS < block.uncertainty_ns < 20 * MS
+    out = given(41 + rng.normal(0, 5, 200))
+    doubts = [s.uncertainty_ns for _, s in out]
+    assert 3 * MS < np.median(doubts) < 20 * MS
+    assert np.abs(errors_ms(out)).max() < 15
 
 
-def test_callbacks_copy_the_drivers_buffer_and_count_its_overflows():
+def test_long_blocks_do_not_wait_for_seven():
+    clock, pcm = BlockClock(16_000), np.zeros((16_000, 1), np.int16)
+    out = []
+    for n in range(5):
+        handed_ns = START + (n + 1) * 1000 * MS
+        block = Block(handed_ns - 1000 * MS, handed_ns, n * 16_000, 0, pcm)
+        out.append(len(clock.take(block)))
+    assert out == [0, 0, 3, 1, 1]
+
+
+@pytest.fixture
+def listening():
     clock = ManualClock(START)
     ctx, refusals = context(clock)
-    source = MicrophoneSource(MicrophoneSettings(stream="mic"), ctx)
+    return MicrophoneSource(MicrophoneSettings(stream="mic"), ctx), clock, refusals
+
+
+def call_back(source, clock, *, after_ms=40, overflow=False, data=PCM):
+    clock.advance(after_ms * MS)
+    source._on_block(data, len(data), times(0.04), SimpleNamespace(input_overflow=overflow))
+
+
+def test_callbacks_copy_the_drivers_buffer_and_count_its_overflows(listening):
+    source, clock, refusals = listening
     buffer = np.full((640, 1), 7, np.int16)
-    source._on_block(buffer, 640, times(0.04), SimpleNamespace(input_overflow=False))
+    for _ in range(8):
+        call_back(source, clock, data=buffer)
     buffer[:] = 0
-    clock.advance(140 * MS)
-    source._on_block(buffer, 640, times(0.04), SimpleNamespace(input_overflow=True))
-    first, second = source.read(0.1)
-    assert (first.data == 7).all()
-    assert second.position == 640 + 1600
+    call_back(source, clock, after_ms=140, overflow=True)
+    samples = source.read(0.1)
+    assert all((s.data == 7).all() for s in samples[:8])
+    assert [s.timestamp_ns - START for s in samples[:8]] == [n * 40 * MS for n in range(8)]
+    assert samples[8].position == 8 * 640 + 1600
     assert refusals == {("mic", DropReason.READER_OVERRUN): 1}
 
 
-def test_blocks_nobody_takes_give_way_and_are_counted():
-    ctx, refusals = context(ManualClock(START))
-    source = MicrophoneSource(MicrophoneSettings(stream="mic"), ctx)
+def test_blocks_held_back_are_given_before_the_loss_of_the_device_is_told(listening):
+    source, clock, refusals = listening
+    for _ in range(3):
+        call_back(source, clock)
+    assert source.read(0.1) == []
+    assert source.read(0.0) == []
+    source._finished.set()
+    assert [s.position for s in source.read(0.0)] == [0, 640, 1280]
+    with pytest.raises(SourceUnavailable, match="unplugged"):
+        source.read(0.0)
+    assert not refusals
+
+
+def test_blocks_nobody_takes_give_way_and_are_counted(listening):
+    source, clock, refusals = listening
     for _ in range(300):
-        source._on_block(PCM, 640, times(0.04), SimpleNamespace(input_overflow=False))
+        call_back(source, clock)
     samples = source.read(0.1)
     assert len(samples) == 256
     assert refusals["mic", DropReason.READER_OVERRUN] == 44
