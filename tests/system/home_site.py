@@ -6,10 +6,10 @@ variables that its header names, as a user's would.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -177,18 +177,20 @@ class Climate:
 def climate_rows() -> Iterator[tuple[float, float]]:
     """Temperature and humidity of a room without end: recorded ones, or made up alike.
 
-    The same again and again, as picture and sound: a room that goes on drifting after half a
-    minute was learnt would rightly be told, and an alarm of it would not end.
+    A few readings in random order: a room that goes on drifting after a minute was learnt would
+    rightly be told, and in a fixed order they would keep step with the footage while it is
+    learnt and fall out of step later, which would be told as well.
     """
     path = SHARED_DATA / "room_climate/datasets-location_A"
     path /= "room_climate-location_A-measurement02.csv"
-    count = int(ORDINARY_S / CLIMATE_EVERY_S)
-    rows = [(21 + 0.2 * math.sin(n), 42 + 0.5 * math.sin(n / 2)) for n in range(count)]
+    rows = [(21 + 0.2 * math.sin(n), 42 + 0.5 * math.sin(n / 2)) for n in range(10)]
     if path.exists():
         table = np.loadtxt(path, delimiter=",", max_rows=4000)
         first_node = table[table[:, 3] == table[0, 3]]
-        rows = [(float(row[4]), float(row[5])) for row in first_node[:count]]
-    return itertools.cycle(rows)
+        rows = [(float(row[4]), float(row[5])) for row in first_node[: len(rows)]]
+    order = random.Random(1)
+    while True:
+        yield order.choice(rows)
 
 
 def footage(folder: Path) -> Path:
@@ -208,17 +210,16 @@ def footage(folder: Path) -> Path:
 
 def ambience(folder: Path) -> Path:
     """Minutes of ordinary sound as a file for `SoundServer.play_file`: rain, or noise."""
-    short, long = folder / "short.wav", folder / "ambience.wav"
+    sound = folder / "ambience.wav"
     rain = SHARED_DATA / "ambience_blanket/rain.ogg"
     noise = ["-f", "lavfi", "-i", "anoisesrc=color=pink:amplitude=0.1:seed=1"]
-    source = ["-i", str(rain)] if rain.exists() else noise
-    ffmpeg(*source, "-t", str(ORDINARY_S), "-ar", str(SOUND_HZ), "-ac", "1", str(short))
-    ffmpeg(*looped(short), str(long))
-    return long
+    source = ["-stream_loop", "-1", "-i", str(rain)] if rain.exists() else noise
+    ffmpeg(*source, "-t", str(SERVED_S), "-ar", str(SOUND_HZ), "-ac", "1", str(sound))
+    return sound
 
 
 def looped(short: Path) -> list[str]:
-    """The same again and again: what is learnt in half a minute must be all there is."""
+    """The same again and again: what is learnt in a minute must be all there is to see."""
     return ["-stream_loop", "-1", "-i", str(short), "-t", str(SERVED_S), "-c", "copy"]
 
 
