@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from nodes.commands.replay import scene_of
-from pipeline.config import load_deployment
+from pipeline.config import load_deployment, load_settings
 from pipeline.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ def command(
     scene: Annotated[
         str | None, typer.Option("--scene", help="Which scene, if there are several.")
     ] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option("--detector", help="Options of the detector, as in configs/models/*.yaml."),
+    ] = None,
     from_s: Annotated[
         float | None, typer.Option("--from", help="Begin at this second of each recording.")
     ] = None,
@@ -44,12 +48,14 @@ def command(
 ) -> None:
     """Learn what is normal for a scene from its recordings, and write its model file."""
     from nodes.commission import commission_scene
+    from pipeline.models.settings import DetectorSettings
 
     deployment = load_deployment(config)
     name = scene_of(deployment, scene)
     target = output or deployment.scenes[name].model
     if target is None:
         raise ConfigError("nowhere to write the model", where=f"scene {name}", fix="give -o FILE")
+    settings = None if detector is None else load_settings(detector, DetectorSettings)
     console = Console()
     begun = time.monotonic()
     with Bar(console) as bar:
@@ -60,6 +66,7 @@ def command(
             target,
             from_s=from_s,
             to_s=to_s,
+            settings=settings,
             progress=bar.tell,
         )
     tell(console, report)

@@ -5,6 +5,7 @@ from pipeline.config.deployment import Deployment
 from pipeline.config.loading import Loaded, Report, check_file, load, load_deployment
 from pipeline.config.problems import Problem
 from pipeline.config.schema import deployment_schema
+from pipeline.config.settings_file import load_settings
 
 __all__ = [
     "Deployment",
@@ -16,5 +17,6 @@ __all__ = [
     "find_problems",
     "load",
     "load_deployment",
+    "load_settings",
     "require_models",
 ]

@@ -173,7 +173,7 @@ def _encryption(deployment: Deployment) -> Iterator[Problem]:
         yield Problem(
             ("security", "keys"),
             f"encryption is on, but there is no folder {security.keys}",
-            "make keys with 'fusewatch keys create'",
+            f"make keys with 'fusewatch keys create NAME --role ROLE --keys {security.keys}'",
             fatal=False,
         )
 

@@ -65,6 +65,14 @@ class Validation:
         self._plugins(data.get("alert"), "sinks", SINKS, ("alert", "sinks"))
         return self._validated(Deployment, data, ())
 
+    def only(self, settings: type[AnySettings]) -> AnySettings | None:
+        """Settings of one kind, or None; for files that are not deployments."""
+        data = copy.deepcopy(self.document.data)
+        if not isinstance(data, dict):
+            self.problems.append(Problem((), "must be a mapping such as 'key: value'"))
+            return None
+        return self._validated(settings, data, ())
+
     def _plugins(self, holder: Data, key: str, family: Family, path: KeyPath) -> None:
         items = holder.get(key) if isinstance(holder, dict) else None
         if isinstance(items, list):

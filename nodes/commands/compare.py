@@ -1,0 +1,106 @@
+"""Learn several detectors from the same normal time and judge them by the same labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nodes.commands.commission import Bar
+from nodes.commands.replay import scene_of
+from pipeline.config import load_deployment, load_settings
+from pipeline.training.report_words import number, seconds, share, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nodes.compare import Compared
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``compare`` to the command line."""
+    app.command(name="compare")(command)
+
+
+def command(
+    detectors: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Options of each detector, as in configs/models/*.yaml.", metavar="A B"
+        ),
+    ],
+    config: Annotated[Path, typer.Option("--config", "-c", help="Deployment file.")],
+    normal: Annotated[
+        list[Path], typer.Option("--normal", "-n", help="Recording of normal time; repeatable.")
+    ],
+    recordings: Annotated[
+        list[Path], typer.Option("--recording", "-r", help="Recording to judge; repeatable.")
+    ],
+    labels: Annotated[
+        Path, typer.Option("--labels", "-l", help="JSON: [{start_s, end_s, kind, modalities}].")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for models and reports.")],
+    scene: Annotated[
+        str | None, typer.Option("--scene", help="Which scene, if there are several.")
+    ] = None,
+    normal_to_s: Annotated[
+        float | None, typer.Option("--normal-to", help="Learn up to this second of each.")
+    ] = None,
+    from_s: Annotated[
+        float | None, typer.Option("--from", help="Judge from this second of the recording.")
+    ] = None,
+) -> None:
+    """Learn several detectors from the same normal time and judge them by the same labels.
+
+    This is how to choose one. Each keeps its model and its report in a folder of its name.
+    """
+    from nodes.compare import Comparison, Span
+    from pipeline.models.settings import DetectorSettings
+    from pipeline.training.evaluation_report import write_report
+
+    names = [file.stem for file in detectors]
+    if len(set(names)) < len(names):
+        raise typer.BadParameter("give files of different names", param_hint="A B")
+    deployment = load_deployment(config)
+    wanted = [(file.stem, load_settings(file, DetectorSettings)) for file in detectors]
+    comparison = Comparison(
+        deployment, scene_of(deployment, scene), normal, Span(to_s=normal_to_s),
+        recordings, Span(from_s=from_s), labels, output,
+    )  # fmt: skip
+    found: list[Compared] = []
+    with Bar(Console()) as bar:
+        for one in comparison.run(wanted, bar.tell):
+            write_report(output / one.name, one.evaluation, one.watched)
+            found.append(one)
+    bodies = {one.name: json.loads(one.evaluation.to_json()) for one in found}
+    (output / "comparison.json").write_text(json.dumps(bodies, indent=1) + "\n")
+    console = Console()
+    console.print(_table(found))
+    console.print(f"models, reports and comparison.json: {output}", soft_wrap=True)
+
+
+def _table(found: Sequence[Compared]) -> Table:
+    budget = found[0].evaluation.headline.limit.budget
+    kinds = [group.name for group in found[0].evaluation.kinds]
+    title = f"found at a budget of {budget}, threshold by each one's own calibration"
+    heads = ("detector", *kinds, "all", "delay", "false alarms/h", "AUROC", "VUS-PR", "CPU s")
+    table = Table(*heads, title=title)
+    for one in found:
+        events, windows = one.evaluation.headline.events, one.evaluation.windows
+        by_kind = [f"{g.recall.found}/{g.recall.labels}" for g in one.evaluation.kinds]
+        table.add_row(
+            escape(one.name),
+            *by_kind,
+            share(events.recall.found / max(1, events.recall.labels)),
+            seconds(events.recall.delay_median_s),
+            number(events.per_hour),
+            short(windows.auroc),
+            short(windows.vus_pr),
+            f"{one.learnt_s:.0f}",
+        )
+    return table
