@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from nodes.capture_metrics import CaptureMetrics
 from nodes.health import Health
+from nodes.link_trouble import LinkTrouble
 from nodes.links import capture_sender, encrypted, fusion_endpoint
 from nodes.stamping import Stamper
 from pipeline.config.deployment import Deployment
@@ -29,7 +30,6 @@ from pipeline.sources.runner import SourceRunner, SourceState, SourceStatus
 from pipeline.transport.frames import encode_for_link
 from pipeline.transport.kept import OnFull
 from pipeline.transport.sender import Sender, SenderStatus
-from pipeline.transport.sender_session import LinkState
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +38,7 @@ UNKNOWN_OFFSET_NS = 1_000_000_000
 FIRST_OFFSET_S = 1.0
 OFFSET_POLL_S = 0.02
 END_DRAIN_S = 30.0
-HANDSHAKE_FAILED = (
-    "the encrypted handshake fails: this node's key is not trusted there ('fusewatch keys enrol' "
-    "on the fusion node), or the key trusted here is not the fusion node's"
-)
+PATIENCE_NS = 10_000_000_000
 
 
 class CaptureNode:
@@ -63,7 +60,7 @@ class CaptureNode:
         self._runners: list[SourceRunner] = []
         self._changed = threading.Condition()
         self._encrypted = False
-        self._trouble = ""
+        self._trouble = LinkTrouble(PATIENCE_NS)
         self._health: Health | None = None
         self._metrics: CaptureMetrics | None = None
 
@@ -126,10 +123,10 @@ class CaptureNode:
 
     def on_status(self, status: SourceStatus) -> None:
         """A source changed its state."""
-        log.info("source", source=status.name, state=status.state.value, error=status.last_error)
+        log.info("source", source=status.name, state=status.state.value, error=status.trouble)
         if self._health is not None:
             good = status.state in (SourceState.RUNNING, SourceState.ENDED)
-            self._health.ready(f"source {status.name}", good, status.last_error)
+            self._health.ready(f"source {status.name}", good, status.trouble)
         if self._metrics is not None:
             self._metrics.source(status)
         with self._changed:
@@ -166,28 +163,16 @@ class CaptureNode:
         log.info("no clock offset yet", unsure_s=UNKNOWN_OFFSET_NS / 1e9)
 
     def _tell_link(self, health: Health, status: SenderStatus) -> None:
-        trouble = link_trouble(status)
+        trouble = self._trouble.look(status, self._clock.now_ns(), encrypted=self._encrypted)
         health.ready("link", not trouble, trouble)
-        if trouble and trouble != self._trouble:
+        if self._trouble.worth_telling:
             log.warning("nothing can be delivered", reason=trouble)
-        self._trouble = trouble
 
     def _over(self) -> bool:
         return bool(self._outlets) and all(outlet.over for outlet in self._outlets)
 
     def _spooled(self) -> int:
         return sum(account.spooled for account in self._ledger.snapshot().values())
-
-
-def link_trouble(status: SenderStatus) -> str:
-    """Why the fusion node takes nothing now, in words; empty when it does."""
-    if status.state is LinkState.READY:
-        return ""
-    if status.refusal:
-        return status.refusal
-    if status.counters.get("handshake_failed"):
-        return HANDSHAKE_FAILED
-    return "no answer from the fusion node"
 
 
 class _Outlet:

@@ -23,6 +23,7 @@ from nodes.commands.commission import Bar
 from nodes.commission import commission_scene
 from nodes.demo_report import Match, Truth, draw_timeline, final_events, match, print_summary
 from nodes.demo_site import record_normal, site_of, truths_of
+from nodes.logs import configure_logs
 from nodes.replay import Replayed, replay, write_events, write_scores
 from nodes.run import children
 from nodes.shipped import shipped_config
@@ -57,6 +58,7 @@ class DemoOptions:
 def run_demo(options: DemoOptions, console: Console) -> int:
     """Run the demo; 0 when anomalies were found and the replay agrees with the live run."""
     config = prepare(options)
+    configure_logs("demo")
     deployment = load_deployment(config)
     console.rule("1. Learning what is normal")
     learn(deployment, options, console)

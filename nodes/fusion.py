@@ -1,9 +1,10 @@
 """The fusion node: samples in, windows scored, events committed and handed on.
 
 One turn of the loop: take what arrived, give it to the recorder and the engine, score the
-windows that became ready, commit scenes, events and resume points in one transaction, only
-then ack the samples and hand the events to the alert node. A crash anywhere repeats work and
-loses none: what was not committed is sent again, and what was is not done twice.
+windows that became ready, flush the recording, commit scenes, events and resume points in one
+transaction, only then ack the samples and hand the events to the alert node. A crash anywhere
+repeats work and loses none: what was not committed is sent again, and what was is not done
+twice.
 """
 
 from __future__ import annotations
@@ -138,6 +139,8 @@ class FusionNode:
         rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
         if not states and not events and (rest or not self._resume):
             return
+        # A kill must not leave windows committed whose samples no recording holds.
+        self._recorder.flush(now_ns)
         scenes = {name: SceneCheckpoint(s.next_window, s.alarm) for name, s in states.items()}
         self._store.commit(Commit(scenes, self._resume, tuple(events)))
         self._committed_ns = now_ns

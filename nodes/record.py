@@ -138,7 +138,7 @@ class _Outlet:
         )
 
     def status(self, status: SourceStatus) -> None:
-        log.info("source", source=status.name, state=status.state.value, error=status.last_error)
+        log.info("source", source=status.name, state=status.state.value, error=status.trouble)
 
     def ended(self) -> None:
         now_ns = self._clock.now_ns()

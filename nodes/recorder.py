@@ -67,6 +67,13 @@ class Recorder:
             asked = self._asked
             self._guard(lambda: asked.event(event, arrival_ns))
 
+    def flush(self, now_ns: int) -> None:
+        """Write what waits; to be called before what came of it is committed."""
+        if self._folder is not None:
+            self._folder.flush(now_ns)
+        if self._asked is not None:
+            self._guard(self._asked.flush)
+
     def look(self, now_ns: int) -> None:
         """Flush what is due; see now and then whether somebody asks for a recording."""
         if self._folder is not None:

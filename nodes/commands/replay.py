@@ -145,7 +145,12 @@ def _tell(result: Replayed) -> None:
     raised = [e for e in result.events if e.phase is Phase.RAISED]
     console.print(f"{result.windows} windows, {len(result.scores)} scored, {len(raised)} events")
     if not result.windows:
-        console.print("nothing in this span is as long as a window; see --from, --to")
+        console.print(
+            "nothing in this span is as long as a window (see --from, --to), "
+            "or no stream fits the model (told above)"
+        )
+    elif not result.scores:
+        console.print("none was scored: there is no model; name one with --model")
     for event in raised:
         at_s = (event.start_ns - result.start_ns) / SECOND_NS
         console.print(f"  {at_s:9.1f} s  {format_iso(event.start_ns)}  {event.summary}")

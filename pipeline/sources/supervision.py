@@ -56,6 +56,12 @@ class SourceStatus:
     last_error: str = ""
     pid: int | None = None
 
+    @property
+    def trouble(self) -> str:
+        """Why the source gives nothing now; empty when it gives, or was stopped."""
+        well = self.state in (SourceState.RUNNING, SourceState.STOPPED)
+        return "" if well else self.last_error
+
 
 class Outlet(Protocol):
     """Who takes what a source gives. Called from the runner's one thread only."""

@@ -202,7 +202,7 @@ def test_a_node_whose_key_is_unknown_is_refused_and_says_why(running):
     assert shed.page("capture-shed", "/readyz")[0] == 503
     assert shed.page("capture-shed", "/livez")[0] == 200
     assert shed.total("capture-shed", DELIVERED, stream="shed-sensors") == 0
-    assert "fusewatch keys enrol" in running.log("shed").read_text()
+    wait_until(lambda: "fusewatch keys enrol" in running.log("shed").read_text(), 60.0)
     assert "unknown key refused" in running.log("fusion").read_text()
     running.watched("fusion").wait_total(
         1, "fusion", "fusewatch_refused_messages", reason="unknown_key"

@@ -183,6 +183,9 @@ def test_a_killed_fusion_node_changes_no_event_and_loses_nothing(undisturbed, mo
     accounts = run.last_accounts()
     assert not missing(accounts)
     assert all(not a.dropped for a in accounts.values())
+    replayed = replay(run.recordings, run.deployment)
+    write_events(tmp_path / "replayed.jsonl", replayed.events)
+    assert same_bytes(run.folder / "events.jsonl", tmp_path / "replayed.jsonl")
 
 
 def told(events):

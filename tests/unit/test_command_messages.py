@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from nodes.lock import hold
+from nodes.replay import replay
+from pipeline.config import load_deployment
 from tests.command_line import fusewatch
 
 Said = pytest.CaptureFixture[str]
@@ -47,6 +49,12 @@ def recording(tmp_path: Path) -> Path:
     return file
 
 
+def without_model(config: Path) -> None:
+    """Make the deployment one of what is recorded, without a model."""
+    text = DEPLOYMENT.replace("    model: hall.model\n", "").replace("[climate]", "[site-sensors]")
+    config.write_text(text.replace("stream: climate", "stream: site-sensors"))
+
+
 def test_a_replay_that_fits_no_scene_names_both_sides(
     config: Path, recording: Path, capsys: Said
 ) -> None:
@@ -54,6 +62,23 @@ def test_a_replay_that_fits_no_scene_names_both_sides(
     said = capsys.readouterr().err
     assert f"{recording}: no stream of the deployment is recorded" in said
     assert "there are site-sensors (its scenes have climate: make the names agree)" in said
+
+
+def test_a_replay_without_a_model_says_why_nothing_was_scored(
+    config: Path, recording: Path, capsys: Said
+) -> None:
+    without_model(config)
+    assert fusewatch("replay", recording, "--config", config) == 0
+    assert "none was scored: there is no model; name one with --model" in capsys.readouterr().out
+
+
+def test_a_paced_replay_waits_for_samples_of_its_span_only(config: Path, recording: Path) -> None:
+    without_model(config)
+    waited: list[int] = []
+    deployment = load_deployment(config)
+    replay([recording], deployment, from_s=4.0, to_s=6.0, pace=waited.append)
+    assert len(waited) == 20
+    assert waited[-1] - waited[0] <= 2_000_000_000
 
 
 def test_a_replay_of_a_file_cut_off_before_its_first_stream_says_so(
@@ -79,8 +104,7 @@ def test_a_span_that_ends_before_it_begins_is_refused(
 
 
 def test_a_span_without_a_window_says_so(config: Path, recording: Path, capsys: Said) -> None:
-    text = DEPLOYMENT.replace("    model: hall.model\n", "").replace("[climate]", "[site-sensors]")
-    config.write_text(text.replace("stream: climate", "stream: site-sensors"))
+    without_model(config)
     assert fusewatch("replay", recording, "--config", config, "--from", "500") == 0
     assert "nothing in this span is as long as a window" in capsys.readouterr().out
 

@@ -175,6 +175,16 @@ def test_a_quiet_deployment_still_gets_its_samples_to_the_disk(tmp_path: Path) -
     recorder.close()
 
 
+def test_what_was_flushed_survives_a_kill(tmp_path: Path) -> None:
+    recorder = folder(tmp_path)
+    recorder.write(StreamOpened(T0, "hall", PUMP))
+    recorder.write(sample("pump", 0, T0, np.ones(3), Encoding.FLOAT))
+    recorder.flush(T0)
+    found = list(read_many(recorder.files()))
+    assert sum(isinstance(arrival, SampleArrived) for arrival in found) == 1
+    recorder.close()
+
+
 def test_recordings_of_two_nodes_are_merged_in_time(tmp_path: Path) -> None:
     def of(node: str, name: str) -> list[object]:
         return [

@@ -118,11 +118,14 @@ def test_a_lost_source_is_opened_again_after_the_backoff_with_the_next_epoch(run
     script = Script([[sample(1)], SourceUnavailable("cable out")], [[sample(2)]])
     runner, outlet = run(script)
     wait_until(lambda: runner.status.state is SourceState.WAITING)
-    assert runner.status.last_error == "cable out"
+    assert runner.status.last_error == runner.status.trouble == "cable out"
     assert script.opened == 1
     clock.advance(700_000_000)
     wait_until(lambda: len(outlet.kept) == 2)
     assert [s.epoch for s in outlet.kept] == [0, 1]
+    wait_until(lambda: runner.status.state is SourceState.RUNNING)
+    assert runner.status.last_error == "cable out"
+    assert not runner.status.trouble
     assert outlet.openings == [(INFO,)]
     assert (runner.status.restarts, runner.status.stalls, runner.status.epoch) == (1, 0, 1)
 
