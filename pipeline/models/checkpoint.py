@@ -23,7 +23,7 @@ from torch import Tensor
 from pipeline import __version__
 from pipeline.core.errors import ModelFileError
 from pipeline.core.sample import StreamInfo
-from pipeline.models.density import ItemDensity, PlaceDensity, PooledDensity
+from pipeline.models.density import Axes, ItemDensity, PlaceDensity, PooledDensity
 from pipeline.models.normalise import Normaliser
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
@@ -210,6 +210,7 @@ def _stream(
         unpack(PlaceDensity, f"{at}.places", tensors),
         unpack(PooledDensity, f"{at}.pooled", tensors),
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
+        unpack(Axes, f"{at}.axes", tensors),
     )
     extractor = make_extractor(info, settings)
     expected = (len(extractor.labels), len(extractor.columns))

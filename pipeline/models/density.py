@@ -107,10 +107,6 @@ class PooledDensity:
     rest: Tensor
     memory: Tensor
 
-    def embed(self, data: Tensor) -> Tensor:
-        """Whitened principal components, ``(B, D)`` to ``(B, E)``."""
-        return (data - self.mean) @ self.project
-
     def scores(self, data: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Mahalanobis and neighbour distance, each ``(B,)``."""
         away = data - self.mean
@@ -144,6 +140,38 @@ def fit_pooled(
     rows = torch.randperm(len(data), generator=generator)[:memory].sort().values
     remembered = (data[rows] - mean[0]) @ project
     return PooledDensity(mean[0], project, basis, rest.clamp_min(1e-9), remembered)
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Leading principal axes: what a stream mostly does, in few numbers.
+
+    Attributes:
+        mean: ``(D,)``.
+        project: Whitening projection, ``(D, E)``, the leading axis last.
+    """
+
+    mean: Tensor
+    project: Tensor
+
+    def embed(self, data: Tensor) -> Tensor:
+        """Whitened principal components, ``(B, D)`` to ``(B, E)``."""
+        return (data.clamp(-_CLIP, _CLIP) - self.mean) @ self.project
+
+
+def fit_axes(data: Tensor, dims: int) -> Axes:
+    """Learn the leading axes.
+
+    No slack for drift here: it would lift the columns that drift among the leading ones.
+
+    Args:
+        data: Normalised, ``(n, D)``.
+        dims: Most axes, ``E``.
+    """
+    mean, covariance = ledoit_wolf(data.clamp(-_CLIP, _CLIP)[None])
+    values, vectors = torch.linalg.eigh(covariance[0])
+    project = vectors[:, -dims:] / values[-dims:].clamp_min(1e-9).sqrt()
+    return Axes(mean[0], project.contiguous())
 
 
 @dataclass(frozen=True, slots=True)

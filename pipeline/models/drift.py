@@ -14,7 +14,7 @@ from torch import Tensor
 _SEGMENTS = 8
 _STEADY = 0.2  # share of the variance between segments that a steady column may have
 _DRIFTING = 0.5  # share from which on a column counts as drifting in full
-_MOST = 100.0
+_MOST = 25.0  # beyond half an hour stretched to half a day, minutes would blind it
 
 
 def widening(normal: Tensor, horizon: float) -> Tensor:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from pipeline.models.density import (
+    Axes,
     ItemDensity,
     PlaceDensity,
     PooledDensity,
+    fit_axes,
     fit_items,
     fit_places,
     fit_pooled,
@@ -70,11 +72,12 @@ class StreamDensity:
     places: PlaceDensity
     pooled: PooledDensity
     items: ItemDensity | None
+    axes: Axes
 
     @property
     def width(self) -> int:
         """Numbers in an embedding, ``E``."""
-        return self.pooled.project.shape[1]
+        return self.axes.project.shape[1]
 
     def score(self, rows: Rows, neighbours: int, item_neighbours: int | None) -> RawScores:
         """Distances of each window of `rows`."""
@@ -83,12 +86,12 @@ class StreamDensity:
         flat = normal.reshape(len(normal), -1)
         pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
         item = self._items(rows, item_neighbours or neighbours)
-        return RawScores(far, near, pooled_far, pooled_near, item, self.pooled.embed(flat))
+        return RawScores(far, near, pooled_far, pooled_near, item, self.axes.embed(flat))
 
     def embed(self, rows: Rows) -> Tensor:
         """Whitened principal components of each window, ``(B, E)``."""
         normal = self.normaliser.apply(rows.places, rows.present)
-        return self.pooled.embed(normal.reshape(len(normal), -1))
+        return self.axes.embed(normal.reshape(len(normal), -1))
 
     def _items(self, rows: Rows, k: int) -> Tensor:
         worst = torch.zeros(len(rows.counts), dtype=torch.float64, device=rows.places.device)
@@ -150,6 +153,7 @@ def fit_stream(
             generator,
         ),
         _fit_items(rows, extractor, settings, generator),
+        fit_axes(normal.reshape(len(normal), -1), settings.embedding_dims),
     )
 
 

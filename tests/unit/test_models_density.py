@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.density import fit_items, fit_places, fit_pooled, kth_distance
+from pipeline.models.density import fit_axes, fit_items, fit_places, fit_pooled, kth_distance
 from pipeline.models.drift import widening
 from pipeline.models.normalise import drift_of, fit_normaliser
 from pipeline.models.shrinkage import ledoit_wolf, whitening
@@ -88,7 +88,15 @@ def test_the_pooled_density_sees_along_and_across_its_components():
     ordinary, _ = density.scores(data[:50], 3)
     far, _ = density.scores(across, 3)
     assert far[0] > ordinary.max()
-    assert density.embed(data).shape == (800, 8)
+
+
+def test_the_leading_axes_are_white_and_the_last_leads():
+    data = normal(800, 20)
+    data[:, 3] *= 5
+    axes = fit_axes(data, 4)
+    found = axes.embed(data)
+    torch.testing.assert_close(found.std(dim=0), torch.ones(4, dtype=found.dtype), atol=0.1, rtol=0)
+    assert axes.project[:, -1].abs().argmax() == 3
 
 
 def test_repeated_lines_are_remembered_once():
