@@ -273,14 +273,27 @@ def alert_command(alert: AlertProcess, *arguments: str) -> str:
 
 def test_a_taken_address_ends_it_with_a_clear_error(alert: AlertProcess) -> None:
     alert.start()
-    second = subprocess.run(
-        [sys.executable, "-P", "-m", "nodes.cli", "alert", str(alert.config)],
+    other = alert.config.with_name("other.yaml")
+    other.write_text(alert.config.read_text().replace("data: data", "data: other"))
+    second = second_node(other)
+    assert second.returncode == 69
+    assert "cannot listen" in second.stderr
+    assert alert.address in second.stderr
+
+
+def test_a_second_node_on_the_same_data_is_refused(alert: AlertProcess) -> None:
+    alert.start()
+    second = second_node(alert.config)
+    assert second.returncode == 69
+    assert f"process {alert.process.pid} runs alert on this data folder" in second.stderr
+
+
+def second_node(config: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "nodes.cli", "alert", str(config)],
         capture_output=True,
         text=True,
         check=False,
         timeout=WAIT_S,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    assert second.returncode == 69
-    assert "cannot listen" in second.stderr
-    assert alert.address in second.stderr
