@@ -5,7 +5,8 @@ takes about two and a half CPU minutes a site. Half an hour of normal is learnt;
 of fresh normal and half an hour with an anomaly every 14 s are judged. The first run renders
 the sites (a few CPU minutes each, see `tests.benchmarks.synthetic_sites`); ``--quick`` takes
 eight minutes of each part, ``--help`` tells the other options. The thresholds are those of
-the model's own calibration.
+the model's own calibration. The three sites it takes by default were looked at while options of
+the detector were chosen: for a verdict, name others (``--sites``).
 
 Rows of the tables are variants of the detector. Peers in the same run: every detector alone,
 their late fusion, issue A's joint density, loudness, motion, a random score and one that is
