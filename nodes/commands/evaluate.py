@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nodes.commands.replay import scene_of
+from nodes.commands.replay import check_span, scene_of
 from nodes.replay import write_scores
 from pipeline.config import load_deployment
 from pipeline.detection.alarm import AlarmSettings
@@ -95,8 +95,7 @@ def command(
 
 
 def _check(budget: str | None, from_s: float | None, to_s: float | None) -> None:
-    if from_s is not None and to_s is not None and from_s >= to_s:
-        raise typer.BadParameter("must be less than --to", param_hint="--from")
+    check_span(from_s, to_s)
     try:
         AlarmSettings() if budget is None else AlarmSettings(budget=budget)
     except ValueError as error:

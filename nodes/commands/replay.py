@@ -55,8 +55,7 @@ def command(
     """Replay a recording through the engine: the same windows, scores and events as live."""
     from pipeline.detection.evidence_files import EvidenceFiles
 
-    if from_s is not None and to_s is not None and from_s >= to_s:
-        raise typer.BadParameter("must be less than --to", param_hint="--from")
+    check_span(from_s, to_s)
     deployment = load_deployment(config)
     require_streams(deployment, recordings)
     models = {scene_of(deployment, scene): model} if model is not None else None
@@ -77,6 +76,16 @@ def command(
     if scores is not None:
         write_scores(scores, result.scores, result.start_ns)
     _tell(result)
+
+
+def check_span(from_s: float | None, to_s: float | None) -> None:
+    """See that ``--from`` lies before ``--to``.
+
+    Raises:
+        BadParameter: It does not.
+    """
+    if from_s is not None and to_s is not None and from_s >= to_s:
+        raise typer.BadParameter("must be less than --to", param_hint="--from")
 
 
 def scene_of(deployment: Deployment, wanted: str | None) -> str:

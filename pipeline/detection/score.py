@@ -16,7 +16,7 @@ class WindowScore:
         start_ns: Start of the window, inclusive.
         end_ns: End of the window, exclusive.
         p: Merged p-value; 1.0 when nothing could be seen.
-        detectors: p-value per detector that could see (``video:hall-camera``, ``joint``, ...).
+        detectors: p-value per detector that could see (``video:hall-camera``, ``between``, ...).
         notes: What was unusual, in words, for detectors with something to say.
         missing: Streams too incomplete to be scored.
         uncertainty_ns: Largest clock uncertainty of the window's streams.

@@ -6,19 +6,15 @@ all their bands: a brief sound that was never heard shows there before it moves 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchaudio.functional import melscale_fbanks
 
-from pipeline.core.errors import ModelError
 from pipeline.core.sample import StreamInfo
 from pipeline.core.window import AudioSlice, Slice
 from pipeline.models.features import StreamFeatures
+from pipeline.models.mel_bank import mel_bank
 
-_FRAME_S = 0.032
 _FRAMES_PER_ITEM = 2
 _FLOOR = 1e-10  # power; -100 dB of full scale
 
@@ -34,20 +30,14 @@ class AudioFeatures:
     item_neighbours: int | None = None
 
     def __init__(self, info: StreamInfo, bands: int, min_coverage: float) -> None:
-        if not info.rate_hz:
-            raise ModelError("an audio stream needs its sample rate", where=info.name)
-        rate = info.rate_hz
-        self._size = 2 ** max(4, math.ceil(math.log2(rate * 2 * _FRAME_S)))
-        self._hop = max(1, round(rate * _FRAME_S))
+        bank = mel_bank(info, bands)
+        self._size, self._hop, self._mel = bank.size, bank.hop, bank.weights
         self._min_coverage = min_coverage
-        count = min(bands, self._size // 8)
-        self._mel = melscale_fbanks(
-            self._size // 2 + 1, 0.0, rate / 2, count, round(rate), norm=None, mel_scale="htk"
-        )  # (F, P)
         self._shape = torch.hann_window(self._size)
         self._gain = float(self._shape.sum()) ** 2 / 4  # a full-scale sine has 0 dB
-        self.labels = tuple(_band(self._mel[:, b].numpy(), rate) for b in range(count))
-        self.item_dims = count
+        self.item_dims = self._mel.shape[1]
+        rate = info.rate_hz or 0.0
+        self.labels = tuple(_band(self._mel[:, b].numpy(), rate) for b in range(self.item_dims))
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(P, 3)`` and items ``(I, P)`` in decibels; None when too little is heard."""

@@ -4,7 +4,8 @@ Windows are taken one at a time and only their features kept. The normal time is
 blocks dealt out to a few parts; each part is scored by a detector learnt from the others
 (windows that overlap a boundary are left out), and these held-out scores calibrate the
 detector that is then learnt from everything. So all of the normal counts twice: once to
-learn what is normal, once to know how far normal goes.
+learn what is normal, once to know how far normal goes. What the streams show together is held
+out likewise, but sees the embeddings of the final fit, see `cross_fit_together`.
 """
 
 from __future__ import annotations

@@ -15,18 +15,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchaudio.functional import melscale_fbanks
 
-from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import AudioSlice, Slice
 from pipeline.models.encoders.base import Encoder, EncoderSettings, Tokens
 from pipeline.models.encoders.binning import bin_means
 from pipeline.models.encoders.scaling import RobustScale
+from pipeline.models.mel_bank import mel_bank
 
 Floats = npt.NDArray[np.float32]
 
-_FRAME_S = 0.032
 _FLOOR = 1e-10  # power; -100 dB of full scale
 
 
@@ -63,19 +61,17 @@ class AudioEncoder(Encoder):
 
     def __init__(self, settings: AudioEncoderSettings, info: StreamInfo) -> None:
         super().__init__()
-        if not info.rate_hz:
-            raise ModelError("an audio stream needs its sample rate", where=info.name)
         self.settings = settings
-        self._size = 2 ** max(4, math.ceil(math.log2(info.rate_hz * 2 * _FRAME_S)))
-        self._hop = max(1, round(info.rate_hz * _FRAME_S))
+        bank = mel_bank(info, settings.bands)
+        self._size, self._hop = bank.size, bank.hop
         self._hann = np.hanning(self._size + 1)[:-1].astype(np.float32)
         self._gain = float(self._hann.sum()) ** 2 / 4  # a full-scale sine has 0 dB
-        self._mel = _mel_weights(self._size, info.rate_hz, settings.bands)
+        self._mel = np.asarray(bank.weights.numpy(), np.float32)
         bands = self._mel.shape[1]
         self.shape = (settings.steps, bands)
         self.width = settings.width
         groups = math.ceil(bands / settings.group_bands)
-        self.places = _group_names(self._mel, info.rate_hz, settings.group_bands)
+        self.places = _group_names(self._mel, info.rate_hz or 0.0, settings.group_bands)
         self.scale = RobustScale((bands,))
         channels = settings.channels
         self.band = nn.Parameter(0.1 * torch.randn(channels, 1, math.ceil(bands / 2)))
@@ -124,15 +120,6 @@ class AudioEncoder(Encoder):
         if np.isfinite(levels[:, 0]).mean() < self.settings.min_coverage:
             return None
         return (10.0 * np.log10(levels + _FLOOR)).astype(np.float32)
-
-
-def _mel_weights(size: int, rate_hz: float, bands: int) -> Floats:
-    """Weights of the bands, ``(size / 2 + 1, bands)``."""
-    count = min(bands, size // 8)
-    weights: Tensor = melscale_fbanks(
-        size // 2 + 1, 0.0, rate_hz / 2, count, round(rate_hz), norm=None, mel_scale="htk"
-    )
-    return np.asarray(weights.numpy(), np.float32)
 
 
 def _group_names(weights: Floats, rate_hz: float, group: int) -> tuple[str, ...]:
