@@ -11,7 +11,8 @@ demo: $(STAMP)
 	$(BIN)/fusewatch demo
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(STAMP)
 	$(BIN)/ruff check pipeline nodes tests

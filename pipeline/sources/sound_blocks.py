@@ -7,6 +7,9 @@
   block (measured on a null sink). Never was it too short by more than 5 ms. So the latest time
   that seven blocks in a row stood by, within the last 10 s, is the time of sample 0; all other
   times follow by counting.
+* A converter's rate is off by a few hundred parts in a million at most. On a machine that is
+  starved of CPU a sound server's word may run away by far more (38 ms within 2 s were seen), so
+  a time that was once sure becomes later no faster than `FASTEST_DRIFT`.
 * A block cannot begin after it was handed over, and hardly later than its own length before.
   The first bounds the time; the second says how much too early it may still be: the room.
 * The first blocks are held back until seven of them leave no more room than 10 ms and none
@@ -31,6 +34,7 @@ REMEMBERED = 25
 STOOD_BY = 7
 MEMORY_NS = 10 * SECOND_NS
 SURE_NS = 10_000_000
+FASTEST_DRIFT = 500e-6
 LONGEST_HOLD_NS = 3 * SECOND_NS // 2
 
 
@@ -180,6 +184,7 @@ class BlockClock:
         self._rate_hz = rate_hz
         self._held: list[Block] = []
         self._settled = False
+        self._sure_zero: tuple[int, int] | None = None  # node time of sample 0, and as of when
         self._begun_ns: int | None = None
         self._recent: deque[int] = deque(maxlen=STOOD_BY)
         self._said = Highest()
@@ -207,7 +212,23 @@ class BlockClock:
         self._lasts_ns = self._length_ns(len(block.pcm))
         if self._begun_ns is None:
             self._begun_ns = now_ns
-        self._settled |= self._is_sure() or now_ns - self._begun_ns >= LONGEST_HOLD_NS
+        self._follow(now_ns)
+        waited_ns = now_ns - self._begun_ns
+        self._settled |= self._sure_zero is not None or waited_ns >= LONGEST_HOLD_NS
+
+    def _follow(self, now_ns: int) -> None:
+        """Keep the time of sample 0 from the first sure one on, moving as converters drift.
+
+        A driver that says an earlier time for as long as is remembered has moved for good.
+        """
+        said_ns = self._said_zero_ns()
+        if self._sure_zero is not None:
+            zero_ns, as_of_ns = self._sure_zero
+            most_ns = int((now_ns - as_of_ns) * FASTEST_DRIFT)
+            self._sure_zero = (min(said_ns, zero_ns + most_ns), now_ns)
+            if said_ns >= zero_ns - most_ns:
+                return
+        self._sure_zero = (said_ns, now_ns) if self._is_sure() else None
 
     def _is_sure(self) -> bool:
         """Whether seven blocks say a time that can be, rises no more and leaves little room."""
@@ -222,6 +243,10 @@ class BlockClock:
 
     def _zero_ns(self) -> int:
         """Node time of sample 0."""
+        return self._said_zero_ns() if self._sure_zero is None else self._sure_zero[0]
+
+    def _said_zero_ns(self) -> int:
+        """Node time of sample 0 by the driver's word, as far as it is possible."""
         return min(self._said.value, -self._handed_back.value)
 
     def _room_ns(self) -> int:

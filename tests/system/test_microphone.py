@@ -19,7 +19,7 @@ from tests.system.pulse import SoundServer
 from tests.system.time_code import TimeCodeSource, time_code, told_number
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 RATE_HZ = 16_000
 SECOND_NS = 1_000_000_000
@@ -92,8 +92,9 @@ def test_blocks_are_stamped_with_when_their_sound_was_made(sound, listen, monkey
         wait_until(lambda: len(outlet.of("mic", 0)) >= 50)
     blocks = outlet.of("mic", 0)
     off_ns = np.array([s.timestamp_ns - voice.made_ns(s.data[0, 0]) for s in blocks])
-    assert abs(off_ns[0]) < HONEST_NS
-    assert np.quantile(np.abs(off_ns), 0.9) < HONEST_NS
+    honest_ns = HONEST_NS + voice.latest_ns  # nobody can know that it was said late
+    assert abs(off_ns[0]) < honest_ns
+    assert np.quantile(np.abs(off_ns), 0.9) < honest_ns
 
 
 def audible(outlet):

@@ -52,6 +52,7 @@ class TimeCodeSource:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._speak, daemon=True)
         self.begun_ns = 0
+        self.latest_ns = 0  # how late the latest chunk was said
 
     def __enter__(self) -> TimeCodeSource:
         self.begun_ns = self._clock.now_ns()
@@ -78,6 +79,8 @@ class TimeCodeSource:
         while not self._stopping.wait(self._wait_s(said + CHUNK)):
             os.write(self._pipe, time_code(said, CHUNK).tobytes())
             said += CHUNK
+            late_ns = self._clock.now_ns() - self.begun_ns - said * SECOND_NS // RATE_HZ
+            self.latest_ns = max(self.latest_ns, late_ns)
 
     def _wait_s(self, number: int) -> float:
         due_ns = self.begun_ns + number * SECOND_NS // RATE_HZ

@@ -187,6 +187,18 @@ def test_a_time_that_moved_for_good_is_followed_both_ways():
     assert errors_ms(earlier)[-1] == -100
 
 
+def test_a_time_that_runs_away_is_followed_no_faster_than_a_converter_drifts():
+    away = [41.0 - 0.8 * n for n in range(50)]  # 2 %, as a starved sound server was seen to say
+    out = given([41.0] * 25 + away + [41.0 - 0.8 * 50] * 100)
+    assert errors_ms(out).max() < 150 * 40 * 500e-6 + 1
+    assert out[80][1].uncertainty_ns > 20 * MS
+
+
+def test_a_time_that_moved_back_and_forth_for_good_is_believed_again():
+    out = given([41.0] * 50 + [141.0] * 300 + [41.0] * 50)
+    assert errors_ms(out)[-1] == 0
+
+
 def test_jitter_of_the_times_shows_as_uncertainty():
     rng = np.random.default_rng(3)
     out = given(41 + rng.normal(0, 5, 200))
