@@ -5,9 +5,10 @@ Reading it runs nothing, see `pipeline.models.tensor_file`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
@@ -19,6 +20,7 @@ from pipeline.core.errors import ModelFileError
 from pipeline.core.sample import StreamInfo
 from pipeline.models.density import Axes, ItemDensity, PlaceDensity, PooledDensity
 from pipeline.models.normalise import Normaliser
+from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
 from pipeline.models.scene_model import Held, SceneModel
@@ -37,14 +39,14 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     scene: str
     streams: tuple[StreamInfo, ...]
-    settings: dict[str, float | int | str | tuple[str, ...]]
+    settings: dict[str, Any]
     length_ns: int
     hop_ns: int
     prediction_dims: int
     created_by: str
 
 
-KIND = FileKind("fusewatch-model", 2, "a fusewatch model", _AGAIN, Description)
+KIND = FileKind("fusewatch-model", 3, "a fusewatch model", _AGAIN, Description)
 
 
 def save_model(model: SceneModel, path: Path) -> SceneModel:
@@ -90,6 +92,8 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
         found |= pack("joint", model.together.joint)
     for relation in model.together.relations:
         found |= pack(_relation_name(relation.of, relation.given), relation.prediction)
+    for number, network in enumerate(model.odd.networks if model.odd is not None else ()):
+        found |= {f"{_odd_name(number)}.{n}": t for n, t in network.state_dict().items()}
     for number, stream in enumerate(model.streams):
         found |= pack(f"streams.{number}.density", stream.density)
         for name in ("far", "near", "usual"):
@@ -111,6 +115,7 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
         settings,
         streams,
         _together(len(streams), description.prediction_dims, tensors),
+        _odd(settings, [stream.density.width for stream in streams], tensors),
         description.length_ns,
         description.hop_ns,
         unpack(Held, "held", tensors),
@@ -129,6 +134,33 @@ def _together(streams: int, dims: int, tensors: Mapping[str, Tensor]) -> Togethe
         if f"{(name := _relation_name(of, given))}.weights" in tensors
     )
     return Together(joint, learnt, dims)
+
+
+def _odd(
+    settings: DetectorSettings, sizes: Sequence[int], tensors: Mapping[str, Tensor]
+) -> OddOneOut | None:
+    widths = widths_of(settings.odd, sizes)
+    networks = []
+    for number in range(settings.odd.networks):
+        prefix = f"{_odd_name(number)}."
+        weights = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+        if not weights:
+            return None
+        network = OddNetwork(settings.odd, widths)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelFileError(f"the odd one out does not fit: {error}", fix=_AGAIN) from error
+        networks.append(network.eval())
+    return OddOneOut(settings.odd, widths, tuple(networks))
+
+
+def _odd_name(number: int) -> str:
+    return f"odd.{number}"
 
 
 def _relation_name(of: int, given: tuple[int, ...]) -> str:

@@ -22,6 +22,10 @@ MIN_EXCESSES = 10
 HEAVIEST = 0.5
 LIGHTEST = 1e-6  # a shape below this is exponential
 SMALLEST_P = 1e-15
+LEAST_SCALE = 1e-3  # of a place's tail, standard units
+DECIMALS = 9
+"""Scores are compared to so many: what is behind them is rounding, which differs from processor
+to processor and would break the ties of windows that are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Tail:
     """
 
     def __init__(self, normal: Array) -> None:
-        self.normal = np.sort(normal[np.isfinite(normal)])
+        self.normal = np.sort(_settled(normal[np.isfinite(normal)]))
         self._known: list[float] = self.normal.tolist()
         count = len(self.normal)
         self._pareto: Pareto | None = None
@@ -83,6 +87,7 @@ class Tail:
         """p-value of one score; as `p`, at a fraction of its cost."""
         if math.isnan(score):
             return math.nan
+        score = round(score, DECIMALS)
         pareto = self._pareto
         if pareto is None or score <= pareto.start:
             higher = len(self._known) - bisect_left(self._known, score)
@@ -96,6 +101,7 @@ class Tail:
 
     def p(self, scores: Array) -> Array:
         """p-values; NaN where the score is NaN, 1 when nothing normal is known."""
+        scores = _settled(scores)
         count = len(self.normal)
         higher = count - np.searchsorted(self.normal, scores, side="left")
         ranks = (1.0 + higher) / (count + 1.0)
@@ -123,7 +129,8 @@ class PlaceTails:
     levels: Array
 
     def surprise(self, scores: Array) -> Array:
-        """``-log10 p`` of each place, ``(B, P)``; 0 where the score is NaN."""
+        """``-log10 p`` of each place, at most that of `SMALLEST_P`, ``(B, P)``; 0 for NaN."""
+        scores = _settled(scores)
         over = np.maximum(scores - self.start, 0.0) / self.scale
         shape = float(self.shape)
         tail = np.log1p(shape * over) / shape if shape >= LIGHTEST else over
@@ -131,18 +138,19 @@ class PlaceTails:
         below = -np.log10(np.maximum(1.0 - body, TAIL_SHARE))
         inside = scores <= self.start
         result = np.where(inside, below, -np.log10(TAIL_SHARE) + tail / np.log(10.0))
-        return np.asarray(np.nan_to_num(result, nan=0.0))
+        return np.asarray(np.minimum(np.nan_to_num(result, nan=0.0), -np.log10(SMALLEST_P)))
 
 
 def fit_place_tails(scores: Array, quantiles: int = 16) -> PlaceTails:
     """Fit the tails of all places from held-out scores ``(n, P)``; NaN where not present."""
+    scores = _settled(scores)
     dead = ~np.isfinite(scores).any(axis=0)
     known = np.where(dead, 0.0, scores)
     start = np.nanquantile(known, 1.0 - TAIL_SHARE, axis=0)
     grid = np.arange(quantiles) / quantiles * (1.0 - TAIL_SHARE)
     levels = np.nanquantile(known, grid, axis=0).T
     middle = np.nanmedian(known, axis=0)
-    least = 0.05 * (start - middle) + 1e-3 * np.abs(middle) + 1e-9
+    least = 0.05 * (start - middle) + 1e-3 * np.abs(middle) + LEAST_SCALE
     tails = [_tail_of(known[:, place], start[place], least[place]) for place in range(len(start))]
     shape = float(np.median([t.shape for t in tails]))
     means = np.array([t.scale / (1.0 - t.shape) for t in tails])
@@ -155,3 +163,7 @@ def _tail_of(scores: Array, start: float, least: float) -> Pareto:
     if not len(excesses):
         return Pareto(start, 0.0, least)
     return fit_pareto(excesses, start, least)
+
+
+def _settled(scores: Array) -> Array:
+    return np.asarray(np.round(scores, DECIMALS))
