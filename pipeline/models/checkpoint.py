@@ -30,12 +30,12 @@ from pipeline.models.prediction import Prediction, relations
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
-from pipeline.models.stream_model import StreamModel, make_extractor
+from pipeline.models.stream_model import StreamModel, make_extractor, make_inspector
 from pipeline.models.tails import PlaceTails
 from pipeline.models.together import Relation, Together
 
 FORMAT = "fusewatch-model"
-VERSION = 2
+VERSION = 3
 _AGAIN = "make it again with `fusewatch commission`"
 
 
@@ -156,7 +156,7 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
         found |= pack(_relation_name(relation.of, relation.given), relation.prediction)
     for number, stream in enumerate(model.streams):
         found |= pack(f"streams.{number}.density", stream.density)
-        for name in ("far", "near", "usual"):
+        for name in ("far", "near", "usual", "limits"):
             found |= pack(f"streams.{number}.{name}", getattr(stream, name))
     # Safetensors refuses shared memory; a copy each costs nothing at this size.
     return {name: tensor.clone() for name, tensor in found.items()}
@@ -219,8 +219,12 @@ def _stream(
     usual = tensors.get(f"{prefix}.usual", torch.zeros(0)).numpy()
     if usual.shape != (2, *expected):
         raise ModelFileError(f"stream {info.name!r} lacks its usual values", fix=_AGAIN)
+    inspector = make_inspector(info, extractor)
+    limits = tensors.get(f"{prefix}.limits", torch.zeros(0)).numpy()
+    if limits.shape != inspector.margins.shape:
+        raise ModelFileError(f"stream {info.name!r} lacks its limits of quality", fix=_AGAIN)
     far, near = (unpack(PlaceTails, f"{prefix}.{name}", tensors) for name in ("far", "near"))
-    return StreamModel(info, extractor, density, far, near, usual, settings)
+    return StreamModel(info, extractor, density, far, near, usual, settings, inspector, limits)
 
 
 def _digest(tensors: Mapping[str, Tensor], description: str) -> str:

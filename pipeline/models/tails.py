@@ -22,6 +22,7 @@ MIN_EXCESSES = 10
 HEAVIEST = 0.5
 LIGHTEST = 1e-6  # a shape below this is exponential
 SMALLEST_P = 1e-15
+_DUST = 1e-9  # of the largest normal score
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ def fit_pareto(excesses: Array, start: float, least_scale: float) -> Pareto:
 class Tail:
     """p-values of one kind of score against its normal values.
 
+    A score counts as no higher than a normal one that only rounding keeps from being its
+    equal: where a thousand normal windows score exactly 0, as lines of a log that all were
+    heard before do, 1e-15 would be the rarest of them all.
+
     Args:
         normal: Scores of normal windows; those that are not finite are left out.
     """
@@ -65,6 +70,7 @@ class Tail:
         self.normal = np.sort(normal[np.isfinite(normal)])
         self._known: list[float] = self.normal.tolist()
         count = len(self.normal)
+        self._dust = _DUST * (1.0 + float(np.abs(self.normal).max(initial=0.0)))
         self._pareto: Pareto | None = None
         if count < 2 * MIN_EXCESSES:
             return
@@ -83,6 +89,7 @@ class Tail:
         """p-value of one score; as `p`, at a fraction of its cost."""
         if math.isnan(score):
             return math.nan
+        score -= self._dust
         pareto = self._pareto
         if pareto is None or score <= pareto.start:
             higher = len(self._known) - bisect_left(self._known, score)
@@ -97,6 +104,7 @@ class Tail:
     def p(self, scores: Array) -> Array:
         """p-values; NaN where the score is NaN, 1 when nothing normal is known."""
         count = len(self.normal)
+        scores = scores - self._dust
         higher = count - np.searchsorted(self.normal, scores, side="left")
         ranks = (1.0 + higher) / (count + 1.0)
         if self._pareto is not None:
