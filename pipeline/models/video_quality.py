@@ -1,4 +1,4 @@
-"""How well a camera sees: dark, covered, frozen, blurred.
+"""How well a camera sees: dark, covered, blurred, frozen.
 
 All by the small pictures that the detector looks at, so only what spoils those is told.
 """
@@ -18,7 +18,8 @@ from pipeline.models.quality import Array, Quality, worst_of
 
 Picture = npt.NDArray[np.uint8]
 
-_REASONS = ("dark", "covered", "frozen", "blurred")
+# Each comes before those that it brings with it: a blurred picture has less noise to move.
+_REASONS = ("dark", "covered", "blurred", "frozen")
 _STILL = 0.02  # grey levels; far below the noise of any sensor, so that none is a number
 _MOVING_SHARE = 75  # per cent; a frame sent twice and a key frame's jump say nothing
 
@@ -27,15 +28,14 @@ class VideoInspector:
     """Measures of a video stream, ``K`` is 4; all are logarithms of grey levels.
 
     *Dark*: the bright end of the picture, its mean and two standard deviations. A lamp in the
-    night is enough to see by. *Covered*: its contrast. *Frozen*: the change from frame to
-    frame, which sensor noise keeps up in any live picture. *Blurred*: the energy of the
-    Laplacian relative to the contrast (the focus measure LAP4 of Pertuz, Puig and Garcia,
-    2013, *Analysis of focus measure operators for shape-from-focus*, by contrast so that a
-    change of light is none of focus).
+    night is enough to see by. *Covered*: its contrast. *Blurred*: the spread of its Laplacian
+    (the focus measure of Pech-Pacheco and others, 2000, *Diatom autofocusing in brightfield
+    microscopy*, section 2) relative to the contrast, so that a change of light is none of
+    focus. *Frozen*: the change from frame to frame, which noise keeps up in a live picture.
     """
 
-    margins: Array = np.log([2.0, 2.0, 2.0, 1.4])
-    spans: Array = np.log([4.0, 3.0, 3.0, 2.0])
+    margins: Array = np.log([2.0, 2.0, 1.4, 2.0])
+    spans: Array = np.log([4.0, 3.0, 2.0, 3.0])
 
     def measure(self, part: Slice) -> Array:
         """Measures of a window, ``(4,)``; NaN with fewer than two pictures."""
@@ -47,7 +47,7 @@ class VideoInspector:
         edges = float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1][0, 0])
         changes = [cv2.norm(a, b, cv2.NORM_L1) for a, b in itertools.pairwise(pictures)]
         change = sorted(changes)[len(changes) * _MOVING_SHARE // 100] / pictures[0].size
-        seen = [mean + 2 * spread + 1.0, spread + 1.0, change + _STILL, _sharp(edges, spread)]
+        seen = [mean + 2 * spread + 1.0, spread + 1.0, _sharp(edges, spread), change + _STILL]
         return -np.log(seen)
 
     def judge(self, clear: Array) -> Quality:
