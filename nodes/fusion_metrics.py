@@ -30,6 +30,12 @@ class FusionMetrics:
         self._score = Gauge(
             "fusewatch_anomaly_score", "-log10 p of the last window", ["scene"], registry=registry
         )
+        self._degraded = Gauge(
+            "fusewatch_stream_degraded",
+            "1 while a stream sees less than in its normal (dark, frozen, clipped, ...)",
+            ["scene", "stream"],
+            registry=registry,
+        )
         self._age = Histogram(
             "fusewatch_window_age_seconds",
             "From the end of a window to its score",
@@ -65,9 +71,13 @@ class FusionMetrics:
             self._windows.labels(window.scene, str(window.complete).lower()).inc()
             for stream, count in window.late.items():
                 self._late.labels(stream).inc(count)
+            for stream in window.slices:
+                self._degraded.labels(window.scene, stream).set(0)
         for score in outcome.scores:
             self._score.labels(score.scene).set(anomaly_score(score.p))
             self._age.labels(score.scene).observe((now_ns - score.end_ns) / 1e9)
+            for stream in score.degraded:
+                self._degraded.labels(score.scene, stream).set(1)
         for event in outcome.events:
             self._events.labels(event.scene, event.phase.value).inc()
 

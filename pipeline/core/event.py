@@ -81,6 +81,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         modalities: Contribution per detector at the peak.
         clock_uncertainty_ns: Largest uncertainty of any stream used.
         incomplete: Streams that were missing at the peak.
+        degraded: Streams that saw badly at the peak, and why ("dark", "frozen", "clipped").
         ledger: Account per stream.
         evidence: Snapshot, clip and sound.
     """
@@ -99,6 +100,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     modalities: Mapping[str, ModalityScore] = {}
     clock_uncertainty_ns: int = 0
     incomplete: tuple[str, ...] = ()
+    degraded: Mapping[str, str] = {}
     ledger: Mapping[str, Account] = {}
     evidence: Evidence = Evidence()
 

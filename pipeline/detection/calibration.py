@@ -5,8 +5,16 @@ is known after every one of them:
 
 1. each sub-detector's score becomes a p-value (rank, with a Pareto tail beyond the data);
 2. the smallest p of a stream's sub-detectors is calibrated anew: one p per detector;
-3. the smallest p of all detectors is calibrated anew: the window's p. When streams are
-   missing, this is done for those that remain, against the same windows.
+3. the smallest p of all detectors is calibrated anew: the window's p.
+
+When streams are missing, steps 2 and 3 are done for what remains, see `Subsets`.
+
+A sub-detector that could see only badly has a weight w under 1, by which its -log10 p is
+multiplied before step 2 (Good, 1955, *On the weighted combination of significance tests*).
+It can only take away: p^w is at least p, so whatever the weights depend on, no window comes
+out rarer than without them. (Weights that keep the mean of all p-values, p/w as in Genovese,
+Roeder and Wasserman, 2006, *False discovery control with p-value weighting*, would make the
+others' evidence count more when one cannot see, and need weights that do not depend on it.)
 
 Windows overlap and an anomaly lasts, so alarms are not counted in windows: what is counted
 are *peaks*, the highest level that would have been held for the alarm's minimum duration,
@@ -22,11 +30,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.detection.subsets import Subsets, score_of
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
 
-_MIN_ROWS = 40
 _FIT_PEAKS = 20
 
 
@@ -84,64 +92,38 @@ class Calibration:
         self._end_ns = end_ns
         self._hop_ns = hop_ns
         self._subs = {name: Tail(scores[:, column]) for name, column in self._columns.items()}
-        self._members: dict[str, list[str]] = {}
-        for name in names:
-            self._members.setdefault(name.partition("/")[0], []).append(name)
-        self.detectors = tuple(self._members)
-        smallest = np.stack([self._smallest(d, scores) for d in self.detectors], axis=1)
-        self._tails = {d: Tail(smallest[:, i]) for i, d in enumerate(self.detectors)}
-        self._held = np.stack(
-            [_score(self._tails[d].p(smallest[:, i])) for i, d in enumerate(self.detectors)], axis=1
-        )  # (n, detectors)
-        self._merged: dict[tuple[str, ...], Tail] = {}
-        self.held_scores = self._merge_held()
-
-    def _smallest(self, detector: str, scores: Array) -> Array:
-        """Smallest p of a detector's parts as ``-log10 p``, ``(n,)``."""
-        parts = [self._subs[m].p(scores[:, self._columns[m]]) for m in self._members[detector]]
-        return np.asarray(_largest(np.stack([_score(p) for p in parts], axis=1)))
-
-    def _merge_held(self) -> Array:
-        """Merged score of each held-out window by the detectors that saw it, ``(n,)``."""
-        seen = np.isfinite(self._held)
-        merged = np.zeros(len(self._held))
-        patterns, which = np.unique(seen, axis=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            rows = which.ravel() == number
-            names = tuple(d for d, ok in zip(self.detectors, pattern, strict=True) if ok)
-            if names:
-                merged[rows] = _score(self._tail(names).p(_largest(self._held[rows])))
-        return merged
+        levels = [score_of(self._subs[name].p(scores[:, c])) for name, c in self._columns.items()]
+        self._subsets = Subsets(names, np.stack(levels, axis=1))
+        self._whole = self._subsets.of(tuple(names))
+        self.detectors = tuple(self._whole.parts)
+        self.held_scores = self._subsets.held_scores()
 
     def held_by_detector(self) -> dict[str, Array]:
         """Held-out scores (``-log10 p``) per detector, NaN where it could not see, ``(n,)``."""
-        return {name: self._held[:, i] for i, name in enumerate(self.detectors)}
+        return {name: self._whole.held[:, i] for i, name in enumerate(self.detectors)}
 
-    def _tail(self, names: tuple[str, ...]) -> Tail:
-        """Tail of the smallest p of these detectors; computed once per set."""
-        if names not in self._merged:
-            block = self._held[:, [self.detectors.index(n) for n in names]]
-            whole = np.isfinite(block).all(axis=1)
-            self._merged[names] = Tail(
-                _largest(block[whole] if whole.sum() >= _MIN_ROWS else block)
-            )
-        return self._merged[names]
+    def judge(self, scores: Array, weights: Array | None = None) -> Verdict:
+        """p-values of one window.
 
-    def judge(self, scores: Array) -> Verdict:
-        """p-values of one window from its raw scores, ``(len(names),)``, NaN where not seen."""
+        Args:
+            scores: Its raw scores, ``(len(names),)``; NaN where not seen.
+            weights: How much each can be trusted, 0 to 1, ``(len(names),)``; None: all in full.
+        """
+        found: dict[str, float] = {}
+        for name, column in self._columns.items():
+            p = self._subs[name].p_of(float(scores[column]))
+            if not math.isnan(p):
+                found[name] = p if weights is None else p ** float(weights[column])
+        if not found:
+            return Verdict(1.0, {}, {})
+        known = self._subsets.of(tuple(found))
         detectors: dict[str, float] = {}
         parts: dict[str, str] = {}
-        for detector, members in self._members.items():
-            found = {m: self._subs[m].p_of(float(scores[self._columns[m]])) for m in members}
-            known = {m: p for m, p in found.items() if not math.isnan(p)}
-            if known:
-                parts[detector] = min(known, key=known.__getitem__)
-                smallest = -math.log10(known[parts[detector]])
-                detectors[detector] = self._tails[detector].p_of(smallest)
-        if not detectors:
-            return Verdict(1.0, {}, {})
+        for detector, members in known.parts.items():
+            parts[detector] = min((m for m in members if m in found), key=found.__getitem__)
+            detectors[detector] = known.tails[detector].p_of(-math.log10(found[parts[detector]]))
         best = -math.log10(min(detectors.values()))
-        return Verdict(self._tail(tuple(detectors)).p_of(best), detectors, parts)
+        return Verdict(known.merged.p_of(best), detectors, parts)
 
     def threshold_for(
         self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0
@@ -169,7 +151,7 @@ class Calibration:
             # Too few peaks to count. An alarm holds its level for so many windows, so with a
             # share p of windows above it there are at most p / (windows * hop) alarms a second.
             share = false_alarms_hz * self._windows_held(min_duration_s) * self._hop_ns / 1e9
-            threshold = max(threshold, float(_score(np.array(share))))
+            threshold = max(threshold, float(score_of(np.array(share))))
         low, high = poisson_interval(expected)
         return Budget(
             threshold,
@@ -192,16 +174,6 @@ class Calibration:
 
     def _windows_held(self, min_duration_s: float) -> int:
         return max(1, int(np.ceil(min_duration_s * 1e9 / self._hop_ns)))
-
-
-def _score(p: Array) -> Array:
-    return np.asarray(-np.log10(np.maximum(p, SMALLEST_P)))
-
-
-def _largest(scores: Array) -> Array:
-    """Largest of each row, leaving out NaN; NaN where there is nothing else, ``(n,)``."""
-    best = np.where(np.isnan(scores), -np.inf, scores).max(axis=1)
-    return np.where(np.isneginf(best), np.nan, best)
 
 
 def _held_levels(

@@ -35,6 +35,7 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
         modalities=contributions(peak),
         clock_uncertainty_ns=peak.uncertainty_ns,
         incomplete=peak.missing,
+        degraded=dict(peak.degraded),
         ledger=dict(accounts),
     )
 
@@ -54,8 +55,14 @@ def summary(peak: WindowScore) -> str:
     ranked = sorted(peak.notes, key=lambda name: peak.detectors.get(name, 1.0))
     named = [_told(name, peak.notes[name]) for name in ranked[:NOTES_IN_SUMMARY]]
     what = "; ".join(named) or "the streams together are unusual"
-    blind = f"; not seen: {', '.join(peak.missing)}" if peak.missing else ""
-    return f"{what[0].upper()}{what[1:]}; {rarity(peak.p)}{blind}."
+    return f"{what[0].upper()}{what[1:]}; {rarity(peak.p)}{_blind(peak)}."
+
+
+def _blind(peak: WindowScore) -> str:
+    """What could not be seen, or only badly."""
+    missing = f"; not seen: {', '.join(peak.missing)}" if peak.missing else ""
+    degraded = [f"{stream} was {why}" for stream, why in sorted(peak.degraded.items())]
+    return missing + "".join(f"; {one}" for one in degraded)
 
 
 def rarity(p: float) -> str:

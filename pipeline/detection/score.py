@@ -19,6 +19,8 @@ class WindowScore:
         detectors: p-value per detector that could see (``video:hall-camera``, ``between``, ...).
         notes: What was unusual, in words, for detectors with something to say.
         missing: Streams too incomplete to be scored.
+        degraded: Streams that saw less than ever in the site's normal, and why, as in "camera
+            was <why>"; they counted less.
         uncertainty_ns: Largest clock uncertainty of the window's streams.
     """
 
@@ -30,4 +32,5 @@ class WindowScore:
     detectors: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    degraded: Mapping[str, str] = field(default_factory=dict)
     uncertainty_ns: int = 0

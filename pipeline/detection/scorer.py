@@ -151,7 +151,8 @@ def calibration_of(model: SceneModel) -> Calibration:
 def _verdict(
     scene: _Scene, window: Window, features: Features, scores: Array, places: Mapping[str, Array]
 ) -> WindowScore:
-    verdict = scene.calibration.judge(scores)
+    quality = scene.model.quality(window, features)
+    verdict = scene.calibration.judge(scores, scene.model.exponents(quality))
     notes = {
         detector: _note(scene.model, window, features, places, detector, verdict.parts[detector])
         for detector, p in verdict.detectors.items()
@@ -166,6 +167,7 @@ def _verdict(
         detectors=verdict.detectors,
         notes=notes,
         missing=tuple(s.info.name for s in scene.model.streams if s.info.name not in features),
+        degraded={name: seen.reason for name, seen in quality.items() if seen.reason},
         uncertainty_ns=max(window.uncertainty_ns.values(), default=0),
     )
 

@@ -26,7 +26,7 @@ from pipeline.models.prediction import Prediction, relations
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
-from pipeline.models.stream_model import StreamModel, make_extractor
+from pipeline.models.stream_model import StreamModel, make_extractor, make_inspector
 from pipeline.models.tails import PlaceTails
 from pipeline.models.tensor_file import FileKind, read_tensors, write_tensors
 from pipeline.models.together import Relation, Together
@@ -96,7 +96,7 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
         found |= {f"{_odd_name(number)}.{n}": t for n, t in network.state_dict().items()}
     for number, stream in enumerate(model.streams):
         found |= pack(f"streams.{number}.density", stream.density)
-        for name in ("far", "near", "usual"):
+        for name in ("far", "near", "usual", "limits"):
             found |= pack(f"streams.{number}.{name}", getattr(stream, name))
     return found
 
@@ -186,5 +186,9 @@ def _stream(
     usual = tensors.get(f"{prefix}.usual", torch.zeros(0)).numpy()
     if usual.shape != (2, *expected):
         raise ModelFileError(f"stream {info.name!r} lacks its usual values", fix=_AGAIN)
+    inspector = make_inspector(info, extractor)
+    limits = tensors.get(f"{prefix}.limits", torch.zeros(0)).numpy()
+    if limits.shape != inspector.margins.shape:
+        raise ModelFileError(f"stream {info.name!r} lacks its limits of quality", fix=_AGAIN)
     far, near = (unpack(PlaceTails, f"{prefix}.{name}", tensors) for name in ("far", "near"))
-    return StreamModel(info, extractor, density, far, near, usual, settings)
+    return StreamModel(info, extractor, density, far, near, usual, settings, inspector, limits)

@@ -17,12 +17,16 @@ from pipeline.models.odd import OddOneOut
 from pipeline.models.packing import on_device
 from pipeline.models.past import Past
 from pipeline.models.picture import grid_shape
+from pipeline.models.quality import Quality
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_model import StreamModel, Surprise, sub_names, sub_scores
 from pipeline.models.together import Together
 
 Array = npt.NDArray[np.float64]
 Features = Mapping[str, StreamFeatures]
+
+OWN_LEAST = 0.5
+"""Least weight of a stream's own evidence, however little it saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,7 @@ class SceneModel:
     @property
     def names(self) -> tuple[str, ...]:
         """Sub-detectors, ``<detector>/<what>``, in the order of the columns of scores."""
-        alone = (
-            name
-            for s in self.streams
-            for name in sub_names(s.detector, len(s.extractor.labels), s.extractor.item_dims > 0)
-        )
+        alone = (name for s in self.streams for name in _sub_names(s))
         streams = [s.info.name for s in self.streams]
         odd = () if self.odd is None else self.odd.names(streams)
         return (*alone, *self.together.names(streams), *odd)
@@ -92,6 +92,35 @@ class SceneModel:
     def past(self) -> Past:
         """An empty memory, for windows to be scored in a row."""
         return Past(1, ()) if self.odd is None else self.odd.past()
+
+    def quality(self, window: Window, features: Features) -> dict[str, Quality]:
+        """How well each of the streams with features saw in `window`."""
+        return {
+            s.info.name: s.quality(window.slices[s.info.name])
+            for s in self.streams
+            if s.info.name in features
+        }
+
+    def exponents(self, quality: Mapping[str, Quality]) -> Array | None:
+        """Weight of each sub-detector by the streams it needs, ``(D,)``; None: all are 1.
+
+        Evidence between streams counts as far as the worst of them can be trusted: what
+        cannot see cannot contradict. A stream's own evidence never counts less than half:
+        the limits are those of the site's own normal, so to be beyond them is unusual in
+        itself, and a camera that somebody covered must not fall silent.
+        """
+        weights = np.array(
+            [quality[s.info.name].weight if s.info.name in quality else 1.0 for s in self.streams]
+        )
+        if (weights == 1.0).all():
+            return None
+        own = [
+            np.full(len(_sub_names(s)), OWN_LEAST + (1.0 - OWN_LEAST) * weight)
+            for s, weight in zip(self.streams, weights, strict=True)
+        ]
+        between = [weights[list(needed)].min() for needed in self.together.needs(len(weights))]
+        odd = [] if self.odd is None else [weights.min()] * len(weights)
+        return np.concatenate([*own, between, odd])
 
     def score(
         self,
@@ -144,12 +173,10 @@ class SceneModel:
         """
         blocks: list[Array] = []
         for stream in self.streams:
-            items = stream.extractor.item_dims > 0
-            names = sub_names(stream.detector, len(stream.extractor.labels), items)
-            block = np.full((count, len(names)), np.nan)
+            block = np.full((count, len(_sub_names(stream))), np.nan)
             if stream.info.name in surprises:
                 rows, surprise = surprises[stream.info.name]
-                block[rows] = sub_scores(surprise, items)
+                block[rows] = sub_scores(surprise, stream.extractor.item_dims > 0)
             blocks.append(block)
         return np.concatenate([*blocks, between], axis=1)
 
@@ -196,6 +223,11 @@ class SceneModel:
         streams = tuple(replace(s, density=on_device(s.density, device)) for s in self.streams)
         odd = None if self.odd is None else self.odd.to(device)
         return replace(self, streams=streams, together=self.together.to(device), odd=odd)
+
+
+def _sub_names(stream: StreamModel) -> tuple[str, ...]:
+    labels, items = stream.extractor.labels, stream.extractor.item_dims > 0
+    return sub_names(stream.detector, len(labels), items)
 
 
 def _differences(

@@ -16,14 +16,19 @@ import torch
 
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.window import Slice
 from pipeline.models.audio_features import AudioFeatures
+from pipeline.models.audio_quality import AudioInspector
 from pipeline.models.features import Extractor, StreamFeatures
+from pipeline.models.quality import Inspector, NothingToInspect, Quality, clearness
 from pipeline.models.sensor_features import SensorFeatures
+from pipeline.models.sensor_quality import SensorInspector
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import RawScores, StreamDensity, collect
 from pipeline.models.tails import PlaceTails, fit_place_tails
 from pipeline.models.text_features import TextFeatures
 from pipeline.models.video_features import VideoFeatures
+from pipeline.models.video_quality import VideoInspector
 
 Array = npt.NDArray[np.float64]
 
@@ -48,6 +53,8 @@ class StreamModel:
         near: Tails of the neighbour distance per place.
         usual: 5th and 95th percentile of the raw features, ``(2, P, d)``; for explanations.
         settings: How it was learnt.
+        inspector: Measures of its quality.
+        limits: How bad each of them may be, ``(K,)``.
     """
 
     info: StreamInfo
@@ -57,6 +64,8 @@ class StreamModel:
     near: PlaceTails
     usual: Array
     settings: DetectorSettings
+    inspector: Inspector
+    limits: Array
 
     @property
     def detector(self) -> str:
@@ -68,6 +77,11 @@ class StreamModel:
         return self.surprise(
             score_rows(self.density, self.extractor, self.settings, features, device)
         )
+
+    def quality(self, part: Slice) -> Quality:
+        """How well it saw in a window."""
+        measures = self.inspector.measure(part)
+        return self.inspector.judge(clearness(measures, self.limits, self.inspector))
 
     def surprise(self, raw: RawScores) -> Surprise:
         """How rare each place is, by the mean of both distances' ``-log10 p``."""
@@ -134,6 +148,18 @@ def make_extractor(info: StreamInfo, settings: DetectorSettings) -> Extractor:
         case Modality.TEXT:
             return TextFeatures(least)
     raise ModelError(f"no features for modality {info.modality!r}", where=info.name)
+
+
+def make_inspector(info: StreamInfo, extractor: Extractor) -> Inspector:
+    """The measures of a stream's quality."""
+    match info.modality:
+        case Modality.VIDEO:
+            return VideoInspector()
+        case Modality.AUDIO:
+            return AudioInspector()
+        case Modality.SENSOR:
+            return SensorInspector(extractor.labels)
+    return NothingToInspect()
 
 
 def _numpy(values: torch.Tensor) -> Array:

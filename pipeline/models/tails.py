@@ -23,9 +23,8 @@ HEAVIEST = 0.5
 LIGHTEST = 1e-6  # a shape below this is exponential
 SMALLEST_P = 1e-15
 LEAST_SCALE = 1e-3  # of a place's tail, standard units
-DECIMALS = 9
-"""Scores are compared to so many: what is behind them is rounding, which differs from processor
-to processor and would break the ties of windows that are the same."""
+DECIMALS = 9  # of a place's score; what is behind them is rounding
+_DUST = 1e-9  # of the largest normal score
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +60,24 @@ def fit_pareto(excesses: Array, start: float, least_scale: float) -> Pareto:
 class Tail:
     """p-values of one kind of score against its normal values.
 
+    A score counts as no higher than a normal one that only rounding keeps from being its
+    equal: where a thousand normal windows score exactly 0, as lines of a log that all were
+    heard before do, 1e-15 would be the rarest of them all.
+
     Args:
         normal: Scores of normal windows; those that are not finite are left out.
     """
 
     def __init__(self, normal: Array) -> None:
-        self.normal = np.sort(_settled(normal[np.isfinite(normal)]))
+        self.normal = np.sort(normal[np.isfinite(normal)])
         self._known: list[float] = self.normal.tolist()
         count = len(self.normal)
+        self._dust = _DUST * (1.0 + float(np.abs(self.normal).max(initial=0.0)))
         self._pareto: Pareto | None = None
         if count < 2 * MIN_EXCESSES:
             return
         start = float(self.normal[-max(MIN_EXCESSES, round(TAIL_SHARE * count)) - 1])
-        excesses = self.normal[self.normal > start] - start
+        excesses = self.normal[self.normal > start + self._dust] - start
         middle = float(np.median(self.normal))
         width = float(self.normal[-1]) - middle
         least = 0.02 * width + 1e-3 * abs(middle) + 1e-9
@@ -87,7 +91,7 @@ class Tail:
         """p-value of one score; as `p`, at a fraction of its cost."""
         if math.isnan(score):
             return math.nan
-        score = round(score, DECIMALS)
+        score -= self._dust
         pareto = self._pareto
         if pareto is None or score <= pareto.start:
             higher = len(self._known) - bisect_left(self._known, score)
@@ -101,8 +105,8 @@ class Tail:
 
     def p(self, scores: Array) -> Array:
         """p-values; NaN where the score is NaN, 1 when nothing normal is known."""
-        scores = _settled(scores)
         count = len(self.normal)
+        scores = scores - self._dust
         higher = count - np.searchsorted(self.normal, scores, side="left")
         ranks = (1.0 + higher) / (count + 1.0)
         if self._pareto is not None:

@@ -64,6 +64,11 @@ class Together:
         between = tuple(f"{BETWEEN}/{_name(r, streams)}" for r in self.relations)
         return (*joint, *between)
 
+    def needs(self, streams: int) -> tuple[tuple[int, ...], ...]:
+        """Positions of the streams that each of `names` needs, of so many streams."""
+        joint = (tuple(range(streams)),) * 2 if self.joint is not None else ()
+        return (*joint, *((r.of, *r.given) for r in self.relations))
+
     def scores(
         self, embeddings: Sequence[Tensor], seen: Tensor, settings: DetectorSettings
     ) -> Tensor:

@@ -129,6 +129,7 @@ def _details(event: Event) -> list[str]:
     ]
     if event.incomplete:
         lines.append(f"not seen: {', '.join(event.incomplete)}")
+    lines += [f"{stream} was {why}" for stream, why in sorted(event.degraded.items())]
     if event.evidence.snapshot:
         lines.append(f"picture: {event.evidence.snapshot}")
     return lines

@@ -99,10 +99,7 @@ def _final(
     for number, part in enumerate(data):
         tell("final fit", number, len(data))
         fitted.append(fit_density(part, every, settings, generator))
-    streams = tuple(
-        StreamModel(d.info, d.extractor, f, *fit_tails(h.raw), d.usual(), settings)
-        for d, f, h in zip(data, fitted, held, strict=True)
-    )
+    streams = tuple(_stream(d, f, h, settings) for d, f, h in zip(data, fitted, held, strict=True))
     names = [d.info.name for d in data]
     embedded, dims = embed_all(data, fitted, rows.kept), dims_for(rows.kept, settings)
     between = cross_fit_together(rows, embedded, names, settings)
@@ -132,6 +129,23 @@ def _final(
         columns.append(learnt_odd.held)
     scores = model.table(rows.kept, seen, np.hstack([np.zeros((rows.kept, 0)), *columns]))
     return replace(model, held=Held(scores, rows.end_ns()))
+
+
+def _stream(
+    data: StreamData, density: StreamDensity, held: StreamHeld, settings: DetectorSettings
+) -> StreamModel:
+    far, near = fit_tails(held.raw)
+    return StreamModel(
+        info=data.info,
+        extractor=data.extractor,
+        density=density,
+        far=far,
+        near=near,
+        usual=data.usual(),
+        settings=settings,
+        inspector=data.inspector,
+        limits=data.limits(),
+    )
 
 
 def _judged_by_others(stream: StreamModel, held: StreamHeld, fold_of: Indices) -> Surprise:

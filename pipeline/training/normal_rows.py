@@ -14,11 +14,13 @@ from pipeline.core.sample import StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import drift_of
+from pipeline.models.quality import Inspector, learn_limits
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import collect
-from pipeline.models.stream_model import make_extractor
+from pipeline.models.stream_model import make_extractor, make_inspector
 
 Indices = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -28,7 +30,9 @@ class StreamData:
     Attributes:
         info: The stream.
         extractor: Its features.
+        inspector: Measures of its quality.
         features: One per window in which it was seen.
+        measures: Measures of its quality in the same windows, each ``(K,)``.
         seen_in: The windows' grid indices, growing.
         windows: Their positions among all kept windows, once `NormalRows.finish` was called.
         drift: How much drift widens each column, ``(P, d)``; likewise.
@@ -36,7 +40,9 @@ class StreamData:
 
     info: StreamInfo
     extractor: Extractor
+    inspector: Inspector
     features: list[StreamFeatures] = field(default_factory=list)
+    measures: list[Floats] = field(default_factory=list)
     seen_in: list[int] = field(default_factory=list)
     windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     drift: Tensor | None = None
@@ -53,6 +59,10 @@ class StreamData:
         never = ~present.any(axis=0)
         places[:, never] = 0.0
         return np.asarray(np.nanquantile(places, [0.05, 0.95], axis=0))
+
+    def limits(self) -> Floats:
+        """How bad its quality may be before it counts as degraded, ``(K,)``."""
+        return learn_limits(np.stack(self.measures), self.inspector)
 
     def constant(self) -> list[str]:
         """Places whose every column stayed the same."""
@@ -77,7 +87,7 @@ class NormalRows:
         self.length_ns = 0
         self.hop_ns = 0
         self._settings = settings
-        self._data = [StreamData(s, make_extractor(s, settings)) for s in streams or ()]
+        self._data = [_nothing_yet(s, settings) for s in streams or ()]
         self._indices: list[int] = []
         self._stride = 1
 
@@ -105,8 +115,9 @@ class NormalRows:
         for data in self._data:
             part = window.slices.get(data.info.name)
             features = None if part is None else data.extractor.extract(part)
-            if features is not None:
+            if part is not None and features is not None:
                 data.features.append(features)
+                data.measures.append(data.inspector.measure(part))
                 data.seen_in.append(window.index)
         if len(self._indices) > self._settings.max_windows:
             self._thin()
@@ -177,6 +188,7 @@ class NormalRows:
         for data in self._data:
             rows = [n for n, i in enumerate(data.seen_in) if i in keep]
             data.features = [data.features[n] for n in rows]
+            data.measures = [data.measures[n] for n in rows]
             data.seen_in = [data.seen_in[n] for n in rows]
 
     def _check(self, window: Window) -> None:
@@ -204,4 +216,9 @@ class NormalRows:
         self.hop_ns = window.start_ns // window.index
         if not self._data:
             infos = [part.info for part in window.slices.values()]
-            self._data = [StreamData(i, make_extractor(i, self._settings)) for i in infos]
+            self._data = [_nothing_yet(i, self._settings) for i in infos]
+
+
+def _nothing_yet(info: StreamInfo, settings: DetectorSettings) -> StreamData:
+    extractor = make_extractor(info, settings)
+    return StreamData(info, extractor, make_inspector(info, extractor))

@@ -1,0 +1,126 @@
+"""Calibration of every subset of detectors: what remains when streams are missing.
+
+Each subset is calibrated against the same held-out normal windows, made to see no more than
+it does: what watches between the streams has fewer parts when a stream is away, so its
+smallest p is larger; and of fewer detectors the smallest is larger too. A subset is
+calibrated when it is first met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.models.tails import SMALLEST_P, Tail
+
+Array = npt.NDArray[np.float64]
+
+_MIN_ROWS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Calibration of the detectors that see.
+
+    Attributes:
+        parts: Sub-detectors that count, per detector.
+        tails: Of the smallest p of its parts, per detector.
+        merged: Of the smallest p of all detectors.
+        held: Held-out scores per detector, ``(n, detectors)``; NaN where not seen.
+    """
+
+    parts: dict[str, tuple[str, ...]]
+    tails: dict[str, Tail]
+    merged: Tail
+    held: Array
+
+
+class Subsets:
+    """Calibrations of one scene by what can be seen.
+
+    Args:
+        names: Sub-detectors, ``<detector>/<what>``.
+        levels: Their held-out p-values as ``-log10 p``, ``(n, len(names))``; NaN where not seen.
+    """
+
+    def __init__(self, names: Sequence[str], levels: Array) -> None:
+        self._columns = {name: column for column, name in enumerate(names)}
+        self._levels = levels
+        self._known: dict[tuple[str, ...], Subset] = {}
+
+    def of(self, seen: tuple[str, ...]) -> Subset:
+        """Calibration for when only these sub-detectors see, in the order of all."""
+        if seen not in self._known:
+            parts = self._counting(seen)
+            every = tuple(name for members in parts.values() for name in members)
+            if every not in self._known:
+                self._known[every] = self._calibrated(parts)
+            self._known[seen] = self._known[every]
+        return self._known[seen]
+
+    def held_scores(self) -> Array:
+        """Merged ``-log10 p`` of each held-out window by what saw it, ``(n,)``."""
+        merged = np.zeros(len(self._levels))
+        patterns, which = np.unique(np.isfinite(self._levels), axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            rows = which.ravel() == number
+            seen = tuple(n for n, ok in zip(self._columns, pattern, strict=True) if ok)
+            if seen:
+                known = self.of(seen)
+                merged[rows] = score_of(known.merged.p(_largest(known.held[rows])))
+        return merged
+
+    def _counting(self, seen: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        """Sub-detectors that count, per detector.
+
+        A stream's own come and go with what it shows (a log without lines): they count
+        while any of them sees. Those between the streams go when a stream goes.
+        """
+        alive = {_detector(name) for name in seen}
+        parts: dict[str, tuple[str, ...]] = {}
+        for name in self._columns:
+            detector = _detector(name)
+            if detector in alive and (_of_a_stream(detector) or name in seen):
+                parts[detector] = (*parts.get(detector, ()), name)
+        return parts
+
+    def _calibrated(self, parts: dict[str, tuple[str, ...]]) -> Subset:
+        smallest = [self._smallest(detector, members) for detector, members in parts.items()]
+        tails = {detector: Tail(s) for detector, s in zip(parts, smallest, strict=True)}
+        scores = [score_of(t.p(s)) for t, s in zip(tails.values(), smallest, strict=True)]
+        held = np.stack(scores, axis=1)  # (n, detectors)
+        whole = np.isfinite(held).all(axis=1)
+        rows = held[whole] if whole.sum() >= _MIN_ROWS else held
+        return Subset(parts, tails, Tail(_largest(rows)), held)
+
+    def _smallest(self, detector: str, members: tuple[str, ...]) -> Array:
+        """Smallest p of a detector's parts as ``-log10 p``, ``(n,)``; NaN where not seen."""
+        levels = self._levels[:, [self._columns[m] for m in members]]
+        best = _largest(levels)
+        whole = np.isfinite(levels).all(axis=1)
+        if not _of_a_stream(detector) and whole.sum() >= _MIN_ROWS:
+            best[~whole] = np.nan  # the smallest of fewer parts: another calibration
+        return best
+
+
+def score_of(p: Array) -> Array:
+    """p-values as ``-log10 p``, finite but for NaN."""
+    return np.asarray(-np.log10(np.maximum(p, SMALLEST_P)))
+
+
+def _detector(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _of_a_stream(detector: str) -> bool:
+    """Whether it is a stream's own, ``<modality>:<stream>``, not between streams."""
+    return ":" in detector
+
+
+def _largest(scores: Array) -> Array:
+    """Largest of each row, leaving out NaN; NaN where there is nothing else, ``(n,)``."""
+    best = np.where(np.isnan(scores), -np.inf, scores).max(axis=1)
+    return np.where(np.isneginf(best), np.nan, best)

@@ -1,0 +1,128 @@
+"""Every subset of three streams is calibrated by itself, and loses what it must and no more."""
+
+import itertools
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.detection.alarm import Alarm, AlarmSettings
+from pipeline.detection.calibration import Calibration, poisson_interval
+from pipeline.detection.score import WindowScore
+from pipeline.detection.scorer import calibration_of
+from pipeline.training.commissioning import commission
+from tests.toy_site import CAMERA, FIRST, HOP_NS, LENGTH_NS, MICROPHONE, SENSORS, Site
+
+STREAMS = (CAMERA.name, MICROPHONE.name, SENSORS.name)
+SUBSETS = [c for n in (3, 2, 1) for c in itertools.combinations(STREAMS, n)]
+SHOWS = {"object": "cam", "sound": "mic", "sensor": "plc"}
+LIVE, FRESH = 5000, 600
+PAIRS = list(itertools.permutations(STREAMS, 2))
+NAMES = (
+    *(f"kind:{s}/{what}" for s in STREAMS for what in ("local", "wide", "knn")),
+    *(f"between/{s}" for s in STREAMS),
+    *(f"between/{a}|{b}" for a, b in PAIRS),
+)
+
+
+def ids(streams) -> str:
+    return "+".join(streams)
+
+
+def seen_by(name: str, streams) -> bool:
+    """Whether a sub-detector sees when only these streams are there."""
+    detector, _, what = name.partition("/")
+    if detector != "between":
+        return detector.partition(":")[2] in streams
+    return set(what.split("|")) <= set(streams) if "|" in what else len(streams) == len(STREAMS)
+
+
+def drawn(count: int, seed: int, streams=STREAMS) -> np.ndarray:
+    """Scores that have something in common, as those of one world have."""
+    random = np.random.default_rng(seed)
+    shared = random.exponential(size=(count, 1))
+    scores = random.exponential(size=(count, len(NAMES))) + 0.5 * shared
+    scores[:, [not seen_by(name, streams) for name in NAMES]] = np.nan
+    return scores
+
+
+@pytest.mark.parametrize("streams", SUBSETS, ids=ids)
+def test_single_and_merged_p_values_of_any_subset_are_uniform(streams):
+    count = 3000
+    known = Calibration(NAMES, drawn(count, 0), np.arange(1, count + 1) * HOP_NS, HOP_NS)
+    verdicts = [known.judge(row) for row in drawn(count, 1, streams)]
+    tables = {"merged": [v.p for v in verdicts]}
+    tables |= {d: [v.detectors[d] for v in verdicts] for d in verdicts[0].detectors}
+    expected = {f"kind:{s}" for s in streams} | ({"between"} if len(streams) > 1 else set())
+    assert set(tables) == {"merged"} | expected
+    for name, p in tables.items():
+        for level in (0.05, 0.01):
+            # Both the normal that was learnt and the fresh one are a sample: 4 sigma.
+            bound = 4 * (2 * level * (1 - level) / count) ** 0.5
+            assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=bound), name
+
+
+@cache
+def learnt():
+    """A model of the three streams, and the features of fresh normal."""
+    torch.set_num_threads(1)
+    site = Site(streams=(CAMERA, MICROPHONE, SENSORS))
+    model, _ = commission("hall", site.windows(0, 960))
+    return model, calibration_of(model), [model.features(w) for w in site.windows(LIVE, FRESH)]
+
+
+def judged(features, streams):
+    model, calibration, _ = learnt()
+    kept = [{k: v for k, v in one.items() if k in streams} for one in features]
+    return [calibration.judge(row) for row in model.score(kept, torch.device("cpu"))[0]]
+
+
+@cache
+def fresh(streams):
+    return judged(learnt()[2], streams)
+
+
+@pytest.mark.parametrize("streams", SUBSETS, ids=ids)
+def test_fresh_normal_of_a_site_keeps_the_rates_whatever_is_missing(streams):
+    verdicts = fresh(streams)
+    tables = {"merged": np.array([v.p for v in verdicts])}
+    tables |= {d: np.array([v.detectors[d] for v in verdicts]) for d in verdicts[0].detectors}
+    for name, p in tables.items():
+        for level in (0.05, 0.01):
+            # Windows overlap fourfold: so many times fewer of them tell something new.
+            independent = len(p) * HOP_NS // LENGTH_NS
+            sigma = (level * (1 - level) / independent) ** 0.5
+            assert (p <= level).mean() <= level + 3 * sigma, (name, level)
+        assert 0.1 < np.median(p) < 0.9, name
+
+
+@pytest.mark.parametrize("streams", SUBSETS, ids=ids)
+def test_no_subset_raises_more_false_alarms_than_the_budget_lets(streams):
+    rules = AlarmSettings(budget="60/hour")
+    budget = learnt()[1].budget(
+        rules.false_alarms_hz, min_duration_s=rules.min_duration_s, merge_s=rules.clear_after_s
+    )
+    alarm = Alarm(rules, "hall", budget.threshold, HOP_NS)
+    raised = 0
+    for number, verdict in enumerate(fresh(streams)):
+        end_ns = (FIRST + number) * HOP_NS + LENGTH_NS
+        score = WindowScore("hall", FIRST + number, end_ns - LENGTH_NS, end_ns, verdict.p)
+        raised += sum(t.phase.value == "raised" for t in alarm.update(score))
+    expected = rules.false_alarms_hz * FRESH * HOP_NS / 1e9
+    assert raised <= poisson_interval(expected)[1]
+
+
+@pytest.mark.parametrize("streams", SUBSETS, ids=ids)
+def test_a_missing_stream_loses_only_what_it_alone_could_show(streams):
+    model, _, _ = learnt()
+    for wrong, shown_by in SHOWS.items():
+        site = Site(0, wrong, LIVE, LIVE + 60, streams=(CAMERA, MICROPHONE, SENSORS))
+        features = [model.features(w) for w in site.windows(LIVE + 4, 8)]
+        found = np.median([v.p for v in judged(features, streams)])
+        whole = np.median([v.p for v in judged(features, STREAMS)])
+        if shown_by in streams:
+            assert found < 1e-3
+            assert found < whole * 2
+        else:
+            assert found > 0.01
