@@ -141,7 +141,7 @@ def _odd(
 ) -> OddOneOut | None:
     widths = widths_of(settings.odd, sizes)
     networks = []
-    for number in range(settings.odd.networks):
+    for number in range(settings.odd.parts * settings.odd.members):
         prefix = f"{_odd_name(number)}."
         weights = {
             name.removeprefix(prefix): tensor

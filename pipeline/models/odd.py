@@ -15,8 +15,8 @@ The network sees the leading principal components of each stream, as the stream'
 has them. On pictures and spectra themselves it took ten times the processor time to see
 anything at all, and was no better.
 
-Several networks each learn all but one part of the normal. Their mean is the score; each of
-them judges its own part, which calibrates it (cross-conformal prediction, Vovk 2015).
+A few networks each learn all but one part of the normal. The mean of all is the score; those
+that have not seen a part judge it, which calibrates (cross-conformal prediction, Vovk 2015).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class OddOneOut:
     Attributes:
         settings: What they are made of and how they were learnt.
         widths: Components of each stream.
-        networks: One per part of the normal that it has not seen.
+        networks: `OddSettings.members` for each part of the normal, which they have not seen.
     """
 
     settings: OddSettings

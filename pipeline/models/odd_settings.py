@@ -37,9 +37,12 @@ class OddSettings(Settings):
     noise: float = Field(default=0.3, ge=0)
     """Noise put on the components in training, standard units."""
 
-    networks: int = Field(default=2, ge=2)
-    """Networks; each learns all but one part of the normal, and that part tells how far it can
-    be trusted."""
+    parts: int = Field(default=2, ge=2)
+    """Parts of the normal; each judges networks that learnt from the others, which tells how far
+    they can be trusted."""
+
+    members: int = Field(default=2, ge=1)
+    """Networks per part, which differ in their first weights; their mean is steadier."""
 
     steps: int = Field(default=400, ge=1)
     """Most steps of training per network."""

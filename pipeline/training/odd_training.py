@@ -1,9 +1,9 @@
 """Learn the odd one out of a scene, and how far it can be trusted.
 
-The normal time is dealt out to as many parts as there are networks. Each network learns from
-all parts but one, stops when it gets no better at that one, and judges it: these are the
-scores that calibrate. The part also chose where to stop, which is one of ten choices and moves
-the scores by less than two networks differ.
+The normal time is dealt out to parts. A few networks learn from all parts but one, stop when
+they get no better at that one, and judge it: these are the scores that calibrate. So the part
+also chose where to stop; that is one of ten choices, and moves scores by less than two networks
+differ.
 """
 
 from __future__ import annotations
@@ -69,20 +69,23 @@ def learn_odd(
         return None
     components = leading(embedded.values, widths)
     whole = embedded.seen.all(dim=1).numpy()
-    part_of = rows.folds(settings.networks)
+    part_of = rows.folds(settings.parts)
     held = np.full((rows.kept, len(widths)), np.nan)
-    networks, histories = [], []
-    for part in range(settings.networks):
+    networks: list[OddNetwork] = []
+    histories: list[History] = []
+    for part in range(settings.parts):
         learn, judge = rows.split(part_of, part)
         runs = [_runs(settings, components, rows, chosen, whole) for chosen in (learn, judge)]
         if min(len(one.starts) for one in runs) < _LEAST_STARTS:
             return None
-        tell("fusion", part * settings.steps, settings.networks * settings.steps)
-        network, history = _train(settings, widths, runs, seed * settings.networks + part, tell)
-        held[judge] = _judge(network, settings, components, embedded.seen, rows.indices())[judge]
-        networks.append(network)
-        histories.append(history)
-    tell("fusion", settings.networks * settings.steps, settings.networks * settings.steps)
+        judged = []
+        for _ in range(settings.members):
+            stage = f"fusion, network {len(networks) + 1}"
+            network, history = _train(settings, widths, runs, seed + len(networks), stage, tell)
+            judged.append(_judge(network, settings, components, embedded.seen, rows.indices()))
+            networks.append(network)
+            histories.append(history)
+        held[judge] = np.mean(judged, axis=0)[judge]
     return OddLearnt(OddOneOut(settings, widths, tuple(networks)), held, tuple(histories))
 
 
@@ -99,6 +102,7 @@ def _train(
     widths: Sequence[int],
     runs: Sequence[Runs],
     seed: int,
+    stage: str,
     tell: Progress,
 ) -> tuple[OddNetwork, History]:
     """Train one network on the first of `runs`, judged by the second."""
@@ -119,9 +123,7 @@ def _train(
         lambda _, generator: learn.loss(network, generator),
         _held_out(network, judge),
         loop,
-        progress=lambda stage, done, total: tell(
-            f"fusion, network {seed % settings.networks + 1}", done, total
-        ),
+        progress=lambda _, done, total: tell(stage, done, total),
     )
     return network, history
 

@@ -75,7 +75,10 @@ def learnt():
 def judged(features, streams):
     model, calibration, _ = learnt()
     kept = [{k: v for k, v in one.items() if k in streams} for one in features]
-    return [calibration.judge(row) for row in model.score(kept, torch.device("cpu"))[0]]
+    return [
+        calibration.judge(row)
+        for row in model.score(kept, range(len(kept)), model.past(), torch.device("cpu"))[0]
+    ]
 
 
 @cache
@@ -123,6 +126,6 @@ def test_a_missing_stream_loses_only_what_it_alone_could_show(streams):
         whole = np.median([v.p for v in judged(features, STREAMS)])
         if shown_by in streams:
             assert found < 1e-3
-            assert found < whole * 2
+            assert found < max(whole * 2, 1e-6)  # both beyond any budget
         else:
             assert found > 0.01
