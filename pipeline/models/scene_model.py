@@ -105,9 +105,10 @@ class SceneModel:
         """Weight of each sub-detector by the streams it needs, ``(D,)``; None: all are 1.
 
         Evidence between streams counts as far as the worst of them can be trusted: what
-        cannot see cannot contradict. A stream's own evidence never counts less than half:
-        the limits are those of the site's own normal, so to be beyond them is unusual in
-        itself, and a camera that somebody covered must not fall silent.
+        cannot see cannot contradict. A stream's own evidence counts in full while it sees
+        half as well as ever, so that one stuck channel is found as before, and never less
+        than half: the limits are those of the site's own normal, so to be beyond them is
+        unusual in itself, and a camera that somebody covered must not fall silent.
         """
         weights = np.array(
             [quality[s.info.name].weight if s.info.name in quality else 1.0 for s in self.streams]
@@ -115,7 +116,7 @@ class SceneModel:
         if (weights == 1.0).all():
             return None
         own = [
-            np.full(len(_sub_names(s)), OWN_LEAST + (1.0 - OWN_LEAST) * weight)
+            np.full(len(_sub_names(s)), min(1.0, OWN_LEAST + weight))
             for s, weight in zip(self.streams, weights, strict=True)
         ]
         between = [weights[list(needed)].min() for needed in self.together.needs(len(weights))]

@@ -27,6 +27,8 @@ import structlog
 import torch
 
 from pipeline.core.sample import Modality
+from pipeline.models.contexts.base import CONTEXTS
+from pipeline.models.fusions.base import FUSIONS
 from pipeline.models.settings import DetectorSettings, Evidence
 from tests.benchmarks.fusion_figures import Learnt, Outcome, Variant, judge, learn, together
 from tests.benchmarks.fusion_tables import as_json, tables
@@ -40,7 +42,11 @@ _MODALITIES = tuple(one for one in Modality if one in EVERY)
 
 
 def variants() -> dict[str, Variant]:
-    """All variants by name; every evidence between streams that is used is also left out once."""
+    """All variants by name.
+
+    Every evidence between streams that is used is also left out once, and every fusion and
+    context of the network is tried.
+    """
     used = DetectorSettings().evidence
     found = {
         "default": Variant(),
@@ -50,9 +56,16 @@ def variants() -> dict[str, Variant]:
     for one in used if len(used) > 1 else ():
         rest = tuple(other for other in used if other is not one)
         found[f"without-{one}"] = Variant(DetectorSettings(evidence=rest))
+    found |= {f"fusion-{kind}": _odd(fusion=kind) for kind in FUSIONS.kinds()}
+    found |= {f"context-{kind}": _odd(context=kind) for kind in CONTEXTS.kinds()}
+    found |= {"one-network": _odd(members=1)}
     found |= {f"{one}-alone": Variant(having=frozenset({one})) for one in _MODALITIES}
     found |= {f"{one}-missing": Variant(missing=frozenset({one})) for one in _MODALITIES}
     return found | {f"{m}-minutes": Variant(learn_s=m * 60.0) for m in (5, 10)}
+
+
+def _odd(**options: object) -> Variant:
+    return Variant(DetectorSettings.model_validate({"odd": options}))
 
 
 def run(
