@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -106,5 +107,9 @@ def tell(console: Console, report: CommissioningReport) -> None:
         basis = "counted" if budget.supported else "extrapolated"
         table.add_row(name, f"{budget.threshold:.2f}", f"{low:.1f} to {high:.1f}", basis)
     console.print(table)
+    for line in report.abilities.can:
+        console.print(f"[green]finds:[/] {escape(line)}", highlight=False)
+    for line in report.abilities.cannot:
+        console.print(f"[yellow]does not:[/] {escape(line)}", highlight=False)
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/] {warning}")

@@ -35,7 +35,7 @@ from pipeline.training.cross_fit import (
     rows_of,
 )
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
-from pipeline.training.odd_training import learn_odd
+from pipeline.training.odd_training import OddLearnt, learn_odd
 
 log = structlog.get_logger(__name__)
 
@@ -75,8 +75,8 @@ def commission(
     data = rows.finish()
     tell("features", rows.taken, rows.taken)
     held = cross_fit(rows, data, settings, tell)
-    model = _final(rows, data, settings, held, tell)
-    report = make_report(model, rows)
+    model, odd = _final(rows, data, settings, held, tell)
+    report = make_report(model, rows, odd)
     log.info("scene commissioned", scene=scene, windows=rows.taken, seconds=report.seconds)
     return model, report
 
@@ -91,7 +91,7 @@ def _final(
     settings: DetectorSettings,
     held: Sequence[StreamHeld],
     tell: Progress,
-) -> SceneModel:
+) -> tuple[SceneModel, OddLearnt | None]:
     """The detector learnt from all windows, calibrated by the held-out scores."""
     every = np.arange(rows.kept)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -128,7 +128,7 @@ def _final(
     if learnt_odd is not None:
         columns.append(learnt_odd.held)
     scores = model.table(rows.kept, seen, np.hstack([np.zeros((rows.kept, 0)), *columns]))
-    return replace(model, held=Held(scores, rows.end_ns()))
+    return replace(model, held=Held(scores, rows.end_ns())), learnt_odd
 
 
 def _stream(

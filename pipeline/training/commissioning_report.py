@@ -9,7 +9,9 @@ import numpy as np
 
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.models.scene_model import SceneModel
+from pipeline.training.abilities import Abilities, abilities
 from pipeline.training.normal_rows import NormalRows
+from pipeline.training.odd_training import OddLearnt
 
 BUDGETS_PER_HOUR = {"6/hour": 6.0, "2/hour": 2.0, "2/day": 2.0 / 24, "2/week": 2.0 / 168}
 _SHORT_S = 600.0
@@ -42,6 +44,7 @@ class CommissioningReport:
         seconds: Normal time they cover.
         detectors: Held-out figures per detector.
         budgets: What some budgets mean, for the default alarm.
+        abilities: What it can find, and what not.
         warnings: What the operator should know.
     """
 
@@ -50,10 +53,11 @@ class CommissioningReport:
     seconds: float
     detectors: Mapping[str, DetectorReport]
     budgets: Mapping[str, Budget]
+    abilities: Abilities
     warnings: tuple[str, ...]
 
 
-def make_report(model: SceneModel, rows: NormalRows) -> CommissioningReport:
+def make_report(model: SceneModel, rows: NormalRows, odd: OddLearnt | None) -> CommissioningReport:
     """Sum up what was learnt."""
     calibration = Calibration(model.names, model.held.scores, model.held.end_ns, model.hop_ns)
     budgets = {
@@ -67,6 +71,7 @@ def make_report(model: SceneModel, rows: NormalRows) -> CommissioningReport:
         seconds=seconds,
         detectors=_detectors(calibration),
         budgets=budgets,
+        abilities=abilities(model, odd),
         warnings=tuple(_warnings(model, rows, seconds, budgets)),
     )
 

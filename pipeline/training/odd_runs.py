@@ -91,6 +91,17 @@ class Runs:
         logits = network(whole, torch.ones(whole.shape[:3], dtype=torch.bool))
         return F.cross_entropy(logits.flatten(0, 1), torch.cat(truths).flatten())
 
+    def chance(self, generator: torch.Generator) -> float:
+        """Loss of an answer that is always how often each stream is swapped, nats."""
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        streams = len(self._components)
+        share = float(
+            np.mean([self.swap(self._neighbourhoods(rng), rng).swapped for _ in range(30)])
+        )
+        copies = 1 + streams * COPIES
+        odd = share * COPIES / copies  # of each stream
+        return float(-(1 - streams * odd) * np.log(1 - streams * odd) - streams * odd * np.log(odd))
+
     def swap(self, starts: Ints, rng: np.random.Generator) -> Swap:
         """Draw where one stream of each run comes from; some stay as they are."""
         count, length = len(starts), self.length

@@ -42,11 +42,19 @@ class OddLearnt:
         odd: The networks.
         held: Held-out scores ``(kept, M)``, NaN where not all streams were seen.
         histories: How the training of each network went.
+        chance: Held-out loss of a network that knows only how often each stream is swapped.
     """
 
     odd: OddOneOut
     held: Array
     histories: tuple[History, ...]
+    chance: float
+
+    @property
+    def knows(self) -> float:
+        """Share of the doubt about which stream is odd that the networks lose, 0 to 1."""
+        losses = [one.best.held_out for one in self.histories if one.best.held_out is not None]
+        return max(0.0, 1.0 - float(np.mean(losses)) / self.chance)
 
 
 def learn_odd(
@@ -86,7 +94,8 @@ def learn_odd(
             networks.append(network)
             histories.append(history)
         held[judge] = np.mean(judged, axis=0)[judge]
-    return OddLearnt(OddOneOut(settings, widths, tuple(networks)), held, tuple(histories))
+    odd = OddOneOut(settings, widths, tuple(networks))
+    return OddLearnt(odd, held, tuple(histories), runs[1].chance(_draws()))
 
 
 def _runs(
@@ -132,10 +141,15 @@ def _held_out(network: OddNetwork, judge: Runs) -> Callable[[], float]:
     """Loss on the part left out, by the same batches at every look."""
 
     def loss() -> float:
-        generator = torch.Generator().manual_seed(0)
+        generator = _draws()
         return float(np.mean([judge.loss(network, generator).item() for _ in range(_JUDGED)]))
 
     return loss
+
+
+def _draws() -> torch.Generator:
+    """What the looks at the part left out are drawn by: the same batches each time."""
+    return torch.Generator().manual_seed(0)
 
 
 def _judge(

@@ -105,19 +105,19 @@ def test_an_untrained_network_knows_nothing():
 @pytest.mark.parametrize("kind", [k for k in FUSIONS.kinds() if k not in ("add", "weighted_sum")])
 def test_every_fusion_that_can_compare_streams_learns_it(kind):
     settings = SMALL.model_copy(update={"fusion": FUSIONS.settings(kind)()})
-    assert found(train(settings, 80), settings, 1)[0] > 0.7
+    assert found(train(settings, 60), settings, 1)[0] > 0.7
 
 
 @pytest.mark.parametrize("kind", ["add", "weighted_sum"])
 def test_sums_learn_it_by_what_comes_after_them_alone(kind):
     settings = SMALL.model_copy(update={"fusion": FUSIONS.settings(kind)()})
-    assert found(train(settings, 120), settings, 1)[0] > 0.6
+    assert found(train(settings, 90), settings, 1)[0] > 0.6
 
 
 @pytest.mark.parametrize("kind", CONTEXTS.kinds())
 def test_every_context_learns_it(kind):
     settings = SMALL.model_copy(update={"context": CONTEXTS.settings(kind)()})
-    assert found(train(settings, 80), settings, 1)[0] > 0.7
+    assert found(train(settings, 60), settings, 1)[0] > 0.7
 
 
 def test_the_same_seed_gives_the_same_weights():

@@ -1,0 +1,99 @@
+"""Learning the odd one out as commissioning does, from a scene's normal windows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.core.errors import ModelFileError
+from pipeline.core.window import Window
+from pipeline.detection.scorer import Scorer
+from pipeline.models.checkpoint import load_model, save_model
+from pipeline.models.odd_settings import OddSettings
+from pipeline.models.settings import DetectorSettings
+from pipeline.training.commissioning import commission
+from pipeline.training.cross_fit import Embedded
+from pipeline.training.odd_training import learn_odd
+from tests.toy_site import CAMERA, MICROPHONE, SENSORS, Site
+
+LIVE, COUNT = 5000, 720
+SMALL = OddSettings(
+    steps=160, runs=8, run_s=6.0, members=1, least_s=120.0, windows=4, hidden=32, width=16,
+    dropout=0.1, noise=0.1, learning_rate=8e-3,
+)  # fmt: skip
+STREAMS = (CAMERA, MICROPHONE, SENSORS)
+
+
+@lru_cache(maxsize=1)
+def learnt():
+    torch.set_num_threads(1)
+    site = Site(streams=STREAMS)
+    return commission("hall", site.windows(0, COUNT), DetectorSettings(odd=SMALL))
+
+
+def odd_levels(scorer: Scorer, windows: list[Window]) -> list[float]:
+    return [-np.log10(score.detectors["odd"]) for score in scorer.score(windows)]
+
+
+def test_it_is_part_of_the_model_and_says_what_it_knows():
+    model, report = learnt()
+    assert model.odd is not None
+    assert [n for n in model.names if n.startswith("odd/")] == ["odd/cam", "odd/mic", "odd/plc"]
+    assert report.detectors["odd"].windows == COUNT
+    assert any("doubt" in line for line in report.abilities.can)
+    assert any("h UTC only" in line for line in report.abilities.cannot)
+
+
+def test_a_picture_from_another_time_is_found():
+    model, _ = learnt()
+    now = list(Site(seed=1, streams=STREAMS).windows(LIVE, 120))
+    other = list(Site(seed=1, streams=STREAMS).windows(LIVE + 318, 120))
+    mixed = [
+        replace(w, slices=w.slices | {"cam": o.slices["cam"]})
+        for w, o in zip(now, other, strict=True)
+    ]
+    right = odd_levels(Scorer({"hall": model}, "cpu"), now)
+    wrong = odd_levels(Scorer({"hall": model}, "cpu"), mixed)
+    assert np.mean(wrong) > np.mean(right) + 0.3
+
+
+def test_a_missing_stream_silences_it_and_nothing_else():
+    model, _ = learnt()
+    windows = list(Site(seed=1, streams=STREAMS).windows(LIVE, 6))
+    windows[3] = replace(
+        windows[3], slices={k: v for k, v in windows[3].slices.items() if k != "mic"}
+    )
+    scores = Scorer({"hall": model}, "cpu").score(windows)
+    assert ["odd" in s.detectors for s in scores] == [True, True, True, False, True, True]
+
+
+def test_the_model_file_keeps_it_to_the_last_bit(tmp_path):
+    model, _ = learnt()
+    windows = list(Site(seed=1, streams=STREAMS).windows(LIVE, 8))
+    saved = save_model(model, tmp_path / "hall.model")
+    loaded = load_model(tmp_path / "hall.model")
+    assert loaded.settings == model.settings
+    ours, theirs = (Scorer({"hall": m}, "cpu").score(windows) for m in (saved, loaded))
+    assert ours == theirs
+
+
+def test_networks_of_other_settings_are_refused(tmp_path):
+    model, _ = learnt()
+    other = SMALL.model_copy(update={"hidden": 16})
+    file = tmp_path / "hall.model"
+    save_model(replace(model, settings=DetectorSettings(odd=other)), file)
+    with pytest.raises(ModelFileError, match="does not fit"):
+        load_model(file)
+
+
+@pytest.mark.parametrize(("streams", "kept"), [(1, 3600), (3, 300)])
+def test_one_stream_or_too_little_normal_teaches_nothing(streams, kept):
+    values = tuple(torch.zeros(kept, 4, dtype=torch.float64) for _ in range(streams))
+    rows = SimpleNamespace(kept=kept, hop_ns=500_000_000)
+    seen = torch.ones(kept, streams, dtype=torch.bool)
+    assert learn_odd(rows, Embedded(values, seen), OddSettings(), 0, lambda *_: None) is None
