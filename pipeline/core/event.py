@@ -14,6 +14,8 @@ from enum import StrEnum
 
 import msgspec
 
+from pipeline.core.explanation import Explanation
+
 
 class Phase(StrEnum):
     """Where in its life an event is."""
@@ -56,11 +58,19 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Files that show what happened, relative to the deployment's evidence folder."""
+    """Files that show what happened, relative to the deployment's evidence folder.
+
+    Attributes:
+        snapshot: The picture as it was when the event was raised.
+        clip: Video with sound.
+        sound: Sound.
+        explained: The snapshot's camera with a box around what is unusual.
+    """
 
     snapshot: str = ""
     clip: str = ""
     sound: str = ""
+    explained: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +93,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         incomplete: Streams that were missing at the peak.
         ledger: Account per stream.
         evidence: Snapshot, clip and sound.
+        explanation: Why the peak is anomalous: who, where, what was expected; None when the
+            scorer did not say.
     """
 
     id: str
@@ -101,6 +113,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     incomplete: tuple[str, ...] = ()
     ledger: Mapping[str, Account] = {}
     evidence: Evidence = Evidence()
+    explanation: Explanation | None = None
 
     @property
     def key(self) -> str:

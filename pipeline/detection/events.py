@@ -36,6 +36,7 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
         clock_uncertainty_ns=peak.uncertainty_ns,
         incomplete=peak.missing,
         ledger=dict(accounts),
+        explanation=peak.explanation,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.core.explanation import Explanation
+
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
@@ -20,6 +22,7 @@ class WindowScore:
         notes: What was unusual, in words, for detectors with something to say.
         missing: Streams too incomplete to be scored.
         uncertainty_ns: Largest clock uncertainty of the window's streams.
+        explanation: Why, for windows that are unusual.
     """
 
     scene: str
@@ -31,3 +34,4 @@ class WindowScore:
     notes: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     uncertainty_ns: int = 0
+    explanation: Explanation | None = None
