@@ -30,7 +30,7 @@ from pipeline.core.window import AudioSlice, Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.explanation_channels import unexpected_channels, unusual_channels
 from pipeline.detection.explanation_needs import named_streams, needs
-from pipeline.detection.explanation_places import band, box, moving, place_map
+from pipeline.detection.explanation_places import SURE, band, box, moving, place_map
 from pipeline.detection.explanation_shares import Value, contributions
 from pipeline.detection.transition import anomaly_score
 from pipeline.models.scene_model import Features, SceneModel
@@ -148,8 +148,9 @@ def _pictures(
     for stream in (s for s in told if s.info.modality is Modality.VIDEO):
         name = stream.info.name
         levels = scored.places[name]
+        sure = np.minimum(levels, SURE)
         own = _unusual(stream, scored.verdict) or name not in pair
-        weights = levels if own else levels * moving(stream, scored.features[name])
+        weights = sure if own else sure * moving(stream, scored.features[name])
         shown, where = place_map(stream, levels), box(stream, levels, weights)
         if shown is not None and where is not None:
             maps.append(shown)
@@ -158,8 +159,13 @@ def _pictures(
 
 
 def _sounds(told: Sequence[StreamModel], scored: Scored) -> tuple[Band, ...]:
-    slices = ((s, scored.window.slices[s.info.name]) for s in told)
-    found = (band(s, part) for s, part in slices if isinstance(part, AudioSlice))
+    found: list[Band | None] = []
+    for stream in told:
+        name = stream.info.name
+        part = scored.window.slices[name]
+        if isinstance(part, AudioSlice):
+            own = scored.places[name] if _unusual(stream, scored.verdict) else None
+            found.append(band(stream, part, own))
     return tuple(one for one in found if one is not None)
 
 

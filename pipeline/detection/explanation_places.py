@@ -21,6 +21,9 @@ from pipeline.models.video_features import VideoFeatures
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
+SURE = 8.0
+"""A level (``-log10 p``) beyond which one place is no more unusual than another."""
+
 _REGION_SHARE = 0.5  # of the worst level
 _LEVEL, _PEAK = 0, 2  # columns of a band
 
@@ -86,15 +89,17 @@ def _sides(region: Flags) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def band(stream: StreamModel, part: AudioSlice) -> Band | None:
+def band(stream: StreamModel, part: AudioSlice, levels: Array | None = None) -> Band | None:
     """The part of a sound that is furthest from what is usual for its bands.
 
     A moment is unusual when a band is louder than its peaks usually are. When there is none, a
-    band may still be louder or quieter than usual over the whole window.
+    band may still be louder or quieter than usual over the whole window; when none is, those
+    that surprise most are told.
 
     Args:
         stream: The stream's model.
         part: The window's sound.
+        levels: ``-log10 p`` of each band, ``(P,)``; None: tell nothing when every level is usual.
 
     Returns:
         The part, or None when every level is usual or the stream is no sound.
@@ -102,24 +107,29 @@ def band(stream: StreamModel, part: AudioSlice) -> Band | None:
     heard = stream.extractor
     if not isinstance(heard, AudioFeatures):
         return None
-    levels, first = heard.timed(part)  # (frames, P), (frames,)
+    heard_db, first = heard.timed(part)  # (frames, P), (frames,)
     high = stream.usual[1, :, _PEAK]
-    over = np.asarray(levels - high, np.float64)
+    over = np.asarray(heard_db - high, np.float64)
     if over.size and over.max() > 0:
         from_frame, to_frame, low_band, end_band = _sides(worst_region(over))
         moment, worst = np.unravel_index(int(over.argmax()), over.shape)
         rate = stream.info.rate_hz or 1.0
         span_s = float(first[from_frame]) / rate, float(first[to_frame - 1] + heard.size) / rate
         usual = stream.usual[0, worst, _LEVEL], high[worst]
-        return _band(stream, (low_band, end_band), span_s, float(levels[moment, worst]), usual)
-    return _all_along(stream, levels.mean(axis=0), len(part.samples))
+        return _band(stream, (low_band, end_band), span_s, float(heard_db[moment, worst]), usual)
+    return _all_along(stream, heard_db.mean(axis=0), len(part.samples), levels)
 
 
-def _all_along(stream: StreamModel, means: Array, samples: int) -> Band | None:
+def _all_along(
+    stream: StreamModel, means: Array, samples: int, levels: Array | None
+) -> Band | None:
+    """Bands whose mean level is unusual over the whole window."""
     low, high = stream.usual[:, :, _LEVEL]
     outside = np.maximum(means - high, low - means)
     if not outside.max() > 0:
-        return None
+        if levels is None or not levels.max() > 0:
+            return None
+        outside = levels
     _, _, first, end = _sides(worst_region(outside[None]))
     worst = int(outside.argmax())
     span_s = 0.0, samples / (stream.info.rate_hz or 1.0)

@@ -14,7 +14,8 @@ modalities.
 
 *The right place.* The middle of the box lies within the true box (where the object or the
 person is during the window), widened by one cell of the map on each side. Only V and X1 are at
-a place. ``box`` and ``true`` are the shares of the picture that both take, at the median.
+a place. ``box`` and ``true`` are the shares of the picture that both take, at the median. For
+faults of an instrument (S), ``placed`` is how often the first channel told is the faulty one.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from pipeline.detection.scorer import Scorer
 from pipeline.sources.synthetic.anomalies import Anomaly
 from pipeline.sources.synthetic.anomalies import Box as Span
 from pipeline.sources.synthetic.reel import Reel
+from pipeline.sources.synthetic.sensors import CHANNELS
 from pipeline.sources.synthetic.whereabouts import Whereabouts
 from pipeline.training.commissioning import commission
 from pipeline.training.event_metrics import RaisedAlarm, alarms_of, match_alarms
@@ -63,6 +65,7 @@ class Judged:
         loose: Whether it was, or what contributes most is among the label's modalities.
         true_box: Where it was, None when nowhere.
         placed: Whether the box is near it.
+        channel: Whether the first channel told is the faulty one; None when none is faulty.
     """
 
     label: Label
@@ -71,6 +74,7 @@ class Judged:
     loose: bool
     true_box: Span | None
     placed: bool
+    channel: bool | None = None
 
 
 def judge_site(site: Site, cache: Path, budget: str) -> tuple[list[Judged], float, float]:
@@ -153,7 +157,14 @@ def judged_label(
         named or modalities[_most(said)] in label.modalities,
         true_box,
         true_box is not None and is_near(said, true_box),
+        _channel(said, anomaly),
     )
+
+
+def _channel(said: Explanation, anomaly: Anomaly) -> bool | None:
+    if anomaly.fault is None:
+        return None
+    return bool(said.channels) and said.channels[0].name == CHANNELS[anomaly.fault.channel]
 
 
 def is_named(label: Label, said: Explanation, modalities: Mapping[str, str]) -> bool:
@@ -197,6 +208,8 @@ def _line(name: str, some: Sequence[Judged]) -> str:
     between = [o.explanation is not None and o.explanation.kind is Basis.BETWEEN for o in some]
     shares = (np.mean([o.named for o in some]), np.mean([o.loose for o in some]))
     line = f"{name:6}{len(some):6}{shares[0]:8.1%}{shares[1]:8.1%}{np.mean(between):9.0%}"
+    if faults := [o.channel for o in some if o.channel is not None and o.label.kind == name]:
+        return f"{line}{f'{sum(faults)}/{len(faults)}':>9}"
     at_a_place = [o for o in some if o.true_box is not None]
     if not at_a_place:
         return line
