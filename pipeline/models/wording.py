@@ -32,6 +32,7 @@ _SHOWN = {
     Modality.SENSOR: "the readings",
     Modality.TEXT: "the lines",
 }
+_SEVERAL = frozenset({Modality.SENSOR, Modality.TEXT})  # spoken of as many
 _SENSOR_WORDS = {
     "value": ("higher", "lower"),
     "lowest value": ("higher", "lower"),
@@ -143,7 +144,9 @@ def _misfit(streams: Sequence[StreamInfo], relation: str) -> str:
     shown = {info.name: f"{_SHOWN[info.modality]} of {info.name}" for info in streams}
     of, _, given = relation.partition("|")
     others = [name for name in shown if name != of]
+    what = "what the other streams show"
     if given or len(others) == 1:
         others = given.split("+") if given else others
-        return f"{shown[of]} does not fit {' and '.join(shown[o] for o in others)}"
-    return f"{shown[of]} does not fit what the other streams show"
+        what = " and ".join(shown[o] for o in others)
+    many = next(info.modality for info in streams if info.name == of) in _SEVERAL
+    return f"{shown[of]} {'do' if many else 'does'} not fit {what}"

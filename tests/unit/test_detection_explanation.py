@@ -134,7 +134,8 @@ def test_streams_of_different_times_do_not_belong_together(scorer):
     assert said.kind is Basis.BETWEEN
     assert set(said.pair) == {"plc", "mic"}
     assert said.contributions["plc"] > 0 < said.contributions["mic"]
-    assert "does not fit" in score.notes["between"]
+    assert "not fit" in score.notes["between"]
+    assert "current seen" in score.notes["between"]
 
 
 def test_expected_is_what_the_other_stream_leads_one_to_expect(scorer):
