@@ -14,6 +14,8 @@ from enum import StrEnum
 
 import msgspec
 
+from pipeline.core.explanation import Explanation
+
 
 class Phase(StrEnum):
     """Where in its life an event is."""
@@ -56,11 +58,19 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Files that show what happened, relative to the deployment's evidence folder."""
+    """Files that show what happened, relative to the deployment's evidence folder.
+
+    Attributes:
+        snapshot: The picture as it was when the event was raised.
+        clip: Video with sound.
+        sound: Sound.
+        explained: The snapshot's camera with a box around what is unusual.
+    """
 
     snapshot: str = ""
     clip: str = ""
     sound: str = ""
+    explained: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +94,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         degraded: Streams that saw badly at the peak, and why ("dark", "frozen", "clipped").
         ledger: Account per stream.
         evidence: Snapshot, clip and sound.
+        explanation: Why the peak is anomalous: who, where, what was expected; None when the
+            scorer did not say.
     """
 
     id: str
@@ -103,6 +115,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     degraded: Mapping[str, str] = {}
     ledger: Mapping[str, Account] = {}
     evidence: Evidence = Evidence()
+    explanation: Explanation | None = None
 
     @property
     def key(self) -> str:

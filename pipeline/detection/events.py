@@ -37,6 +37,7 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
         incomplete=peak.missing,
         degraded=dict(peak.degraded),
         ledger=dict(accounts),
+        explanation=peak.explanation,
     )
 
 

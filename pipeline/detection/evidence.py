@@ -3,7 +3,8 @@
 Each stream has a short ring of its latest samples as they arrived (full size, not the small
 pictures the model works on). When an alarm is raised a bundle is begun with what the ring
 holds from `before_s` on, and takes further samples until the alarm clears or `LONGEST_S` is
-reached. The snapshot is named on *raised*, the clip and the sound on *cleared*, when there is
+reached. The snapshot, and the same camera's picture with a box around what is unusual when
+there is one, are named on *raised*, the clip and the sound on *cleared*, when there is
 something to show. Names are a pure function of the arrivals, whether files are written or
 not, so that a replay publishes the same events.
 """
@@ -18,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from pipeline.core.event import Event, Evidence, Phase
+from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 
@@ -31,6 +33,10 @@ class EvidenceWriter(Protocol):
 
     def snapshot(self, name: str, frame: Sample) -> None:
         """Write one frame as a JPEG."""
+        ...
+
+    def explained(self, name: str, frame: Sample, box: Box) -> None:
+        """Write one frame as a JPEG with a box drawn around what is unusual."""
         ...
 
     def clip(self, name: str, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
@@ -50,6 +56,7 @@ class _Bundle:
     video: str
     audio: str
     rate_hz: float
+    explained: str = ""
     frames: list[Sample] = field(default_factory=list)
     chunks: list[Sample] = field(default_factory=list)
 
@@ -97,7 +104,9 @@ class EvidenceKeeper:
         """
         if event.id not in self._bundles:
             self._bundles[event.id] = self._begin(event, window)
-        evidence = Evidence(snapshot=self._snapshot(event, window))
+        evidence = Evidence(
+            snapshot=self._snapshot(event, window), explained=self._explained(event, window)
+        )
         if event.phase is Phase.CLEARED:
             evidence = self._finish(event, evidence, self._bundles.pop(event.id))
         return msgspec.structs.replace(event, evidence=evidence)
@@ -128,6 +137,19 @@ class EvidenceKeeper:
             self._writer.snapshot(name, frame)
         return name
 
+    def _explained(self, event: Event, window: Window | None) -> str:
+        """Name of the picture with a box; made when the event is raised, and kept for later."""
+        bundle = self._bundles[event.id]
+        boxes = event.explanation.boxes if event.explanation is not None else ()
+        if event.phase is not Phase.RAISED or window is None or not boxes:
+            return bundle.explained
+        frame = next((f for f in self._originals(window) if f.stream == boxes[0].stream), None)
+        if frame is not None:
+            bundle.explained = f"{event.id}/explained.jpg"
+            if self._writer is not None:
+                self._writer.explained(bundle.explained, frame, boxes[0])
+        return bundle.explained
+
     def _originals(self, window: Window) -> Iterator[Sample]:
         """Full-size frames of the window, the latest first."""
         for stream, part in window.slices.items():
@@ -145,4 +167,4 @@ class EvidenceKeeper:
             self._writer.clip(clip, bundle.frames, bundle.chunks, bundle.rate_hz)
         if self._writer is not None and sound:
             self._writer.sound(sound, bundle.chunks, bundle.rate_hz)
-        return Evidence(snapshot=evidence.snapshot, clip=clip, sound=sound)
+        return msgspec.structs.replace(evidence, clip=clip, sound=sound)

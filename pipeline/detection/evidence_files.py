@@ -15,12 +15,14 @@ from pathlib import Path
 
 import av
 import av.error
+import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 import structlog
 
 from pipeline.core.errors import BadReading
+from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 
 log = structlog.get_logger(__name__)
@@ -28,6 +30,7 @@ log = structlog.get_logger(__name__)
 MILLISECONDS = Fraction(1, 1000)
 MILLISECOND_NS = 1_000_000
 QUALITY = 90
+_RED = (40, 40, 255)  # blue, green, red
 
 
 class EvidenceFiles:
@@ -41,6 +44,10 @@ class EvidenceFiles:
     def snapshot(self, name: str, frame: Sample) -> None:
         """Write one frame as a JPEG."""
         self._submit(name, lambda path: path.write_bytes(jpeg_of(frame)))
+
+    def explained(self, name: str, frame: Sample, box: Box) -> None:
+        """Write one frame as a JPEG with a box drawn around what is unusual."""
+        self._submit(name, lambda path: path.write_bytes(boxed_jpeg(frame, box)))
 
     def clip(self, name: str, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
         """Write frames, with sound if there is any, as MP4."""
@@ -76,6 +83,20 @@ def jpeg_of(frame: Sample) -> bytes:
     if frame.encoding is Encoding.JPEG:
         return bytes(frame.data)  # type: ignore[arg-type]
     pixels = np.ascontiguousarray(frame.data)
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="BGR"))
+
+
+def boxed_jpeg(frame: Sample, box: Box) -> bytes:
+    """The frame as JPEG bytes with a box drawn into a copy of it.
+
+    Raises:
+        BadReading: The frame is a damaged JPEG.
+    """
+    pixels = pixels_of(frame).copy()
+    height, width = pixels.shape[:2]
+    first = round(box.left * (width - 1)), round(box.top * (height - 1))
+    last = round(box.right * (width - 1)), round(box.bottom * (height - 1))
+    cv2.rectangle(pixels, first, last, _RED, thickness=max(1, round(height / 180)))
     return bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="BGR"))
 
 

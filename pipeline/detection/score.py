@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.core.explanation import Explanation
+
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
@@ -22,6 +24,7 @@ class WindowScore:
         degraded: Streams that saw less than ever in the site's normal, and why, as in "camera
             was <why>"; they counted less.
         uncertainty_ns: Largest clock uncertainty of the window's streams.
+        explanation: Why, for windows that are unusual.
     """
 
     scene: str
@@ -34,3 +37,4 @@ class WindowScore:
     missing: tuple[str, ...] = ()
     degraded: Mapping[str, str] = field(default_factory=dict)
     uncertainty_ns: int = 0
+    explanation: Explanation | None = None

@@ -14,10 +14,13 @@ import structlog
 import torch
 
 from pipeline.core.errors import ModelError
+from pipeline.core.explanation import Explanation
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget, Calibration
+from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
+from pipeline.detection.explanation_needs import spoken_relation
 from pipeline.detection.score import WindowScore
 from pipeline.models.odd import ODD
 from pipeline.models.past import Past
@@ -29,7 +32,6 @@ from pipeline.models.wording import describe, describe_between
 
 log = structlog.get_logger(__name__)
 
-NOTE_BELOW_P = 0.01
 _DEFAULT_CELLS = DetectorSettings().picture_cells
 
 
@@ -152,9 +154,14 @@ def _verdict(
     scene: _Scene, window: Window, features: Features, scores: Array, places: Mapping[str, Array]
 ) -> WindowScore:
     quality = scene.model.quality(window, features)
-    verdict = scene.calibration.judge(scores, scene.model.exponents(quality))
+    exponents = scene.model.exponents(quality)
+    verdict = scene.calibration.judge(scores, exponents)
+    scored = Scored(window, features, places, scores, verdict)
+    explanation = explain(
+        scene.model, scored, lambda heard: scene.calibration.judge(heard, exponents)
+    )
     notes = {
-        detector: _note(scene.model, window, features, places, detector, verdict.parts[detector])
+        detector: _note(scene.model, scored, explanation, detector)
         for detector, p in verdict.detectors.items()
         if p <= NOTE_BELOW_P
     }
@@ -169,25 +176,23 @@ def _verdict(
         missing=tuple(s.info.name for s in scene.model.streams if s.info.name not in features),
         degraded={name: seen.reason for name, seen in quality.items() if seen.reason},
         uncertainty_ns=max(window.uncertainty_ns.values(), default=0),
+        explanation=explanation,
     )
 
 
-def _note(
-    model: SceneModel,
-    window: Window,
-    features: Features,
-    places: Mapping[str, Array],
-    detector: str,
-    part: str,
-) -> str:
+def _note(model: SceneModel, scored: Scored, explanation: Explanation | None, detector: str) -> str:
+    part = scored.verdict.parts[detector]
     if detector == JOINT:
         return "the streams together are unusual"
     if detector in (BETWEEN, ODD):
-        return describe_between([s.info for s in model.streams], part.partition("/")[2])
+        pair, channels = (explanation.pair, explanation.channels) if explanation else ((), ())
+        relation = spoken_relation(part, pair)
+        return describe_between([s.info for s in model.streams], relation, channels)
     stream = next(s for s in model.streams if s.detector == detector)
     name = stream.info.name
     kind = part.partition("/")[2]
-    return describe(stream, kind, features[name], places[name], window.slices[name])
+    seen = scored.window.slices[name]
+    return describe(stream, kind, scored.features[name], scored.places[name], seen)
 
 
 def _device(wanted: str) -> torch.device:

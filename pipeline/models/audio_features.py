@@ -31,21 +31,22 @@ class AudioFeatures:
 
     def __init__(self, info: StreamInfo, bands: int, min_coverage: float) -> None:
         bank = mel_bank(info, bands)
-        self._size, self._hop, self._mel = bank.size, bank.hop, bank.weights
+        self.size, self._hop, self._mel = bank.size, bank.hop, bank.weights
         self._min_coverage = min_coverage
-        self._shape = torch.hann_window(self._size)
+        self._shape = torch.hann_window(self.size)
         self._gain = float(self._shape.sum()) ** 2 / 4  # a full-scale sine has 0 dB
         self.item_dims = self._mel.shape[1]
         rate = info.rate_hz or 0.0
-        self.labels = tuple(_band(self._mel[:, b].numpy(), rate) for b in range(self.item_dims))
+        self.edges_hz = tuple(_edges(self._mel[:, b].numpy(), rate) for b in range(self.item_dims))
+        self.labels = tuple(_band(*edges) for edges in self.edges_hz)
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(P, 3)`` and items ``(I, P)`` in decibels; None when too little is heard."""
         if not isinstance(part, AudioSlice) or part.coverage < self._min_coverage:
             return None
-        if len(part.samples) < self._size:
+        if len(part.samples) < self.size:
             return None
-        levels = self._levels(part)
+        levels, _ = self.timed(part)
         if len(levels) < _FRAMES_PER_ITEM:
             return None
         count = len(levels) // _FRAMES_PER_ITEM
@@ -53,24 +54,34 @@ class AudioFeatures:
         places = np.stack([levels.mean(axis=0), levels.std(axis=0), levels.max(axis=0)], axis=1)
         return StreamFeatures(places, np.ones(len(places), np.bool_), items)
 
-    def _levels(self, part: AudioSlice) -> npt.NDArray[np.float32]:
-        """Band levels of the frames that were heard in full, decibels ``(frames, P)``."""
+    def timed(self, part: AudioSlice) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Band levels of the frames that were heard in full, and where each frame begins.
+
+        Returns:
+            Decibels ``(frames, P)``, and the first sample of each frame ``(frames,)``.
+        """
         mono = torch.from_numpy(np.ascontiguousarray(part.samples.mean(axis=1)))
-        frames = mono.unfold(0, self._size, self._hop)  # (frames, size)
+        frames = mono.unfold(0, self.size, self._hop)  # (frames, size)
         power = torch.fft.rfft(frames * self._shape).abs().square() / self._gain
         levels = 10.0 * torch.log10(power @ self._mel + _FLOOR)
+        first = np.arange(len(levels), dtype=np.int64) * self._hop
         heard = part.present
         if not heard.all():
-            whole = np.lib.stride_tricks.sliding_window_view(heard, self._size)[:: self._hop]
-            levels = levels[torch.from_numpy(whole.all(axis=1))]
+            whole = np.lib.stride_tricks.sliding_window_view(heard, self.size)[:: self._hop]
+            kept = whole.all(axis=1)
+            levels, first = levels[torch.from_numpy(kept)], first[kept]
         result: npt.NDArray[np.float32] = np.nan_to_num(levels.numpy(), nan=-100.0, posinf=200.0)
-        return result
+        return result, first
 
 
-def _band(weights: npt.NDArray[np.float32], rate_hz: float) -> str:
+def _edges(weights: npt.NDArray[np.float32], rate_hz: float) -> tuple[float, float]:
+    """Lowest and highest frequency of a band, hertz."""
     bins = np.flatnonzero(weights > 0.25 * weights.max())
     step = rate_hz / 2 / (len(weights) - 1)
-    low, high = max(bins[0] - 0.5, 0) * step, (bins[-1] + 0.5) * step
+    return float(max(bins[0] - 0.5, 0) * step), float((bins[-1] + 0.5) * step)
+
+
+def _band(low: float, high: float) -> str:
     if high < 1000:
         return f"{low:.0f} to {high:.0f} Hz"
     return f"{low / 1000:.1f} to {high / 1000:.1f} kHz"

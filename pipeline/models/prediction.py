@@ -57,11 +57,19 @@ class Prediction:
             target: The stream's own, ``(B, E)``.
         """
         away = target.clamp(-_CLIP, _CLIP) - self.target_mean
-        rest = away - (sources.clamp(-_CLIP, _CLIP) - self.source_mean) @ self.weights
+        rest = away - self._away(sources)
         tails = torch.log1p(_square(rest, self.given) / _FREEDOM) - torch.log1p(
             _square(away, self.own) / _FREEDOM
         )
         return (_FREEDOM + target.shape[1]) / 2 * tails + self.gain
+
+    def expected(self, sources: Tensor) -> Tensor:
+        """What the others lead one to expect of the stream, ``(B, F)`` to ``(B, E)``."""
+        return self.target_mean + self._away(sources)
+
+    def _away(self, sources: Tensor) -> Tensor:
+        """How far from its mean the stream should be, ``(B, F)`` to ``(B, E)``."""
+        return (sources.clamp(-_CLIP, _CLIP) - self.source_mean) @ self.weights
 
 
 def _square(rows: Tensor, inverse: Tensor) -> Tensor:

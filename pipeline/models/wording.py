@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.explanation import Channel
 from pipeline.core.redact import redact_url
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Slice, TextSlice
@@ -31,6 +32,7 @@ _SHOWN = {
     Modality.SENSOR: "the readings",
     Modality.TEXT: "the lines",
 }
+_SEVERAL = frozenset({Modality.SENSOR, Modality.TEXT})  # spoken of as many
 _SENSOR_WORDS = {
     "value": ("higher", "lower"),
     "lowest value": ("higher", "lower"),
@@ -61,7 +63,7 @@ def describe(
     place = int(np.argmax(places))
     if part in ("mahalanobis", "knn") and places[place] < 2.0:
         return _WHOLE[modality]
-    column, up = _worst_column(stream, features, place)
+    column, up = worst_column(stream, features, place)
     label, name = stream.extractor.labels[place], stream.extractor.columns[column]
     if modality is Modality.VIDEO:
         return _video(name, label, up)
@@ -70,7 +72,7 @@ def describe(
     return _sensor(stream, features, place, name, up)
 
 
-def _worst_column(stream: StreamModel, features: StreamFeatures, place: int) -> tuple[int, bool]:
+def worst_column(stream: StreamModel, features: StreamFeatures, place: int) -> tuple[int, bool]:
     """Column that is furthest from its usual value at a place, and whether it is above."""
     normaliser = stream.density.normaliser
     rows = collect([features], normaliser.centre.device)
@@ -118,17 +120,33 @@ def _text(stream: StreamModel, part: str, features: StreamFeatures, seen: Slice)
     return f'a line unlike any before: "{shown}"'
 
 
-def describe_between(streams: Sequence[StreamInfo], relation: str) -> str:
-    """Say which stream did not fit which.
+def describe_between(
+    streams: Sequence[StreamInfo], relation: str, channels: Sequence[Channel] = ()
+) -> str:
+    """Say which stream did not fit which, and what a sensor should have shown.
 
     Args:
         streams: Streams of the scene.
         relation: As in `pipeline.models.together.Together.names`, ``a`` or ``a|b+c``.
+        channels: Channels that were not as expected.
     """
+    told = next((f"; {_channel(one)}" for one in channels if one.given), "")
+    return f"{_misfit(streams, relation)}{told}"
+
+
+def _channel(channel: Channel) -> str:
+    what = "" if channel.what == "value" else f" ({channel.what})"
+    seen, low, high = (f"{value:.3g}" for value in (channel.seen, channel.low, channel.high))
+    return f"{channel.name}{what} seen {seen}, expected {low} to {high}"
+
+
+def _misfit(streams: Sequence[StreamInfo], relation: str) -> str:
     shown = {info.name: f"{_SHOWN[info.modality]} of {info.name}" for info in streams}
     of, _, given = relation.partition("|")
     others = [name for name in shown if name != of]
+    what = "what the other streams show"
     if given or len(others) == 1:
         others = given.split("+") if given else others
-        return f"{shown[of]} does not fit {' and '.join(shown[o] for o in others)}"
-    return f"{shown[of]} does not fit what the other streams show"
+        what = " and ".join(shown[o] for o in others)
+    many = next(info.modality for info in streams if info.name == of) in _SEVERAL
+    return f"{shown[of]} {'do' if many else 'does'} not fit {what}"

@@ -3,8 +3,10 @@ import wave
 import av
 import numpy as np
 import pytest
+import simplejpeg
 
 from pipeline.core.event import Event, Phase, Severity
+from pipeline.core.explanation import Basis, Box, Explanation
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 from pipeline.detection.evidence import EvidenceKeeper
@@ -38,7 +40,12 @@ def window(start_s, end_s):
     return Window("room", 0, start_s * SECOND, end_s * SECOND, slices)
 
 
-def event(phase, revision, start_s=10):
+def explained(stream="cam"):
+    box = Box(stream, top=0.25, left=0.5, bottom=0.5, right=1.0, level=4.0)
+    return Explanation(kind=Basis.SINGLE, contributions={stream: 3.0}, boxes=(box,))
+
+
+def event(phase, revision, start_s=10, explanation=None):
     return Event(
         id="e1",
         revision=revision,
@@ -51,6 +58,7 @@ def event(phase, revision, start_s=10):
         p=0.001,
         score=3.0,
         summary="",
+        explanation=explanation,
     )
 
 
@@ -90,6 +98,32 @@ def test_names_are_the_same_whether_files_are_written_or_not(tmp_path):
     written = whole_event(EvidenceKeeper(5.0, files))
     files.close()
     assert whole_event(EvidenceKeeper(5.0)) == written
+
+
+def test_a_second_picture_shows_the_box_and_the_snapshot_does_not(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    keeper = EvidenceKeeper(5.0, files)
+    play(keeper, 12)
+    raised = keeper.attach(event(Phase.RAISED, 0, explanation=explained()), window(10, 12))
+    cleared = keeper.attach(event(Phase.CLEARED, 1), window(13, 15))
+    files.close()
+    assert files.failed == 0
+    assert raised.evidence.explained == cleared.evidence.explained == "e1/explained.jpg"
+    boxed, plain = (
+        simplejpeg.decode_jpeg((tmp_path / name).read_bytes(), colorspace="BGR").astype(int)
+        for name in (raised.evidence.explained, raised.evidence.snapshot)
+    )
+    red = np.argwhere(boxed[..., 2] - boxed[..., 0] > 60)
+    assert (red.min(axis=0) - (12, 32) <= 2).all() and (red.max(axis=0) - (24, 63) <= 2).all()
+    assert (plain[..., 2] - plain[..., 0]).max() < 20
+
+
+def test_there_is_no_second_picture_without_a_box_of_a_camera_that_is_shown(tmp_path):
+    keeper = EvidenceKeeper(5.0)
+    play(keeper, 12)
+    other = event(Phase.RAISED, 0, explanation=explained("yard"))
+    assert keeper.attach(other, window(10, 12)).evidence.explained == ""
+    assert keeper.attach(event(Phase.UPDATED, 1), None).evidence.explained == ""
 
 
 def test_memory_is_bounded_when_nothing_happens():

@@ -145,7 +145,7 @@ class Maker:
         visit = self._wanderer(rng, start, end)
         times = np.linspace(visit.walk.times_s[0], visit.walk.times_s[-1] - 1e-3, 80)
         box, first, last = self._outline(
-            [_around(visit, float(t)) for t in times], float(times[0]), float(times[-1]), 0.5
+            [visit.corners(float(t)) for t in times], float(times[0]), float(times[-1]), 0.5
         )
         visit = replace(visit, heard=False, present=(first, last))
         return Anomaly(
@@ -289,11 +289,3 @@ class Maker:
         finish = float(moments[min(last + 1, len(moments) - 1)]) + _EPSILON_S
         box = (float(low[0]), float(low[1]), float(high[2]), float(high[3]))
         return box, begin, finish
-
-
-def _around(visit: Visit, t_s: float) -> Floats:
-    x, z = visit.walk.position(np.array([t_s]))
-    half, tall = 0.42, visit.person.height_m
-    signs = np.array([(a, b, c) for a in (-1, 1) for b in (0, 1) for c in (-1, 1)])
-    result: Floats = signs * (half, tall, 0.2) + (float(x[0]), 0.0, float(z[0]))
-    return result

@@ -78,6 +78,14 @@ class Visit:
             hands_rad=float(5.0 * t_s),
         )
 
+    def corners(self, t_s: float) -> Floats:
+        """Corners of the upright box around them, ``(8, 3)``."""
+        x, z = self.walk.position(np.array([t_s]))
+        half, tall = 0.42, self.person.height_m
+        signs = np.array([(a, b, c) for a in (-1, 1) for b in (0, 1) for c in (-1, 1)])
+        result: Floats = signs * (half, tall, 0.2) + (float(x[0]), 0.0, float(z[0]))
+        return result
+
     def _heading(self, t_s: float) -> float:
         ahead = np.array([t_s - 0.25, t_s + 0.25])
         for begin, end in self.walk.pauses_s:

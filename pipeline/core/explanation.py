@@ -1,0 +1,130 @@
+"""Why a window is anomalous: who showed it, where, and what was expected instead.
+
+Plain data, carried by scores and events and written out with them. Numbers are rounded, so
+that a replay writes the same bytes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Basis(StrEnum):
+    """What an anomaly shows in."""
+
+    SINGLE = "single"
+    """One stream is unusual by itself."""
+
+    BETWEEN = "between"
+    """Each stream is as usual, but they do not belong together."""
+
+
+class PlaceMap(msgspec.Struct, frozen=True):
+    """How surprising each cell of a picture is.
+
+    Attributes:
+        stream: The camera.
+        rows: Cells from top to bottom.
+        cols: Cells from left to right.
+        levels: ``-log10 p`` of each cell, row by row, ``(rows * cols,)``.
+    """
+
+    stream: str
+    rows: int
+    cols: int
+    levels: tuple[float, ...]
+
+
+class Box(msgspec.Struct, frozen=True):
+    """A part of a picture, its sides as shares of height and width from the top left.
+
+    Attributes:
+        stream: The camera.
+        top: Upper side.
+        left: Left side.
+        bottom: Lower side.
+        right: Right side.
+        level: ``-log10 p`` of its most surprising cell.
+    """
+
+    stream: str
+    top: float
+    left: float
+    bottom: float
+    right: float
+    level: float
+
+
+class Band(msgspec.Struct, frozen=True):
+    """A part of a sound: frequencies for a time.
+
+    Attributes:
+        stream: The microphone.
+        low_hz: Lowest frequency.
+        high_hz: Highest frequency.
+        from_s: When it begins, seconds from the start of the window.
+        to_s: When it ends.
+        seen_db: Level where it is furthest from the usual, decibels of full scale.
+        low_db: Lowest level that is usual there.
+        high_db: Highest level that is usual there.
+    """
+
+    stream: str
+    low_hz: float
+    high_hz: float
+    from_s: float
+    to_s: float
+    seen_db: float
+    low_db: float
+    high_db: float
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """A channel of a sensor, expected against seen.
+
+    Attributes:
+        stream: The sensor.
+        name: The channel.
+        what: What of it: ``value``, ``slope``, ``noise``, ...
+        seen: What was seen.
+        low: Lower end of what was expected.
+        high: Upper end.
+        given: Streams that the expectation is taken from; empty: the channel's own normal.
+    """
+
+    stream: str
+    name: str
+    what: str
+    seen: float
+    low: float
+    high: float
+    given: tuple[str, ...] = ()
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why one window is anomalous.
+
+    Attributes:
+        kind: Whether one stream is unusual or streams do not belong together.
+        contributions: What each stream adds to the score, in its units (``-log10 p``); they
+            sum up to the score. Less than zero: what the stream shows makes the window look
+            more ordinary.
+        estimated: Whether the contributions are estimates, as there are many streams.
+        pair: Streams that do not belong together, the odd one first; empty when `kind` is
+            single.
+        maps: How surprising each place of a picture is.
+        boxes: Where in the pictures.
+        bands: Where in the sounds.
+        channels: Which channels of the sensors.
+    """
+
+    kind: Basis
+    contributions: dict[str, float] = {}
+    estimated: bool = False
+    pair: tuple[str, ...] = ()
+    maps: tuple[PlaceMap, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    bands: tuple[Band, ...] = ()
+    channels: tuple[Channel, ...] = ()
