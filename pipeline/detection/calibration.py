@@ -16,7 +16,7 @@ one per stretch of time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,6 +117,18 @@ class Calibration:
         """Held-out scores (``-log10 p``) per detector, NaN where it could not see, ``(n,)``."""
         return {name: self._held[:, i] for i, name in enumerate(self.detectors)}
 
+    @property
+    def held_end_ns(self) -> npt.NDArray[np.int64]:
+        """End of each held-out window, ``(n,)``."""
+        return self._end_ns
+
+    def merge(self, detectors: Mapping[str, float]) -> float:
+        """The window's p-value from those of its detectors; 1 without any."""
+        if not detectors:
+            return 1.0
+        best = -math.log10(max(min(detectors.values()), SMALLEST_P))
+        return self._tail(tuple(detectors)).p_of(best)
+
     def _tail(self, names: tuple[str, ...]) -> Tail:
         """Tail of the smallest p of these detectors; computed once per set."""
         if names not in self._merged:
@@ -138,10 +150,7 @@ class Calibration:
                 parts[detector] = min(known, key=known.__getitem__)
                 smallest = -math.log10(known[parts[detector]])
                 detectors[detector] = self._tails[detector].p_of(smallest)
-        if not detectors:
-            return Verdict(1.0, {}, {})
-        best = -math.log10(min(detectors.values()))
-        return Verdict(self._tail(tuple(detectors)).p_of(best), detectors, parts)
+        return Verdict(self.merge(detectors), detectors, parts)
 
     def threshold_for(
         self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0

@@ -2,7 +2,8 @@
 
 On the CPU a window is scored by itself, so that its score does not depend, to the last bit,
 on which other windows are scored in the same call. On CUDA the windows of a scene go through
-together, which changes the last bits only.
+together, which changes the last bits only. What is remembered from one window of a scene to
+the next (`SceneScoring`) depends on their order alone, not on how they are shared out to calls.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget, Calibration
+from pipeline.detection.recalibration import Recalibrator
+from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import WindowScore
+from pipeline.detection.scoring_state import SceneScoring
 from pipeline.models.picture import prepare_picture
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings
@@ -35,6 +39,7 @@ _DEFAULT_CELLS = DetectorSettings().picture_cells
 class _Scene:
     model: SceneModel
     calibration: Calibration
+    live: SceneScoring
 
 
 class Scorer:
@@ -51,7 +56,11 @@ class Scorer:
     def __init__(self, models: Mapping[str, SceneModel], device: str = "auto") -> None:
         self.device = _device(device)
         self._scenes = {
-            name: _Scene(model.to(self.device), calibration_of(model))
+            name: _Scene(
+                model.to(self.device),
+                calibration_of(model),
+                SceneScoring(name, model.digest, model.hop_ns),
+            )
             for name, model in models.items()
         }
         self._cells = {
@@ -90,6 +99,36 @@ class Scorer:
             min_duration_s=alarm.min_duration_s,
             merge_s=alarm.clear_after_s,
         )
+
+    def follow(self, scene: str, settings: RecalibrationSettings, alarm: AlarmSettings) -> None:
+        """Let the scores of a scene follow slow changes from now on, if the settings say so."""
+        found = self._scene(scene)
+        found.live.recalibrator = None
+        if settings.enabled:
+            found.live.recalibrator = Recalibrator(
+                settings,
+                found.calibration,
+                alarm,
+                self.budget(scene, alarm).threshold,
+                found.model.hop_ns,
+                scene,
+            )
+
+    def live(self, scene: str) -> SceneScoring:
+        """What is remembered of the windows of a scene."""
+        return self._scene(scene).live
+
+    def state(self, scene: str) -> bytes:
+        """What is remembered of the windows of a scene, to be committed."""
+        return self.live(scene).state()
+
+    def restore(self, scene: str, state: bytes) -> None:
+        """Go on from `state`'s bytes.
+
+        Raises:
+            StoreError: They are not the state of this scene.
+        """
+        self.live(scene).restore(state)
 
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows of any scenes, in their order.
@@ -145,7 +184,7 @@ def calibration_of(model: SceneModel) -> Calibration:
 def _verdict(
     scene: _Scene, window: Window, features: Features, scores: Array, places: Mapping[str, Array]
 ) -> WindowScore:
-    verdict = scene.calibration.judge(scores)
+    verdict = scene.live.judge(scene.calibration.judge(scores), window)
     notes = {
         detector: _note(scene.model, window, features, places, detector, verdict.parts[detector])
         for detector, p in verdict.detectors.items()
