@@ -98,10 +98,6 @@ class Kept:
         begin_s = len(Part) * self._site.part_s + number * LATER_S
         return self._table(f"later-{number}", lambda: _quiet(self._site, begin_s, LATER_S))
 
-    def has_later(self, number: int) -> bool:
-        """Whether it is kept already."""
-        return (self._folder / f"later-{number}.npz").exists()
-
     @cached_property
     def _model(self) -> SceneModel:
         file = self._folder / "site.model"
