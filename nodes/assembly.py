@@ -69,6 +69,7 @@ def build_engine(
         alarm = None
         if scorer is not None and name in loaded:
             budgets[name] = scorer.budget(name, settings.alarm)
+            scorer.follow(name, settings.recalibrate, settings.alarm)
             hop_ns = _ns(settings.hop_s)
             alarm = Alarm(settings.alarm, name, budgets[name].threshold, hop_ns)
         scenes.append(Scene(name, aligner_of(deployment, name), alarm))

@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from nodes.ack_points import AckPoints
+from nodes.alarm_rates import AlarmRates
 from nodes.assembly import Assembly, build_engine
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health
@@ -83,6 +84,8 @@ class FusionNode:
         self._engine = assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
         self._restore(assembly)
+        budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
+        self._rates = AlarmRates(budgets_hz, self._store)
         self._recorder = self._kept(Recorder(self._deployment))
         self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
         self._receiver: Receiver = self._kept(
@@ -122,8 +125,11 @@ class FusionNode:
             self._recorder.event(event, now_ns)
         self._commit(outcome.states, outcome.events)
         self._recorder.look(now_ns)
+        self._rates.take(outcome.events)
         if self._metrics is not None:
             self._metrics.turn(outcome, now_ns)
+            for scene, live in self._engine.live().items() if outcome.scores else ():
+                self._metrics.scoring(scene, live, self._rates.of(scene, live.watched))
 
     def _commit(
         self,
@@ -141,7 +147,7 @@ class FusionNode:
             return
         # A kill must not leave windows committed whose samples no recording holds.
         self._recorder.flush(now_ns)
-        scenes = {name: SceneCheckpoint(s.next_window, s.alarm) for name, s in states.items()}
+        scenes = {n: SceneCheckpoint(s.next_window, s.alarm, s.scoring) for n, s in states.items()}
         self._store.commit(Commit(scenes, self._resume, tuple(events)))
         self._committed_ns = now_ns
         self._waiting = self._waiting or bool(events)
@@ -172,7 +178,7 @@ class FusionNode:
         for scene in self._deployment.scenes:
             at = self._store.checkpoint(scene)
             if at is not None:
-                states[scene] = SceneState(at.next_window, at.alarm)
+                states[scene] = SceneState(at.next_window, at.alarm, at.scoring)
         assembly.engine.restore(states, self._clock.now_ns())
         for scene, budget in assembly.budgets.items():
             log.info("alarm threshold", scene=scene, score=round(budget.threshold, 2))

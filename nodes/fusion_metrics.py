@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipeline.detection.engine import Engine, Outcome
+from pipeline.detection.live_rate import LiveRate
+from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import anomaly_score
 from pipeline.transport.receiver import Receiver
 
@@ -21,6 +23,7 @@ class FusionMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
         self._windows = Counter(
             "fusewatch_windows", "Windows cut", ["scene", "complete"], registry=registry
         )
@@ -65,6 +68,38 @@ class FusionMetrics:
             registry=registry,
         )
 
+        self._raised = self._by_period(
+            "fusewatch_alarms_raised", "Alarms raised in the period up to now"
+        )
+        self._budgeted = self._by_period(
+            "fusewatch_alarms_budgeted", "False alarms allowed in the time watched of the period"
+        )
+        self._ratio = self._by_period("fusewatch_alarm_budget_ratio", "Raised over budgeted")
+        self._ratio_low = self._by_period(
+            "fusewatch_alarm_budget_ratio_low", "Lower end of its 90 % interval"
+        )
+        self._ratio_high = self._by_period(
+            "fusewatch_alarm_budget_ratio_high", "Upper end of its 90 % interval"
+        )
+        self._factor = Gauge(
+            "fusewatch_recalibration_factor",
+            "On a detector's score; 1 as commissioned",
+            ["scene", "detector"],
+            registry=registry,
+        )
+
+    def scoring(self, scene: str, live: SceneScoring, rates: Sequence[LiveRate]) -> None:
+        """Say how far a scene's scores are corrected, and what its alarms cost so far."""
+        if live.recalibrator is not None:
+            for detector, factor in live.recalibrator.factors.items():
+                self._factor.labels(scene, detector).set(factor)
+        for rate in rates:
+            self._raised.labels(scene, rate.period).set(rate.raised)
+            self._budgeted.labels(scene, rate.period).set(rate.budgeted)
+            self._ratio.labels(scene, rate.period).set(rate.ratio)
+            self._ratio_low.labels(scene, rate.period).set(rate.low)
+            self._ratio_high.labels(scene, rate.period).set(rate.high)
+
     def turn(self, outcome: Outcome, now_ns: int) -> None:
         """Count what came of one turn of the loop."""
         for window in outcome.windows:
@@ -89,6 +124,9 @@ class FusionMetrics:
             self._discarded.labels(*labels).set(count)
         for status in receiver.nodes():
             self._heard.labels(status.node).set(0 if status.lost else 1)
+
+    def _by_period(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ["scene", "period"], registry=self._registry)
 
     @staticmethod
     def _set(gauge: Gauge, counts: Mapping[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nodes.alarm_rates import SceneRates, committed_rates
 from pipeline.config import load_deployment
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
 from pipeline.store import Delivery, FusionStore, OutboxStore
 
@@ -64,6 +66,31 @@ def list_(
         _print_json(events)
     else:
         _print_events(events)
+
+
+@group.command()
+def rate(
+    config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
+    scene: Annotated[str | None, typer.Option(help="Only of this scene.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Alarms raised in the last hour, day and week, beside each scene's budget.
+
+    Every alarm counts, false or not. Periods end with the last window that was scored.
+    """
+    deployment = load_deployment(config)
+    names = [name for name, settings in deployment.scenes.items() if settings.model is not None]
+    if scene is not None and scene not in names:
+        raise ConfigError(
+            f"no scene {scene!r} with a model",
+            where=deployment.name,
+            fix=f"--scene {'|'.join(names)}",
+        )
+    found = committed_rates(deployment, names if scene is None else [scene])
+    if as_json:
+        _print_json([asdict(one) for one in found])
+    else:
+        _print_rates(found)
 
 
 @group.command()
@@ -162,6 +189,23 @@ def _print_events(events: list[Event]) -> None:
             escape(event.summary),
         )
     Console().print(table if events else "no events")
+
+
+def _print_rates(found: list[SceneRates]) -> None:
+    table = Table("scene", "budget", "last", "watched", "raised", "allowed", "ratio", box=None)
+    for one in found:
+        for rate in one.rates:
+            sure = f"{rate.ratio:.2f} ({rate.low:.2f} to {rate.high:.2f})"
+            table.add_row(
+                one.scene,
+                one.budget,
+                rate.period,
+                f"{rate.watched_s / 3600:.1f} h",
+                str(rate.raised),
+                f"{rate.budgeted:.2f}",
+                sure if rate.budgeted else "-",
+            )
+    Console().print(table if found else "no scene has a model")
 
 
 def _print_letters(letters: list[Delivery], as_json: bool) -> None:

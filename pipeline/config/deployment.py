@@ -14,6 +14,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
 
@@ -94,6 +95,9 @@ class SceneSettings(Settings):
 
     alarm: AlarmSettings = AlarmSettings()
     """When scores become an event."""
+
+    recalibrate: RecalibrationSettings = RecalibrationSettings()
+    """How far scores may follow slow changes of what is normal."""
 
 
 class RecordSettings(Settings):

@@ -24,7 +24,7 @@ one per stretch of time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +47,13 @@ class Verdict:
         p: Merged.
         detectors: Per detector that could see.
         parts: Sub-detector with the smallest p, per detector.
+        seen: Sub-detectors that could see, in the order of all.
     """
 
     p: float
     detectors: dict[str, float]
     parts: dict[str, str]
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,24 @@ class Calibration:
         """Held-out scores (``-log10 p``) per detector, NaN where it could not see, ``(n,)``."""
         return {name: self._whole.held[:, i] for i, name in enumerate(self.detectors)}
 
+    @property
+    def held_end_ns(self) -> npt.NDArray[np.int64]:
+        """End of each held-out window, ``(n,)``."""
+        return self._end_ns
+
+    def merge(self, detectors: Mapping[str, float], seen: tuple[str, ...] = ()) -> float:
+        """The window's p-value from those of its detectors; 1 without any.
+
+        Args:
+            detectors: p-value per detector.
+            seen: Sub-detectors that could see, see `Verdict`; none: all parts of `detectors`.
+        """
+        if not detectors:
+            return 1.0
+        parts = seen or tuple(n for n in self._columns if n.partition("/")[0] in detectors)
+        together = _joined(detectors.values(), DETECTORS_ORDER)
+        return self._subsets.of(parts).merged.p_of(together)
+
     def judge(self, scores: Array, weights: Array | None = None) -> Verdict:
         """p-values of one window.
 
@@ -124,8 +144,8 @@ class Calibration:
             parts[detector] = min((m for m in members if m in found), key=found.__getitem__)
             together = _joined([found[m] for m in members if m in found], PARTS_ORDER)
             detectors[detector] = known.tails[detector].p_of(together)
-        merged = known.merged.p_of(_joined(detectors.values(), DETECTORS_ORDER))
-        return Verdict(merged, detectors, parts)
+        seen = tuple(found)
+        return Verdict(self.merge(detectors, seen), detectors, parts, seen)
 
     def threshold_for(
         self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0

@@ -33,6 +33,7 @@ from pipeline.detection.events import event_of
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
+from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import Transition
 
 log = structlog.get_logger(__name__)
@@ -47,10 +48,12 @@ class SceneState:
     Attributes:
         next_window: Index of the first window that is not scored yet.
         alarm: State of the alarm, see `Alarm.state`; empty when the scene has none.
+        scoring: State of the scoring, see `Scorer.state`; likewise.
     """
 
     next_window: int
     alarm: bytes = b""
+    scoring: bytes = b""
 
 
 @dataclass(slots=True)
@@ -132,6 +135,8 @@ class Engine:
             scene.aligner.resume_at(state.next_window)
             if scene.alarm is not None and state.alarm:
                 scene.alarm.restore(state.alarm)
+            if self._scorer is not None and scene.alarm is not None and state.scoring:
+                self._scorer.restore(name, state.scoring)
             self._hold_from_ns = now_ns
 
     def take(self, arrival: Arrival) -> None:
@@ -178,7 +183,8 @@ class Engine:
             scene = self._scenes[name]
             alarm = scene.alarm.state() if scene.alarm is not None else b""
             if scene.aligner.next_index is not None:
-                outcome.states[name] = SceneState(scene.aligner.next_index, alarm)
+                index = scene.aligner.next_index
+                outcome.states[name] = SceneState(index, alarm, self._scoring(scene))
         return outcome
 
     def released(self) -> dict[str, int]:
@@ -192,6 +198,13 @@ class Engine:
                 free = self._latest.get(stream, sequence) if over else sequence
                 points[stream] = min(points.get(stream, free), free)
         return points
+
+    def live(self) -> dict[str, SceneScoring]:
+        """What the scoring of each scene that has a model remembers."""
+        if self._scorer is None:
+            return {}
+        scored = [name for name, scene in self._scenes.items() if scene.alarm is not None]
+        return {name: self._scorer.live(name) for name in scored}
 
     def discarded(self) -> dict[tuple[str, str, str], int]:
         """Samples that the aligners refused, by scene, stream and reason."""
@@ -283,6 +296,11 @@ class Engine:
 
     def _scores(self, scene: str) -> bool:
         return self._scenes[scene].alarm is not None
+
+    def _scoring(self, scene: Scene) -> bytes:
+        if self._scorer is None or scene.alarm is None:
+            return b""
+        return self._scorer.state(scene.name)
 
     def _alarm(self, cut: _Cut, score: WindowScore) -> Iterable[Event]:
         alarm = self._scenes[cut.window.scene].alarm

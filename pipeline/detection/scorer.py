@@ -2,7 +2,8 @@
 
 On the CPU a window is scored by itself, so that its score does not depend, to the last bit,
 on which other windows are scored in the same call. On CUDA the windows of a scene go through
-together, which changes the last bits only.
+together, which changes the last bits only. What is remembered from one window of a scene to
+the next (`SceneScoring`) depends on their order alone, not on how they are shared out to calls.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
 from pipeline.detection.explanation_needs import spoken_relation
+from pipeline.detection.recalibration import Recalibrator
+from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import WindowScore
+from pipeline.detection.scoring_state import SceneScoring
 from pipeline.models.odd import ODD
-from pipeline.models.past import Past
 from pipeline.models.picture import prepare_picture
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings
@@ -39,7 +42,7 @@ _DEFAULT_CELLS = DetectorSettings().picture_cells
 class _Scene:
     model: SceneModel
     calibration: Calibration
-    past: Past
+    live: SceneScoring
 
 
 class Scorer:
@@ -56,7 +59,11 @@ class Scorer:
     def __init__(self, models: Mapping[str, SceneModel], device: str = "auto") -> None:
         self.device = _device(device)
         self._scenes = {
-            name: _Scene(model.to(self.device), calibration_of(model), model.past())
+            name: _Scene(
+                model.to(self.device),
+                calibration_of(model),
+                SceneScoring(name, model.digest, model.hop_ns, model.past()),
+            )
             for name, model in models.items()
         }
         self._cells = {
@@ -96,6 +103,36 @@ class Scorer:
             merge_s=alarm.clear_after_s,
         )
 
+    def follow(self, scene: str, settings: RecalibrationSettings, alarm: AlarmSettings) -> None:
+        """Let the scores of a scene follow slow changes from now on, if the settings say so."""
+        found = self._scene(scene)
+        found.live.recalibrator = None
+        if settings.enabled:
+            found.live.recalibrator = Recalibrator(
+                settings,
+                found.calibration,
+                alarm,
+                self.budget(scene, alarm).threshold,
+                found.model.hop_ns,
+                scene,
+            )
+
+    def live(self, scene: str) -> SceneScoring:
+        """What is remembered of the windows of a scene."""
+        return self._scene(scene).live
+
+    def state(self, scene: str) -> bytes:
+        """What is remembered of the windows of a scene, to be committed."""
+        return self.live(scene).state()
+
+    def restore(self, scene: str, state: bytes) -> None:
+        """Go on from `state`'s bytes.
+
+        Raises:
+            StoreError: They are not the state of this scene.
+        """
+        self.live(scene).restore(state, self.device)
+
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows of any scenes, in their order.
 
@@ -110,7 +147,7 @@ class Scorer:
         for scene, rows in self._groups(windows):
             indices = [windows[r].index for r in rows]
             table, places = scene.model.score(
-                [features[r] for r in rows], indices, scene.past, self.device
+                [features[r] for r in rows], indices, scene.live.past, self.device
             )
             for at, row in enumerate(rows):
                 results[row] = _verdict(scene, windows[row], features[row], table[at], places[at])
@@ -155,7 +192,8 @@ def _verdict(
 ) -> WindowScore:
     quality = scene.model.quality(window, features)
     exponents = scene.model.exponents(quality)
-    verdict = scene.calibration.judge(scores, exponents)
+    commissioned = scene.calibration.judge(scores, exponents)
+    verdict = scene.live.judge(commissioned, window, _doubtful(scene.model, exponents))
     scored = Scored(window, features, places, scores, verdict)
     explanation = explain(
         scene.model, scored, lambda heard: scene.calibration.judge(heard, exponents)
@@ -178,6 +216,14 @@ def _verdict(
         uncertainty_ns=max(window.uncertainty_ns.values(), default=0),
         explanation=explanation,
     )
+
+
+def _doubtful(model: SceneModel, exponents: Array | None) -> frozenset[str]:
+    """Detectors that cannot be trusted in full."""
+    if exponents is None:
+        return frozenset()
+    pairs = zip(model.names, exponents, strict=True)
+    return frozenset(name.partition("/")[0] for name, weight in pairs if weight < 1.0)
 
 
 def _note(model: SceneModel, scored: Scored, explanation: Explanation | None, detector: str) -> str:

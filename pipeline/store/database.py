@@ -7,7 +7,8 @@ What is promised:
   log is synced at each commit (``synchronous=FULL``). An ack to another node may therefore
   follow a commit at once. PostgreSQL promises the same by its own defaults.
 - Each component (``fusion``, ``outbox``) has a row with its schema version. A database
-  written by a newer fusewatch is refused, never guessed at.
+  written by a newer fusewatch is refused, never guessed at. A table that an older one did
+  not have is added when the database is opened for writing, and changes no version.
 
 Writers take SQLite's write lock at the start of their transaction, so that two of them wait
 for each other (`BUSY_S`) instead of failing halfway.
@@ -148,8 +149,9 @@ class Database:
                 raise StoreError("not a fusewatch store", where=self.where)
             chosen = select(schema.c.version).where(schema.c.component == component)
             found = connection.execute(chosen).scalar()
-            if found is None and create:
+            if create and found in (None, version):
                 metadata.create_all(connection)
+            if found is None and create:
                 connection.execute(insert(schema).values(component=component, version=version))
             elif found is None:
                 raise StoreError(f"holds no {component} tables", where=self.where)

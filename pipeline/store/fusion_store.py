@@ -15,77 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Select,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    delete,
-    false,
-    func,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, Select, delete, false, func, inspect, select, tuple_, update
 
-from pipeline.core.event import Event, to_json
+from pipeline.core.event import Event, Phase, to_json
 from pipeline.store.database import Database, stored_event
+from pipeline.store.fusion_tables import EVENTS, METADATA, RESUME, SCENES, SCORING, VERSION
 
 log = structlog.get_logger(__name__)
 
-VERSION = 1
 SESSIONS_KEPT = 8
 """Sessions of one node whose resume points are remembered."""
-
-_METADATA = MetaData()
-_POSITION = BigInteger().with_variant(Integer, "sqlite")
-
-SCENES = Table(
-    "fusion_scenes",
-    _METADATA,
-    Column("scene", String(64), primary_key=True),
-    Column("next_window", BigInteger, nullable=False),
-    Column("alarm", LargeBinary, nullable=False),
-)
-RESUME = Table(
-    "fusion_resume",
-    _METADATA,
-    Column("node", String(64), primary_key=True),
-    Column("session", String(64), primary_key=True),
-    Column("stream", String(255), primary_key=True),
-    Column("sequence", BigInteger, nullable=False),
-    Column("age", BigInteger, nullable=False),
-)
-EVENTS = Table(
-    "fusion_events",
-    _METADATA,
-    Column("position", _POSITION, primary_key=True, autoincrement=True),
-    Column("id", String(64), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("scene", String(64), nullable=False),
-    Column("phase", String(16), nullable=False),
-    Column("start_ns", BigInteger, nullable=False),
-    Column("end_ns", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("forwarded", Boolean, nullable=False, default=False),
-    UniqueConstraint("id", "revision"),
-)
-Index("fusion_events_time", EVENTS.c.scene, EVENTS.c.end_ns)
-Index(
-    "fusion_events_waiting",
-    EVENTS.c.position,
-    sqlite_where=EVENTS.c.forwarded == false(),
-    postgresql_where=EVENTS.c.forwarded == false(),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +34,12 @@ class SceneCheckpoint:
     Attributes:
         next_window: Index of the first window that is not yet accounted for.
         alarm: State of the scene's alarm, opaque to the store.
+        scoring: State of the scene's scoring, likewise; empty when there is none.
     """
 
     next_window: int
     alarm: bytes
+    scoring: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +70,7 @@ class FusionStore:
 
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
         self._db = Database(
-            target, component="fusion", version=VERSION, metadata=_METADATA, create=create
+            target, component="fusion", version=VERSION, metadata=METADATA, create=create
         )
         self._known_sessions: set[tuple[str, str]] = set()
         self.repeated = 0
@@ -152,9 +93,14 @@ class FusionStore:
     def checkpoint(self, scene: str) -> SceneCheckpoint | None:
         """Where the scene stood at the last commit; None when it never had one."""
         wanted = select(SCENES.c.next_window, SCENES.c.alarm).where(SCENES.c.scene == scene)
+        scoring = select(SCORING.c.state).where(SCORING.c.scene == scene)
         with self._db.read() as connection:
             row = connection.execute(wanted).one_or_none()
-        return None if row is None else SceneCheckpoint(row.next_window, bytes(row.alarm))
+            known = row is not None and inspect(connection).has_table(SCORING.name)
+            state = connection.execute(scoring).scalar() if known else None
+        if row is None:
+            return None
+        return SceneCheckpoint(row.next_window, bytes(row.alarm), bytes(state or b""))
 
     def resume_points(self, node: str, session: str) -> dict[str, int]:
         """Last sequence committed per stream of one session of a node."""
@@ -189,6 +135,13 @@ class FusionStore:
             newest = select(EVENTS.c.id, func.max(EVENTS.c.revision)).group_by(EVENTS.c.id)
             wanted = wanted.where(tuple_(EVENTS.c.id, EVENTS.c.revision).in_(newest))
         return self._read(wanted.limit(limit))[::-1]
+
+    def raised_ns(self, scene: str, since_ns: int) -> list[int]:
+        """When each event of a scene began that began at or after this time, in that order."""
+        raised = (EVENTS.c.scene == scene) & (EVENTS.c.phase == Phase.RAISED.value)
+        wanted = select(EVENTS.c.start_ns).where(raised & (EVENTS.c.start_ns >= since_ns))
+        with self._db.read() as connection:
+            return sorted(connection.execute(wanted).scalars())
 
     def phases(self, event_id: str) -> list[Event]:
         """Every revision of the events whose id begins with `event_id`, in commit order."""
@@ -231,6 +184,11 @@ class FusionStore:
                 {"scene": name, "next_window": at.next_window, "alarm": at.alarm}
                 for name, at in scenes.items()
             ],
+        )
+        put = self._db.insert(SCORING)
+        connection.execute(
+            put.on_conflict_do_update(index_elements=["scene"], set_={"state": put.excluded.state}),
+            [{"scene": name, "state": at.scoring} for name, at in scenes.items()],
         )
 
     def _put_resume(

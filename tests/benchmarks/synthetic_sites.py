@@ -206,13 +206,13 @@ def _render(reel: Reel, begin_s: int, part_s: int, stem: Path) -> None:
     readings = np.zeros((count, *reel.infos()[-1].shape))
     for row in range(count):
         number = begin_s * RATE_HZ + row
-        pictures[row], sound[row], readings[row] = _moment(reel, number)
+        pictures[row], sound[row], readings[row] = moment(reel, number)
     pictures.flush()
     np.save(f"{stem}.a.npy", sound)
     np.save(f"{stem}.s.npy", readings)
 
 
-def _moment(
+def moment(
     reel: Reel, number: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16], npt.NDArray[np.float64]]:
     """Picture, a tenth of a second of sound, reading."""
@@ -234,7 +234,7 @@ def _check(made: Recorded, reel: Reel, part_s: int, stem: Path) -> None:
     same = times == [(one.kind, one.start_s, one.end_s) for one in made.labels]
     same &= len(made.pictures) == len(made.sound) == len(made.readings) == count
     for row in (0, count // 2, count - 1) if same else ():
-        picture, sound, reading = _moment(reel, made.begin_s * RATE_HZ + row)
+        picture, sound, reading = moment(reel, made.begin_s * RATE_HZ + row)
         same &= np.array_equal(made.pictures[row], picture)
         same &= np.array_equal(made.sound[row], sound)
         same &= np.array_equal(made.readings[row], reading)

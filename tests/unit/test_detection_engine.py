@@ -39,6 +39,12 @@ class LevelScorer:
     def score(self, windows):
         return [self._one(window) for window in windows]
 
+    def state(self, scene):
+        return b"scored"
+
+    def restore(self, scene, state):
+        assert (scene, state) == ("room", b"scored")
+
     def _one(self, window):
         values = [np.nan_to_num(s.values).max() for s in window.slices.values() if s.values.size]
         level = float(max(values, default=0.0))

@@ -48,6 +48,34 @@ def test_a_commit_is_read_back_whole_after_reopening(tmp_path: Path) -> None:
     again.close()
 
 
+def test_the_scoring_of_a_scene_is_committed_with_its_alarm(store) -> None:
+    store.commit(Commit(scenes={"a": SceneCheckpoint(1, b"x", b"learnt")}))
+    assert store.checkpoint("a") == SceneCheckpoint(1, b"x", b"learnt")
+    store.commit(Commit(scenes={"a": SceneCheckpoint(2, b"y")}))
+    assert store.checkpoint("a") == SceneCheckpoint(2, b"y", b"")
+
+
+def test_a_store_made_before_scoring_was_kept_is_read_and_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "fusion.db"
+    with closing(FusionStore(path)) as made:
+        made.commit(Commit(scenes={"a": SceneCheckpoint(1, b"x")}, events=[event()]))
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("DROP TABLE fusion_scoring")
+        raw.commit()
+    with closing(FusionStore(path, create=False)) as reader:
+        assert reader.checkpoint("a") == SceneCheckpoint(1, b"x")
+        assert reader.events() == [event()]
+    with closing(FusionStore(path)) as writer:
+        writer.commit(Commit(scenes={"a": SceneCheckpoint(2, b"y", b"learnt")}))
+        assert writer.checkpoint("a") == SceneCheckpoint(2, b"y", b"learnt")
+
+
+def test_it_tells_when_the_events_of_a_scene_began(store) -> None:
+    store.commit(Commit(events=[event(60), event(0), event(0, 1), event(30, scene="yard")]))
+    assert store.raised_ns("hall", 0) == [event(0).start_ns, event(60).start_ns]
+    assert store.raised_ns("hall", event(0).start_ns + 1) == [event(60).start_ns]
+
+
 def test_a_later_commit_replaces_the_checkpoint_and_leaves_other_scenes_alone(store) -> None:
     store.commit(Commit(scenes={"a": SceneCheckpoint(1, b"x"), "b": SceneCheckpoint(2, b"y")}))
     store.commit(Commit(scenes={"a": SceneCheckpoint(5, b"z")}))

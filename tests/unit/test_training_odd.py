@@ -97,3 +97,15 @@ def test_one_stream_or_too_little_normal_teaches_nothing(streams, kept):
     rows = SimpleNamespace(kept=kept, hop_ns=500_000_000)
     seen = torch.ones(kept, streams, dtype=torch.bool)
     assert learn_odd(rows, Embedded(values, seen), OddSettings(), 0, lambda *_: None) is None
+
+
+def test_after_a_crash_the_windows_before_it_are_remembered():
+    model, _ = learnt()
+    windows = list(Site(seed=1, streams=STREAMS).windows(LIVE, 12))
+    whole = Scorer({"hall": model}, "cpu").score(windows)
+    before, after = Scorer({"hall": model}, "cpu"), Scorer({"hall": model}, "cpu")
+    first = before.score(windows[:7])
+    after.restore("hall", before.state("hall"))
+    assert [*first, *after.score(windows[7:])] == whole
+    forgetful = Scorer({"hall": model}, "cpu").score(windows[7:])
+    assert forgetful != whole[7:]

@@ -1,0 +1,134 @@
+"""What the scoring of one scene remembers from window to window, and how it survives a crash.
+
+`ScoringState` is committed with the alarm's state, so that after a crash both stand at the
+same window. Fields may be added: one that an older fusewatch did not write has its default,
+and one that it does not know is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+import structlog
+import torch
+
+from pipeline.core.errors import StoreError
+from pipeline.core.window import Window
+from pipeline.detection.calibration import Verdict
+from pipeline.detection.live_rate import Span, Watched
+from pipeline.detection.recalibration import RecalibrationState, Recalibrator
+from pipeline.models.past import Past
+
+log = structlog.get_logger(__name__)
+
+STATE_VERSION = 1
+
+
+class ScoringState(msgspec.Struct, omit_defaults=True):
+    """Everything the scoring of a scene remembers.
+
+    Attributes:
+        version: Of this layout.
+        scene: Name of the scene.
+        model: Digest of its model: what was learnt of another one's scores says nothing.
+        watched: When the scene was watched, see `Watched`.
+        recalibration: See `Recalibrator`; None when it is off.
+        past: The latest windows, see `Past.state`.
+    """
+
+    version: int
+    scene: str
+    model: str = ""
+    watched: list[Span] = []
+    recalibration: RecalibrationState | None = None
+    past: bytes = b""
+
+
+class SceneScoring:
+    """Memory of the scoring of one scene.
+
+    Args:
+        scene: Name of the scene.
+        model: Digest of its model.
+        hop_ns: Step from one window to the next.
+        past: Empty memory of what the latest windows showed.
+    """
+
+    def __init__(self, scene: str, model: str, hop_ns: int, past: Past) -> None:
+        self.past = past
+        self.recalibrator: Recalibrator | None = None
+        self.watched = Watched()
+        self._scene = scene
+        self._model = model
+        self._hop_ns = hop_ns
+
+    def judge(self, verdict: Verdict, window: Window, doubtful: Collection[str] = ()) -> Verdict:
+        """The verdict on the next window as it is now to be told.
+
+        Args:
+            verdict: By the commissioned calibration.
+            window: The window.
+            doubtful: Detectors that cannot see well just now.
+        """
+        if verdict.detectors:
+            self.watched.add(window.end_ns - self._hop_ns, window.end_ns)
+        if self.recalibrator is None:
+            return verdict
+        return self.recalibrator.judge(verdict, window.index, window.end_ns, doubtful)
+
+    def state(self) -> bytes:
+        """Everything remembered, as MessagePack."""
+        learnt = None if self.recalibrator is None else self.recalibrator.state()
+        return msgspec.msgpack.encode(
+            ScoringState(
+                STATE_VERSION,
+                self._scene,
+                self._model,
+                self.watched.spans,
+                learnt,
+                self.past.state(),
+            )
+        )
+
+    def restore(self, data: bytes, device: torch.device) -> None:
+        """Go on from `state`'s bytes, on the device of the model.
+
+        What was learnt is let go, with a line in the log, when the scene has another model
+        now; while recalibration is off it is ignored.
+
+        Raises:
+            StoreError: The bytes are not the scoring state of this scene.
+        """
+        state = _read(self._scene, data)
+        self.watched = Watched(state.watched)
+        if state.model != self._model:
+            log.info("scoring begins anew: another model", scene=self._scene)
+            return
+        if state.past:
+            self.past.restore(state.past, device)
+        if state.recalibration is not None and self.recalibrator is not None:
+            self.recalibrator.restore(state.recalibration)
+
+
+def watched_in(scene: str, data: bytes) -> Watched:
+    """When a scene was watched, from the bytes of its scoring state; never when they are empty.
+
+    Raises:
+        StoreError: The bytes are not the scoring state of this scene.
+    """
+    return Watched(_read(scene, data).watched) if data else Watched()
+
+
+def _read(scene: str, data: bytes) -> ScoringState:
+    try:
+        state = msgspec.msgpack.decode(data, type=ScoringState)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"the saved scoring state cannot be read: {error}", where=scene) from error
+    if (state.version, state.scene) != (STATE_VERSION, scene):
+        raise StoreError(
+            f"the saved scoring state is of scene {state.scene!r}, version {state.version}",
+            where=scene,
+            fix="upgrade fusewatch, or let it start with another 'data' folder",
+        )
+    return state

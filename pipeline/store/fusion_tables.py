@@ -1,0 +1,67 @@
+"""The tables of the fusion node's memory, see `FusionStore`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+VERSION = 1
+METADATA = MetaData()
+_POSITION = BigInteger().with_variant(Integer, "sqlite")
+
+SCENES = Table(
+    "fusion_scenes",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("next_window", BigInteger, nullable=False),
+    Column("alarm", LargeBinary, nullable=False),
+)
+# A table of its own: databases made before it stay as they are, and lack it until written to.
+SCORING = Table(
+    "fusion_scoring",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+)
+RESUME = Table(
+    "fusion_resume",
+    METADATA,
+    Column("node", String(64), primary_key=True),
+    Column("session", String(64), primary_key=True),
+    Column("stream", String(255), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("age", BigInteger, nullable=False),
+)
+EVENTS = Table(
+    "fusion_events",
+    METADATA,
+    Column("position", _POSITION, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("scene", String(64), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("end_ns", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("forwarded", Boolean, nullable=False, default=False),
+    UniqueConstraint("id", "revision"),
+)
+Index("fusion_events_time", EVENTS.c.scene, EVENTS.c.end_ns)
+Index(
+    "fusion_events_waiting",
+    EVENTS.c.position,
+    sqlite_where=EVENTS.c.forwarded == false(),
+    postgresql_where=EVENTS.c.forwarded == false(),
+)

@@ -1,0 +1,98 @@
+"""The live rate of alarms in the command line and in the metrics of the fusion node."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from nodes.alarm_rates import AlarmRates
+from nodes.cli import run
+from nodes.fusion_metrics import FusionMetrics
+from pipeline.core.event import Phase
+from pipeline.detection.live_rate import Watched
+from pipeline.detection.scoring_state import STATE_VERSION, SceneScoring, ScoringState
+from pipeline.models.past import Past
+from pipeline.store import Commit, FusionStore, SceneCheckpoint
+from tests.event_samples import event
+
+CONFIG = """\
+name: site
+data: data
+nodes:
+  edge:
+    sources:
+      - {type: scene}
+scenes:
+  hall:
+    streams: [site-camera]
+    model: hall.model
+    alarm: {budget: 6/hour}
+  yard:
+    streams: [site-microphone]
+"""
+HOURS = 10
+SECOND_NS = 10**9
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    spans = [(0, HOURS * 3600 * SECOND_NS)]
+    scoring = msgspec.msgpack.encode(ScoringState(STATE_VERSION, "hall", "", spans))
+    raised = [event(second) for second in (100, 20_000, 34_000, 35_000)]
+    with closing(FusionStore(tmp_path / "data" / "fusion.db")) as store:
+        scenes = {"hall": SceneCheckpoint(9, b"", scoring)}
+        store.commit(Commit(scenes=scenes, events=[*raised, event(100, 1)]))
+    config = tmp_path / "site.yaml"
+    config.write_text(CONFIG, "utf-8")
+    return config
+
+
+def test_events_rate_tells_what_was_raised_beside_the_budget(site: Path, capsys) -> None:
+    assert run(["events", "rate", str(site), "--json"]) == 0
+    (hall,) = json.loads(capsys.readouterr().out)
+    assert (hall["scene"], hall["budget"]) == ("hall", "6/hour")
+    hour, day, week = hall["rates"]
+    assert (hour["raised"], day["raised"], week["raised"]) == (2, 4, 4)
+    assert hour["ratio"] == pytest.approx(2 / 6)
+    assert day["budgeted"] == pytest.approx(6 * HOURS)
+    assert hour["low"] < hour["ratio"] < hour["high"]
+
+
+def test_people_get_a_table_of_rates_or_are_told_what_is_wrong(site: Path, capsys) -> None:
+    assert run(["events", "rate", str(site)]) == 0
+    assert "0.33" in capsys.readouterr().out
+    assert run(["events", "rate", str(site), "--scene", "yard"]) == 78
+    assert "--scene hall" in capsys.readouterr().err
+
+
+def test_before_the_first_window_nothing_was_watched(site: Path, capsys) -> None:
+    with closing(FusionStore(site.parent / "data" / "fusion.db")) as store:
+        store.commit(Commit(scenes={"hall": SceneCheckpoint(0, b"")}))
+    assert run(["events", "rate", str(site), "--json"]) == 0
+    hour = json.loads(capsys.readouterr().out)[0]["rates"][0]
+    assert (hour["watched_s"], hour["ratio"]) == (0.0, None)
+
+
+def test_a_running_node_counts_on_from_what_was_raised_before(site: Path) -> None:
+    live = SceneScoring("hall", "", SECOND_NS, Past(1, ()))
+    live.watched = Watched([(0, HOURS * 3600 * SECOND_NS)])
+    with closing(FusionStore(site.parent / "data" / "fusion.db")) as store:
+        rates = AlarmRates({"hall": 6 / 3600}, store)
+    rates.take([event(35_500), event(35_500, 1, phase=Phase.UPDATED), event(35_600, scene="yard")])
+    registry = CollectorRegistry()
+    metrics = FusionMetrics(registry)
+    metrics.scoring("hall", live, rates.of("hall", live.watched))
+    labels = {"scene": "hall", "period": "hour"}
+    assert registry.get_sample_value("fusewatch_alarms_raised", labels) == 3
+    assert registry.get_sample_value("fusewatch_alarms_budgeted", labels) == pytest.approx(6)
+    ratio = registry.get_sample_value("fusewatch_alarm_budget_ratio", labels)
+    low = registry.get_sample_value("fusewatch_alarm_budget_ratio_low", labels)
+    assert ratio == pytest.approx(0.5)
+    assert low is not None
+    assert low < 0.5
+    assert rates.of("yard", live.watched) == []
