@@ -4,8 +4,8 @@ Three steps, each against the scene's held-out normal windows, so that the false
 is known after every one of them:
 
 1. each sub-detector's score becomes a p-value (rank, with a Pareto tail beyond the data);
-2. the smallest p of a stream's sub-detectors is calibrated anew: one p per detector;
-3. the smallest p of all detectors is calibrated anew: the window's p.
+2. what a detector's parts say together (`subsets.joined`) is calibrated anew: one p per detector;
+3. what all detectors say together is calibrated anew: the window's p.
 
 When streams are missing, steps 2 and 3 are done for what remains, see `Subsets`.
 
@@ -24,18 +24,19 @@ one per stretch of time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detection.subsets import Subsets, score_of
+from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
 
 _FIT_PEAKS = 20
+_COUNTABLE = 0.95  # false alarms that fit what was recorded; half an hour has a little less
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,10 @@ class Calibration:
         parts: dict[str, str] = {}
         for detector, members in known.parts.items():
             parts[detector] = min((m for m in members if m in found), key=found.__getitem__)
-            detectors[detector] = known.tails[detector].p_of(-math.log10(found[parts[detector]]))
-        best = -math.log10(min(detectors.values()))
-        return Verdict(known.merged.p_of(best), detectors, parts)
+            together = _joined([found[m] for m in members if m in found], PARTS_ORDER)
+            detectors[detector] = known.tails[detector].p_of(together)
+        merged = known.merged.p_of(_joined(detectors.values(), DETECTORS_ORDER))
+        return Verdict(merged, detectors, parts)
 
     def threshold_for(
         self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0
@@ -147,7 +149,7 @@ class Calibration:
         length_s = len(self._end_ns) * self._hop_ns / 1e9
         expected = false_alarms_hz * length_s
         threshold = _level_for(peaks, expected)
-        if expected < 1.0:
+        if expected < _COUNTABLE:
             # Too few peaks to count. An alarm holds its level for so many windows, so with a
             # share p of windows above it there are at most p / (windows * hop) alarms a second.
             share = false_alarms_hz * self._windows_held(min_duration_s) * self._hop_ns / 1e9
@@ -159,7 +161,7 @@ class Calibration:
             low / length_s if length_s else 0.0,
             high / length_s if length_s else np.inf,
             length_s,
-            expected >= 1.0,
+            expected >= _COUNTABLE,
         )
 
     def peaks(self, min_duration_s: float, merge_s: float) -> Array:
@@ -174,6 +176,12 @@ class Calibration:
 
     def _windows_held(self, min_duration_s: float) -> int:
         return max(1, int(np.ceil(min_duration_s * 1e9 / self._hop_ns)))
+
+
+def _joined(p_values: Iterable[float], order: float) -> float:
+    """As `joined`, of the p-values of one window."""
+    scores = (-math.log10(max(p, SMALLEST_P)) for p in p_values)
+    return math.pow(math.fsum(score**order for score in scores), 1.0 / order)
 
 
 def _held_levels(
@@ -203,7 +211,7 @@ def _level_for(peaks: Array, expected: float) -> float:
     """Level that `expected` of the peaks (falling) lie above; beyond them by their tail."""
     if not len(peaks):
         return -np.log10(SMALLEST_P) if expected <= 0 else 1.0
-    if expected >= 1.0:
+    if expected >= _COUNTABLE:
         ranks = np.arange(1, len(peaks) + 1)
         # Just above the peak that must not raise: interpolate to the next higher one.
         return float(np.interp(expected + 0.5, ranks, peaks))

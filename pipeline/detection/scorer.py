@@ -19,6 +19,8 @@ from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.detection.score import WindowScore
+from pipeline.models.odd import ODD
+from pipeline.models.past import Past
 from pipeline.models.picture import prepare_picture
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings
@@ -35,6 +37,7 @@ _DEFAULT_CELLS = DetectorSettings().picture_cells
 class _Scene:
     model: SceneModel
     calibration: Calibration
+    past: Past
 
 
 class Scorer:
@@ -51,7 +54,7 @@ class Scorer:
     def __init__(self, models: Mapping[str, SceneModel], device: str = "auto") -> None:
         self.device = _device(device)
         self._scenes = {
-            name: _Scene(model.to(self.device), calibration_of(model))
+            name: _Scene(model.to(self.device), calibration_of(model), model.past())
             for name, model in models.items()
         }
         self._cells = {
@@ -103,7 +106,10 @@ class Scorer:
             features.append(self._scene(window.scene).model.features(window))
         results: dict[int, WindowScore] = {}
         for scene, rows in self._groups(windows):
-            table, places = scene.model.score([features[r] for r in rows], self.device)
+            indices = [windows[r].index for r in rows]
+            table, places = scene.model.score(
+                [features[r] for r in rows], indices, scene.past, self.device
+            )
             for at, row in enumerate(rows):
                 results[row] = _verdict(scene, windows[row], features[row], table[at], places[at])
         return [results[row] for row in range(len(windows))]
@@ -176,7 +182,7 @@ def _note(
 ) -> str:
     if detector == JOINT:
         return "the streams together are unusual"
-    if detector == BETWEEN:
+    if detector in (BETWEEN, ODD):
         return describe_between([s.info for s in model.streams], part.partition("/")[2])
     stream = next(s for s in model.streams if s.detector == detector)
     name = stream.info.name

@@ -13,7 +13,9 @@ from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.features import StreamFeatures
+from pipeline.models.odd import OddOneOut
 from pipeline.models.packing import on_device
+from pipeline.models.past import Past
 from pipeline.models.picture import grid_shape
 from pipeline.models.quality import Quality
 from pipeline.models.settings import DetectorSettings
@@ -49,6 +51,8 @@ class SceneModel:
         settings: How it was learnt.
         streams: One model per stream.
         together: Evidence between the streams.
+        odd: The network that tells which stream comes from another time; None when it was not
+            asked for, or there was too little to learn it from.
         length_ns: Length of the windows it was learnt from.
         hop_ns: Their hop.
         held: Calibration scores.
@@ -60,6 +64,7 @@ class SceneModel:
     settings: DetectorSettings
     streams: tuple[StreamModel, ...]
     together: Together
+    odd: OddOneOut | None
     length_ns: int
     hop_ns: int
     held: Held
@@ -70,7 +75,9 @@ class SceneModel:
     def names(self) -> tuple[str, ...]:
         """Sub-detectors, ``<detector>/<what>``, in the order of the columns of scores."""
         alone = (name for s in self.streams for name in _sub_names(s))
-        return (*alone, *self.together.names([s.info.name for s in self.streams]))
+        streams = [s.info.name for s in self.streams]
+        odd = () if self.odd is None else self.odd.names(streams)
+        return (*alone, *self.together.names(streams), *odd)
 
     def features(self, window: Window) -> dict[str, StreamFeatures]:
         """Features of the streams that can be seen well enough in `window`."""
@@ -81,6 +88,10 @@ class SceneModel:
             if seen is not None:
                 found[stream.info.name] = seen
         return found
+
+    def past(self) -> Past:
+        """An empty memory, for windows to be scored in a row."""
+        return Past(1, ()) if self.odd is None else self.odd.past()
 
     def quality(self, window: Window, features: Features) -> dict[str, Quality]:
         """How well each of the streams with features saw in `window`."""
@@ -109,12 +120,23 @@ class SceneModel:
             for s, weight in zip(self.streams, weights, strict=True)
         ]
         between = [weights[list(needed)].min() for needed in self.together.needs(len(weights))]
-        return np.concatenate([*own, between])
+        odd = [] if self.odd is None else [weights.min()] * len(weights)
+        return np.concatenate([*own, between, odd])
 
     def score(
-        self, windows: Sequence[Features], device: torch.device
+        self,
+        windows: Sequence[Features],
+        indices: Sequence[int],
+        past: Past,
+        device: torch.device,
     ) -> tuple[Array, list[dict[str, Array]]]:
         """Score windows of this scene together.
+
+        Args:
+            windows: Features of each window.
+            indices: Index of each on the scene's grid, growing.
+            past: The windows before them; takes them in.
+            device: Where the model is.
 
         Returns:
             Raw sub-detector scores ``(B, D)``, NaN where not seen, and per window the
@@ -130,21 +152,25 @@ class SceneModel:
         for name, (rows, surprise) in surprises.items():
             for at, row in enumerate(rows):
                 places[row][name] = surprise.places[at]
-        together = self._together(len(windows), surprises, device)
-        return self.table(len(windows), surprises, together), places
+        embeddings, seen = self._embeddings(len(windows), surprises, device)
+        found = [self.together.scores(embeddings, seen, self.settings)]
+        if self.odd is not None:
+            found.append(self.odd.scores(embeddings, seen, indices, past))
+        between = np.asarray(torch.cat(found, dim=1).cpu().numpy(), np.float64)
+        return self.table(len(windows), surprises, between), places
 
     def table(
         self,
         count: int,
         surprises: Mapping[str, tuple[list[int], Surprise]],
-        together: Array,
+        between: Array,
     ) -> Array:
         """Scores of all sub-detectors, ``(count, D)``, NaN where not seen.
 
         Args:
             count: Number of windows.
             surprises: Per stream the windows that saw it and what was seen.
-            together: Scores between streams, ``(count, d)``.
+            between: Scores between streams, ``(count, d)``.
         """
         blocks: list[Array] = []
         for stream in self.streams:
@@ -153,14 +179,15 @@ class SceneModel:
                 rows, surprise = surprises[stream.info.name]
                 block[rows] = sub_scores(surprise, stream.extractor.item_dims > 0)
             blocks.append(block)
-        return np.concatenate([*blocks, together], axis=1)
+        return np.concatenate([*blocks, between], axis=1)
 
-    def _together(
+    def _embeddings(
         self,
         count: int,
         surprises: Mapping[str, tuple[list[int], Surprise]],
         device: torch.device,
-    ) -> Array:
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Per stream ``(count, E)``, zero where not seen, and what was seen ``(count, M)``."""
         seen = torch.zeros((count, len(self.streams)), dtype=torch.bool, device=device)
         embeddings: list[torch.Tensor] = []
         for number, stream in enumerate(self.streams):
@@ -170,8 +197,7 @@ class SceneModel:
                 seen[rows, number] = True
                 whole[rows] = surprise.raw.embedding
             embeddings.append(whole)
-        scores = self.together.scores(embeddings, seen, self.settings)
-        return np.asarray(scores.cpu().numpy(), np.float64)
+        return embeddings, seen
 
     def check(self, info: StreamInfo) -> None:
         """See that a live stream is like the one that was learnt.
@@ -196,7 +222,8 @@ class SceneModel:
     def to(self, device: torch.device) -> SceneModel:
         """The same model with its tensors on `device`."""
         streams = tuple(replace(s, density=on_device(s.density, device)) for s in self.streams)
-        return replace(self, streams=streams, together=self.together.to(device))
+        odd = None if self.odd is None else self.odd.to(device)
+        return replace(self, streams=streams, together=self.together.to(device), odd=odd)
 
 
 def _sub_names(stream: StreamModel) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from pipeline.core.settings import Settings
+from pipeline.models.odd_settings import OddSettings
 
 
 class Evidence(StrEnum):
@@ -14,6 +15,9 @@ class Evidence(StrEnum):
 
     BETWEEN = "between"
     """Every stream predicted from the others: do they belong together?"""
+
+    ODD = "odd"
+    """A network that tells which stream comes from another time: what a line cannot predict."""
 
     JOINT = "joint"
     """One density of all streams; finds little, kept to compare with."""
@@ -40,12 +44,15 @@ class DetectorSettings(Settings):
     embedding_dims: int = Field(default=32, ge=1)
     """Principal components kept per stream."""
 
-    evidence: tuple[Evidence, ...] = (Evidence.BETWEEN,)
+    evidence: tuple[Evidence, ...] = (Evidence.BETWEEN, Evidence.ODD)
     """Evidence between streams, beside what each stream shows alone."""
 
     prediction_dims: int = Field(default=16, ge=1)
     """Principal components of a stream that are predicted from the others'; fewer after a short
     recording, one to 75 windows but at least six."""
+
+    odd: OddSettings = OddSettings()
+    """The network of `odd`."""
 
     joint_dims: int = Field(default=12, ge=1)
     """Principal components each stream gives to the joint density."""

@@ -22,6 +22,8 @@ MIN_EXCESSES = 10
 HEAVIEST = 0.5
 LIGHTEST = 1e-6  # a shape below this is exponential
 SMALLEST_P = 1e-15
+LEAST_SCALE = 1e-3  # of a place's tail, standard units
+DECIMALS = 9  # of a place's score; what is behind them is rounding
 _DUST = 1e-9  # of the largest normal score
 
 
@@ -75,7 +77,7 @@ class Tail:
         if count < 2 * MIN_EXCESSES:
             return
         start = float(self.normal[-max(MIN_EXCESSES, round(TAIL_SHARE * count)) - 1])
-        excesses = self.normal[self.normal > start] - start
+        excesses = self.normal[self.normal > start + self._dust] - start
         middle = float(np.median(self.normal))
         width = float(self.normal[-1]) - middle
         least = 0.02 * width + 1e-3 * abs(middle) + 1e-9
@@ -131,7 +133,8 @@ class PlaceTails:
     levels: Array
 
     def surprise(self, scores: Array) -> Array:
-        """``-log10 p`` of each place, ``(B, P)``; 0 where the score is NaN."""
+        """``-log10 p`` of each place, at most that of `SMALLEST_P`, ``(B, P)``; 0 for NaN."""
+        scores = _settled(scores)
         over = np.maximum(scores - self.start, 0.0) / self.scale
         shape = float(self.shape)
         tail = np.log1p(shape * over) / shape if shape >= LIGHTEST else over
@@ -139,18 +142,19 @@ class PlaceTails:
         below = -np.log10(np.maximum(1.0 - body, TAIL_SHARE))
         inside = scores <= self.start
         result = np.where(inside, below, -np.log10(TAIL_SHARE) + tail / np.log(10.0))
-        return np.asarray(np.nan_to_num(result, nan=0.0))
+        return np.asarray(np.minimum(np.nan_to_num(result, nan=0.0), -np.log10(SMALLEST_P)))
 
 
 def fit_place_tails(scores: Array, quantiles: int = 16) -> PlaceTails:
     """Fit the tails of all places from held-out scores ``(n, P)``; NaN where not present."""
+    scores = _settled(scores)
     dead = ~np.isfinite(scores).any(axis=0)
     known = np.where(dead, 0.0, scores)
     start = np.nanquantile(known, 1.0 - TAIL_SHARE, axis=0)
     grid = np.arange(quantiles) / quantiles * (1.0 - TAIL_SHARE)
     levels = np.nanquantile(known, grid, axis=0).T
     middle = np.nanmedian(known, axis=0)
-    least = 0.05 * (start - middle) + 1e-3 * np.abs(middle) + 1e-9
+    least = 0.05 * (start - middle) + 1e-3 * np.abs(middle) + LEAST_SCALE
     tails = [_tail_of(known[:, place], start[place], least[place]) for place in range(len(start))]
     shape = float(np.median([t.shape for t in tails]))
     means = np.array([t.scale / (1.0 - t.shape) for t in tails])
@@ -163,3 +167,7 @@ def _tail_of(scores: Array, start: float, least: float) -> Pareto:
     if not len(excesses):
         return Pareto(start, 0.0, least)
     return fit_pareto(excesses, start, least)
+
+
+def _settled(scores: Array) -> Array:
+    return np.asarray(np.round(scores, DECIMALS))

@@ -20,7 +20,7 @@ import torch
 from pipeline.core.sample import StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.scene_model import Held, SceneModel
-from pipeline.models.settings import DetectorSettings
+from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.models.stream_density import StreamDensity
 from pipeline.models.stream_model import StreamModel, Surprise, fit_tails
 from pipeline.models.together import dims_for, fit_together
@@ -35,6 +35,7 @@ from pipeline.training.cross_fit import (
     rows_of,
 )
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
+from pipeline.training.odd_training import learn_odd
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,8 @@ def commission(
         windows: Its normal, in time order; gaps and several recordings are fine.
         settings: Options of the detector.
         streams: Streams to learn; None: those of the first window.
-        progress: Called with the stage (``features``, ``calibration``, ``final fit``), what is
+        progress: Called with the stage (``features``, ``calibration``, ``final fit``,
+            ``fusion``), what is
             done and how much there is (None: not known).
 
     Returns:
@@ -104,16 +106,28 @@ def _final(
     learnt = fit_together(*embedded.at(every), settings, dims, generator)
     together = learnt.only([n for n, held in between.items() if np.isfinite(held).any()], names)
     tell("final fit", len(data), len(data))
-    empty = Held(np.zeros((0, 0)), np.zeros(0, np.int64))
-    model = SceneModel(rows.scene, settings, streams, together, rows.length_ns, rows.hop_ns, empty)
+    learnt_odd = None
+    if Evidence.ODD in settings.evidence:
+        learnt_odd = learn_odd(rows, embedded, settings.odd, settings.seed, tell)
+    model = SceneModel(
+        scene=rows.scene,
+        settings=settings,
+        streams=streams,
+        together=together,
+        odd=None if learnt_odd is None else learnt_odd.odd,
+        length_ns=rows.length_ns,
+        hop_ns=rows.hop_ns,
+        held=Held(np.zeros((0, 0)), np.zeros(0, np.int64)),
+    )
     fold_of = rows.folds()
     seen = {
         s.info.name: (h.windows.tolist(), _judged_by_others(s, h, fold_of))
         for s, h in zip(streams, held, strict=True)
     }
-    columns = [between[name] for name in together.names(names)]
-    held_between = np.stack(columns, axis=1) if columns else np.zeros((rows.kept, 0))
-    scores = model.table(rows.kept, seen, held_between)
+    columns = [between[name][:, None] for name in together.names(names)]
+    if learnt_odd is not None:
+        columns.append(learnt_odd.held)
+    scores = model.table(rows.kept, seen, np.hstack([np.zeros((rows.kept, 0)), *columns]))
     return replace(model, held=Held(scores, rows.end_ns()))
 
 

@@ -149,13 +149,13 @@ class NormalRows:
             raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         return usable
 
-    def folds(self) -> Indices:
-        """Part of each kept window, ``(kept,)``."""
+    def folds(self, parts: int | None = None) -> Indices:
+        """Part of each kept window, ``(kept,)``; as many parts as the settings say, or `parts`."""
         blocks = np.array([self._block(i) for i in self._indices]) // self._stride
         # Number the blocks that exist: gaps and thinning must not empty a part.
         _, order = np.unique(blocks, return_inverse=True)
         count = int(order.max()) + 1
-        folds = self._settings.folds
+        folds = parts or self._settings.folds
         if count < 2 * folds:
             return (np.arange(self.kept) * 2 * folds // self.kept % folds).astype(np.int64)
         return (order.ravel() % folds).astype(np.int64)
@@ -169,6 +169,10 @@ class NormalRows:
         for shift in range(-reach, reach + 1):
             near |= np.isin(indices, indices[judge] + shift)
         return np.flatnonzero(~near), judge
+
+    def indices(self) -> Indices:
+        """Index of each kept window on the scene's grid, ``(kept,)``."""
+        return np.array(self._indices, np.int64)
 
     def end_ns(self) -> Indices:
         """End of each kept window, ``(kept,)``."""

@@ -77,7 +77,7 @@ def test_a_frozen_camera_has_no_vote_in_what_the_streams_show_together():
     for window in SITE.windows(LIVE, 40):
         bad = spoil(window, "cam", spoiled.frozen)
         features = model.features(bad)
-        scores = model.score([features], torch.device("cpu"))[0][0]
+        scores = model.score([features], [0], model.past(), torch.device("cpu"))[0][0]
         weights = model.exponents(model.quality(bad, features))
         verdict = calibration.judge(scores, weights)
         assert "cam" not in verdict.parts["between"] or verdict.detectors["between"] == 1.0

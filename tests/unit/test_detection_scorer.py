@@ -86,9 +86,9 @@ def test_windows_scored_together_as_on_cuda_agree_but_for_rounding():
     windows = [model.features(w) for w in Site(seed=1).windows(LIVE, 6)]
     windows[2] = {k: v for k, v in windows[2].items() if k != "cam"}
     cpu = torch.device("cpu")
-    together, places = model.score(windows, cpu)
-    alone = np.concatenate([model.score([w], cpu)[0] for w in windows])
-    np.testing.assert_allclose(together, alone, rtol=1e-9)
+    together, places = model.score(windows, range(6), model.past(), cpu)
+    alone = np.concatenate([model.score([w], [0], model.past(), cpu)[0] for w in windows])
+    np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-9)
     unseen = [n for n, score in zip(model.names, together[2], strict=True) if np.isnan(score)]
     own = [n for n in model.names if n.startswith("video:cam/")]
     assert unseen[:4] == own

@@ -162,6 +162,20 @@ def test_ties_do_not_make_an_ordinary_score_rare():
     assert tail.p(np.array([1.0]))[0] < 0.01
 
 
+def test_rounding_does_not_break_the_ties_of_windows_that_are_the_same():
+    normal = np.concatenate([np.zeros(475), np.arange(1.0, 6.0)])
+    noise = np.array([0.0, 1.8e-15, 1e-12])
+    tail, places = Tail(normal), fit_place_tails(normal[:, None])
+    assert (tail.p(noise) == 1.0).all()
+    assert [tail.p_of(float(score)) for score in noise] == [1.0] * 3
+    assert len(np.unique(places.surprise(noise[:, None]))) == 1
+
+
+def test_a_place_that_never_changed_gives_no_surprise_beyond_the_smallest_p():
+    places = fit_place_tails(np.full((400, 1), 0.5))
+    assert places.surprise(np.array([[3.0]]))[0, 0] == 15.0
+
+
 def test_place_tails_make_noisy_and_quiet_places_comparable():
     rng = np.random.default_rng(0)
     scores = rng.exponential(size=(3000, 3)) * np.array([1.0, 10.0, 1.0])

@@ -1,0 +1,144 @@
+"""Runs of normal windows in which one stream is sometimes swapped: what the odd one out learns.
+
+A batch is made of neighbourhoods of four runs each. In every copy of a run one stream shows,
+over a stretch of it, what it showed in another run of the neighbourhood, or in the same run a
+few seconds earlier or later. Everything is drawn as indices, so a batch is embedded once and
+swapped in Z, which makes many examples of few windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.models.odd import OddNetwork
+from pipeline.models.odd_settings import OddSettings
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NEIGHBOURS = 4
+COPIES = 3  # swapped copies of each run per stream
+_SHORTEST_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Where each window of a batch of runs takes one stream from.
+
+    Attributes:
+        row: Run, ``(R, T)``.
+        at: Window within it, ``(R, T)``.
+        swapped: Which windows show something else than their own, ``(R, T)``.
+    """
+
+    row: Ints
+    at: Ints
+    swapped: Bools
+
+
+class Runs:
+    """Runs of windows to draw from.
+
+    Args:
+        settings: Of the odd one out.
+        components: Per stream ``(n, E)``, in the order of time.
+        indices: Index of each window on the scene's grid, growing ``(n,)``.
+        usable: Windows that may be used, bool ``(n,)``.
+        hop_s: Step from one window to the next, seconds.
+    """
+
+    def __init__(
+        self,
+        settings: OddSettings,
+        components: Sequence[Tensor],
+        indices: Ints,
+        usable: Bools,
+        hop_s: float,
+    ) -> None:
+        self._settings, self._components, self._indices = settings, components, indices
+        self._hop_s = hop_s
+        self.length = max(4, round(settings.run_s / hop_s))
+        self.starts = _starts(indices, usable, self.length)
+
+    def loss(self, network: OddNetwork, generator: torch.Generator) -> Tensor:
+        """Cross-entropy of a batch, drawn by `generator`."""
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        starts = self._neighbourhoods(rng)
+        chosen = torch.from_numpy((starts[:, None] + np.arange(self.length)).ravel())
+        seen = [one[chosen] for one in self._components]
+        if network.training and self._settings.noise:
+            seen = [x + self._settings.noise * torch.randn(x.shape) for x in seen]
+        z = network.embed(seen)
+        z = z.reshape(len(starts), self.length, *z.shape[1:])  # (R, T, M, Z)
+        parts, truths = [z], [torch.zeros(z.shape[:2], dtype=torch.long)]
+        for stream in range(z.shape[2]):
+            for _ in range(COPIES):
+                swap = self.swap(starts, rng)
+                copy = z.clone()
+                copy[:, :, stream] = z[
+                    torch.from_numpy(swap.row), torch.from_numpy(swap.at), stream
+                ]
+                parts.append(copy)
+                truths.append(torch.from_numpy(swap.swapped * np.int64(stream + 1)))
+        whole = torch.cat(parts)
+        logits = network(whole, torch.ones(whole.shape[:3], dtype=torch.bool))
+        return F.cross_entropy(logits.flatten(0, 1), torch.cat(truths).flatten())
+
+    def swap(self, starts: Ints, rng: np.random.Generator) -> Swap:
+        """Draw where one stream of each run comes from; some stay as they are."""
+        count, length = len(starts), self.length
+        shortest = min(length, max(1, round(_SHORTEST_S / self._hop_s)))
+        first = rng.integers(0, length - shortest + 1, count)[:, None]
+        last = first + rng.integers(shortest, length + 1, count)[:, None]
+        here = np.arange(length)[None, :]
+        inside = (here >= first) & (here < last)
+        shifted = (rng.random(count) < self._settings.shifted)[:, None]
+        at = here + np.where(shifted, self._shift(rng, count)[:, None], 0)
+        group = np.arange(count) // NEIGHBOURS * NEIGHBOURS
+        other = group + rng.integers(0, NEIGHBOURS, count)
+        apart = np.abs(self._indices[starts[other]] - self._indices[starts]) >= self._apart
+        row = np.where(shifted, np.arange(count)[:, None], other[:, None])
+        swapped = inside & (at >= 0) & (at < length) & (shifted | apart[:, None])
+        own = np.broadcast_to(np.arange(count)[:, None], swapped.shape)
+        return Swap(np.where(swapped, row, own), np.where(swapped, at, here), swapped)
+
+    @property
+    def _apart(self) -> int:
+        """Windows between two runs from which on they show other times."""
+        return max(1, round(self._settings.shift_s[1] / self._hop_s) + self.length // 8)
+
+    def _shift(self, rng: np.random.Generator, count: int) -> Ints:
+        low, high = (max(1, round(s / self._hop_s)) for s in self._settings.shift_s)
+        shift = rng.integers(low, max(low, high) + 1, count) * rng.choice([-1, 1], count)
+        return np.asarray(shift, np.int64)
+
+    def _neighbourhoods(self, rng: np.random.Generator) -> Ints:
+        """Starts of the runs of a batch, `NEIGHBOURS` from each neighbourhood."""
+        reach = round(self._settings.near_s / self._hop_s)
+        found = []
+        for _ in range(self._settings.runs // NEIGHBOURS):
+            middle = self._indices[rng.choice(self.starts)]
+            low, high = middle - reach, middle + reach
+            near = self.starts[
+                (self._indices[self.starts] >= low) & (self._indices[self.starts] <= high)
+            ]
+            found.append(rng.choice(near, NEIGHBOURS))
+        return np.concatenate(found)
+
+
+def _starts(indices: Ints, usable: Bools, length: int) -> Ints:
+    """Positions from which `length` usable windows follow without a gap."""
+    if len(indices) < length:
+        return np.zeros(0, np.int64)
+    last = np.arange(length - 1, len(indices))
+    first = last - length + 1
+    whole = indices[last] - indices[first] == length - 1
+    bad = np.concatenate([[0], np.cumsum(~usable)])
+    return np.asarray(first[whole & (bad[last + 1] == bad[first])], np.int64)
