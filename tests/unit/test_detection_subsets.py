@@ -12,12 +12,12 @@ from pipeline.detection.calibration import Calibration, poisson_interval
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import calibration_of
 from pipeline.training.commissioning import commission
-from tests.toy_site import CAMERA, FIRST, HOP_NS, LENGTH_NS, MICROPHONE, SENSORS, Site
+from tests.toy_site import CAMERA, FIRST, HOP_NS, LENGTH_NS, MICROPHONE, SENSORS, WINDOWS, Site
 
 STREAMS = (CAMERA.name, MICROPHONE.name, SENSORS.name)
 SUBSETS = [c for n in (3, 2, 1) for c in itertools.combinations(STREAMS, n)]
 SHOWS = {"object": "cam", "sound": "mic", "sensor": "plc"}
-LIVE, FRESH = 5000, 600
+LIVE, FRESH = 5000, 400
 PAIRS = list(itertools.permutations(STREAMS, 2))
 NAMES = (
     *(f"kind:{s}/{what}" for s in STREAMS for what in ("local", "wide", "knn")),
@@ -49,7 +49,7 @@ def drawn(count: int, seed: int, streams=STREAMS) -> np.ndarray:
 
 @pytest.mark.parametrize("streams", SUBSETS, ids=ids)
 def test_single_and_merged_p_values_of_any_subset_are_uniform(streams):
-    count = 3000
+    count = 2000
     known = Calibration(NAMES, drawn(count, 0), np.arange(1, count + 1) * HOP_NS, HOP_NS)
     verdicts = [known.judge(row) for row in drawn(count, 1, streams)]
     tables = {"merged": [v.p for v in verdicts]}
@@ -68,7 +68,7 @@ def learnt():
     """A model of the three streams, and the features of fresh normal."""
     torch.set_num_threads(1)
     site = Site(streams=(CAMERA, MICROPHONE, SENSORS))
-    model, _ = commission("hall", site.windows(0, 960))
+    model, _ = commission("hall", site.windows(0, WINDOWS))
     return model, calibration_of(model), [model.features(w) for w in site.windows(LIVE, FRESH)]
 
 
