@@ -14,9 +14,11 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.fusion_model import FusionModel
+from pipeline.models.network_file import SavedNetwork, save_network
 from pipeline.models.settings import DetectorSettings
 from pipeline.training.labelled import LabelledScene, kinds_of, label_scene
 from pipeline.training.labels import Label, read_labels
+from pipeline.training.phases.fine_tune import KIND
 from pipeline.training.prepared import PreparedScene, prepare_scene
 from pipeline.training.scene_training import (
     SceneTraining,
@@ -83,6 +85,7 @@ def train_scene_network(
     model.to(_device(recordings.deployment))
     return train_scene(
         model,
+        streams,
         normal,
         settings,
         labelled=labelled,
@@ -90,6 +93,20 @@ def train_scene_network(
         resume=resume,
         progress=progress,
     )
+
+
+def save_trained(trained: SceneTraining, scene: str, path: Path) -> None:
+    """Write the network's file.
+
+    Raises:
+        ModelFileError: It cannot be written.
+    """
+    kinds: tuple[str, ...] = ()
+    if KIND in trained.model.head_names:
+        kinds = trained.model.head(KIND).outputs
+    memo = {"scene": scene, "length_ns": trained.length_ns, "hop_ns": trained.hop_ns}
+    saved = SavedNetwork(trained.model, trained.streams, "scene", kinds, memo)
+    save_network(saved, path)
 
 
 def _prepared(

@@ -99,6 +99,9 @@ class SceneTraining:
 
     Attributes:
         model: The network.
+        streams: Its streams, in order.
+        length_ns: Length of the windows.
+        hop_ns: Distance of two windows.
         windows: Windows learnt from, held out, and labelled.
         parameters: Numbers that were learnt.
         phases: What each phase did.
@@ -107,6 +110,9 @@ class SceneTraining:
     """
 
     model: FusionModel
+    streams: tuple[StreamInfo, ...]
+    length_ns: int
+    hop_ns: int
     windows: tuple[int, int, int]
     parameters: int
     phases: tuple[PhaseOutcome, ...]
@@ -126,6 +132,7 @@ def build_network(
 
 def train_scene(
     model: FusionModel,
+    streams: Sequence[StreamInfo],
     normal: PreparedScene,
     settings: SceneTrainingSettings,
     *,
@@ -139,6 +146,7 @@ def train_scene(
 
     Args:
         model: From `build_network`.
+        streams: Its streams, in order.
         normal: Its normal windows.
         settings: How.
         labelled: Windows with labelled events.
@@ -168,6 +176,9 @@ def train_scene(
         outcomes.append(_run(seeded, ground, state, progress, clock))
     return SceneTraining(
         model,
+        tuple(streams),
+        normal.length_ns,
+        normal.hop_ns,
         (len(split.learn), len(split.held), 0 if labelled is None else len(labelled.scene)),
         sum(p.numel() for p in model.parameters()),
         tuple(outcomes),
