@@ -1,14 +1,10 @@
-"""The model file: one safetensors file with a JSON description, never a pickle.
+"""The model file of a scene: how its densities lie in a file of tensors.
 
-Reading it runs nothing: tensors are plain numbers, the description is data. A hash over both
-tells a damaged file from a whole one.
+Reading it runs nothing, see `pipeline.models.tensor_file`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +12,6 @@ from pathlib import Path
 import msgspec
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline import __version__
@@ -32,10 +26,9 @@ from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
 from pipeline.models.stream_model import StreamModel, make_extractor
 from pipeline.models.tails import PlaceTails
+from pipeline.models.tensor_file import FileKind, read_tensors, write_tensors
 from pipeline.models.together import Relation, Together
 
-FORMAT = "fusewatch-model"
-VERSION = 2
 _AGAIN = "make it again with `fusewatch commission`"
 
 
@@ -51,6 +44,9 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created_by: str
 
 
+KIND = FileKind("fusewatch-model", 2, "a fusewatch model", _AGAIN, Description)
+
+
 def save_model(model: SceneModel, path: Path) -> SceneModel:
     """Write a model file, replacing `path` only once the new one is whole.
 
@@ -61,32 +57,16 @@ def save_model(model: SceneModel, path: Path) -> SceneModel:
         ModelFileError: The file cannot be written.
     """
     created_by = model.created_by or f"fusewatch {__version__}"
-    description = msgspec.json.encode(
-        Description(
-            model.scene,
-            tuple(s.info for s in model.streams),
-            model.settings.model_dump(mode="json"),
-            model.length_ns,
-            model.hop_ns,
-            model.together.dims,
-            created_by,
-        )
-    ).decode()
-    tensors = _tensors(model)
-    digest = _digest(tensors, description)
-    metadata = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "description": description,
-        "digest": digest,
-    }
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata)
-        os.replace(part, path)
-    except OSError as error:
-        raise ModelFileError(f"cannot be written: {error.strerror}", where=str(path)) from error
+    description = Description(
+        model.scene,
+        tuple(s.info for s in model.streams),
+        model.settings.model_dump(mode="json"),
+        model.length_ns,
+        model.hop_ns,
+        model.together.dims,
+        created_by,
+    )
+    digest = write_tensors(path, KIND, description, _tensors(model))
     return replace(model, created_by=created_by, digest=digest)
 
 
@@ -94,58 +74,14 @@ def load_model(path: Path) -> SceneModel:
     """Read a model file.
 
     Raises:
-        ModelFileError: Not there, foreign, pickled, damaged, or from a newer version.
+        ModelFileError: Not there, foreign, pickled, damaged, or from another version.
     """
+    content = read_tensors(path, KIND)
     try:
-        return _load(path)
+        model = _model(content.description, content.tensors)
     except ModelFileError as error:
         raise error.at(str(path)) from error
-
-
-def _load(path: Path) -> SceneModel:
-    _refuse_foreign(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            description = _description(metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"damaged: {error}", fix=_AGAIN) from error
-    if _digest(tensors, metadata["description"]) != metadata.get("digest"):
-        raise ModelFileError("damaged: its content does not match its hash", fix=_AGAIN)
-    model = _model(description, tensors)
-    return replace(model, digest=metadata["digest"])
-
-
-def _refuse_foreign(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise ModelFileError(f"cannot be read: {error.strerror}", fix=_AGAIN) from error
-    if head[8:9] == b"{":
-        return  # what stands before is the header's length and may be any bytes
-    if head[:2] == b"PK" or head[:1] == b"\x80":
-        raise ModelFileError(
-            "a pickled file (as torch.save makes); refused, since reading it could run code",
-            fix=_AGAIN,
-        )
-    raise ModelFileError("not a fusewatch model", fix=_AGAIN)
-
-
-def _description(metadata: Mapping[str, str]) -> Description:
-    if metadata.get("format") != FORMAT:
-        raise ModelFileError("a safetensors file, but not a fusewatch model", fix=_AGAIN)
-    version = metadata.get("version", "")
-    if version != str(VERSION):
-        raise ModelFileError(
-            f"of version {version!r}, this program reads version {VERSION}",
-            fix="commission the scene again with this fusewatch, or use the one that made it",
-        )
-    try:
-        return msgspec.json.decode(metadata["description"], type=Description)
-    except (KeyError, msgspec.MsgspecError) as error:
-        raise ModelFileError(f"damaged description: {error}", fix=_AGAIN) from error
+    return replace(model, digest=content.digest)
 
 
 def _tensors(model: SceneModel) -> dict[str, Tensor]:
@@ -158,8 +94,7 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
         found |= pack(f"streams.{number}.density", stream.density)
         for name in ("far", "near", "usual"):
             found |= pack(f"streams.{number}.{name}", getattr(stream, name))
-    # Safetensors refuses shared memory; a copy each costs nothing at this size.
-    return {name: tensor.clone() for name, tensor in found.items()}
+    return found
 
 
 def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneModel:
@@ -221,12 +156,3 @@ def _stream(
         raise ModelFileError(f"stream {info.name!r} lacks its usual values", fix=_AGAIN)
     far, near = (unpack(PlaceTails, f"{prefix}.{name}", tensors) for name in ("far", "near"))
     return StreamModel(info, extractor, density, far, near, usual, settings)
-
-
-def _digest(tensors: Mapping[str, Tensor], description: str) -> str:
-    content = hashlib.sha256(description.encode())
-    for name in sorted(tensors):
-        array = tensors[name].numpy()
-        content.update(json.dumps([name, str(array.dtype), array.shape]).encode())
-        content.update(array.tobytes())
-    return content.hexdigest()
