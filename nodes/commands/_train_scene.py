@@ -62,7 +62,7 @@ def tell(console: Console, trained: SceneTraining) -> None:
     for one in trained.phases:
         losses = f"{one.before:.3f}", f"{one.after:.3f}"
         step = f"{one.history.best_step} of {one.history.steps}"
-        phases.add_row(one.kind, *losses, step, f"{one.seconds:.0f}")
+        phases.add_row(one.kind, *losses, step, f"{one.history.seconds:.0f}")
     console.print(phases)
     for one in trained.phases:
         for name, value in one.figures.items():

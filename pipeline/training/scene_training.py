@@ -79,7 +79,6 @@ class PhaseOutcome:
         before: Held-out loss before it.
         after: Held-out loss after it, of the weights that remain.
         history: What its loop found.
-        seconds: Wall-clock time, the held-out looks included.
         figures_before: What else held-out data said before.
         figures: And after.
     """
@@ -88,7 +87,6 @@ class PhaseOutcome:
     before: float
     after: float
     history: History
-    seconds: float
     figures_before: dict[str, float]
     figures: dict[str, float]
 
@@ -207,7 +205,6 @@ def _run(
     progress: Progress,
     clock: Callable[[], float],
 ) -> PhaseOutcome:
-    begun = clock()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.loop.seed)
         phase = settings.build(ground)
@@ -225,9 +222,7 @@ def _run(
     phase.finish()
     after, figures = _judged(phase)
     log.info("phase done", phase=settings.type, before=round(before, 3), after=round(after, 3))
-    return PhaseOutcome(
-        settings.type, before, after, history, clock() - begun, figures_before, figures
-    )
+    return PhaseOutcome(settings.type, before, after, history, figures_before, figures)
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ def _phase_json(phase: PhaseOutcome) -> dict[str, Any]:
         "held_out_after": phase.after,
         "best_step": phase.history.best_step,
         "steps": phase.history.steps,
-        "seconds": round(phase.seconds, 3),
+        "seconds": round(phase.history.seconds, 3),
         "figures_before": phase.figures_before,
         "figures_after": phase.figures,
         "looks": [{"step": e.step, "loss": e.loss, "held_out": e.held_out} for e in looks],
@@ -75,7 +75,7 @@ def _phase_json(phase: PhaseOutcome) -> dict[str, Any]:
 
 def _parts(training: SceneTraining) -> Iterator[str]:
     learnt, held, labelled = training.windows
-    total = sum(phase.seconds for phase in training.phases)
+    total = sum(phase.history.seconds for phase in training.phases)
     yield (
         f"<p class=lead>{learnt} windows learnt from, {held} held out"
         + (f", {labelled} with labels" if labelled else "")
@@ -93,7 +93,7 @@ def _row(phase: PhaseOutcome) -> list[str]:
     history = phase.history
     losses = f"{phase.before:.3f}", f"{phase.after:.3f}"
     steps = str(history.best_step), str(history.steps)
-    return [_NAMES.get(phase.kind, phase.kind), *losses, *steps, seconds(phase.seconds)]
+    return [_NAMES.get(phase.kind, phase.kind), *losses, *steps, seconds(phase.history.seconds)]
 
 
 def _phase(phase: PhaseOutcome) -> Iterator[str]:

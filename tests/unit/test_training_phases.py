@@ -70,12 +70,12 @@ def test_every_phase_can_be_named():
 
 def test_self_supervision_makes_a_few_labels_go_further():
     on = ground(network(), SECONDS, noise=1.0)
-    before = told_of_causes(on, labelled=20)
+    before = told_of_causes(on, labelled=30)
     phase = SelfSupervisionSettings().build(on)
     loss = phase.held_out()
-    trained(phase, 100)
+    trained(phase, 150)
     assert phase.held_out() < 0.9 * loss
-    assert told_of_causes(on, labelled=20) > max(before, 0.0) + 0.2
+    assert told_of_causes(on, labelled=30) > max(before, 0.0) + 0.25
 
 
 def test_alignment_makes_the_streams_find_each_other_in_windows_never_seen():
@@ -167,23 +167,25 @@ def test_encoders_are_fine_tuned_gently_and_what_joins_them_is_not():
     assert any(name.startswith("heads") for name in moved)
 
 
-def named_without(stream: int, dropout: DropoutSettings) -> float:
-    """Share of trembling that is named rightly when a stream is missing."""
-    labels = events(SECONDS, ["trembles"])
+def named_with_one_missing(dropout: DropoutSettings) -> list[float]:
+    """Share that is named rightly of normal and trembling time, without a, and without b."""
     kind = {"type": "classification", "classes": ["normal", "trembles"]}
     model = network(**{"heads": {"anomaly": "anomaly", "kind": kind}})
-    phase = FineTuneSettings(batch=48, encoder_rate=1.0).build(
-        ground(model, SECONDS, labels, dropout)
-    )
+    on = ground(model, SECONDS, events(SECONDS, ["trembles"]), dropout)
+    phase = FineTuneSettings(batch=48, encoder_rate=1.0).build(on)
     trained(phase, 75)
-    for drawn in phase._judged:
-        drawn.batch.present[..., stream] = False
-    return phase.figures()["kinds named rightly"]
+    found = []
+    for missing in (0, 1):
+        for drawn in phase._judged:
+            drawn.batch.present[:] = True
+            drawn.batch.present[..., missing] = False
+        found.append(phase.figures()["kinds named rightly"])
+    return found
 
 
 def test_modality_dropout_makes_the_network_work_with_a_stream_missing():
-    never = [named_without(stream, DropoutSettings(chance=0.0)) for stream in (0, 1)]
-    often = [named_without(stream, DropoutSettings(chance=0.4)) for stream in (0, 1)]
+    never = named_with_one_missing(DropoutSettings(chance=0.0))
+    often = named_with_one_missing(DropoutSettings(chance=0.4))
     assert min(often) > 0.85
     assert min(often) > min(never) + 0.05
 
