@@ -58,10 +58,10 @@ def readings(
         rows = slice(round(label.start_s * HZ), round(label.end_s * HZ))
         times = np.arange(rows.stop - rows.start)[:, None] / HZ
         if label.kind == "apart":  # b follows something else
-            found["b"][rows] = other[rows] @ MIX["b"]
-        if label.kind == "trembles":  # both
-            for values in found.values():
-                values[rows] += 0.8 * np.sin(2 * np.pi * 3.5 * times)
+            found["b"][rows] += (other[rows] - hidden[rows]) @ MIX["b"]
+        if label.kind == "trembles":  # a clearly, b a little
+            found["a"][rows] += 0.8 * np.sin(2 * np.pi * 3.5 * times)
+            found["b"][rows] += 0.3 * np.sin(2 * np.pi * 3.5 * times)
     return found
 
 

@@ -11,23 +11,17 @@ All chance comes from a generator on the CPU, so do the tensors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
-
 import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
 from pipeline.core.settings import Settings
 from pipeline.models.encoders.audio import AudioEncoder
-from pipeline.models.encoders.base import Encoder
 from pipeline.models.encoders.scaling import RobustScale
 from pipeline.models.encoders.sensor_input import SensorEncoder
 from pipeline.models.encoders.text import TextEncoder
 from pipeline.models.encoders.video import VideoEncoder
 from pipeline.models.fusion_model import FusionModel
-
-Change: TypeAlias = Callable[[Tensor, Generator], Tensor]
 
 _TEXT_EXTRAS = 2  # columns before the n-grams, see `TextEncoder`
 
@@ -113,10 +107,6 @@ class Augment:
     def __init__(self, settings: AugmentSettings, model: FusionModel) -> None:
         self._settings = settings
         self._model = model
-
-    def __call__(self, inputs: Mapping[str, Tensor], generator: Generator) -> dict[str, Tensor]:
-        """A changed copy of ``(B, *shape)`` per stream."""
-        return {name: self.stream(name, values, generator) for name, values in inputs.items()}
 
     def stream(self, name: str, values: Tensor, generator: Generator) -> Tensor:
         """A changed copy of one stream's ``(B, *shape)``."""
@@ -231,8 +221,3 @@ def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:
 
 def _chance(shape: tuple[int, ...], share: float, generator: Generator) -> Tensor:
     return torch.rand(shape, generator=generator) < share
-
-
-def known_kind(encoder: Encoder) -> bool:
-    """Whether the encoder's windows can be changed."""
-    return isinstance(encoder, VideoEncoder | AudioEncoder | SensorEncoder | TextEncoder)

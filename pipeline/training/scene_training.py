@@ -27,7 +27,7 @@ from pipeline.models.fusion_model import FusionModel, FusionModelSettings
 from pipeline.models.kinds import of_kind
 from pipeline.training.augment import AugmentSettings
 from pipeline.training.labelled import LabelledScene
-from pipeline.training.loop import History, run_loop
+from pipeline.training.loop import run_loop
 from pipeline.training.modality_dropout import DropoutSettings
 from pipeline.training.phases.alignment import AlignmentSettings
 from pipeline.training.phases.base import PHASES, Ground, Phase, PhaseSettings
@@ -35,6 +35,7 @@ from pipeline.training.phases.fine_tune import FineTuneSettings, with_heads
 from pipeline.training.phases.self_supervision import SelfSupervisionSettings
 from pipeline.training.prepared import DataSettings, PreparedScene, Progress
 from pipeline.training.retrieval import Retrieval, retrieval
+from pipeline.training.training_state import History
 
 log = structlog.get_logger(__name__)
 

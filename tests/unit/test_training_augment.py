@@ -157,6 +157,6 @@ def test_windows_of_an_encoder_that_it_does_not_know_stay_as_they_are():
     settings = FusionModelSettings.model_validate({"encoders": {"sensor": "frozen_features"}})
     augment = AugmentSettings().build(FusionModel(settings, (info,)))
     values = torch.randn(4, 2, 6)
-    after = augment({"plc": values}, torch.Generator().manual_seed(0))["plc"]
+    after = augment.stream("plc", values, torch.Generator().manual_seed(0))
     assert torch.equal(after, values)
     assert after is not values

@@ -98,7 +98,7 @@ def test_a_window_shows_the_label_that_covers_half_of_it_or_of_the_label():
 def test_labels_of_another_time_are_refused():
     scene = scene_of(network(), readings(40))
     labels = [Label(100.0, 110.0, "late")]
-    with pytest.raises(ModelError, match="no window shows a labelled event.*do they fit"):
+    with pytest.raises(ModelError, match=r"no window shows a labelled event.*do they fit"):
         label_scene(scene, labels, ORIGIN_NS, kinds_of(labels))
 
 

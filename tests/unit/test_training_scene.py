@@ -129,7 +129,7 @@ def test_a_run_is_not_gone_on_with_under_other_settings_but_can_be_begun_anew(
 ) -> None:
     train(tmp_path, labels=False)
     other = SMALL.model_copy(update={"seed": 1})
-    with pytest.raises(ModelError, match="other settings, recordings or labels.*without --resume"):
+    with pytest.raises(ModelError, match=r"other settings, recordings or labels.*without --resume"):
         train(tmp_path, labels=False, resume=True, settings=other)
     anew = train(tmp_path, labels=False, settings=other)
     assert same(anew, train(labels=False, settings=other))

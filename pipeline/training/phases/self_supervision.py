@@ -75,19 +75,20 @@ class SelfSupervision(Phase):
     def loss(self, step: int, generator: Generator) -> Tensor:
         """VICReg of a batch, the mean over streams."""
         del step
-        rows = pick(self._ground.split.learn, self._settings.batch, generator)
-        return self._compared(rows, generator)
+        learn = self._ground.split.learn
+        return self._compared(pick(learn, self._settings.batch, generator), learn, generator)
 
     @torch.no_grad()
     def held_out(self) -> float:
         """The same of held-out windows, always with the same changes."""
-        return float(self._compared(self._judged, torch.Generator().manual_seed(0)))
+        generator = torch.Generator().manual_seed(0)
+        return float(self._compared(self._judged, self._ground.split.held, generator))
 
-    def _compared(self, rows: Rows, generator: Generator) -> Tensor:
+    def _compared(self, rows: Rows, among: Rows, generator: Generator) -> Tensor:
         normal = self._ground.normal
         later = torch.randint(self._near + 1, (len(rows),), generator=generator).numpy()
         after = normal.find(normal.index[rows] + later)
-        after = np.where(after < 0, rows, after)
+        after = np.where(np.isin(after, among), after, rows)
         views = [
             self._ground.placed(self._ground.changed(normal.batch(chosen), generator))
             for chosen in (rows, after)
