@@ -41,6 +41,12 @@ class Classified:
         return _shares(np.diag(self.confusion), self.confusion.sum(axis=1))
 
     @property
+    def f1(self) -> Floats:
+        """Per class: harmonic mean of both; NaN when it neither is there nor was told, ``(k,)``."""
+        either = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
+        return _shares(2 * np.diag(self.confusion), either)
+
+    @property
     def macro_precision(self) -> float:
         """Mean over the classes there are; one that is there and never told counts as 0."""
         return self._macro(self.precision)
@@ -49,6 +55,11 @@ class Classified:
     def macro_recall(self) -> float:
         """Mean over the classes there are."""
         return self._macro(self.recall)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean over the classes there are."""
+        return self._macro(self.f1)
 
     def _macro(self, values: Floats) -> float:
         there = self.confusion.sum(axis=1) > 0

@@ -1,0 +1,203 @@
+"""A plain supervised classifier of samples with several modalities.
+
+Encoders, the shared space, a fusion, a context and one head, trained by cross-entropy: the
+network of a scene asked the usual question (Baltrusaitis et al. 2019, "Multimodal Machine
+Learning", section 6, for its place among others). A sample is one or more windows in a row; each
+window is to say the class, and the sample's answer is the mean of their probabilities.
+
+In training, modalities are left out at random (Neverova et al. 2016, "ModDrop"), so that the
+network also answers when one is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.core.errors import ModelError
+from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.settings import Settings
+from pipeline.models.contexts.none import NoneSettings
+from pipeline.models.fusion_model import FusionModel, FusionModelSettings
+from pipeline.models.heads.classification import ClassificationHead, ClassificationSettings
+from pipeline.training.dealing import SplitSettings
+from pipeline.training.examples import Examples
+from pipeline.training.loop import LoopSettings, Progress, run_loop
+from pipeline.training.sample_parts import ReadingSettings
+from pipeline.training.training_state import History
+
+HEAD = "class"
+_CHUNK = 64
+
+
+class ClassHeadSettings(Settings):
+    """The head; its classes are those of the folder."""
+
+    hidden: int = Field(default=64, ge=2)
+    """Width of its own layer."""
+
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of that layer's numbers left out in training."""
+
+
+class ClassifierSettings(Settings):
+    """Options of ``fusewatch train`` for a classifier."""
+
+    task: Literal["classifier"]
+    """What is trained."""
+
+    modalities: tuple[Modality, ...] = ()
+    """Modalities to look at; empty: all that the folder has."""
+
+    network: FusionModelSettings = FusionModelSettings(context=NoneSettings())
+    """Encoders, shared space, fusion and context; the head is `head`."""
+
+    head: ClassHeadSettings = ClassHeadSettings()
+    """What tells the class."""
+
+    reading: ReadingSettings = ReadingSettings()
+    """How files become windows."""
+
+    split: SplitSettings = SplitSettings()
+    """How samples are dealt out where the folder does not say what they are for."""
+
+    loop: LoopSettings = LoopSettings()
+    """How it is trained. AdamW without `weight_decay` is Adam."""
+
+    batch: int = Field(default=32, ge=1, le=4096)
+    """Samples per step."""
+
+    balance: bool = True
+    """Let rare classes count as much as common ones."""
+
+    modality_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the modalities of a sample left out in training; one always stays."""
+
+    threads: int = Field(default=1, ge=1, le=256)
+    """Threads of the processor; networks as small as the default are slower on more."""
+
+    @model_validator(mode="after")
+    def _one_head(self) -> Self:
+        if self.network.heads:
+            raise ValueError("a classifier has one head: write its options under 'head'")
+        return self
+
+
+def build_network(
+    settings: ClassifierSettings, streams: Sequence[StreamInfo], classes: Sequence[str]
+) -> FusionModel:
+    """The untrained network; its first weights follow from the seed.
+
+    Raises:
+        ModelError: An encoder cannot see its stream.
+    """
+    head = ClassificationSettings(
+        classes=tuple(classes), hidden=settings.head.hidden, dropout=settings.head.dropout
+    )
+    made = settings.network.model_copy(update={"heads": {HEAD: head}})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.loop.seed)
+        return FusionModel(made, streams)
+
+
+def fit_classifier(
+    network: FusionModel,
+    train: Examples,
+    held_out: Examples,
+    settings: ClassifierSettings,
+    *,
+    progress: Progress,
+    resume: Path | None = None,
+) -> History:
+    """Train the network, with what was held out ending it.
+
+    Args:
+        network: From `build_network`.
+        train: What is learnt from.
+        held_out: What tells when learning should end.
+        settings: How.
+        progress: See `run_loop`.
+        resume: See `run_loop`.
+
+    Raises:
+        ModelError: A loss is not finite.
+        ModelFileError: The training state cannot be used.
+    """
+    network.fit_scale(_seen_windows(network, train))
+    head = _head(network)
+    if settings.balance:
+        head.balance(train.labels)
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        chosen = torch.randint(len(train), (settings.batch,), generator=generator)
+        part = train.at(chosen)
+        return _loss(network, _some_left_out(part, settings.modality_dropout, generator))
+
+    def judge() -> float:
+        lost = [float(_loss(network, part)) * len(part) for part in held_out.parts(_CHUNK)]
+        return math.fsum(lost) / len(held_out)
+
+    return run_loop(network, loss, judge, settings.loop, progress=progress, resume=resume)
+
+
+@torch.no_grad()
+def probabilities(network: FusionModel, examples: Examples) -> Tensor:
+    """Probability of each class per sample, ``(N, K)``."""
+    network.eval()
+    found = []
+    for part in examples.parts(_CHUNK):
+        seen = part.present.any(dim=-1)  # (B, T)
+        features = network(part.inputs, part.present)  # (B, T, F)
+        told = _head(network).predict(features.flatten(0, 1)).reshape(*seen.shape, -1)
+        told = torch.where(seen[..., None], told, torch.zeros_like(told))
+        found.append(told.sum(dim=1) / seen.sum(dim=1, keepdim=True).clamp(min=1))
+    return torch.cat(found)
+
+
+def _loss(network: FusionModel, part: Examples) -> Tensor:
+    """Cross-entropy of every window that is seen, each sample counting as one."""
+    seen = part.present.any(dim=-1)  # (B, T)
+    head = _head(network)
+    logits = head.logits(network(part.inputs, part.present).flatten(0, 1))
+    targets = part.labels[:, None].expand(seen.shape)
+    losses = F.cross_entropy(logits, targets.flatten(), reduction="none").reshape(seen.shape)
+    weights = head.weights[targets] * seen / seen.sum(dim=1, keepdim=True).clamp(min=1)
+    return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+def _some_left_out(part: Examples, share: float, generator: torch.Generator) -> Examples:
+    """Leave out modalities of whole samples; a window that would be empty keeps all it has."""
+    count, _, streams = part.present.shape
+    kept = torch.rand(count, 1, streams, generator=generator) >= share
+    left = part.present & kept
+    whole = ~left.any(dim=-1, keepdim=True)
+    return part.showing(torch.where(whole, part.present, left))
+
+
+def _seen_windows(network: FusionModel, train: Examples) -> dict[str, Tensor]:
+    """Per stream, the windows in which it was seen."""
+    return {
+        name: train.inputs[name][train.present[..., index]]
+        for index, name in enumerate(network.names)
+    }
+
+
+def _head(network: FusionModel) -> ClassificationHead:
+    head = network.head(HEAD)
+    if not isinstance(head, ClassificationHead):
+        raise ModelError(f"its head {HEAD!r} does not tell classes")
+    return head
+
+
+def told_classes(network: FusionModel, found: Tensor) -> list[str]:
+    """The likeliest class of each sample, from ``(N, K)``."""
+    names = _head(network).outputs
+    return [names[place] for place in np.asarray(found.argmax(dim=1)).tolist()]

@@ -1,0 +1,135 @@
+"""The files of a labelled sample as windows in a row, as a scene's streams would give them.
+
+A sample lasts as long as the longest of its sound, clip and readings. A longer one than a window
+becomes several, spread evenly from its first moment to its last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pipeline.core.errors import RecordingError, SourceError
+from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.window import Window
+from pipeline.recording.import_sensors import SensorInput
+from pipeline.training.labelled_folder import PICTURES, LabelledFolder, LabelledSample, Unusable
+from pipeline.training.sample_parts import Part, ReadingSettings, part_of
+
+_SECOND_NS = 1_000_000_000
+_NAMES = {
+    Modality.VIDEO: "picture",
+    Modality.AUDIO: "sound",
+    Modality.SENSOR: "readings",
+    Modality.TEXT: "text",
+}
+
+
+class SampleReader:
+    """Reads samples.
+
+    Args:
+        settings: How.
+        streams: What the network sees, as `streams_of` found it.
+    """
+
+    def __init__(self, settings: ReadingSettings, streams: Sequence[StreamInfo]) -> None:
+        self._settings = settings
+        self._streams = {info.modality: info for info in streams}
+
+    def read(self, sample: LabelledSample) -> tuple[list[Window], list[Unusable]]:
+        """Windows of a sample, none when no file of it can be used; and what cannot."""
+        parts: dict[str, Part] = {}
+        unusable = []
+        for modality, file in sample.files.items():
+            info = self._streams.get(modality)
+            if info is None:
+                continue
+            try:
+                parts[info.name] = part_of(modality, file, info, self._settings)
+            except (RecordingError, SourceError) as error:
+                unusable.append(Unusable(sample.name + file.suffix, error.message))
+        self._sound_of_clip(sample, parts)
+        return (self._windows(sample.name, parts) if parts else []), unusable
+
+    def _sound_of_clip(self, sample: LabelledSample, parts: dict[str, Part]) -> None:
+        """A clip's own sound, where there is no file of sound."""
+        info, clip = self._streams.get(Modality.AUDIO), sample.files.get(Modality.VIDEO)
+        if info is None or clip is None or Modality.AUDIO in sample.files:
+            return
+        if clip.suffix.lower() in PICTURES:
+            return
+        try:
+            parts[info.name] = part_of(Modality.AUDIO, clip, info, self._settings)
+        except (RecordingError, SourceError):
+            return  # a silent clip; were it damaged, its pictures have been reported
+
+    def _windows(self, name: str, parts: dict[str, Part]) -> list[Window]:
+        length = self._settings.window_s
+        duration = max(length, *(part.duration_s for part in parts.values()))
+        # A duration told in whole frames or samples may be a hair over so many windows.
+        count = min(self._settings.windows, math.ceil(duration / length - 1e-6))
+        starts = np.linspace(0.0, duration - length, count) if count > 1 else np.zeros(1)
+        return [
+            Window(
+                name,
+                index,
+                round(start * _SECOND_NS),
+                round((start + length) * _SECOND_NS),
+                {stream: part.cut(start) for stream, part in parts.items()},
+            )
+            for index, start in enumerate(starts.tolist())
+        ]
+
+
+def streams_of(
+    folder: LabelledFolder, settings: ReadingSettings, wanted: Iterable[Modality] = ()
+) -> tuple[StreamInfo, ...]:
+    """One stream per modality of a folder.
+
+    Args:
+        folder: The folder.
+        settings: How its files are read.
+        wanted: Modalities to look at; empty: all there are.
+    """
+    chosen = set(wanted) or set(folder.modalities)
+    found = []
+    for modality in folder.modalities:
+        info = _stream(folder, modality, settings) if modality in chosen else None
+        if info is not None:
+            found.append(info)
+    return tuple(found)
+
+
+def _stream(
+    folder: LabelledFolder, modality: Modality, settings: ReadingSettings
+) -> StreamInfo | None:
+    name = _NAMES[modality]
+    match modality:
+        case Modality.VIDEO:
+            size = (settings.height_px, settings.width_px, 3)
+            fps = settings.frames / settings.window_s
+            return StreamInfo(name, modality, fps, size, "uint8", stamp="exact")
+        case Modality.AUDIO:
+            rate = float(settings.sound_hz)
+            return StreamInfo(name, modality, rate, (1,), "float32", stamp="exact")
+        case Modality.TEXT:
+            return StreamInfo(name, modality, stamp="exact")
+        case Modality.SENSOR:
+            columns = _columns(folder)
+            hz, shape = settings.readings_hz, (len(columns),)
+            found = StreamInfo(name, modality, hz, shape, "float64", channels=columns)
+            return found if columns else None
+
+
+def _columns(folder: LabelledFolder) -> tuple[str, ...]:
+    """Columns of the first table that can be read; the other samples' must have them too."""
+    for sample in folder.samples:
+        if Modality.SENSOR in sample.files:
+            try:
+                return SensorInput("readings", sample.files[Modality.SENSOR]).info.channels
+            except (RecordingError, SourceError):
+                continue  # it is reported when its sample is read
+    return ()
