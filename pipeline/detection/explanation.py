@@ -111,15 +111,19 @@ def _value(
 
 
 def _pair(verdict: Verdict, shares: Mapping[str, float], value: Value) -> tuple[str, ...]:
-    """Streams that do not belong together, the largest contribution first; none if single."""
+    """Streams that do not belong together; none if single.
+
+    The one that fits none of the others comes first, else the largest contribution does.
+    """
     detector = _speaker(verdict)
     if ":" in detector:
         return ()
     named = named_streams(verdict.parts[detector]) & shares.keys()
-    if len(named) == 1:
-        named = _partners(next(iter(named)), shares, value)
+    odd = next(iter(named)) if len(named) == 1 else ""
+    if odd:
+        named = _partners(odd, shares, value)
     chosen = named or shares.keys()
-    return tuple(sorted(chosen, key=lambda name: (-shares[name], name)))
+    return tuple(sorted(chosen, key=lambda name: (name != odd, -shares[name], name)))
 
 
 def _speaker(verdict: Verdict) -> str:
