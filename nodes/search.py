@@ -204,7 +204,7 @@ class Shelf:
         start_ns = int(self._starts_ns[row])
         end_ns = start_ns + self._about.length_ns
         without = min(start_ns, wanted.start_ns), max(end_ns, wanted.end_ns)
-        likeness, moments = self._search(query, top, without)
+        likeness, moments = self._search(query, top, row, without)
         itself = self._moment(Found(row, float(likeness[row]), start_ns, end_ns), query)
         return Answer(itself, "", len(self._starts_ns), moments)
 
@@ -213,15 +213,19 @@ class Shelf:
     ) -> Answer:
         """The moments that words describe best; `vector` is what they mean."""
         query = Query(dict.fromkeys(weights, unit(vector)), weights)
-        _, moments = self._search(query, top, None)
+        _, moments = self._search(query, top)
         return Answer(None, text, len(self._starts_ns), moments)
 
     def _search(
-        self, query: Query, top: int, without: tuple[int, int] | None
+        self,
+        query: Query,
+        top: int,
+        itself: int | None = None,
+        without: tuple[int, int] | None = None,
     ) -> tuple[npt.NDArray[np.float32], list[Moment]]:
         likeness = np.concatenate([index.likeness(query) for index in self._indexes])
         grid = Grid(self._about.length_ns, self._about.hop_ns)
-        found = likest(likeness, self._starts_ns, grid, top, without)
+        found = likest(likeness, self._starts_ns, grid, top, itself=itself, without=without)
         return likeness, [self._moment(one, query) for one in found]
 
     def _row(self, wanted: Asked) -> int:

@@ -2,8 +2,8 @@
 
 Without a file of its own each recording has its index beside it, and a recording that is
 deleted takes nothing from the others. One file for many recordings grows by those that it does
-not hold yet. A recording whose size has changed since is taken in anew. Files of one run that
-was split are taken in one by one: the windows across a seam are left out.
+not hold yet. A recording whose size or first second has changed since is taken in anew. Files
+of one run that was split are taken in one by one: the windows across a seam are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.core.errors import RecordingError
 from pipeline.core.window import Window
 from pipeline.models.checkpoint import load_model
 from pipeline.models.search_file import load_index, save_index
-from pipeline.models.search_index import About, IndexBuilder, SearchIndex, joined
+from pipeline.models.search_index import About, IndexBuilder, Part, SearchIndex, joined
 from pipeline.models.window_vectors import vector_widths, window_vectors
 from pipeline.recording.reader import Recording
 
@@ -132,11 +132,11 @@ def _extended(
     """The index of a file, after what it lacks was added and saved, recording by recording."""
     index = load_index(file, embedder.about) if file.exists() else None
     for path in recordings:
-        held = {part.name: part.size for part in index.parts} if index is not None else {}
-        if held.get(path.name) == _size(path):
+        what = _part(path, embedder.about.hop_ns)
+        if index is not None and any(_same(part, what) for part in index.parts):
             continue
         kept = [] if index is None else [index.without(path.name)]
-        index = joined([*kept, _built(embedder, path, tell)])
+        index = joined([*kept, _built(embedder, path, what, tell)])
         save_index(index, file)
     if index is None:
         fix = "name recordings with --recording"
@@ -145,16 +145,12 @@ def _extended(
     return index
 
 
-def _built(embedder: Embedder, recording: Path, tell: Progress) -> SearchIndex:
-    size = _size(recording)
+def _built(embedder: Embedder, recording: Path, what: Part, tell: Progress) -> SearchIndex:
     builder = IndexBuilder(embedder.about, embedder.widths)
-    with Recording(recording) as opened:
-        origin_ns = opened.origin_ns
-        expected = max(0, (opened.end_ns - opened.start_ns) // embedder.about.hop_ns)
     for seen in embedder.windows(recording):
         builder.add(seen.window.index, seen.vectors, seen.p)
         if len(builder) % _TOLD_EVERY == 0:
-            tell(recording.name, len(builder), max(expected, len(builder)))
+            tell(recording.name, len(builder), max(what.rows, len(builder)))
     tell(recording.name, len(builder), len(builder))
     if not len(builder):
         raise RecordingError(
@@ -162,11 +158,17 @@ def _built(embedder: Embedder, recording: Path, tell: Progress) -> SearchIndex:
             where=str(recording),
             fix="see fusewatch recording info for its streams and its span",
         )
-    return builder.finish(recording.name, size, origin_ns)
+    return builder.finish(what.name, what.size, what.origin_ns)
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise RecordingError(f"cannot be read: {error.strerror}", where=str(path)) from error
+def _part(recording: Path, hop_ns: int) -> Part:
+    """A recording as an index names it, with about as many rows as it will give."""
+    with Recording(recording) as opened:
+        windows = max(0, opened.end_ns - opened.start_ns) // hop_ns
+        size = recording.stat().st_size
+        return Part(recording.name, size, opened.origin_ns, windows)
+
+
+def _same(held: Part, found: Part) -> bool:
+    of_held, of_found = ((p.name, p.size, p.origin_ns) for p in (held, found))
+    return of_held == of_found

@@ -47,19 +47,29 @@ class Grid:
 
 
 def likest(
-    likeness: Floats, starts_ns: Ints, grid: Grid, top: int, without: tuple[int, int] | None = None
+    likeness: Floats,
+    starts_ns: Ints,
+    grid: Grid,
+    top: int,
+    *,
+    itself: int | None = None,
+    without: tuple[int, int] | None = None,
 ) -> list[Found]:
     """The moments most alike, the likest first.
 
     Args:
-        likeness: How alike each window is, ``(n,)``.
+        likeness: How alike each window is, ``(n,)``; exactly 0 says that it has nothing in
+            common with what is looked for, and it is left out.
         starts_ns: Start of each window, ``(n,)``, in any order.
         grid: Length and step of the windows.
         top: Most moments.
+        itself: Row of the window that the others are to be like; its moment is left out.
         without: A span of time; windows that overlap with it are left out.
     """
     order = np.argsort(starts_ns, kind="stable")
     search = _Search(likeness[order], starts_ns[order], grid)
+    if itself is not None:
+        search.leave_out(*search.span(int(np.flatnonzero(order == itself)[0])))
     if without is not None:
         search.leave_out(*without)
     found = zip(range(top), search.moments(), strict=False)
@@ -70,7 +80,7 @@ class _Search:
     """Windows in the order of time, of which ever fewer are left."""
 
     def __init__(self, likeness: Floats, starts_ns: Ints, grid: Grid) -> None:
-        self._left = likeness.astype(np.float32)
+        self._left = np.where(likeness == 0, -np.inf, likeness).astype(np.float32)
         self._starts, self._grid = starts_ns, grid
         step = max(1, len(likeness) // _MOST_FOR_USUAL)
         self._usual = float(np.median(likeness[::step])) if len(likeness) else 0.0
@@ -82,17 +92,22 @@ class _Search:
         self._left[first:last] = -np.inf
 
     def moments(self) -> Iterator[Found]:
+        """Moment after moment, each taken out once it was given."""
         while len(self._left):
             row = int(self._left.argmax())
             peak = float(self._left[row])
             if peak == -np.inf:
                 return
-            least = self._usual + _OF_PEAK * abs(peak - self._usual)
-            first, last = self._run(row, -1, least), self._run(row, 1, least)
-            start_ns = int(self._starts[first])
-            end_ns = int(self._starts[last]) + self._grid.length_ns
+            start_ns, end_ns = self.span(row)
             yield Found(row, peak, start_ns, end_ns)
             self.leave_out(start_ns, end_ns)
+
+    def span(self, row: int) -> tuple[int, int]:
+        """Start and end of the moment that a window is the likest of."""
+        peak = float(self._left[row])
+        least = self._usual + _OF_PEAK * abs(peak - self._usual)
+        first, last = self._run(row, -1, least), self._run(row, 1, least)
+        return int(self._starts[first]), int(self._starts[last]) + self._grid.length_ns
 
     def _run(self, row: int, step: int, least: float) -> int:
         """The last row, from this one on, that is alike enough, without a gap in time."""

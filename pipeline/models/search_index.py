@@ -38,7 +38,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: Name of its file.
         size: Its bytes; another number means that it has changed since.
-        origin_ns: Site time of its second 0.
+        origin_ns: Site time of its second 0; likewise.
         rows: Windows taken from it.
     """
 
