@@ -132,11 +132,11 @@ def _extended(
     """The index of a file, after what it lacks was added and saved, recording by recording."""
     index = load_index(file, embedder.about) if file.exists() else None
     for path in recordings:
-        what = _part(path, embedder.about.hop_ns)
-        if index is not None and any(_same(part, what) for part in index.parts):
+        found = _part(path, embedder.about.hop_ns)
+        if index is not None and any(_same(part, found) for part in index.parts):
             continue
         kept = [] if index is None else [index.without(path.name)]
-        index = joined([*kept, _built(embedder, path, what, tell)])
+        index = joined([*kept, _built(embedder, path, found, tell)])
         save_index(index, file)
     if index is None:
         fix = "name recordings with --recording"
@@ -145,12 +145,12 @@ def _extended(
     return index
 
 
-def _built(embedder: Embedder, recording: Path, what: Part, tell: Progress) -> SearchIndex:
+def _built(embedder: Embedder, recording: Path, part: Part, tell: Progress) -> SearchIndex:
     builder = IndexBuilder(embedder.about, embedder.widths)
     for seen in embedder.windows(recording):
         builder.add(seen.window.index, seen.vectors, seen.p)
         if len(builder) % _TOLD_EVERY == 0:
-            tell(recording.name, len(builder), max(what.rows, len(builder)))
+            tell(recording.name, len(builder), max(part.rows, len(builder)))
     tell(recording.name, len(builder), len(builder))
     if not len(builder):
         raise RecordingError(
@@ -158,7 +158,7 @@ def _built(embedder: Embedder, recording: Path, what: Part, tell: Progress) -> S
             where=str(recording),
             fix="see fusewatch recording info for its streams and its span",
         )
-    return builder.finish(what.name, what.size, what.origin_ns)
+    return builder.finish(part.name, part.size, part.origin_ns)
 
 
 def _part(recording: Path, hop_ns: int) -> Part:

@@ -55,7 +55,8 @@ def command(
         Path | None, typer.Option("--model", "-m", help="Model file instead of the deployment's.")
     ] = None,
     encoder: Annotated[
-        Path | None, typer.Option("--encoder", help="Folder of a CLIP or CLAP model, for --text.")
+        Path | None,
+        typer.Option("--encoder", help="CLIP or CLAP model for --text; none: the scene's."),
     ] = None,
     events: Annotated[
         Path | None, typer.Option("--events", help="Events, one JSON a line; none: the store.")
@@ -82,7 +83,8 @@ def command(
     deployment = load_deployment(config)
     name = scene_of(deployment, scene)
     meant = None if like is None else _events_of(deployment, like, events)
-    reader = None if text is None else _reader(encoder)
+    folder = encoder or deployment.scenes[name].text_encoder
+    reader = None if text is None else _reader(folder)
     embedder = _embedder(deployment, name, model, reader)
     shelf = _shelf(embedder, recordings or [], index)
     weights = _weights(streams, shelf.streams)
@@ -121,8 +123,8 @@ def _reader(folder: Path | None) -> TextAligned:
         raise ConfigError(
             "a scene's own model does not read words",
             where="--text",
-            fix="give --encoder FOLDER with a CLIP model (pictures) or a CLAP model (sound), "
-            "or search by --like",
+            fix="give --encoder FOLDER with a CLIP model (pictures) or a CLAP model (sound), set "
+            "the scene's text_encoder, or search by --like",
         )
     try:
         from pipeline.models.text_aligned import TextAligned

@@ -227,6 +227,14 @@ def test_words_are_looked_for_by_an_encoder_that_reads_them(
     assert "like 'a beep'" in capsys.readouterr().out
     assert fusewatch(*site.search(*words[:4])) == 78
     assert "give --encoder FOLDER" in capsys.readouterr().err
+    own = tmp_path / "own.yaml"
+    named = CONFIG.read_text().replace(
+        "window_s: 2.0", f"window_s: 2.0\n    text_encoder: {folder}"
+    )
+    own.write_text(named)
+    capsys.readouterr()
+    assert fusewatch("search", own, *words[:4], "--top", 2, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == found
 
 
 def test_people_get_a_table(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
