@@ -2,8 +2,9 @@
 
 Without a file of its own each recording has its index beside it, and a recording that is
 deleted takes nothing from the others. One file for many recordings grows by those that it does
-not hold yet. A recording whose size or first second has changed since is taken in anew. Files
-of one run that was split are taken in one by one: the windows across a seam are left out.
+not hold yet, and keeps those that are gone. A recording whose size has changed since is taken
+in anew; one of the same name that begins at another time is another. Files of one run that was
+split are taken in one by one: the windows across a seam are left out.
 """
 
 from __future__ import annotations
@@ -133,10 +134,13 @@ def _extended(
     index = load_index(file, embedder.about) if file.exists() else None
     for path in recordings:
         found = _part(path, embedder.about.hop_ns)
-        if index is not None and any(_same(part, found) for part in index.parts):
+        held = _held(index, found)
+        if held is not None and held.size == found.size:
             continue
-        kept = [] if index is None else [index.without(path.name)]
-        index = joined([*kept, _built(embedder, path, found, tell)])
+        fresh = _built(embedder, path, found, tell)
+        if index is not None and held is not None:
+            index = index.without(held)
+        index = fresh if index is None else joined([index, fresh])
         save_index(index, file)
     if index is None:
         fix = "name recordings with --recording"
@@ -169,6 +173,8 @@ def _part(recording: Path, hop_ns: int) -> Part:
         return Part(recording.name, size, opened.origin_ns, windows)
 
 
-def _same(held: Part, found: Part) -> bool:
-    of_held, of_found = ((p.name, p.size, p.origin_ns) for p in (held, found))
-    return of_held == of_found
+def _held(index: SearchIndex | None, wanted: Part) -> Part | None:
+    """The same recording as an index holds it, of whatever size."""
+    parts = () if index is None else index.parts
+    same = (p for p in parts if (p.name, p.origin_ns) == (wanted.name, wanted.origin_ns))
+    return next(same, None)

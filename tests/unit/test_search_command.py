@@ -170,16 +170,34 @@ def test_an_index_is_made_once_and_grows_by_new_recordings(
     assert site.later.with_name("later.mcap.site.index").exists()
 
 
-def test_a_recording_that_has_changed_is_taken_in_anew(
+def test_a_recording_that_has_grown_is_taken_in_anew(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = tmp_path / "copy.mcap"
-    copy.write_bytes(site.recording.read_bytes())
-    search = ["-r", copy, "--index", tmp_path / "i", "--like", "2024-05-01T09:02:02Z"]
-    assert fusewatch(*site.search(*search)) == 69
-    assert "no window shows 2024-05-01T09:02:02.000Z" in capsys.readouterr().err
-    copy.write_bytes(site.later.read_bytes())
-    assert answer(capsys, site, *search)["like"]["seconds"] == pytest.approx(121)
+    grown = tmp_path / "day" / "site.mcap"
+    search = ["-r", grown, "--index", tmp_path / "i"]
+    write_short(grown, 12, START)
+    short = answer(capsys, site, *search, "--like", "2024-05-01T08:00:05Z")
+    assert fusewatch(*site.search(*search, "--like", "2024-05-01T08:00:15Z")) == 69
+    assert "no window shows 2024-05-01T08:00:15.000Z" in capsys.readouterr().err
+    write_short(grown, 20, START)
+    longer = answer(capsys, site, *search, "--like", "2024-05-01T08:00:15Z")
+    assert longer["windows"] == short["windows"] + 16
+    write_short(grown, 12, LATER)  # another day's, of the same name
+    both = answer(capsys, site, *search, "--like", "5")
+    assert both["windows"] == longer["windows"] + short["windows"]
+
+
+def write_short(recording: Path, seconds: int, start: str) -> None:
+    """A recording of the machine without any fault."""
+    recording.parent.mkdir(exist_ok=True)
+    readings, wave = recording.with_suffix(".csv"), recording.with_suffix(".wav")
+    random = np.random.default_rng(seconds)
+    rows = "".join(f"{at / HZ};1480;{random.normal(40, 0.2):.3f}\n" for at in range(seconds * HZ))
+    readings.write_text("seconds;speed;heat\n" + rows)
+    write_sound(wave, random.normal(0, 0.01, seconds * RATE).astype(np.float32), RATE)
+    recording.unlink(missing_ok=True)
+    files = ["--sensors", readings, "--audio", wave, "-o", recording]
+    assert fusewatch("import", "--scene", "site", "--start", start, *files) == 0
 
 
 def test_an_index_of_another_model_is_refused_with_the_way_out(
@@ -211,11 +229,7 @@ def test_words_are_looked_for_by_an_encoder_that_reads_them(
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "beep"]
     BertTokenizer(vocab={word: i for i, word in enumerate(vocabulary)}).save_pretrained(folder)
     short = tmp_path / "short.mcap"
-    readings, wave = tmp_path / "s.csv", tmp_path / "s.wav"
-    readings.write_text("seconds;speed\n" + "".join(f"{t};1\n" for t in range(13)))
-    write_sound(wave, np.random.default_rng(0).normal(0, 0.1, 12 * RATE).astype("f4"), RATE)
-    files = ["--sensors", readings, "--audio", wave, "-o", short]
-    assert fusewatch("import", "--scene", "site", "--start", START, *files) == 0
+    write_short(short, 12, START)
     words = ["-r", short, "--text", "a beep", "--encoder", folder]
     found = answer(capsys, site, *words, "--top", 2)
     assert found["text"] == "a beep"
