@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nodes.places import fusion_store
 from nodes.replay import SECOND_NS
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import ConfigError, RecordingError, StoreError
+from pipeline.core.errors import ConfigError, ModelError, RecordingError, StoreError
 from pipeline.core.event import Event, from_json
 from pipeline.core.timestamps import format_iso, iso_ns
 from pipeline.models.moments import Found, Grid, likest
@@ -181,10 +181,10 @@ class Shelf:
             dict.fromkeys(n for index in self._indexes for n in index.blocks if n != EVIDENCE)
         )
 
-    def origin_ns(self, recording: str | None) -> int:
-        """Site time of second 0 of a recording; None: of the first."""
-        parts = [part for index in self._indexes for part in index.parts]
-        return next(part.origin_ns for part in parts if recording in (None, part.name))
+    @property
+    def origin_ns(self) -> int:
+        """Site time of second 0 of the first recording."""
+        return self._indexes[0].parts[0].origin_ns
 
     def like(self, wanted: Asked, weights: Mapping[str, float] | None, top: int) -> Answer:
         """The moments most alike to one of the recordings, which is left out itself.
@@ -211,10 +211,25 @@ class Shelf:
     def meaning(
         self, text: str, vector: npt.ArrayLike, weights: Mapping[str, float], top: int
     ) -> Answer:
-        """The moments that words describe best; `vector` is what they mean."""
-        query = Query(dict.fromkeys(weights, unit(vector)), weights)
+        """The moments that words describe best; `vector` is what they mean.
+
+        Raises:
+            ModelError: None of the streams is one that the encoder could see.
+        """
+        seen = {name: weight for name, weight in weights.items() if self._ever_seen(name)}
+        if not seen:
+            raise ModelError(
+                f"the encoder saw nothing of {', '.join(weights)}",
+                where=self._about.scene,
+                fix="name an encoder for pictures or for sound, whichever the recordings hold",
+            )
+        query = Query(dict.fromkeys(seen, unit(vector)), seen)
         _, moments = self._search(query, top)
         return Answer(None, text, len(self._starts_ns), moments)
+
+    def _ever_seen(self, stream: str) -> bool:
+        blocks = (index.blocks.get(stream) for index in self._indexes)
+        return any(block is not None and bool(block.any()) for block in blocks)
 
     def _search(
         self,

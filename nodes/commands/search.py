@@ -74,6 +74,7 @@ def command(
     The windows of a recording are put into an index on first use, which takes about as long as
     its replay; after that a search takes seconds.
     """
+    from nodes.replay import start_of
     from nodes.search import asked
 
     if (like is None) == (text is None):
@@ -92,7 +93,7 @@ def command(
         every = dict.fromkeys(shelf.streams, 1.0)
         answer = shelf.meaning(text, reader.of_text(text), weights or every, top)
     else:
-        origin_ns = shelf.origin_ns(recordings[0].name if recordings else None)
+        origin_ns = start_of(recordings[:1]) if recordings else shelf.origin_ns
         answer = shelf.like(asked(like or "", origin_ns, meant), weights, top)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2))

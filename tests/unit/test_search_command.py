@@ -184,6 +184,7 @@ def test_a_recording_that_has_grown_is_taken_in_anew(
     assert longer["windows"] == short["windows"] + 16
     write_short(grown, 12, LATER)  # another day's, of the same name
     both = answer(capsys, site, *search, "--like", "5")
+    assert both["like"]["start"].startswith("2024-05-01T09:00:0")
     assert both["windows"] == longer["windows"] + short["windows"]
 
 
@@ -235,6 +236,9 @@ def test_words_are_looked_for_by_an_encoder_that_reads_them(
     assert found["text"] == "a beep"
     assert [set(m["streams"]) for m in found["moments"]] == [{"site-audio"}] * 2
     assert found["moments"][0]["p"] is None
+    assert found["moments"][0]["similarity"] == found["moments"][0]["streams"]["site-audio"]
+    assert fusewatch(*site.search(*words, "--streams", "site-sensors")) == 70
+    assert "the encoder saw nothing of site-sensors" in capsys.readouterr().err
     assert found["moments"][0]["similarity"] >= found["moments"][1]["similarity"]
     assert short.with_name("short.mcap.site.text.index").exists()
     assert fusewatch(*site.search(*words)) == 0
