@@ -93,6 +93,9 @@ class SceneSettings(Settings):
     model: Path | None = None
     """Model file made by ``fusewatch commission``; none: align and record only."""
 
+    text_encoder: Path | None = None
+    """Folder of a CLIP or CLAP model, by which ``fusewatch search --text`` reads words."""
+
     alarm: AlarmSettings = AlarmSettings()
     """When scores become an event."""
 

@@ -7,8 +7,9 @@ training begins at the pretrained network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 import transformers
@@ -26,7 +27,8 @@ _HALVES = {
     Modality.AUDIO: "audio_model",
     Modality.TEXT: "text_model",
 }
-_UNUSED = ("pooler", "masked_spec_embed", "position_ids")  # do not reach the last hidden state
+_NO_WEIGHTS = ("position_ids",)
+_UNUSED = ("pooler", "masked_spec_embed", *_NO_WEIGHTS)  # do not reach the last hidden state
 
 
 class Adapter(nn.Module):
@@ -130,10 +132,25 @@ def load_backbone(source: str, modality: Modality, mode: str, local: bool) -> Ba
     Raises:
         ModelError: It is not there, not readable, or knows nothing of this modality.
     """
+    # By halves the library would leave the weights of some models (CLAP) at random.
+    whole = load_whole(source, local, _UNUSED)
+    return Backbone(getattr(whole, _HALVES[modality], whole), source, mode, local)
+
+
+def load_whole(source: str, local: bool, unused: Sequence[str] = _NO_WEIGHTS) -> nn.Module:
+    """Load all of a model.
+
+    Args:
+        source: Its folder or name.
+        local: Never fetch anything.
+        unused: Weights that may be missing, by a part of their names.
+
+    Raises:
+        ModelError: It is not there, not readable, or lacks other weights.
+    """
     if local and not Path(source).is_dir() and Path(source).is_absolute():
         raise ModelError("no such folder", where=source)
     try:
-        # By halves the library would leave the weights of some models (CLAP) at random.
         whole, report = transformers.AutoModel.from_pretrained(
             source,
             local_files_only=local,
@@ -143,14 +160,14 @@ def load_backbone(source: str, modality: Modality, mode: str, local: bool) -> Ba
         )
     except (OSError, ValueError) as error:
         raise not_loaded(error, source, local) from error
-    missing = [k for k in report["missing_keys"] if not any(name in k for name in _UNUSED)]
+    missing = [k for k in report["missing_keys"] if not any(name in k for name in unused)]
     if missing:
         raise ModelError(
             f"the pretrained model lacks {len(missing)} of its weights, {missing[0]!r} first",
             where=source,
             fix="name a folder that holds the whole model",
         )
-    return Backbone(getattr(whole, _HALVES[modality], whole), source, mode, local)
+    return cast("nn.Module", whole)
 
 
 def not_loaded(error: Exception, source: str, local: bool) -> ModelError:

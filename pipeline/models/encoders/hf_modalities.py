@@ -45,10 +45,10 @@ class HfVideo(Encoder):
         rows, columns = grid_shape(info.shape[0], info.shape[1], self.cells)
         self.shape = (settings.frames, rows * CELL_PX, columns * CELL_PX, 3)
         self.places, self.boxes = grid_places(*self.areas), grid_boxes(*self.areas)
-        mean, spread = _picture_scale(backbone)
+        mean, spread = picture_scale(backbone.source, backbone.local)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("spread", torch.tensor(spread)[:, None, None])
-        self.size = _size(getattr(backbone.config, "image_size", _PICTURE_PX))
+        self.size = picture_size(backbone.config)
         hidden = backbone.try_out(
             self._inputs(torch.zeros(1, *self.shape[1:])), settings.adapter_width
         )
@@ -113,7 +113,7 @@ class HfAudio(Encoder):
         self.min_coverage = settings.min_coverage
         self.name, self.rate_hz = info.name, info.rate_hz
         self.length = settings.window_s * info.rate_hz
-        self.extractor: Any = _companion("AutoFeatureExtractor", backbone)
+        self.extractor: Any = companion("AutoFeatureExtractor", backbone.source, backbone.local)
         self.places = tuple(f"part {i + 1} of {settings.parts}" for i in range(settings.parts))
         self.key, example = self._features(np.zeros(round(self.length), np.float32))
         self.shape = example.shape
@@ -175,7 +175,7 @@ class HfText(Encoder):
         super().__init__()
         self.backbone, self.width = backbone, settings.width
         self.min_coverage = settings.min_coverage
-        self.tokenizer: Any = _companion("AutoTokenizer", backbone)
+        self.tokenizer: Any = companion("AutoTokenizer", backbone.source, backbone.local)
         self.tokenizer.truncation_side = "left"  # the last lines matter most
         self.shape = (settings.max_pieces,)
         self.places = tuple(f"piece {i + 1}" for i in range(settings.max_pieces))
@@ -206,7 +206,7 @@ class HfText(Encoder):
         return pieces
 
 
-def _companion(kind: str, backbone: Backbone) -> Any:  # noqa: ANN401 - has no types
+def companion(kind: str, source: str, local: bool) -> Any:  # noqa: ANN401 - has no types
     """Tokenizer or feature extractor that belongs to the model.
 
     Raises:
@@ -214,21 +214,26 @@ def _companion(kind: str, backbone: Backbone) -> Any:  # noqa: ANN401 - has no t
     """
     try:
         loader = getattr(transformers, kind)
-        return loader.from_pretrained(backbone.source, local_files_only=backbone.local)
+        return loader.from_pretrained(source, local_files_only=local)
     except (OSError, ValueError) as error:
-        raise not_loaded(error, backbone.source, backbone.local) from error
+        raise not_loaded(error, source, local) from error
 
 
-def _picture_scale(backbone: Backbone) -> tuple[list[float], list[float]]:
+def picture_scale(source: str, local: bool) -> tuple[list[float], list[float]]:
     """Mean and spread per colour that the model was trained with."""
     try:
         found, _ = transformers.ImageProcessingMixin.get_image_processor_dict(
-            backbone.source, local_files_only=backbone.local
+            source, local_files_only=local
         )
     except OSError:
         found = {}  # a folder without one is whole in every other respect
     half = [0.5, 0.5, 0.5]
     return list(found.get("image_mean", half)), list(found.get("image_std", half))
+
+
+def picture_size(config: object) -> tuple[int, int]:
+    """Height and width of the pictures that a model was trained with."""
+    return _size(getattr(config, "image_size", _PICTURE_PX))
 
 
 def _size(size: int | Sequence[int]) -> tuple[int, int]:
