@@ -21,6 +21,7 @@ Picture = npt.NDArray[np.uint8]
 # Each comes before those that it brings with it: a blurred picture has less noise to move.
 _REASONS = ("dark", "covered", "blurred", "frozen")
 _STILL = 0.02  # grey levels; far below the noise of any sensor, so that none is a number
+_EVERY = 3  # pairs of frames; an odd step, since a camera may send every frame twice
 _MOVING_SHARE = 75  # per cent; a frame sent twice and a key frame's jump say nothing
 
 
@@ -45,7 +46,8 @@ class VideoInspector:
         grey = _average(pictures)  # (H, W)
         mean, spread = (float(x[0, 0]) for x in cv2.meanStdDev(grey))
         edges = float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))[1][0, 0])
-        changes = [cv2.norm(a, b, cv2.NORM_L1) for a, b in itertools.pairwise(pictures)]
+        pairs = list(itertools.pairwise(pictures))[::_EVERY]
+        changes = [cv2.norm(a, b, cv2.NORM_L1) for a, b in pairs]
         change = sorted(changes)[len(changes) * _MOVING_SHARE // 100] / pictures[0].size
         seen = [mean + 2 * spread + 1.0, spread + 1.0, _sharp(edges, spread), change + _STILL]
         return -np.log(seen)
