@@ -218,7 +218,9 @@ def _optimiser(trained: list[nn.Parameter], settings: LoopSettings) -> torch.opt
         },
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+    chosen = [g for g in groups if g["params"]]
+    # Fused: on small networks the loop over parameters would take a fifth of a step.
+    return torch.optim.AdamW(chosen, lr=settings.learning_rate, fused=True)
 
 
 def _seeded(seed: int, step: int) -> torch.Generator:
