@@ -22,7 +22,7 @@ SMALL = {
         "text": {"type": "text", "width": 16, "lines": 4, "grams": 24, "buckets": 256},
         "sensor": {"type": "sensor_gru", "width": 16, "steps": 8},
     },
-    "width": 16,
+    "width": 32,
     "queries": 2,
     "context": "none",
 }
@@ -36,16 +36,15 @@ def write_pairs(folder: Path, count: int, seed: int = 0) -> Path:
         place = folder / ("agree" if right == high else "differ")
         place.mkdir(parents=True, exist_ok=True)
         write_picture(place / f"{number:03d}.png", random, bool(right))
-        write_sound(place / f"{number:03d}.wav", random, 900.0 if high else 300.0)
+        write_sound(place / f"{number:03d}.wav", random, 1200.0 if high else 300.0)
     return folder
 
 
 def write_picture(path: Path, random: np.random.Generator, right: bool) -> Path:
-    """A grey picture with noise; a light somewhere in its left or right half."""
-    picture = random.normal(90, 8, (HEIGHT, WIDTH, 3))
-    top, left = random.integers(2, HEIGHT - 10), random.integers(2, WIDTH // 2 - 10)
-    left += WIDTH // 2 if right else 0
-    picture[top : top + 8, left : left + 8] += 120
+    """A grey picture with noise; a light of varying strength in its left or right half."""
+    picture = random.normal(70, 8, (HEIGHT, WIDTH, 3))
+    lit = slice(WIDTH // 2, WIDTH) if right else slice(0, WIDTH // 2)
+    picture[3:-3, lit] += random.uniform(90, 140)
     cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
     return path
 
@@ -63,3 +62,24 @@ def write_sound(
         file.setframerate(RATE)
         file.writeframes((samples * 32767).astype("<i2").tobytes())
     return path
+
+
+def write_sides(folder: Path, count: int, seed: int = 0, kinds: str = "both") -> Path:
+    """Class ``left`` is a light on the left and a low tone, ``right`` the other; each tells it.
+
+    Args:
+        folder: Where.
+        count: Samples in all.
+        seed: Of the noise.
+        kinds: Which files a sample has: ``picture``, ``sound`` or ``both``.
+    """
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        right = bool(number % 2)
+        place = folder / ("right" if right else "left")
+        place.mkdir(parents=True, exist_ok=True)
+        if kinds != "sound":
+            write_picture(place / f"{number:03d}.png", random, right)
+        if kinds != "picture":
+            write_sound(place / f"{number:03d}.wav", random, 1200.0 if right else 300.0)
+    return folder

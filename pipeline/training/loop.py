@@ -226,7 +226,8 @@ def _optimiser(
         {"params": parameters, "weight_decay": decay, "rate": share}
         for (decay, share), parameters in alike.items()
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    # Fused: on small networks the loop over parameters would take a fifth of a step.
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def _whole(parameter: nn.Parameter) -> float:

@@ -159,7 +159,7 @@ def load_state(
     restore(network, weights)
     for name, parameter in _trained(network).items():
         held = {
-            moment: value.to(_home(moment, parameter))
+            moment: value.to(parameter.device)
             for moment in _MOMENTS
             if (value := content.tensors.get(f"{moment}.{name}")) is not None
         }
@@ -194,8 +194,3 @@ def _check_fit(path: Path, values: Mapping[str, Tensor], network: nn.Module) -> 
     wanted = {name: (value.shape, value.dtype) for name, value in _changing(network).items()}
     if {name: (value.shape, value.dtype) for name, value in values.items()} != wanted:
         raise ModelFileError("made for another network", where=str(path), fix=_AGAIN)
-
-
-def _home(moment: str, parameter: nn.Parameter) -> torch.device:
-    # AdamW counts its steps on the CPU.
-    return torch.device("cpu") if moment == "step" else parameter.device
