@@ -39,6 +39,7 @@ from pipeline.training.training_state import (
 Loss: TypeAlias = Callable[[int, torch.Generator], Tensor]
 HeldOut: TypeAlias = Callable[[], float]
 Progress: TypeAlias = Callable[[str, int, int | None], None]
+Rate: TypeAlias = Callable[[nn.Parameter], float]
 
 STAGE = "training"
 
@@ -79,6 +80,7 @@ def run_loop(
     *,
     progress: Progress,
     resume: Path | None = None,
+    rate: Rate | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> History:
     """Train a network.
@@ -93,6 +95,7 @@ def run_loop(
         progress: Called with ``training``, the steps done and the most there can be.
         resume: Training state: gone on from when the file is there, and written at each look
             at the held-out data.
+        rate: Share of the step size that a parameter is trained with; None: all of it.
         clock: Seconds; only differences count.
 
     Returns:
@@ -102,7 +105,7 @@ def run_loop(
         ModelError: Nothing can be trained, or a loss is not finite.
         ModelFileError: The training state cannot be used, or not be written.
     """
-    loop = _Loop(network, settings, resume, clock)
+    loop = _Loop(network, settings, resume, rate or _whole, clock)
     with _own_randomness(network):
         while not loop.finished:
             loop.train_on(loss, progress)
@@ -117,6 +120,7 @@ class _Loop:
         network: What is trained.
         settings: How.
         file: Where the training state lies, if it is kept.
+        rate: Share of the step size per parameter.
         clock: Seconds.
     """
 
@@ -125,13 +129,14 @@ class _Loop:
         network: nn.Module,
         settings: LoopSettings,
         file: Path | None,
+        rate: Rate,
         clock: Callable[[], float],
     ) -> None:
         self._network, self._settings, self._file, self._clock = network, settings, file, clock
         self._trained = [p for p in network.parameters() if p.requires_grad]
         if not self._trained:
             raise ModelError("there is nothing to train: no parameter wants a gradient")
-        self._optimiser = _optimiser(self._trained, settings)
+        self._optimiser = _optimiser(self._trained, settings, rate)
         self._state = TrainingState(settings.model_dump(mode="json"), best=learnt(network))
         if file is not None and file.exists():
             self._state = load_state(file, network, self._optimiser, settings)
@@ -162,7 +167,7 @@ class _Loop:
     def _step(self, step: int, loss: Loss) -> Tensor:
         generator = _seeded(self._settings.seed, step)
         for group in self._optimiser.param_groups:
-            group["lr"] = step_size(step, self._settings)
+            group["lr"] = group["rate"] * step_size(step, self._settings)
         self._optimiser.zero_grad(set_to_none=True)
         found = loss(step, generator)
         found.backward()  # type: ignore[no-untyped-call]
@@ -209,16 +214,24 @@ def step_size(step: int, settings: LoopSettings) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _optimiser(trained: list[nn.Parameter], settings: LoopSettings) -> torch.optim.AdamW:
+def _optimiser(
+    trained: list[nn.Parameter], settings: LoopSettings, rate: Rate
+) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization")."""
+    alike: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in trained:
+        decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+        alike.setdefault((decay, rate(parameter)), []).append(parameter)
     groups = [
-        {
-            "params": [p for p in trained if p.ndim > 1],
-            "weight_decay": settings.weight_decay,
-        },
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "rate": share}
+        for (decay, share), parameters in alike.items()
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _whole(parameter: nn.Parameter) -> float:
+    del parameter
+    return 1.0
 
 
 def _seeded(seed: int, step: int) -> torch.Generator:
