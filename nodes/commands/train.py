@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from pydantic import ConfigDict
 from rich.console import Console
 
 from nodes.commands.commission import Bar
-from pipeline.config import load_settings
+from nodes.commands.replay import check_span, scene_of
+from pipeline.config import load_deployment, load_settings
 from pipeline.core.errors import ConfigError
 from pipeline.core.settings import Settings
 
-TASKS = ("classifier",)
+Given = TypeVar("Given")
+
+TASKS = ("classifier", "scene")
 
 
 class AnyTraining(Settings):
@@ -32,11 +35,40 @@ def register(app: typer.Typer) -> None:
 
 
 def command(
-    config: Annotated[
-        Path, typer.Argument(help="What to train, as configs/models/classifier.yaml.")
+    training: Annotated[
+        Path,
+        typer.Argument(
+            help="What to train and how: configs/models/classifier.yaml, scene-network.yaml.",
+            metavar="TRAINING",
+        ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="Labelled folder: CLASS/SAMPLE.EXT.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The network's file.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Classifier: labelled folder, CLASS/SAMPLE.EXT.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Scene: deployment file.")
+    ] = None,
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Option("--recording", "-r", help="Scene: recording of normal time; repeatable."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", "-l", help="Scene: JSON as for evaluate.")
+    ] = None,
+    labelled: Annotated[
+        list[Path] | None,
+        typer.Option("--labelled", help="Scene: recording that the labels are of; repeatable."),
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option("--scene", help="Which scene, if there are several.")
+    ] = None,
+    from_s: Annotated[
+        float | None, typer.Option("--from", help="Scene: begin at this second of the normal.")
+    ] = None,
+    to_s: Annotated[
+        float | None, typer.Option("--to", help="Scene: end at this second of the normal.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was cut off.")
     ] = False,
@@ -47,15 +79,40 @@ def command(
         Path | None, typer.Option("--report", help="Folder of the report; none: beside the file.")
     ] = None,
 ) -> None:
-    """Train a network by a YAML file; its key ``task`` says which kind."""
-    task = load_settings(config, AnyTraining).task
+    """Train a network by a YAML file; its key ``task`` says which kind.
+
+    A classifier learns from a folder of labelled samples, the network of a scene from recordings
+    of normal time, and from labelled events if there are any.
+    """
+    task = load_settings(training, AnyTraining).task
     if task not in TASKS:
         raise ConfigError(
             f"no training of the task {task!r}",
-            where=str(config),
+            where=str(training),
             fix=f"task: {' or '.join(TASKS)}",
         )
-    _classifier(config, data, output, resume, seed, report)
+    if task == "classifier":
+        folder = _given(data, "--data", "a classifier is trained on a labelled folder")
+        _classifier(training, folder, output, resume, seed, report)
+        return
+    check_span(from_s, to_s)
+    deployment = load_deployment(_given(config, "--config", "a scene is one of a deployment"))
+    normal = _given(recordings, "--recording", "a scene is trained on recordings of normal time")
+    if labelled and labels is None:
+        raise typer.BadParameter("nothing says what is labelled", param_hint="--labels")
+    from nodes.commands._train_scene import train
+    from nodes.train_scene import SceneRecordings
+
+    name = scene_of(deployment, scene)
+    given = SceneRecordings(deployment, name, normal, labels, labelled or (), from_s, to_s)
+    folder = report or output.with_name(f"{output.name}.report")
+    train(training, given, output, folder, resume=resume, seed=seed)
+
+
+def _given(value: Given | None, option: str, why: str) -> Given:
+    if not value:
+        raise typer.BadParameter(why, param_hint=option)
+    return value
 
 
 def _classifier(

@@ -239,3 +239,24 @@ def _svg(figure: Figure, title: str) -> str:
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "var(--ink)").replace(GRID, "var(--grid)")
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+
+
+def curves(
+    lines: Sequence[tuple[str, Sequence[float], Sequence[float], str]], x: str, y: str, title: str
+) -> str:
+    """Lines over a common axis.
+
+    Args:
+        lines: Name, places on the axis, values and colour of each.
+        x: What the axis is.
+        y: What the values are.
+        title: What is drawn, for who cannot see it.
+    """
+    with rc_context({**_STYLE, "svg.hashsalt": title}):
+        figure = Figure(figsize=(5.6, 3.0), layout="constrained")
+        axes = figure.subplots()
+        for name, places, values, colour in lines:
+            axes.plot(places, values, color=colour, lw=1.8, label=name)
+        axes.set(xlabel=x, ylabel=y)
+        axes.legend(loc="best")
+        return _svg(figure, title)
