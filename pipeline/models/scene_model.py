@@ -16,7 +16,7 @@ from pipeline.models.features import StreamFeatures
 from pipeline.models.packing import on_device
 from pipeline.models.picture import grid_shape
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_model import StreamModel, Surprise, sub_names, sub_scores
+from pipeline.models.stream_model import StreamModel, Surprise
 from pipeline.models.together import Together
 
 Array = npt.NDArray[np.float64]
@@ -65,11 +65,7 @@ class SceneModel:
     @property
     def names(self) -> tuple[str, ...]:
         """Sub-detectors, ``<detector>/<what>``, in the order of the columns of scores."""
-        alone = (
-            name
-            for s in self.streams
-            for name in sub_names(s.detector, len(s.extractor.labels), s.extractor.item_dims > 0)
-        )
+        alone = (name for stream in self.streams for name in stream.names)
         return (*alone, *self.together.names([s.info.name for s in self.streams]))
 
     def features(self, window: Window) -> dict[str, StreamFeatures]:
@@ -119,12 +115,10 @@ class SceneModel:
         """
         blocks: list[Array] = []
         for stream in self.streams:
-            items = stream.extractor.item_dims > 0
-            names = sub_names(stream.detector, len(stream.extractor.labels), items)
-            block = np.full((count, len(names)), np.nan)
+            block = np.full((count, len(stream.names)), np.nan)
             if stream.info.name in surprises:
                 rows, surprise = surprises[stream.info.name]
-                block[rows] = sub_scores(surprise, items)
+                block[rows] = stream.sub_scores(surprise)
             blocks.append(block)
         return np.concatenate([*blocks, together], axis=1)
 
