@@ -26,7 +26,6 @@ FloatArray = npt.NDArray[np.float32]
 _COLOURS = 5
 _SAME = 18.0  # grey levels; colours nearer than this are one
 _RARE = 0.02  # share of the pictures; a colour seen less is nobody's background
-_PICTURES = 200  # to learn from
 _OFTEN = 0.9  # difference that a pixel stays under in this share of the pictures is usual
 _USUAL_MOST = 30.0  # grey levels; a place where something always moves stays watched
 _DARK = 8.0  # grey levels; added before ratios of light
@@ -68,10 +67,8 @@ def fit_background(pictures: Sequence[ByteArray]) -> Background:
     """
     if not pictures:
         raise ModelError("no picture to learn a background from", where="background")
-    rows = np.linspace(0, len(pictures) - 1, min(_PICTURES, len(pictures))).astype(int)
-    chosen = np.stack([pictures[row] for row in rows])
-    middle = np.median(chosen, axis=0).astype(np.uint8)
-    levels = [_level(picture, middle) for picture in chosen]
+    middle = np.median(np.stack(pictures), axis=0).astype(np.uint8)
+    levels = [_level(picture, middle) for picture in pictures]
     colours = _colours(levels, middle)
     away = np.stack([_nearest(colours, level) for level in levels])
     usual = np.minimum(np.quantile(away, _OFTEN, axis=0), _USUAL_MOST).astype(np.uint8)

@@ -33,7 +33,9 @@ _CLOSE = np.ones((5, 3), np.uint8)  # joins what a belt or a neck parts
 _LEAST_PX = 8
 _UNIT_PX = 10.0
 _DARK = 16.0  # grey levels
+_MOST_THINGS = 24  # a picture; a storm of noise must not hold the scorer up
 _LEAST_THINGS = 30  # fewer do not tell what is normal
+_PICTURES = 200  # enough to learn the background from
 _SHOWN_IN = 2  # views
 
 
@@ -97,11 +99,12 @@ def fit_objects(views: Sequence[Sequence[bytes]], memory: int, seed: int) -> Obj
         memory: Things to remember.
         seed: Of the choice of remembered things.
     """
-    pictures = [unpack_view(view) for view in _distinct(views)]
-    if not pictures:
+    known = _distinct(views)
+    if not known:
         return None
-    background = fit_background(pictures)
-    numbers = [t.numbers for p in pictures for t in things_in(p, background)]
+    rows = np.linspace(0, len(known) - 1, min(_PICTURES, len(known))).astype(int)
+    background = fit_background([unpack_view(known[row]) for row in rows])
+    numbers = [t.numbers for view in known for t in things_in(unpack_view(view), background)]
     if len(numbers) < _LEAST_THINGS:
         return None
     generator = torch.Generator().manual_seed(seed)
@@ -129,13 +132,14 @@ def unpack_view(view: bytes) -> ByteArray:
 
 
 def things_in(picture: ByteArray, background: Background) -> list[Thing]:
-    """What is in a picture and not in the background, from the top down."""
+    """What is in a picture and not in the background, the largest first."""
     level = background.level(picture)
     differs = (background.difference(level) > _DIFFERENT).astype(np.uint8)
     mask = cv2.morphologyEx(differs, cv2.MORPH_CLOSE, _CLOSE)
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found: list[Thing] = []
-    for part in range(1, count):
+    largest = np.argsort(-boxes[1:count, cv2.CC_STAT_AREA], kind="stable")[:_MOST_THINGS] + 1
+    for part in largest:
         left, top, width, height, area = (int(n) for n in boxes[part])
         if area >= _LEAST_PX:
             cut = slice(top, top + height), slice(left, left + width)
