@@ -18,8 +18,10 @@ from torch import Tensor
 from pipeline import __version__
 from pipeline.core.errors import ModelFileError
 from pipeline.core.sample import StreamInfo
+from pipeline.models.background import Background
 from pipeline.models.density import Axes, ItemDensity, PlaceDensity, PooledDensity
 from pipeline.models.normalise import Normaliser
+from pipeline.models.objects import ObjectDensity
 from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
@@ -171,6 +173,12 @@ def _stream(
     prefix: str, info: StreamInfo, settings: DetectorSettings, tensors: Mapping[str, Tensor]
 ) -> StreamModel:
     at = f"{prefix}.density"
+    objects = None
+    if f"{at}.objects.things.mean" in tensors:
+        objects = ObjectDensity(
+            unpack(Background, f"{at}.objects.background", tensors),
+            unpack(ItemDensity, f"{at}.objects.things", tensors),
+        )
     has_items = f"{at}.items.mean" in tensors
     density = StreamDensity(
         unpack(Normaliser, f"{at}.normaliser", tensors),
@@ -178,6 +186,7 @@ def _stream(
         unpack(PooledDensity, f"{at}.pooled", tensors),
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
         unpack(Axes, f"{at}.axes", tensors),
+        objects,
     )
     extractor = make_extractor(info, settings)
     expected = (len(extractor.labels), len(extractor.columns))

@@ -2,7 +2,8 @@
 
 A stream is seen as *places*, which are the cells of a picture, the bands of a sound, the
 channels of a sensor. Each place has the same few columns. A stream may also have *items*,
-short things of which any number may occur in a window: slices of sound, lines of text.
+short things of which any number may occur in a window: slices of sound, lines of text. A
+stream of pictures has *views*, in which things are found once the background is known.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class StreamFeatures:
         places: float32 ``(P, d)``; zero where not present.
         present: Which places could be seen, bool ``(P,)``.
         items: float32 ``(I, e)``; ``I`` differs from window to window.
+        views: A few pictures of the window, packed, see `pipeline.models.objects`.
     """
 
     places: npt.NDArray[np.float32]
     present: npt.NDArray[np.bool_]
     items: npt.NDArray[np.float32]
+    views: tuple[bytes, ...] = ()
 
 
 class Extractor(Protocol):

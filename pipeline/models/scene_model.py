@@ -19,7 +19,7 @@ from pipeline.models.past import Past
 from pipeline.models.picture import grid_shape
 from pipeline.models.quality import Quality
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_model import StreamModel, Surprise, sub_names, sub_scores
+from pipeline.models.stream_model import StreamModel, Surprise
 from pipeline.models.together import Together
 
 Array = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ class SceneModel:
     @property
     def names(self) -> tuple[str, ...]:
         """Sub-detectors, ``<detector>/<what>``, in the order of the columns of scores."""
-        alone = (name for s in self.streams for name in _sub_names(s))
+        alone = (name for s in self.streams for name in s.names)
         streams = [s.info.name for s in self.streams]
         odd = () if self.odd is None else self.odd.names(streams)
         return (*alone, *self.together.names(streams), *odd)
@@ -116,7 +116,7 @@ class SceneModel:
         if (weights == 1.0).all():
             return None
         own = [
-            np.full(len(_sub_names(s)), min(1.0, OWN_LEAST + weight))
+            np.full(len(s.names), min(1.0, OWN_LEAST + weight))
             for s, weight in zip(self.streams, weights, strict=True)
         ]
         between = [weights[list(needed)].min() for needed in self.together.needs(len(weights))]
@@ -174,10 +174,10 @@ class SceneModel:
         """
         blocks: list[Array] = []
         for stream in self.streams:
-            block = np.full((count, len(_sub_names(stream))), np.nan)
+            block = np.full((count, len(stream.names)), np.nan)
             if stream.info.name in surprises:
                 rows, surprise = surprises[stream.info.name]
-                block[rows] = sub_scores(surprise, stream.extractor.item_dims > 0)
+                block[rows] = stream.sub_scores(surprise)
             blocks.append(block)
         return np.concatenate([*blocks, between], axis=1)
 
@@ -224,11 +224,6 @@ class SceneModel:
         streams = tuple(replace(s, density=on_device(s.density, device)) for s in self.streams)
         odd = None if self.odd is None else self.odd.to(device)
         return replace(self, streams=streams, together=self.together.to(device), odd=odd)
-
-
-def _sub_names(stream: StreamModel) -> tuple[str, ...]:
-    labels, items = stream.extractor.labels, stream.extractor.item_dims > 0
-    return sub_names(stream.detector, len(labels), items)
 
 
 def _differences(

@@ -21,6 +21,7 @@ from pipeline.models.density import (
 )
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import Normaliser, fit_normaliser
+from pipeline.models.objects import ObjectDensity, fit_objects
 from pipeline.models.settings import DetectorSettings
 
 _MAX_FIT_ITEMS = 40_000
@@ -35,12 +36,14 @@ class Rows:
         present: bool ``(B, P)``.
         items: float64 ``(sum of I, e)``.
         counts: Items per window, ``B`` numbers.
+        views: Packed pictures per window.
     """
 
     places: Tensor
     present: Tensor
     items: Tensor
     counts: tuple[int, ...]
+    views: tuple[tuple[bytes, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class RawScores:
         pooled_near: Neighbour distance of the whole stream, ``(B,)``.
         item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
         embedding: Whitened principal components, ``(B, E)``.
+        objects: How new the newest thing in the picture is, ``(B,)``; NaN where not looked for.
     """
 
     far: Tensor
@@ -62,6 +66,7 @@ class RawScores:
     pooled_near: Tensor
     item: Tensor
     embedding: Tensor
+    objects: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class StreamDensity:
     pooled: PooledDensity
     items: ItemDensity | None
     axes: Axes
+    objects: ObjectDensity | None = None
 
     @property
     def width(self) -> int:
@@ -86,12 +92,18 @@ class StreamDensity:
         flat = normal.reshape(len(normal), -1)
         pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
         item = self._items(rows, item_neighbours or neighbours)
-        return RawScores(far, near, pooled_far, pooled_near, item, self.axes.embed(flat))
+        embedding, objects = self.axes.embed(flat), self._objects(rows)
+        return RawScores(far, near, pooled_far, pooled_near, item, embedding, objects)
 
     def embed(self, rows: Rows) -> Tensor:
         """Whitened principal components of each window, ``(B, E)``."""
         normal = self.normaliser.apply(rows.places, rows.present)
         return self.axes.embed(normal.reshape(len(normal), -1))
+
+    def _objects(self, rows: Rows) -> Tensor:
+        if self.objects is None or not rows.views:
+            return torch.full_like(rows.places[:, 0, 0], torch.nan)
+        return self.objects.scores(rows.views)
 
     def _items(self, rows: Rows, k: int) -> Tensor:
         worst = torch.zeros(len(rows.counts), dtype=torch.float64, device=rows.places.device)
@@ -113,6 +125,7 @@ def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cp
         torch.from_numpy(np.stack([f.present for f in features])).to(device),
         torch.from_numpy(stacked).to(device, torch.float64),
         tuple(len(f.items) for f in features),
+        tuple(f.views for f in features),
     )
 
 
@@ -154,6 +167,7 @@ def fit_stream(
         ),
         _fit_items(rows, extractor, settings, generator),
         fit_axes(normal.reshape(len(normal), -1), settings.embedding_dims),
+        fit_objects(rows.views, 2 * settings.memory, settings.seed),
     )
 
 

@@ -72,6 +72,17 @@ class StreamModel:
         """Name of the detector that this stream makes, ``<modality>:<stream>``."""
         return f"{self.info.modality.value}:{self.info.name}"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its sub-detectors, see `sub_names`."""
+        items, objects = self.extractor.item_dims > 0, self.density.objects is not None
+        return sub_names(self.detector, len(self.extractor.labels), items, objects)
+
+    def sub_scores(self, surprise: Surprise) -> Array:
+        """Scores of its sub-detectors, ``(B, number of names)``."""
+        items, objects = self.extractor.item_dims > 0, self.density.objects is not None
+        return sub_scores(surprise, items, objects)
+
     def score(self, features: Sequence[StreamFeatures], device: torch.device) -> Surprise:
         """Score several windows."""
         return self.surprise(
@@ -106,18 +117,20 @@ def fit_tails(raw: RawScores) -> tuple[PlaceTails, PlaceTails]:
     return fit_place_tails(_numpy(raw.far)), fit_place_tails(_numpy(raw.near))
 
 
-def sub_names(detector: str, places: int, items: bool) -> tuple[str, ...]:
+def sub_names(detector: str, places: int, items: bool, objects: bool = False) -> tuple[str, ...]:
     """Names of a stream's sub-detectors, ``<detector>/<what>``."""
     wide = ("wide",) if places >= WIDE_FROM else ()
     last = ("items",) if items else ()
-    kinds = ("local", *wide, "mahalanobis", "knn", *last)
+    new = (OBJECTS,) if objects else ()
+    kinds = ("local", *wide, "mahalanobis", "knn", *last, *new)
     return tuple(f"{detector}/{kind}" for kind in kinds)
 
 
 WIDE_FROM = 16
+OBJECTS = "objects"
 
 
-def sub_scores(surprise: Surprise, items: bool) -> Array:
+def sub_scores(surprise: Surprise, items: bool, objects: bool = False) -> Array:
     """Raw scores of a stream's sub-detectors, ``(B, number of names)``, as in `sub_names`."""
     places, raw = surprise.places, surprise.raw
     columns = [places.max(axis=1)]
@@ -128,6 +141,8 @@ def sub_scores(surprise: Surprise, items: bool) -> Array:
     columns += [_numpy(raw.pooled_far), _numpy(raw.pooled_near)]
     if items:
         columns.append(_numpy(raw.item))
+    if objects:
+        columns.append(_numpy(raw.objects))
     return np.stack(columns, axis=1)
 
 

@@ -17,6 +17,7 @@ from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.core.window import Slice, VideoSlice
 from pipeline.models.features import NO_ITEMS, StreamFeatures
+from pipeline.models.objects import pack_views
 from pipeline.models.picture import CELL_PX, grid_shape, prepare_picture
 
 Floats = npt.NDArray[np.float32]
@@ -65,7 +66,7 @@ class VideoFeatures:
         self._min_coverage = min_coverage
 
     def extract(self, part: Slice) -> StreamFeatures | None:
-        """Features ``(rows * cols, 7)``; None with fewer than two usable frames."""
+        """Features ``(rows * cols, 7)`` and views; None with fewer than two usable frames."""
         if not isinstance(part, VideoSlice) or part.coverage < self._min_coverage:
             return None
         frames = self._frames(part)
@@ -78,7 +79,8 @@ class VideoFeatures:
         picture = total / np.float32(len(frames))
         columns = [*self._appearance(picture), *self._motion(grey)]
         places = np.stack(columns, axis=-1).reshape(-1, len(self.columns))
-        return StreamFeatures(places, np.ones(len(places), np.bool_), NO_ITEMS)
+        seen = np.ones(len(places), np.bool_)
+        return StreamFeatures(places, seen, NO_ITEMS, pack_views(frames))
 
     def _frames(self, part: VideoSlice) -> list[npt.NDArray[np.uint8]]:
         shape = (self.rows * CELL_PX, self.cols * CELL_PX, 3)

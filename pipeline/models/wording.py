@@ -12,8 +12,10 @@ from pipeline.core.redact import redact_url
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Slice, TextSlice
 from pipeline.models.features import StreamFeatures
+from pipeline.models.objects import Thing
+from pipeline.models.picture import CELL_PX, grid_shape
 from pipeline.models.stream_density import collect
-from pipeline.models.stream_model import StreamModel
+from pipeline.models.stream_model import OBJECTS, StreamModel
 
 Array = npt.NDArray[np.float64]
 
@@ -58,8 +60,8 @@ def describe(
     modality = stream.info.modality
     if modality is Modality.TEXT:
         return _text(stream, part, features, seen)
-    if part == "items":
-        return "a sound unlike any heard before"
+    if part in ("items", OBJECTS):
+        return _new_thing(stream, part, features)
     place = int(np.argmax(places))
     if part in ("mahalanobis", "knn") and places[place] < 2.0:
         return _WHOLE[modality]
@@ -88,6 +90,29 @@ def _video(name: str, label: str, up: bool) -> str:
     if name in ("motion", "flicker"):
         return f"{'motion' if up else 'less motion than usual'} at {label}"
     return f"unusual {name} at {label}"
+
+
+def _new_thing(stream: StreamModel, part: str, features: StreamFeatures) -> str:
+    if part == "items":
+        return "a sound unlike any heard before"
+    objects = stream.density.objects
+    seen = [objects.newest(view) for view in features.views] if objects is not None else []
+    thing = max(seen, key=lambda one: one[0], default=(0.0, None))[1]
+    where = "" if thing is None else f" at {stream.extractor.labels[_cell(stream, thing)]}"
+    return f"something unlike anything seen here before{where}"
+
+
+def _cell(stream: StreamModel, thing: Thing) -> int:
+    """Cell in which the middle of a thing lies."""
+    rows, columns = _grid(stream)
+    row = min(int(thing.top + thing.height / 2) // CELL_PX, rows - 1)
+    column = min(int(thing.left + thing.width / 2) // CELL_PX, columns - 1)
+    return row * columns + column
+
+
+def _grid(stream: StreamModel) -> tuple[int, int]:
+    height, width = stream.info.shape[:2]
+    return grid_shape(height, width, stream.settings.picture_cells)
 
 
 def _audio(name: str, label: str, up: bool) -> str:

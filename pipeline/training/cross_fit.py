@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -159,12 +159,10 @@ def _in_order(parts: Sequence[tuple[Indices, RawScores]]) -> StreamHeld:
 
 
 def _without_embedding(raw: RawScores) -> RawScores:
-    return RawScores(
-        raw.far, raw.near, raw.pooled_far, raw.pooled_near, raw.item, raw.embedding[:, :0]
-    )
+    return replace(raw, embedding=raw.embedding[:, :0])
 
 
-_FIELDS = ("far", "near", "pooled_far", "pooled_near", "item", "embedding")
+_FIELDS = ("far", "near", "pooled_far", "pooled_near", "item", "embedding", "objects")
 
 
 def _joined(parts: Sequence[RawScores]) -> RawScores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,12 @@ class StreamData:
         return [label for label, same in zip(self.extractor.labels, flat, strict=True) if same]
 
 
+def _sharing(features: StreamFeatures, before: Sequence[StreamFeatures]) -> StreamFeatures:
+    """The same, with the views that the window before has too held only once."""
+    held = {view: view for view in before[-1].views} if before else {}
+    return replace(features, views=tuple(held.get(view, view) for view in features.views))
+
+
 class NormalRows:
     """Takes windows one at a time and keeps their features, never their frames.
 
@@ -116,7 +122,7 @@ class NormalRows:
             part = window.slices.get(data.info.name)
             features = None if part is None else data.extractor.extract(part)
             if part is not None and features is not None:
-                data.features.append(features)
+                data.features.append(_sharing(features, data.features))
                 data.measures.append(data.inspector.measure(part))
                 data.seen_in.append(window.index)
         if len(self._indices) > self._settings.max_windows:

@@ -1,0 +1,116 @@
+"""What a place looks like when nothing is there: a few colours per pixel, and what is not one.
+
+A pixel may have several usual colours: a door open and shut, a wheel and what is behind it, a
+floor in the sun and in the shade. They are learnt one picture at a time, as an adaptive
+mixture is (Stauffer and Grimson, 1999, *Adaptive background mixture models for real-time
+tracking*, section 2), without its variances; colours that are rare are forgotten, since people
+pass but do not stay. The colours do not move with what is scored: what is left standing
+remains something that was not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ModelError
+
+ByteArray = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float32]
+
+_COLOURS = 5
+_SAME = 18.0  # grey levels; colours nearer than this are one
+_RARE = 0.02  # share of the pictures; a colour seen less is nobody's background
+_OFTEN = 0.9  # difference that a pixel stays under in this share of the pictures is usual
+_USUAL_MOST = 30.0  # grey levels; a place where something always moves stays watched
+_DARK = 8.0  # grey levels; added before ratios of light
+_EVERY = 4  # pixel that the light is estimated from, each way
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Usual colours of each pixel, in the light of the median picture.
+
+    Attributes:
+        colours: uint8 ``(K, H, W, 3)``; places with fewer than K repeat one.
+        middle: Median picture, uint8 ``(H, W, 3)``.
+        usual: Difference that is nothing new at a pixel, grey levels, uint8 ``(H, W)``.
+    """
+
+    colours: ByteArray
+    middle: ByteArray
+    usual: ByteArray
+
+    def level(self, picture: ByteArray) -> ByteArray:
+        """A picture smoothed a little, in the light of the background, ``(H, W, 3)``."""
+        return _level(picture, self.middle)
+
+    def difference(self, level: ByteArray) -> ByteArray:
+        """How far each pixel is from all its usual colours, grey levels ``(H, W)``.
+
+        Args:
+            level: As `Background.level` gives it.
+        """
+        return cast("ByteArray", cv2.subtract(_nearest(self.colours, level), self.usual))
+
+
+def fit_background(pictures: Sequence[ByteArray]) -> Background:
+    """Learn the usual colours from pictures ``(H, W, 3)`` in the order of time.
+
+    Raises:
+        ModelError: There is no picture.
+    """
+    if not pictures:
+        raise ModelError("no picture to learn a background from", where="background")
+    middle = np.median(np.stack(pictures), axis=0).astype(np.uint8)
+    levels = [_level(picture, middle) for picture in pictures]
+    colours = _colours(levels, middle)
+    away = np.stack([_nearest(colours, level) for level in levels])
+    usual = np.minimum(np.quantile(away, _OFTEN, axis=0), _USUAL_MOST).astype(np.uint8)
+    return Background(colours, middle, usual)
+
+
+def _level(picture: ByteArray, middle: ByteArray) -> ByteArray:
+    """Smoothed, and each channel divided by the median change of its light."""
+    some = slice(1, None, _EVERY) if min(picture.shape[:2]) > _EVERY else slice(None)
+    ratio = (picture[some, some] + _DARK) / (middle[some, some] + _DARK)
+    gain = np.median(ratio.reshape(-1, 3), axis=0)  # (3,)
+    steps = (np.arange(256)[:, None] + _DARK) / gain - _DARK
+    table = steps.clip(0, 255).round().astype(np.uint8)[None]  # (1, 256, 3)
+    return cast("ByteArray", cv2.LUT(cv2.GaussianBlur(picture, (3, 3), 0), table))
+
+
+def _nearest(colours: ByteArray, level: ByteArray) -> ByteArray:
+    """Largest difference of a channel from the nearest colour, ``(H, W)``."""
+    best: ByteArray | None = None
+    for colour in colours:
+        blue, green, red = cv2.split(cv2.absdiff(colour, level))
+        away = cast("ByteArray", cv2.max(cv2.max(blue, green), red))
+        best = away if best is None else cast("ByteArray", cv2.min(best, away))
+    return np.zeros(level.shape[:2], np.uint8) if best is None else best
+
+
+def _colours(levels: Sequence[ByteArray], middle: ByteArray) -> ByteArray:
+    """Usual colours ``(K, H, W, 3)``; the first of each pixel starts at the median."""
+    pixels = np.arange(middle.shape[0] * middle.shape[1])
+    mean = np.full((_COLOURS, len(pixels), 3), -1e3, np.float32)
+    count = np.zeros((_COLOURS, len(pixels)), np.float32)
+    mean[0] = middle.reshape(-1, 3)
+    for level in levels:
+        seen = level.reshape(-1, 3).astype(np.float32)
+        away = np.abs(mean - seen).max(axis=2)  # (K, pixels)
+        nearest = away.argmin(axis=0)
+        known = away[nearest, pixels] < _SAME
+        place = np.where(known, nearest, count.argmin(axis=0)), pixels
+        count[place] = np.where(known, count[place] + 1, 1)
+        before = np.where(known[:, None], mean[place], seen)
+        mean[place] = before + (seen - before) / count[place][:, None]
+    rare = count < _RARE * len(levels)
+    common = mean[count.argmax(axis=0), pixels]  # (pixels, 3)
+    kept = np.where(rare[..., None], common, mean).reshape(_COLOURS, *middle.shape)
+    return np.asarray(kept.clip(0, 255).round(), np.uint8)
