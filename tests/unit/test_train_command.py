@@ -13,6 +13,7 @@ from nodes.shipped import shipped_config
 from pipeline.config import load_settings
 from pipeline.models.settings import DetectorSettings
 from pipeline.training.classifier import ClassifierSettings
+from pipeline.training.scene_training import SceneTrainingSettings
 from tests.command_line import fusewatch
 from tests.labelled_samples import write_picture, write_sound
 from tests.model_samples import one_thread  # noqa: F401 - a fixture
@@ -25,10 +26,12 @@ WORDS = {"calm": "all is quiet in the hall", "fault": "bearing overheated, stop 
 
 @pytest.mark.parametrize("file", sorted(SHIPPED.parent.glob("*.yaml")), ids=lambda file: file.stem)
 def test_each_shipped_model_file_loads_as_what_it_is_for(file: Path) -> None:
-    kinds = {None: DetectorSettings, "classifier": ClassifierSettings}
-    task = yaml.safe_load(file.read_text("utf-8")).get("task")
-    if task in kinds:
-        load_settings(file, kinds[task])
+    kinds = {
+        None: DetectorSettings,
+        "classifier": ClassifierSettings,
+        "scene": SceneTrainingSettings,
+    }
+    load_settings(file, kinds[yaml.safe_load(file.read_text("utf-8")).get("task")])
 
 
 def test_the_shipped_classifier_is_the_classic_one() -> None:
