@@ -23,6 +23,7 @@ from torch import Tensor
 from pipeline import __version__
 from pipeline.core.errors import ModelFileError
 from pipeline.core.sample import StreamInfo
+from pipeline.models.cycle import Cycle
 from pipeline.models.density import Axes, ItemDensity, PlaceDensity, PooledDensity
 from pipeline.models.normalise import Normaliser
 from pipeline.models.packing import pack, unpack
@@ -35,7 +36,7 @@ from pipeline.models.tails import PlaceTails
 from pipeline.models.together import Relation, Together
 
 FORMAT = "fusewatch-model"
-VERSION = 2
+VERSION = 3
 _AGAIN = "make it again with `fusewatch commission`"
 
 
@@ -206,7 +207,7 @@ def _stream(
     at = f"{prefix}.density"
     has_items = f"{at}.items.mean" in tensors
     density = StreamDensity(
-        unpack(Normaliser, f"{at}.normaliser", tensors),
+        unpack(Normaliser, f"{at}.normaliser", tensors, cycle=_cycle(at, tensors)),
         unpack(PlaceDensity, f"{at}.places", tensors),
         unpack(PooledDensity, f"{at}.pooled", tensors),
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
@@ -221,6 +222,10 @@ def _stream(
         raise ModelFileError(f"stream {info.name!r} lacks its usual values", fix=_AGAIN)
     far, near = (unpack(PlaceTails, f"{prefix}.{name}", tensors) for name in ("far", "near"))
     return StreamModel(info, extractor, density, far, near, usual, settings)
+
+
+def _cycle(density: str, tensors: Mapping[str, Tensor]) -> Cycle:
+    return unpack(Cycle, f"{density}.normaliser.cycle", tensors)
 
 
 def _digest(tensors: Mapping[str, Tensor], description: str) -> str:

@@ -24,11 +24,13 @@ class StreamFeatures:
         places: float32 ``(P, d)``; zero where not present.
         present: Which places could be seen, bool ``(P,)``.
         items: float32 ``(I, e)``; ``I`` differs from window to window.
+        start_ns: Site time of its first moment, for streams that may have a daily rhythm.
     """
 
     places: npt.NDArray[np.float32]
     present: npt.NDArray[np.bool_]
     items: npt.NDArray[np.float32]
+    start_ns: int = 0
 
 
 class Extractor(Protocol):

@@ -62,7 +62,7 @@ class SensorFeatures:
         places = np.where(present[:, None], _columns(values), 0.0)
         limit = float(np.finfo(np.float32).max) / 1e6
         places = np.clip(places, -limit, limit).astype(np.float32)
-        return StreamFeatures(places, present, NO_ITEMS)
+        return StreamFeatures(places, present, NO_ITEMS, int(part.grid_ns[0]))
 
 
 def _filled(values: Array, good: npt.NDArray[np.bool_]) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.models.cycle import Rhythm
 from pipeline.models.density import (
     Axes,
     ItemDensity,
@@ -35,12 +36,14 @@ class Rows:
         present: bool ``(B, P)``.
         items: float64 ``(sum of I, e)``.
         counts: Items per window, ``B`` numbers.
+        times_s: Site time of each window's first moment, float64 ``(B,)``.
     """
 
     places: Tensor
     present: Tensor
     items: Tensor
     counts: tuple[int, ...]
+    times_s: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class StreamDensity:
 
     def score(self, rows: Rows, neighbours: int, item_neighbours: int | None) -> RawScores:
         """Distances of each window of `rows`."""
-        normal = self.normaliser.apply(rows.places, rows.present)
+        normal = self.normaliser.apply(rows.places, rows.present, rows.times_s)
         far, near = self.places.scores(normal, rows.present, neighbours)
         flat = normal.reshape(len(normal), -1)
         pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
@@ -90,7 +93,7 @@ class StreamDensity:
 
     def embed(self, rows: Rows) -> Tensor:
         """Whitened principal components of each window, ``(B, E)``."""
-        normal = self.normaliser.apply(rows.places, rows.present)
+        normal = self.normaliser.apply(rows.places, rows.present, rows.times_s)
         return self.axes.embed(normal.reshape(len(normal), -1))
 
     def _items(self, rows: Rows, k: int) -> Tensor:
@@ -113,6 +116,7 @@ def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cp
         torch.from_numpy(np.stack([f.present for f in features])).to(device),
         torch.from_numpy(stacked).to(device, torch.float64),
         tuple(len(f.items) for f in features),
+        torch.tensor([f.start_ns / 1e9 for f in features], dtype=torch.float64, device=device),
     )
 
 
@@ -121,6 +125,7 @@ def fit_stream(
     extractor: Extractor,
     settings: DetectorSettings,
     drift: Tensor | None,
+    rhythm: Rhythm | None,
     generator: torch.Generator,
 ) -> StreamDensity:
     """Learn what is normal for a stream.
@@ -130,6 +135,7 @@ def fit_stream(
         extractor: Its features' properties.
         settings: Options of the detector.
         drift: Widening of each column for drift, ``(P, d)``; see `normalise.drift_of`.
+        rhythm: The cycle that it may follow.
         generator: Source of the choice of remembered windows.
     """
     normaliser, slack = fit_normaliser(
@@ -140,8 +146,10 @@ def fit_stream(
         settings.common_modes,
         drift,
         _tolerance(rows, extractor),
+        rows.times_s,
+        rhythm,
     )
-    normal = normaliser.apply(rows.places, rows.present)
+    normal = normaliser.apply(rows.places, rows.present, rows.times_s)
     return StreamDensity(
         normaliser,
         fit_places(normal, rows.present, slack, settings.place_memory, generator),

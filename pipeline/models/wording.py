@@ -74,7 +74,7 @@ def _worst_column(stream: StreamModel, features: StreamFeatures, place: int) -> 
     """Column that is furthest from its usual value at a place, and whether it is above."""
     normaliser = stream.density.normaliser
     rows = collect([features], normaliser.centre.device)
-    normal = normaliser.apply(rows.places, rows.present)[0, place].cpu().numpy()
+    normal = normaliser.apply(rows.places, rows.present, rows.times_s)[0, place].cpu().numpy()
     far = np.abs(normal)
     if stream.info.modality is Modality.AUDIO and max(far[0], far[2]) >= _CLEARLY:
         far[1] = 0.0  # a listener notices that it is louder before that it is less steady

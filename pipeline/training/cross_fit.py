@@ -127,7 +127,7 @@ def fit_density(
             fix="record for longer, or take the stream out of the scene",
         )
     rows = collect([data.features[i] for i in chosen])
-    return fit_stream(rows, data.extractor, settings, data.drift, generator)
+    return fit_stream(rows, data.extractor, settings, data.drift, data.rhythm, generator)
 
 
 def _judge(

@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
-from pipeline.core.sample import StreamInfo
+from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
+from pipeline.models.cycle import Rhythm, period_of
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import drift_of
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_density import collect
+from pipeline.models.stream_density import Rows, collect
 from pipeline.models.stream_model import make_extractor
+
+_LEAST_WINDOWS = 5  # in a stretch that is held out as one
 
 Indices = npt.NDArray[np.int64]
 
@@ -32,6 +36,7 @@ class StreamData:
         seen_in: The windows' grid indices, growing.
         windows: Their positions among all kept windows, once `NormalRows.finish` was called.
         drift: How much drift widens each column, ``(P, d)``; likewise.
+        rhythm: The cycle that it may follow; likewise.
     """
 
     info: StreamInfo
@@ -40,6 +45,7 @@ class StreamData:
     seen_in: list[int] = field(default_factory=list)
     windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     drift: Tensor | None = None
+    rhythm: Rhythm | None = None
 
     def positions(self, chosen: Indices) -> Indices:
         """Positions in `features` of those of the `chosen` windows that saw the stream."""
@@ -133,10 +139,27 @@ class NormalRows:
             data.windows = np.searchsorted(self._indices, data.seen_in).astype(np.int64)
             rows = collect(data.features)
             horizon = self._settings.drift_hours * 3600.0 / learnt_s
-            data.drift = drift_of(rows.places, rows.present, data.extractor.log_columns, horizon)
+            data.rhythm = self._rhythm(data, rows)
+            data.drift = drift_of(
+                rows.places,
+                rows.present,
+                data.extractor.log_columns,
+                horizon,
+                rows.times_s,
+                data.rhythm,
+            )
         if not usable:
             raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         return usable
+
+    def _rhythm(self, data: StreamData, rows: Rows) -> Rhythm | None:
+        """The cycle of a sensor stream, if it has one."""
+        if data.info.modality is not Modality.SENSOR:
+            return None
+        step_s = self.hop_ns / 1e9
+        values = torch.where(rows.present, rows.places[..., 0], torch.nan)
+        period_s = period_of(values, rows.times_s, step_s, self.length_ns / 1e9)
+        return Rhythm(period_s, step_s) if period_s else None
 
     def folds(self) -> Indices:
         """Part of each kept window, ``(kept,)``."""
@@ -164,7 +187,11 @@ class NormalRows:
         return np.array(self._indices, np.int64) * self.hop_ns + self.length_ns
 
     def _block(self, index: int) -> int:
-        return index * self.hop_ns // round(self._settings.block_s * 1e9)
+        return index * self.hop_ns // self._block_ns()
+
+    def _block_ns(self) -> int:
+        """Length of a stretch: several windows, or what overlaps a part would be all of it."""
+        return max(round(self._settings.block_s * 1e9), _LEAST_WINDOWS * self.length_ns)
 
     def _thin(self) -> None:
         self._stride *= 2
