@@ -24,7 +24,13 @@ from pipeline import __version__
 from pipeline.core.errors import ModelFileError
 from pipeline.core.sample import StreamInfo
 from pipeline.models.cycle import Cycle
-from pipeline.models.density import Axes, ItemDensity, PlaceDensity, PooledDensity
+from pipeline.models.density import (
+    Axes,
+    ItemDensity,
+    LevelDensity,
+    PlaceDensity,
+    PooledDensity,
+)
 from pipeline.models.normalise import Normaliser
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
@@ -211,6 +217,7 @@ def _stream(
         unpack(PlaceDensity, f"{at}.places", tensors),
         unpack(PooledDensity, f"{at}.pooled", tensors),
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
+        unpack(LevelDensity, f"{at}.level", tensors) if f"{at}.level.mean" in tensors else None,
         unpack(Axes, f"{at}.axes", tensors),
     )
     extractor = make_extractor(info, settings)

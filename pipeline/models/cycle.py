@@ -111,7 +111,7 @@ def _robust(levels: Array) -> Array:
     away = levels - np.nanmedian(levels, axis=0)
     size = np.sqrt(np.nanmean(away**2, axis=0))
     moving = size > 0
-    return np.clip(away[:, moving] / size[moving], -_CLIP, _CLIP)
+    return np.asarray(np.clip(away[:, moving] / size[moving], -_CLIP, _CLIP), np.float64)
 
 
 def _autocorrelation(values: Array, steps: npt.NDArray[np.int64]) -> Array:

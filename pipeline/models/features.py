@@ -44,6 +44,8 @@ class Extractor(Protocol):
             while it was learnt, ``(d,)``; of a logarithmic column, in its logarithm.
         relative_columns: Columns whose tolerance is a share of the usual size of column 0.
         common_columns: Columns in which all places move together for harmless reasons.
+        level_column: Column whose values at all places are also judged together, by themselves:
+            how levels stand to each other is lost among many columns. None: no such column.
         item_dims: ``e``, 0 when the stream has no items.
         item_neighbours: Neighbour that counts for items; None: as for places.
     """
@@ -54,6 +56,7 @@ class Extractor(Protocol):
     tolerances: tuple[float, ...]
     relative_columns: tuple[int, ...]
     common_columns: tuple[int, ...]
+    level_column: int | None
     item_dims: int
     item_neighbours: int | None
 

@@ -35,9 +35,7 @@ class Normaliser:
     common: Tensor
     cycle: Cycle
 
-    def apply(
-        self, places: Tensor, present: Tensor, times_s: Tensor | None = None
-    ) -> Tensor:
+    def apply(self, places: Tensor, present: Tensor, times_s: Tensor | None = None) -> Tensor:
         """Standardised features ``(B, P, d)``; zero where not present.
 
         Args:

@@ -65,11 +65,7 @@ class SceneModel:
     @property
     def names(self) -> tuple[str, ...]:
         """Sub-detectors, ``<detector>/<what>``, in the order of the columns of scores."""
-        alone = (
-            name
-            for s in self.streams
-            for name in sub_names(s.detector, len(s.extractor.labels), s.extractor.item_dims > 0)
-        )
+        alone = (name for s in self.streams for name in sub_names(s.detector, s.extractor))
         return (*alone, *self.together.names([s.info.name for s in self.streams]))
 
     def features(self, window: Window) -> dict[str, StreamFeatures]:
@@ -119,12 +115,11 @@ class SceneModel:
         """
         blocks: list[Array] = []
         for stream in self.streams:
-            items = stream.extractor.item_dims > 0
-            names = sub_names(stream.detector, len(stream.extractor.labels), items)
+            names = sub_names(stream.detector, stream.extractor)
             block = np.full((count, len(names)), np.nan)
             if stream.info.name in surprises:
                 rows, surprise = surprises[stream.info.name]
-                block[rows] = sub_scores(surprise, items)
+                block[rows] = sub_scores(surprise, stream.extractor)
             blocks.append(block)
         return np.concatenate([*blocks, together], axis=1)
 

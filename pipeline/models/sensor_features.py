@@ -39,6 +39,7 @@ class SensorFeatures:
     relative_columns: tuple[int, ...] = (0, 1, 2, 3)
     log_columns: tuple[int, ...] = (4, 5, 6, 7, 8)
     common_columns: tuple[int, ...] = ()
+    level_column: int | None = 0
     item_dims = 0
     item_neighbours: int | None = None
 

@@ -13,10 +13,12 @@ from pipeline.models.cycle import Rhythm
 from pipeline.models.density import (
     Axes,
     ItemDensity,
+    LevelDensity,
     PlaceDensity,
     PooledDensity,
     fit_axes,
     fit_items,
+    fit_level,
     fit_places,
     fit_pooled,
 )
@@ -25,6 +27,7 @@ from pipeline.models.normalise import Normaliser, fit_normaliser
 from pipeline.models.settings import DetectorSettings
 
 _MAX_FIT_ITEMS = 40_000
+LEVELS_UP_TO = 15  # places; among more, what each of them adds by chance drowns the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class RawScores:
         pooled_far: Mahalanobis of the whole stream, ``(B,)``.
         pooled_near: Neighbour distance of the whole stream, ``(B,)``.
         item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
+        level: Mahalanobis distance of the levels of all places, ``(B,)``; 0 without such.
         embedding: Whitened principal components, ``(B, E)``.
     """
 
@@ -64,6 +68,7 @@ class RawScores:
     pooled_far: Tensor
     pooled_near: Tensor
     item: Tensor
+    level: Tensor
     embedding: Tensor
 
 
@@ -75,6 +80,7 @@ class StreamDensity:
     places: PlaceDensity
     pooled: PooledDensity
     items: ItemDensity | None
+    level: LevelDensity | None
     axes: Axes
 
     @property
@@ -89,7 +95,9 @@ class StreamDensity:
         flat = normal.reshape(len(normal), -1)
         pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
         item = self._items(rows, item_neighbours or neighbours)
-        return RawScores(far, near, pooled_far, pooled_near, item, self.axes.embed(flat))
+        level = torch.zeros_like(item) if self.level is None else self.level.scores(normal)
+        embedding = self.axes.embed(flat)
+        return RawScores(far, near, pooled_far, pooled_near, item, level, embedding)
 
     def embed(self, rows: Rows) -> Tensor:
         """Whitened principal components of each window, ``(B, E)``."""
@@ -105,6 +113,11 @@ class StreamDensity:
             if len(part):
                 worst[window] = part.max()
         return worst
+
+
+def has_level(extractor: Extractor) -> bool:
+    """Whether the levels of a stream's places are judged together."""
+    return extractor.level_column is not None and 2 <= len(extractor.labels) <= LEVELS_UP_TO
 
 
 def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cpu") -> Rows:
@@ -138,17 +151,7 @@ def fit_stream(
         rhythm: The cycle that it may follow.
         generator: Source of the choice of remembered windows.
     """
-    normaliser, slack = fit_normaliser(
-        rows.places,
-        rows.present,
-        extractor.log_columns,
-        extractor.common_columns,
-        settings.common_modes,
-        drift,
-        _tolerance(rows, extractor),
-        rows.times_s,
-        rhythm,
-    )
+    normaliser, slack = _normaliser(rows, extractor, settings, drift, rhythm)
     normal = normaliser.apply(rows.places, rows.present, rows.times_s)
     return StreamDensity(
         normaliser,
@@ -161,7 +164,44 @@ def fit_stream(
             generator,
         ),
         _fit_items(rows, extractor, settings, generator),
+        _fit_level(normal, extractor),
         fit_axes(normal.reshape(len(normal), -1), settings.embedding_dims),
+    )
+
+
+def held_levels(
+    learn: Rows,
+    judge: Rows,
+    extractor: Extractor,
+    settings: DetectorSettings,
+    drift: Tensor | None,
+    rhythm: Rhythm | None,
+) -> Tensor:
+    """How the levels of `judge` stand to each other by what `learn` shows, ``(B,)``."""
+    normaliser, _ = _normaliser(learn, extractor, settings, drift, rhythm)
+    level = _fit_level(normaliser.apply(learn.places, learn.present, learn.times_s), extractor)
+    if level is None:
+        return torch.zeros(len(judge.places), dtype=torch.float64)
+    return level.scores(normaliser.apply(judge.places, judge.present, judge.times_s))
+
+
+def _normaliser(
+    rows: Rows,
+    extractor: Extractor,
+    settings: DetectorSettings,
+    drift: Tensor | None,
+    rhythm: Rhythm | None,
+) -> tuple[Normaliser, Tensor]:
+    return fit_normaliser(
+        rows.places,
+        rows.present,
+        extractor.log_columns,
+        extractor.common_columns,
+        settings.common_modes,
+        drift,
+        _tolerance(rows, extractor),
+        rows.times_s,
+        rhythm,
     )
 
 
@@ -173,6 +213,12 @@ def _tolerance(rows: Rows, extractor: Extractor) -> Tensor:
     for column in extractor.relative_columns:
         tolerance[:, column] *= size.abs().nan_to_num(0.0)  # the size of the value, column 0
     return tolerance
+
+
+def _fit_level(normal: Tensor, extractor: Extractor) -> LevelDensity | None:
+    if extractor.level_column is None or not has_level(extractor):
+        return None
+    return fit_level(normal, extractor.level_column)
 
 
 def _fit_items(

@@ -20,7 +20,7 @@ from pipeline.models.audio_features import AudioFeatures
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.sensor_features import SensorFeatures
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_density import RawScores, StreamDensity, collect
+from pipeline.models.stream_density import RawScores, StreamDensity, collect, has_level
 from pipeline.models.tails import PlaceTails, fit_place_tails
 from pipeline.models.text_features import TextFeatures
 from pipeline.models.video_features import VideoFeatures
@@ -92,18 +92,19 @@ def fit_tails(raw: RawScores) -> tuple[PlaceTails, PlaceTails]:
     return fit_place_tails(_numpy(raw.far)), fit_place_tails(_numpy(raw.near))
 
 
-def sub_names(detector: str, places: int, items: bool) -> tuple[str, ...]:
+def sub_names(detector: str, extractor: Extractor) -> tuple[str, ...]:
     """Names of a stream's sub-detectors, ``<detector>/<what>``."""
-    wide = ("wide",) if places >= WIDE_FROM else ()
-    last = ("items",) if items else ()
-    kinds = ("local", *wide, "mahalanobis", "knn", *last)
+    wide = ("wide",) if len(extractor.labels) >= WIDE_FROM else ()
+    level = ("level",) if has_level(extractor) else ()
+    last = ("items",) if extractor.item_dims else ()
+    kinds = ("local", *wide, "mahalanobis", "knn", *level, *last)
     return tuple(f"{detector}/{kind}" for kind in kinds)
 
 
 WIDE_FROM = 16
 
 
-def sub_scores(surprise: Surprise, items: bool) -> Array:
+def sub_scores(surprise: Surprise, extractor: Extractor) -> Array:
     """Raw scores of a stream's sub-detectors, ``(B, number of names)``, as in `sub_names`."""
     places, raw = surprise.places, surprise.raw
     columns = [places.max(axis=1)]
@@ -112,7 +113,9 @@ def sub_scores(surprise: Surprise, items: bool) -> Array:
         few = max(3, count // 24)
         columns.append(np.sort(places, axis=1)[:, -few:].mean(axis=1))
     columns += [_numpy(raw.pooled_far), _numpy(raw.pooled_near)]
-    if items:
+    if has_level(extractor):
+        columns.append(_numpy(raw.level))
+    if extractor.item_dims:
         columns.append(_numpy(raw.item))
     return np.stack(columns, axis=1)
 

@@ -59,6 +59,8 @@ def describe(
     if part == "items":
         return "a sound unlike any heard before"
     place = int(np.argmax(places))
+    if part == "level":
+        return "readings that do not usually go together"
     if part in ("mahalanobis", "knn") and places[place] < 2.0:
         return _WHOLE[modality]
     column, up = _worst_column(stream, features, place)

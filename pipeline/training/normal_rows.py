@@ -169,8 +169,13 @@ class NormalRows:
         count = int(order.max()) + 1
         folds = self._settings.folds
         if count < 2 * folds:
-            return (np.arange(self.kept) * 2 * folds // self.kept % folds).astype(np.int64)
+            return self.in_a_row()
         return (order.ravel() % folds).astype(np.int64)
+
+    def in_a_row(self) -> Indices:
+        """Part of each kept window when every part is one piece of time, ``(kept,)``."""
+        parts = np.arange(self.kept) * self._settings.folds // self.kept
+        return parts.astype(np.int64)
 
     def split(self, fold_of: Indices, fold: int) -> tuple[Indices, Indices]:
         """Windows to learn from and to judge; those that overlap a judged one are in neither."""
