@@ -59,9 +59,7 @@ def describe(
     if part == "items":
         return "a sound unlike any heard before"
     place = int(np.argmax(places))
-    if part == "level":
-        return "readings that do not usually go together"
-    if part in ("mahalanobis", "knn") and places[place] < 2.0:
+    if part == "level" or (part in ("mahalanobis", "knn") and places[place] < 2.0):
         return _WHOLE[modality]
     column, up = _worst_column(stream, features, place)
     label, name = stream.extractor.labels[place], stream.extractor.columns[column]

@@ -163,7 +163,11 @@ class NormalRows:
 
     def folds(self) -> Indices:
         """Part of each kept window, ``(kept,)``."""
-        blocks = np.array([self._block(i) for i in self._indices]) // self._stride
+        # Of windows longer than a block all would overlap a part: several make a stretch.
+        several = -(-_LEAST_WINDOWS * self.length_ns // self._block_ns)
+        blocks = (
+            np.array([self._block(i) for i in self._indices]) // self._stride // max(1, several)
+        )
         # Number the blocks that exist: gaps and thinning must not empty a part.
         _, order = np.unique(blocks, return_inverse=True)
         count = int(order.max()) + 1
@@ -192,11 +196,11 @@ class NormalRows:
         return np.array(self._indices, np.int64) * self.hop_ns + self.length_ns
 
     def _block(self, index: int) -> int:
-        return index * self.hop_ns // self._block_ns()
+        return index * self.hop_ns // self._block_ns
 
+    @property
     def _block_ns(self) -> int:
-        """Length of a stretch: several windows, or what overlaps a part would be all of it."""
-        return max(round(self._settings.block_s * 1e9), _LEAST_WINDOWS * self.length_ns)
+        return round(self._settings.block_s * 1e9)
 
     def _thin(self) -> None:
         self._stride *= 2

@@ -52,7 +52,7 @@ def measure(
     }
 
 
-def run(data: Path) -> None:
+def run(data: Path, table: Table = TABLE, learnt: int = LEARNT) -> None:
     """Print the figures of either half of the files."""
     files = sorted((data / "skab" / "valve1").glob("*.csv"), key=lambda path: int(path.stem))
     for what, half in (
@@ -63,6 +63,6 @@ def run(data: Path) -> None:
         print(line(f"SKAB, {what}: {names}", []))
         print(line("", HEAD))
         print(line("target", ["≥ .880", "≥ .900", "≥ .820", "≤ .220"]))
-        for name, figures in measure(half).items():
+        for name, figures in measure(half, table, learnt).items():
             print(line(name, figures.cells()), flush=True)
         print()
