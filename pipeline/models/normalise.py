@@ -43,8 +43,10 @@ class Normaliser:
             present: bool ``(B, P)``.
             times_s: When each window was, ``(B,)``; None: as at the middle of all times.
         """
-        daily = 0.0 if times_s is None else self.cycle.at(times_s)
-        levels = standardise(places, self.floor, self.centre + daily, self.scale)
+        centre = self.centre
+        if times_s is not None and len(self.cycle.profile):
+            centre = centre + self.cycle.at(times_s)
+        levels = standardise(places, self.floor, centre, self.scale)
         levels = torch.where(present[..., None], levels, 0.0)
         if not self.modes.shape[1]:
             return levels
@@ -145,7 +147,8 @@ def _standard(
     levels = _levels(seen, floor)
     times_s = torch.zeros(len(places), dtype=places.dtype) if times_s is None else times_s
     cycle = fit_cycle(levels - levels.nanmedian(dim=0).values, times_s, rhythm)
-    levels = levels - cycle.at(times_s)
+    if len(cycle.profile):
+        levels = levels - cycle.at(times_s)
     centre, scale = _robust(levels, floor)
     return floor, centre, scale, cycle, (levels - centre) / scale
 

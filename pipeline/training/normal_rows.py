@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
-from pipeline.models.cycle import Rhythm, period_of
+from pipeline.models.cycle import Rhythm, daily
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import drift_of
 from pipeline.models.settings import DetectorSettings
@@ -153,13 +152,10 @@ class NormalRows:
         return usable
 
     def _rhythm(self, data: StreamData, rows: Rows) -> Rhythm | None:
-        """The cycle of a sensor stream, if it has one."""
+        """The rhythm that a sensor stream may follow."""
         if data.info.modality is not Modality.SENSOR:
             return None
-        step_s = self.hop_ns / 1e9
-        values = torch.where(rows.present, rows.places[..., 0], torch.nan)
-        period_s = period_of(values, rows.times_s, step_s, self.length_ns / 1e9)
-        return Rhythm(period_s, step_s) if period_s else None
+        return daily(float(rows.times_s[0]), float(rows.times_s[-1]), self.hop_ns / 1e9)
 
     def folds(self) -> Indices:
         """Part of each kept window, ``(kept,)``."""

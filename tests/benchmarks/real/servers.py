@@ -52,7 +52,7 @@ def run(data: Path, which: str) -> None:
         if not half:
             continue
         print(line(f"{which}, {what}: {', '.join(path.stem for path in half)}", []))
-        print(line("", [*HEAD, "VUS-PR each"]))
+        print(line("", [*HEAD, "  VUS-PR each"]))
         print(line("target", ["", target, "≥ .400", ""]))
         for name, each in measure(half, period_s).items():
             alone = "  ".join(f"{one.vus_pr:.3f}".removeprefix("0") for one in each)
