@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
+_DUST = 1e-9  # the rounding of a window that is remembered as it is, and no distance
 _EXACT = "donot_use_mm_for_euclid_dist"
 
 
@@ -250,4 +251,5 @@ def fit_items(items: Tensor, memory: int, plain: bool, generator: torch.Generato
 def kth_distance(points: Tensor, memory: Tensor, k: int) -> Tensor:
     """Distance to the k-th nearest of `memory`: ``(P, B, d)``, ``(P, M, d)`` to ``(P, B)``."""
     distances = torch.cdist(points, memory, compute_mode=_EXACT)
-    return distances.topk(min(k, memory.shape[1]), dim=2, largest=False).values[..., -1]
+    nearest = distances.topk(min(k, memory.shape[1]), dim=2, largest=False).values[..., -1]
+    return torch.where(nearest < _DUST, 0.0, nearest)
