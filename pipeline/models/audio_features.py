@@ -27,6 +27,7 @@ class AudioFeatures:
     relative_columns: tuple[int, ...] = ()
     log_columns: tuple[int, ...] = ()
     common_columns: tuple[int, ...] = ()
+    level_column: int | None = None
     item_neighbours: int | None = None
 
     def __init__(self, info: StreamInfo, bands: int, min_coverage: float) -> None:

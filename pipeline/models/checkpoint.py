@@ -19,7 +19,14 @@ from pipeline import __version__
 from pipeline.core.errors import ModelFileError
 from pipeline.core.sample import StreamInfo
 from pipeline.models.background import Background
-from pipeline.models.density import Axes, ItemDensity, PlaceDensity, PooledDensity
+from pipeline.models.cycle import Cycle
+from pipeline.models.density import (
+    Axes,
+    ItemDensity,
+    LevelDensity,
+    PlaceDensity,
+    PooledDensity,
+)
 from pipeline.models.normalise import Normaliser
 from pipeline.models.objects import ObjectDensity
 from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
@@ -181,10 +188,11 @@ def _stream(
         )
     has_items = f"{at}.items.mean" in tensors
     density = StreamDensity(
-        unpack(Normaliser, f"{at}.normaliser", tensors),
+        unpack(Normaliser, f"{at}.normaliser", tensors, cycle=_cycle(at, tensors)),
         unpack(PlaceDensity, f"{at}.places", tensors),
         unpack(PooledDensity, f"{at}.pooled", tensors),
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
+        unpack(LevelDensity, f"{at}.level", tensors) if f"{at}.level.mean" in tensors else None,
         unpack(Axes, f"{at}.axes", tensors),
         objects,
     )
@@ -201,3 +209,7 @@ def _stream(
         raise ModelFileError(f"stream {info.name!r} lacks its limits of quality", fix=_AGAIN)
     far, near = (unpack(PlaceTails, f"{prefix}.{name}", tensors) for name in ("far", "near"))
     return StreamModel(info, extractor, density, far, near, usual, settings, inspector, limits)
+
+
+def _cycle(density: str, tensors: Mapping[str, Tensor]) -> Cycle:
+    return unpack(Cycle, f"{density}.normaliser.cycle", tensors)

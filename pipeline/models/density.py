@@ -144,6 +144,37 @@ def fit_pooled(
 
 
 @dataclass(frozen=True, slots=True)
+class LevelDensity:
+    """How the levels of all places stand to each other.
+
+    Attributes:
+        column: The column that holds the level, int64 ``()``.
+        mean: ``(P,)``.
+        whiten: ``(P, P)``.
+    """
+
+    column: Tensor
+    mean: Tensor
+    whiten: Tensor
+
+    def scores(self, places: Tensor) -> Tensor:
+        """Mahalanobis distance, ``(B, P, d)`` to ``(B,)``."""
+        away = places[..., int(self.column)] - self.mean
+        return (away @ self.whiten).square().sum(dim=1).sqrt()
+
+
+def fit_level(places: Tensor, column: int) -> LevelDensity:
+    """Learn how the levels stand to each other.
+
+    Args:
+        places: Normalised, ``(n, P, d)``.
+        column: The column that holds the level.
+    """
+    mean, covariance = ledoit_wolf(places[None, ..., column].clamp(-_CLIP, _CLIP))
+    return LevelDensity(torch.tensor(column), mean[0], whitening(covariance)[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Axes:
     """Leading principal axes: what a stream mostly does, in few numbers.
 

@@ -26,12 +26,14 @@ class StreamFeatures:
         present: Which places could be seen, bool ``(P,)``.
         items: float32 ``(I, e)``; ``I`` differs from window to window.
         views: A few pictures of the window, packed, see `pipeline.models.objects`.
+        start_ns: Site time of its first moment, for streams that may have a daily rhythm.
     """
 
     places: npt.NDArray[np.float32]
     present: npt.NDArray[np.bool_]
     items: npt.NDArray[np.float32]
     views: tuple[bytes, ...] = ()
+    start_ns: int = 0
 
 
 class Extractor(Protocol):
@@ -45,6 +47,8 @@ class Extractor(Protocol):
             while it was learnt, ``(d,)``; of a logarithmic column, in its logarithm.
         relative_columns: Columns whose tolerance is a share of the usual size of column 0.
         common_columns: Columns in which all places move together for harmless reasons.
+        level_column: Column whose values at all places are also judged together, by themselves:
+            how levels stand to each other is lost among many columns. None: no such column.
         item_dims: ``e``, 0 when the stream has no items.
         item_neighbours: Neighbour that counts for items; None: as for places.
     """
@@ -55,6 +59,7 @@ class Extractor(Protocol):
     tolerances: tuple[float, ...]
     relative_columns: tuple[int, ...]
     common_columns: tuple[int, ...]
+    level_column: int | None
     item_dims: int
     item_neighbours: int | None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.models.cycle import Cycle, Rhythm, fit_cycle
 from pipeline.models.drift import widening
 
 _MAD_TO_STD = 1.4826
@@ -24,6 +25,7 @@ class Normaliser:
         scale: Robust spread, ``(P, d)``.
         modes: Orthonormal common modes over the common columns, ``(P * c, q)``.
         common: Indices of the common columns, int64 ``(c,)``.
+        cycle: What the time of day adds to the centre.
     """
 
     floor: Tensor
@@ -31,15 +33,20 @@ class Normaliser:
     scale: Tensor
     modes: Tensor
     common: Tensor
+    cycle: Cycle
 
-    def apply(self, places: Tensor, present: Tensor) -> Tensor:
+    def apply(self, places: Tensor, present: Tensor, times_s: Tensor | None = None) -> Tensor:
         """Standardised features ``(B, P, d)``; zero where not present.
 
         Args:
             places: float64 ``(B, P, d)``.
             present: bool ``(B, P)``.
+            times_s: When each window was, ``(B,)``; None: as at the middle of all times.
         """
-        levels = standardise(places, self.floor, self.centre, self.scale)
+        centre = self.centre
+        if times_s is not None and len(self.cycle.profile):
+            centre = centre + self.cycle.at(times_s)
+        levels = standardise(places, self.floor, centre, self.scale)
         levels = torch.where(present[..., None], levels, 0.0)
         if not self.modes.shape[1]:
             return levels
@@ -69,6 +76,8 @@ def fit_normaliser(
     modes: int,
     drift: Tensor | None = None,
     tolerance: Tensor | None = None,
+    times_s: Tensor | None = None,
+    rhythm: Rhythm | None = None,
 ) -> tuple[Normaliser, Tensor]:
     """Learn from normal windows.
 
@@ -80,22 +89,30 @@ def fit_normaliser(
         modes: Most common modes to take out.
         drift: Factor by which drift may widen each column, ``(P, d)``; None: nothing drifts.
         tolerance: Change that is never unusual, ``(P, d)``; None: none.
+        times_s: When each window was, ``(n,)``; needed when there is a rhythm.
+        rhythm: The cycle that the stream may follow.
 
     Returns:
         The normaliser, and the variance per column ``(P, d)`` that drift and tolerance add to
         what was learnt, in its units.
     """
-    floor, centre, scale, normal = _standard(places, present, log_columns)
+    standard = _standard(places, present, log_columns, times_s, rhythm)
+    floor, centre, scale, cycle, normal = standard
     common = torch.tensor(common_columns, dtype=torch.int64)
     wider = torch.ones_like(scale) if drift is None else drift
     if tolerance is not None:
         wider = (wider.square() + (tolerance / scale).square()).sqrt()
     basis = _modes(normal.nan_to_num(0.0)[..., common] / wider[..., common], modes)
-    return Normaliser(floor, centre, scale * wider, basis, common), 1.0 - wider**-2
+    return Normaliser(floor, centre, scale * wider, basis, common, cycle), 1.0 - wider**-2
 
 
 def drift_of(
-    places: Tensor, present: Tensor, log_columns: tuple[int, ...], horizon: float
+    places: Tensor,
+    present: Tensor,
+    log_columns: tuple[int, ...],
+    horizon: float,
+    times_s: Tensor | None = None,
+    rhythm: Rhythm | None = None,
 ) -> Tensor:
     """Factor by which drift may widen each column until the horizon, ``(P, d)``.
 
@@ -107,20 +124,33 @@ def drift_of(
         present: bool ``(n, P)``.
         log_columns: See `pipeline.models.features.Extractor`.
         horizon: How many times the learnt time the detector is to last without news.
+        times_s: As for `fit_normaliser`.
+        rhythm: Likewise.
     """
-    *_, normal = _standard(places, present, log_columns)
+    *_, normal = _standard(places, present, log_columns, times_s, rhythm)
     return widening(normal.clamp(-_CLIP, _CLIP), horizon)
 
 
 def _standard(
-    places: Tensor, present: Tensor, log_columns: tuple[int, ...]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Floor, centre and scale ``(P, d)``, and the rows by them ``(n, P, d)``, NaN if missing."""
+    places: Tensor,
+    present: Tensor,
+    log_columns: tuple[int, ...],
+    times_s: Tensor | None,
+    rhythm: Rhythm | None,
+) -> tuple[Tensor, Tensor, Tensor, Cycle, Tensor]:
+    """Floor, centre and scale ``(P, d)``, cycle, and the rows by them ``(n, P, d)``.
+
+    What is missing is NaN in the rows.
+    """
     seen = torch.where(present[..., None], places, torch.nan)
     floor = _log_floor(seen, log_columns)
     levels = _levels(seen, floor)
+    times_s = torch.zeros(len(places), dtype=places.dtype) if times_s is None else times_s
+    cycle = fit_cycle(levels - levels.nanmedian(dim=0).values, times_s, rhythm)
+    if len(cycle.profile):
+        levels = levels - cycle.at(times_s)
     centre, scale = _robust(levels, floor)
-    return floor, centre, scale, (levels - centre) / scale
+    return floor, centre, scale, cycle, (levels - centre) / scale
 
 
 def _log_floor(seen: Tensor, log_columns: tuple[int, ...]) -> Tensor:

@@ -39,6 +39,7 @@ class SensorFeatures:
     relative_columns: tuple[int, ...] = (0, 1, 2, 3)
     log_columns: tuple[int, ...] = (4, 5, 6, 7, 8)
     common_columns: tuple[int, ...] = ()
+    level_column: int | None = 0
     item_dims = 0
     item_neighbours: int | None = None
 
@@ -62,7 +63,7 @@ class SensorFeatures:
         places = np.where(present[:, None], _columns(values), 0.0)
         limit = float(np.finfo(np.float32).max) / 1e6
         places = np.clip(places, -limit, limit).astype(np.float32)
-        return StreamFeatures(places, present, NO_ITEMS)
+        return StreamFeatures(places, present, NO_ITEMS, start_ns=int(part.grid_ns[0]))
 
 
 def _filled(values: Array, good: npt.NDArray[np.bool_]) -> Array:

@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.models.cycle import Rhythm
 from pipeline.models.density import (
     Axes,
     ItemDensity,
+    LevelDensity,
     PlaceDensity,
     PooledDensity,
     fit_axes,
     fit_items,
+    fit_level,
     fit_places,
     fit_pooled,
 )
@@ -25,6 +28,7 @@ from pipeline.models.objects import ObjectDensity, fit_objects
 from pipeline.models.settings import DetectorSettings
 
 _MAX_FIT_ITEMS = 40_000
+LEVELS_UP_TO = 15  # places; among more, what each of them adds by chance drowns the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,14 @@ class Rows:
         items: float64 ``(sum of I, e)``.
         counts: Items per window, ``B`` numbers.
         views: Packed pictures per window.
+        times_s: Site time of each window's first moment, float64 ``(B,)``.
     """
 
     places: Tensor
     present: Tensor
     items: Tensor
     counts: tuple[int, ...]
+    times_s: Tensor
     views: tuple[tuple[bytes, ...], ...] = ()
 
 
@@ -56,6 +62,7 @@ class RawScores:
         pooled_far: Mahalanobis of the whole stream, ``(B,)``.
         pooled_near: Neighbour distance of the whole stream, ``(B,)``.
         item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
+        level: Mahalanobis distance of the levels of all places, ``(B,)``; 0 without such.
         embedding: Whitened principal components, ``(B, E)``.
         objects: How new the newest thing in the picture is, ``(B,)``; NaN where not looked for.
     """
@@ -65,6 +72,7 @@ class RawScores:
     pooled_far: Tensor
     pooled_near: Tensor
     item: Tensor
+    level: Tensor
     embedding: Tensor
     objects: Tensor
 
@@ -77,6 +85,7 @@ class StreamDensity:
     places: PlaceDensity
     pooled: PooledDensity
     items: ItemDensity | None
+    level: LevelDensity | None
     axes: Axes
     objects: ObjectDensity | None = None
 
@@ -87,17 +96,18 @@ class StreamDensity:
 
     def score(self, rows: Rows, neighbours: int, item_neighbours: int | None) -> RawScores:
         """Distances of each window of `rows`."""
-        normal = self.normaliser.apply(rows.places, rows.present)
+        normal = self.normaliser.apply(rows.places, rows.present, rows.times_s)
         far, near = self.places.scores(normal, rows.present, neighbours)
         flat = normal.reshape(len(normal), -1)
         pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
         item = self._items(rows, item_neighbours or neighbours)
+        level = torch.zeros_like(item) if self.level is None else self.level.scores(normal)
         embedding, objects = self.axes.embed(flat), self._objects(rows)
-        return RawScores(far, near, pooled_far, pooled_near, item, embedding, objects)
+        return RawScores(far, near, pooled_far, pooled_near, item, level, embedding, objects)
 
     def embed(self, rows: Rows) -> Tensor:
         """Whitened principal components of each window, ``(B, E)``."""
-        normal = self.normaliser.apply(rows.places, rows.present)
+        normal = self.normaliser.apply(rows.places, rows.present, rows.times_s)
         return self.axes.embed(normal.reshape(len(normal), -1))
 
     def _objects(self, rows: Rows) -> Tensor:
@@ -116,6 +126,11 @@ class StreamDensity:
         return worst
 
 
+def has_level(extractor: Extractor) -> bool:
+    """Whether the levels of a stream's places are judged together."""
+    return extractor.level_column is not None and 2 <= len(extractor.labels) <= LEVELS_UP_TO
+
+
 def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cpu") -> Rows:
     """Stack the features of several windows."""
     items = [f.items for f in features if len(f.items)]
@@ -125,6 +140,7 @@ def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cp
         torch.from_numpy(np.stack([f.present for f in features])).to(device),
         torch.from_numpy(stacked).to(device, torch.float64),
         tuple(len(f.items) for f in features),
+        torch.tensor([f.start_ns / 1e9 for f in features], dtype=torch.float64, device=device),
         tuple(f.views for f in features),
     )
 
@@ -134,6 +150,7 @@ def fit_stream(
     extractor: Extractor,
     settings: DetectorSettings,
     drift: Tensor | None,
+    rhythm: Rhythm | None,
     generator: torch.Generator,
 ) -> StreamDensity:
     """Learn what is normal for a stream.
@@ -143,18 +160,11 @@ def fit_stream(
         extractor: Its features' properties.
         settings: Options of the detector.
         drift: Widening of each column for drift, ``(P, d)``; see `normalise.drift_of`.
+        rhythm: The cycle that it may follow.
         generator: Source of the choice of remembered windows.
     """
-    normaliser, slack = fit_normaliser(
-        rows.places,
-        rows.present,
-        extractor.log_columns,
-        extractor.common_columns,
-        settings.common_modes,
-        drift,
-        _tolerance(rows, extractor),
-    )
-    normal = normaliser.apply(rows.places, rows.present)
+    normaliser, slack = _normaliser(rows, extractor, settings, drift, rhythm)
+    normal = normaliser.apply(rows.places, rows.present, rows.times_s)
     return StreamDensity(
         normaliser,
         fit_places(normal, rows.present, slack, settings.place_memory, generator),
@@ -166,8 +176,45 @@ def fit_stream(
             generator,
         ),
         _fit_items(rows, extractor, settings, generator),
+        _fit_level(normal, extractor),
         fit_axes(normal.reshape(len(normal), -1), settings.embedding_dims),
         fit_objects(rows.views, 2 * settings.memory, settings.seed),
+    )
+
+
+def held_levels(
+    learn: Rows,
+    judge: Rows,
+    extractor: Extractor,
+    settings: DetectorSettings,
+    drift: Tensor | None,
+    rhythm: Rhythm | None,
+) -> Tensor:
+    """How the levels of `judge` stand to each other by what `learn` shows, ``(B,)``."""
+    normaliser, _ = _normaliser(learn, extractor, settings, drift, rhythm)
+    level = _fit_level(normaliser.apply(learn.places, learn.present, learn.times_s), extractor)
+    if level is None:
+        return torch.zeros(len(judge.places), dtype=torch.float64)
+    return level.scores(normaliser.apply(judge.places, judge.present, judge.times_s))
+
+
+def _normaliser(
+    rows: Rows,
+    extractor: Extractor,
+    settings: DetectorSettings,
+    drift: Tensor | None,
+    rhythm: Rhythm | None,
+) -> tuple[Normaliser, Tensor]:
+    return fit_normaliser(
+        rows.places,
+        rows.present,
+        extractor.log_columns,
+        extractor.common_columns,
+        settings.common_modes,
+        drift,
+        _tolerance(rows, extractor),
+        rows.times_s,
+        rhythm,
     )
 
 
@@ -179,6 +226,12 @@ def _tolerance(rows: Rows, extractor: Extractor) -> Tensor:
     for column in extractor.relative_columns:
         tolerance[:, column] *= size.abs().nan_to_num(0.0)  # the size of the value, column 0
     return tolerance
+
+
+def _fit_level(normal: Tensor, extractor: Extractor) -> LevelDensity | None:
+    if extractor.level_column is None or not has_level(extractor):
+        return None
+    return fit_level(normal, extractor.level_column)
 
 
 def _fit_items(

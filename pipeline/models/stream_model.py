@@ -24,7 +24,7 @@ from pipeline.models.quality import Inspector, NothingToInspect, Quality, clearn
 from pipeline.models.sensor_features import SensorFeatures
 from pipeline.models.sensor_quality import SensorInspector
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_density import RawScores, StreamDensity, collect
+from pipeline.models.stream_density import RawScores, StreamDensity, collect, has_level
 from pipeline.models.tails import PlaceTails, fit_place_tails
 from pipeline.models.text_features import TextFeatures
 from pipeline.models.video_features import VideoFeatures
@@ -75,13 +75,11 @@ class StreamModel:
     @property
     def names(self) -> tuple[str, ...]:
         """Its sub-detectors, see `sub_names`."""
-        items, objects = self.extractor.item_dims > 0, self.density.objects is not None
-        return sub_names(self.detector, len(self.extractor.labels), items, objects)
+        return sub_names(self.detector, self.extractor, self.density.objects is not None)
 
     def sub_scores(self, surprise: Surprise) -> Array:
         """Scores of its sub-detectors, ``(B, number of names)``."""
-        items, objects = self.extractor.item_dims > 0, self.density.objects is not None
-        return sub_scores(surprise, items, objects)
+        return sub_scores(surprise, self.extractor, self.density.objects is not None)
 
     def score(self, features: Sequence[StreamFeatures], device: torch.device) -> Surprise:
         """Score several windows."""
@@ -117,12 +115,13 @@ def fit_tails(raw: RawScores) -> tuple[PlaceTails, PlaceTails]:
     return fit_place_tails(_numpy(raw.far)), fit_place_tails(_numpy(raw.near))
 
 
-def sub_names(detector: str, places: int, items: bool, objects: bool = False) -> tuple[str, ...]:
+def sub_names(detector: str, extractor: Extractor, objects: bool = False) -> tuple[str, ...]:
     """Names of a stream's sub-detectors, ``<detector>/<what>``."""
-    wide = ("wide",) if places >= WIDE_FROM else ()
-    last = ("items",) if items else ()
+    wide = ("wide",) if len(extractor.labels) >= WIDE_FROM else ()
+    level = ("level",) if has_level(extractor) else ()
+    last = ("items",) if extractor.item_dims else ()
     new = (OBJECTS,) if objects else ()
-    kinds = ("local", *wide, "mahalanobis", "knn", *last, *new)
+    kinds = ("local", *wide, "mahalanobis", "knn", *level, *last, *new)
     return tuple(f"{detector}/{kind}" for kind in kinds)
 
 
@@ -130,7 +129,7 @@ WIDE_FROM = 16
 OBJECTS = "objects"
 
 
-def sub_scores(surprise: Surprise, items: bool, objects: bool = False) -> Array:
+def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) -> Array:
     """Raw scores of a stream's sub-detectors, ``(B, number of names)``, as in `sub_names`."""
     places, raw = surprise.places, surprise.raw
     columns = [places.max(axis=1)]
@@ -139,7 +138,9 @@ def sub_scores(surprise: Surprise, items: bool, objects: bool = False) -> Array:
         few = max(3, count // 24)
         columns.append(np.sort(places, axis=1)[:, -few:].mean(axis=1))
     columns += [_numpy(raw.pooled_far), _numpy(raw.pooled_near)]
-    if items:
+    if has_level(extractor):
+        columns.append(_numpy(raw.level))
+    if extractor.item_dims:
         columns.append(_numpy(raw.item))
     if objects:
         columns.append(_numpy(raw.objects))

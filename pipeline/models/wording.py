@@ -63,7 +63,7 @@ def describe(
     if part in ("items", OBJECTS):
         return _new_thing(stream, part, features)
     place = int(np.argmax(places))
-    if part in ("mahalanobis", "knn") and places[place] < 2.0:
+    if part == "level" or (part in ("mahalanobis", "knn") and places[place] < 2.0):
         return _WHOLE[modality]
     column, up = worst_column(stream, features, place)
     label, name = stream.extractor.labels[place], stream.extractor.columns[column]
@@ -78,7 +78,7 @@ def worst_column(stream: StreamModel, features: StreamFeatures, place: int) -> t
     """Column that is furthest from its usual value at a place, and whether it is above."""
     normaliser = stream.density.normaliser
     rows = collect([features], normaliser.centre.device)
-    normal = normaliser.apply(rows.places, rows.present)[0, place].cpu().numpy()
+    normal = normaliser.apply(rows.places, rows.present, rows.times_s)[0, place].cpu().numpy()
     far = np.abs(normal)
     if stream.info.modality is Modality.AUDIO and max(far[0], far[2]) >= _CLEARLY:
         far[1] = 0.0  # a listener notices that it is louder before that it is less steady

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from pipeline.core.errors import ModelError
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_density import RawScores, StreamDensity, collect, fit_stream
+from pipeline.models.stream_density import (
+    RawScores,
+    StreamDensity,
+    collect,
+    fit_stream,
+    has_level,
+    held_levels,
+)
 from pipeline.models.stream_model import score_rows
 from pipeline.models.together import dims_for, fit_together
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
@@ -51,7 +58,35 @@ def cross_fit(
             density = fit_density(part, learn, settings, generator)
             store.append(_judge(part, density, judge, settings))
     tell("calibration", settings.folds, settings.folds)
-    return [_in_order(parts) for parts in found]
+    held = [_in_order(parts) for parts in found]
+    return [_with_levels(h, part, rows, settings) for h, part in zip(held, data, strict=True)]
+
+
+def _with_levels(
+    held: StreamHeld, data: StreamData, rows: NormalRows, settings: DetectorSettings
+) -> StreamHeld:
+    """Levels judged by what lies before or after, never by what lies around.
+
+    How levels stand to each other shifts over hours. Between two stretches that were learnt it
+    can be guessed; live, nothing that comes later is known, and a tail of guesses would call
+    every slow shift an anomaly.
+    """
+    if not has_level(data.extractor):
+        return held
+    part_of = rows.in_a_row()
+    levels = torch.zeros_like(held.raw.level)
+    for number in range(settings.folds):
+        learn, judge = (data.positions(chosen) for chosen in rows.split(part_of, number))
+        if len(learn) and len(judge):
+            levels[torch.from_numpy(judge)] = held_levels(
+                collect([data.features[i] for i in learn]),
+                collect([data.features[i] for i in judge]),
+                data.extractor,
+                settings,
+                data.drift,
+                data.rhythm,
+            )
+    return replace(held, raw=replace(held.raw, level=levels))
 
 
 def cross_fit_together(
@@ -127,7 +162,7 @@ def fit_density(
             fix="record for longer, or take the stream out of the scene",
         )
     rows = collect([data.features[i] for i in chosen])
-    return fit_stream(rows, data.extractor, settings, data.drift, generator)
+    return fit_stream(rows, data.extractor, settings, data.drift, data.rhythm, generator)
 
 
 def _judge(
@@ -162,7 +197,7 @@ def _without_embedding(raw: RawScores) -> RawScores:
     return replace(raw, embedding=raw.embedding[:, :0])
 
 
-_FIELDS = ("far", "near", "pooled_far", "pooled_near", "item", "embedding", "objects")
+_FIELDS = ("far", "near", "pooled_far", "pooled_near", "item", "level", "embedding", "objects")
 
 
 def _joined(parts: Sequence[RawScores]) -> RawScores:

@@ -10,14 +10,17 @@ import numpy.typing as npt
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
-from pipeline.core.sample import StreamInfo
+from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
+from pipeline.models.cycle import Rhythm, daily
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import drift_of
 from pipeline.models.quality import Inspector, learn_limits
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_density import collect
+from pipeline.models.stream_density import Rows, collect
 from pipeline.models.stream_model import make_extractor, make_inspector
+
+_LEAST_WINDOWS = 5  # in a stretch that is held out as one
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -36,6 +39,7 @@ class StreamData:
         seen_in: The windows' grid indices, growing.
         windows: Their positions among all kept windows, once `NormalRows.finish` was called.
         drift: How much drift widens each column, ``(P, d)``; likewise.
+        rhythm: The cycle that it may follow; likewise.
     """
 
     info: StreamInfo
@@ -46,6 +50,7 @@ class StreamData:
     seen_in: list[int] = field(default_factory=list)
     windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     drift: Tensor | None = None
+    rhythm: Rhythm | None = None
 
     def positions(self, chosen: Indices) -> Indices:
         """Positions in `features` of those of the `chosen` windows that saw the stream."""
@@ -150,21 +155,44 @@ class NormalRows:
             data.windows = np.searchsorted(self._indices, data.seen_in).astype(np.int64)
             rows = collect(data.features)
             horizon = self._settings.drift_hours * 3600.0 / learnt_s
-            data.drift = drift_of(rows.places, rows.present, data.extractor.log_columns, horizon)
+            data.rhythm = self._rhythm(data, rows)
+            data.drift = drift_of(
+                rows.places,
+                rows.present,
+                data.extractor.log_columns,
+                horizon,
+                rows.times_s,
+                data.rhythm,
+            )
         if not usable:
             raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         return usable
 
+    def _rhythm(self, data: StreamData, rows: Rows) -> Rhythm | None:
+        """The rhythm that a sensor stream may follow."""
+        if data.info.modality is not Modality.SENSOR:
+            return None
+        return daily(float(rows.times_s[0]), float(rows.times_s[-1]), self.hop_ns / 1e9)
+
     def folds(self, parts: int | None = None) -> Indices:
         """Part of each kept window, ``(kept,)``; as many parts as the settings say, or `parts`."""
-        blocks = np.array([self._block(i) for i in self._indices]) // self._stride
+        # Of windows longer than a block all would overlap a part: several make a stretch.
+        several = -(-_LEAST_WINDOWS * self.length_ns // self._block_ns)
+        blocks = (
+            np.array([self._block(i) for i in self._indices]) // self._stride // max(1, several)
+        )
         # Number the blocks that exist: gaps and thinning must not empty a part.
         _, order = np.unique(blocks, return_inverse=True)
         count = int(order.max()) + 1
         folds = parts or self._settings.folds
         if count < 2 * folds:
-            return (np.arange(self.kept) * 2 * folds // self.kept % folds).astype(np.int64)
+            return self.in_a_row(folds)
         return (order.ravel() % folds).astype(np.int64)
+
+    def in_a_row(self, parts: int | None = None) -> Indices:
+        """Part of each kept window when every part is one piece of time, ``(kept,)``."""
+        found = np.arange(self.kept) * (parts or self._settings.folds) // self.kept
+        return found.astype(np.int64)
 
     def split(self, fold_of: Indices, fold: int) -> tuple[Indices, Indices]:
         """Windows to learn from and to judge; those that overlap a judged one are in neither."""
@@ -185,7 +213,11 @@ class NormalRows:
         return np.array(self._indices, np.int64) * self.hop_ns + self.length_ns
 
     def _block(self, index: int) -> int:
-        return index * self.hop_ns // round(self._settings.block_s * 1e9)
+        return index * self.hop_ns // self._block_ns
+
+    @property
+    def _block_ns(self) -> int:
+        return round(self._settings.block_s * 1e9)
 
     def _thin(self) -> None:
         self._stride *= 2

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.density import fit_axes, fit_items, fit_places, fit_pooled, kth_distance
+from pipeline.models.density import (
+    fit_axes,
+    fit_items,
+    fit_level,
+    fit_places,
+    fit_pooled,
+    kth_distance,
+)
 from pipeline.models.drift import widening
 from pipeline.models.normalise import drift_of, fit_normaliser
 from pipeline.models.shrinkage import ledoit_wolf, whitening
@@ -225,3 +232,11 @@ def test_a_change_within_the_tolerance_is_not_unusual_however_steady_it_was():
 
     assert distance(None) > 10
     assert distance(tolerance) < 1
+
+
+def test_levels_that_do_not_go_together_are_far_though_each_is_ordinary():
+    drawn = normal(400, 3)
+    density = fit_level((drawn[:, :1] + 0.1 * drawn[:, 1:])[..., None], 0)
+    together = density.scores(torch.tensor([[[1.5], [1.5]]], dtype=torch.float64))
+    apart = density.scores(torch.tensor([[[1.0], [-1.0]]], dtype=torch.float64))
+    assert together < 3 and apart > 8

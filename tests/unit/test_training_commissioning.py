@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.core.errors import ModelError
 from pipeline.detection.scorer import Scorer, calibration_of
@@ -9,6 +10,7 @@ from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.models.together import Together
 from pipeline.training.commissioning import commission
 from pipeline.training.normal_rows import NormalRows
+from tests.benchmarks.real.series import SCENE, Table
 from tests.toy_site import ALL, HOP_NS, LOG, MICROPHONE, SENSORS, WINDOWS, Site, commissioned
 
 QUICK = DetectorSettings(block_s=10.0, folds=3, place_memory=60, memory=100)
@@ -141,6 +143,40 @@ def test_no_window_to_learn_from_overlaps_one_that_is_judged():
     assert np.abs(learn[:, None] - judge[None]).min() >= 4
     judged = [rows.split(rows.folds(), fold)[1] for fold in range(3)]
     assert sorted(np.concatenate(judged)) == list(range(200))
+
+
+def test_windows_longer_than_a_block_are_held_out_in_stretches_of_several():
+    table = Table(2, 60.0, 5)
+    readings = np.random.default_rng(0).normal(size=(200, 2))
+    model, _ = commission(SCENE, table.windows(readings))
+    assert np.isfinite(model.held.scores).all()
+
+
+def test_levels_are_held_out_by_pieces_of_time_that_lie_in_a_row():
+    rows = NormalRows("hall", QUICK)
+    for window in SMALL.windows(0, 100):
+        rows.add(window)
+    rows.finish()
+    assert (np.diff(rows.in_a_row()) >= 0).all()
+    assert np.bincount(rows.in_a_row()).tolist() == [34, 33, 33]
+
+
+def test_a_slow_shift_between_channels_is_not_rare_where_it_was_seen_to_happen():
+    """Judged by what lies around it a shift looks small, and what follows it looks rare."""
+    random = np.random.default_rng(1)
+    walk = np.cumsum(random.normal(0, 0.02, (1600, 2)), axis=0)
+    readings = walk + random.normal(0, 0.1, walk.shape)
+    table = Table(2, 1.0, 4)
+    model, _ = commission(SCENE, table.windows(readings[:800]), QUICK)
+    column = model.names.index("sensor:readings/level")
+    held = model.held.scores[:, column]
+    scores, _ = model.score(
+        [model.features(w) for w in table.windows(readings[800:1200], 800)],
+        range(397),
+        model.past(),
+        torch.device("cpu"),
+    )
+    assert (scores[:, column] > np.quantile(held, 0.99)).mean() < 0.2
 
 
 def test_progress_is_told():
