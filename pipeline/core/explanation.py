@@ -46,7 +46,7 @@ class Box(msgspec.Struct, frozen=True):
         left: Left side.
         bottom: Lower side.
         right: Right side.
-        level: ``-log10 p`` of its most surprising cell.
+        level: ``-log10 p`` of its most surprising cell, or of the new thing in it.
     """
 
     stream: str

@@ -13,7 +13,7 @@ streams, it is *between*, and two of them are named:
 Where is told for the streams so found, and for those whose own detectors have something to
 say. In a picture it is the most surprising place; for a picture that is as usual, but not
 together with other streams, the place that moves counts for more, since things that move are
-what others can tell of.
+what others can tell of; and where a thing that is new here speaks for the picture, the thing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from pipeline.core.window import AudioSlice, Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.explanation_channels import unexpected_channels, unusual_channels
 from pipeline.detection.explanation_needs import named_streams, needs
-from pipeline.detection.explanation_places import SURE, band, box, moving, place_map
+from pipeline.detection.explanation_places import (
+    SURE,
+    band,
+    box,
+    moving,
+    place_map,
+    thing_box,
+)
 from pipeline.detection.explanation_shares import Value, contributions
 from pipeline.detection.transition import anomaly_score
 from pipeline.models.scene_model import Features, SceneModel
@@ -149,7 +156,7 @@ def _told(stream: StreamModel, verdict: Verdict, pair: Sequence[str]) -> bool:
 
 def _unusual(stream: StreamModel, verdict: Verdict) -> bool:
     """Whether a stream is unusual by itself, or more so than anything else is."""
-    p = verdict.detectors.get(stream.detector, 1.0)
+    p = min(verdict.detectors.get(detector, 1.0) for detector in stream.detectors)
     return p <= NOTE_BELOW_P or p <= min(verdict.detectors.values())
 
 
@@ -164,11 +171,20 @@ def _pictures(
         sure = np.minimum(levels, SURE)
         own = _unusual(stream, scored.verdict) or name not in pair
         weights = sure if own else sure * moving(stream, scored.features[name])
-        shown, where = place_map(stream, levels), box(stream, levels, weights)
+        shown = place_map(stream, levels)
+        where = _thing(stream, scored) or box(stream, levels, weights)
         if shown is not None and where is not None:
             maps.append(shown)
             boxes.append(where)
     return tuple(maps), tuple(boxes)
+
+
+def _thing(stream: StreamModel, scored: Scored) -> Box | None:
+    """Where the newest thing is, if it is what speaks for the stream."""
+    levels = {name: scored.verdict.detectors.get(name, 1.0) for name in stream.detectors}
+    if min(levels, key=levels.__getitem__) == stream.detector:
+        return None
+    return thing_box(stream, scored.features[stream.info.name], min(levels.values()))
 
 
 def _sounds(told: Sequence[StreamModel], scored: Scored) -> tuple[Band, ...]:

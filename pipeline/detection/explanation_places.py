@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from pipeline.core.explanation import Band, Box, PlaceMap
 from pipeline.core.window import AudioSlice
+from pipeline.detection.transition import anomaly_score
 from pipeline.models.audio_features import AudioFeatures
 from pipeline.models.features import StreamFeatures
+from pipeline.models.picture import CELL_PX
 from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import StreamModel
 from pipeline.models.video_features import VideoFeatures
@@ -63,6 +65,29 @@ def box(stream: StreamModel, levels: Array, weights: Array) -> Box | None:
         round(bottom / seen.rows, 4),
         round(right / seen.cols, 4),
         round(float(levels[region.ravel()].max()), 2),
+    )
+
+
+def thing_box(stream: StreamModel, features: StreamFeatures, p: float) -> Box | None:
+    """The newest thing in a picture; None when there is none.
+
+    Args:
+        stream: The stream's model.
+        features: What it showed.
+        p: p-value of the thing.
+    """
+    seen, objects = stream.extractor, stream.density.objects
+    thing = None if objects is None else objects.newest_of(features.views)
+    if thing is None or not isinstance(seen, VideoFeatures):
+        return None
+    height, width = seen.rows * CELL_PX, seen.cols * CELL_PX
+    return Box(
+        stream.info.name,
+        round(thing.top / height, 4),
+        round(thing.left / width, 4),
+        round((thing.top + thing.height) / height, 4),
+        round((thing.left + thing.width) / width, 4),
+        round(anomaly_score(p), 2),
     )
 
 

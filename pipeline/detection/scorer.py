@@ -234,7 +234,7 @@ def _note(model: SceneModel, scored: Scored, explanation: Explanation | None, de
         pair, channels = (explanation.pair, explanation.channels) if explanation else ((), ())
         relation = spoken_relation(part, pair)
         return describe_between([s.info for s in model.streams], relation, channels)
-    stream = next(s for s in model.streams if s.detector == detector)
+    stream = next(s for s in model.streams if detector in s.detectors)
     name = stream.info.name
     kind = part.partition("/")[2]
     seen = scored.window.slices[name]

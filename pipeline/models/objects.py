@@ -90,6 +90,11 @@ class ObjectDensity:
         worst = int(away.argmax())
         return float(away[worst]), things[worst]
 
+    def newest_of(self, views: Sequence[bytes]) -> Thing | None:
+        """The newest thing of a window; None when its pictures show nothing."""
+        found = [self.newest(view) for view in views]
+        return max(found, key=lambda one: one[0], default=(0.0, None))[1]
+
 
 def fit_objects(views: Sequence[Sequence[bytes]], memory: int, seed: int) -> ObjectDensity | None:
     """Learn the background and what passes before it; None when too little ever passed.

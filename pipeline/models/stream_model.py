@@ -73,6 +73,16 @@ class StreamModel:
         return f"{self.info.modality.value}:{self.info.name}"
 
     @property
+    def detectors(self) -> tuple[str, ...]:
+        """All its detectors: its own, and for a camera ``things:<stream>`` if there is one.
+
+        Things speak for themselves: among the picture's other parts, which all rise together
+        when somebody passes, what is new would be one voice of six.
+        """
+        things = (_things(self.detector),) if self.density.objects is not None else ()
+        return (self.detector, *things)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Its sub-detectors, see `sub_names`."""
         return sub_names(self.detector, self.extractor, self.density.objects is not None)
@@ -120,13 +130,18 @@ def sub_names(detector: str, extractor: Extractor, objects: bool = False) -> tup
     wide = ("wide",) if len(extractor.labels) >= WIDE_FROM else ()
     level = ("level",) if has_level(extractor) else ()
     last = ("items",) if extractor.item_dims else ()
-    new = (OBJECTS,) if objects else ()
-    kinds = ("local", *wide, "mahalanobis", "knn", *level, *last, *new)
-    return tuple(f"{detector}/{kind}" for kind in kinds)
+    kinds = ("local", *wide, "mahalanobis", "knn", *level, *last)
+    new = (f"{_things(detector)}/{OBJECTS}",) if objects else ()
+    return (*(f"{detector}/{kind}" for kind in kinds), *new)
+
+
+def _things(detector: str) -> str:
+    return f"{THINGS}:{detector.partition(':')[2]}"
 
 
 WIDE_FROM = 16
 OBJECTS = "objects"
+THINGS = "things"
 
 
 def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) -> Array:

@@ -96,8 +96,7 @@ def _new_thing(stream: StreamModel, part: str, features: StreamFeatures) -> str:
     if part == "items":
         return "a sound unlike any heard before"
     objects = stream.density.objects
-    seen = [objects.newest(view) for view in features.views] if objects is not None else []
-    thing = max(seen, key=lambda one: one[0], default=(0.0, None))[1]
+    thing = None if objects is None else objects.newest_of(features.views)
     where = "" if thing is None else f" at {stream.extractor.labels[_cell(stream, thing)]}"
     return f"something unlike anything seen here before{where}"
 

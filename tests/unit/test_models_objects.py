@@ -171,7 +171,7 @@ def window(number: int, strange: bool = False) -> Window:
 def test_a_scene_learns_its_things_and_a_saved_model_finds_the_same_ones_and_says_where(tmp_path):
     torch.set_num_threads(1)
     model, _ = commission("hall", (window(i) for i in range(240)), QUICK)
-    column = model.names.index("video:cam/objects")
+    column = model.names.index("things:cam/objects")
     assert np.isfinite(model.held.scores[:, column]).all()
     save_model(model, tmp_path / "hall.model")
     loaded = load_model(tmp_path / "hall.model")
