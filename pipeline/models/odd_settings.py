@@ -69,5 +69,5 @@ class OddSettings(Settings):
     shift_s: tuple[float, float] = (1.5, 4.0)
     """Least and most of a shift, seconds."""
 
-    least_s: float = Field(default=480.0, gt=0)
+    least_s: float = Field(default=450.0, gt=0)
     """With less normal than this nothing is learnt: a network would only know it by heart."""

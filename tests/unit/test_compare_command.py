@@ -82,7 +82,8 @@ def test_what_no_stream_shows_alone_is_found_between_them(
 @pytest.mark.parametrize(
     ("name", "evidence"),
     [
-        ("default", (Evidence.BETWEEN,)),
+        ("default", (Evidence.BETWEEN, Evidence.ODD)),
+        ("without-network", (Evidence.BETWEEN,)),
         ("single-senses", ()),
         ("joint-density", (Evidence.JOINT,)),
     ],
