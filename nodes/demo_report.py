@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipeline.core.event import Event
 from pipeline.detection.score import WindowScore
-from pipeline.training.event_metrics import TOLERANCE_S, overlap
+from pipeline.training.event_metrics import TOLERANCE_S
 
 SECOND_NS = 1_000_000_000
 
@@ -64,16 +64,22 @@ def final_events(events: Sequence[Event], start_ns: int) -> list[Found]:
 
 
 def match(truths: Sequence[Truth], events: Sequence[Found]) -> Match:
-    """A truth is found by each event that overlaps it, `TOLERANCE_S` either way."""
-    result = Match()
-    used: set[str] = set()
-    for truth in truths:
-        span = (truth.start_s, truth.end_s)
-        hits = tuple(e for e in events if overlap((e.start_s, e.end_s), span, TOLERANCE_S))
-        used.update(e.event.id for e in hits)
-        result.found.append((truth, hits))
-    result.false_alarms = [e for e in events if e.event.id not in used]
+    """An event finds the truth that it overlaps most, `TOLERANCE_S` either way, and no other."""
+    result = Match([(truth, ()) for truth in truths])
+    for event in events:
+        near = [i for i, truth in enumerate(truths) if _common_s(event, truth) >= -TOLERANCE_S]
+        if not near:
+            result.false_alarms.append(event)
+            continue
+        best = max(near, key=lambda i: _common_s(event, truths[i]))
+        truth, found = result.found[best]
+        result.found[best] = (truth, (*found, event))
     return result
+
+
+def _common_s(event: Found, truth: Truth) -> float:
+    """Seconds that both share; what lies between them, negative, when they share none."""
+    return min(event.end_s, truth.end_s) - max(event.start_s, truth.start_s)
 
 
 def print_summary(console: Console, result: Match) -> None:
