@@ -184,9 +184,16 @@ def tell(console: Console, answer: Answer) -> None:
     else:
         console.print(f"like {_words(answer.like)}", highlight=False)
     streams = list(dict.fromkeys(name for m in answer.moments for name in m.streams))
-    table = Table("from", "to", "recording", "second", "alike", *map(escape, streams), "p")
+    several = len({moment.recording for moment in answer.moments}) > 1
+    table = Table()
+    table.add_column("at", no_wrap=True)
+    for name in (*(["recording"] if several else []), "second", "alike"):
+        table.add_column(name)
+    for name in streams:
+        table.add_column(escape(name), overflow="fold")
+    table.add_column("p", no_wrap=True)
     for moment in answer.moments:
-        table.add_row(*_row(moment, streams))
+        table.add_row(*_row(moment, streams, several))
     table.caption = f"{answer.windows} windows compared"
     console.print(table)
 
@@ -196,12 +203,11 @@ def _words(moment: Moment) -> str:
     return escape(f"{moment.start}, second {moment.seconds:.1f} of {moment.recording}{rare}")
 
 
-def _row(moment: Moment, streams: list[str]) -> list[str]:
+def _row(moment: Moment, streams: list[str], several: bool) -> list[str]:
     alike = (moment.streams.get(name) for name in streams)
     return [
-        moment.start,
-        moment.end,
-        escape(moment.recording),
+        moment.start[5:19].replace("T", " "),  # month to second; --json tells all
+        *([escape(moment.recording)] if several else []),
         f"{moment.seconds:.1f}",
         f"{moment.similarity:.2f}",
         *("" if value is None else f"{value:.2f}" for value in alike),
