@@ -115,7 +115,8 @@ def way(request: pytest.FixtureRequest) -> Way:
 def strongest(event: Event) -> str:
     """Modality of the stream that had most to say."""
     alone = {name: score.p for name, score in event.modalities.items() if name != "between"}
-    return min(alone, key=alone.__getitem__).partition(":")[0]
+    kind = min(alone, key=alone.__getitem__).partition(":")[0]
+    return "video" if kind == "things" else kind  # things are seen in the picture
 
 
 def test_what_was_put_in_is_found_at_the_right_time_by_what_can_tell(way: Way) -> None:
@@ -159,7 +160,7 @@ def test_scores_are_one_row_a_window_with_a_column_for_each_detector(made: Way) 
     assert all(0 < float(row["p"]) <= 1 for row in rows)
     kinds = {name.partition(":")[0] for name in rows[0]}
     modalities = {"video", "audio", "sensor", "text"}
-    assert kinds == {"start_s", "end_s", "p", "scene", "between", *modalities}
+    assert kinds == {"start_s", "end_s", "p", "scene", "between", "things", *modalities}
 
 
 def test_what_the_files_lacked_is_told(
