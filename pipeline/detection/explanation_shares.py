@@ -14,7 +14,7 @@ same get the same, and one that never adds anything gets nothing. What two strea
 together is shared out between them.
 
 A contribution may be below zero. A stream that shows nothing unusual is one more that could
-have, so with it the same smallest p-value is less rare. It is told as it is: cut off at zero,
+have, so with it what the others show is less rare. It is told as it is: cut off at zero,
 contributions would no longer sum up to the score.
 """
 
