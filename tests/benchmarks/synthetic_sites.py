@@ -61,23 +61,26 @@ class Site:
         seed: What happens there.
         part_s: Length of each part, seconds.
         size: Width and height that the camera has, pixels.
+        start_s: Scene second at which the first part begins; second 0 is ten in the morning.
     """
 
     place: int
     seed: int
     part_s: int = FULL_S
     size: tuple[int, int] = FULL_SIZE
+    start_s: int = 0
 
     @property
     def name(self) -> str:
         """Name of its folder."""
         length = "" if self.part_s == FULL_S else f"-{self.part_s}s"
         size = "" if self.size == FULL_SIZE else f"-{self.size[0]}x{self.size[1]}"
-        return f"p{self.place}s{self.seed}{length}{size}"
+        start = "" if self.start_s == 0 else f"-from{self.start_s}s"
+        return f"p{self.place}s{self.seed}{length}{size}{start}"
 
     def begin_s(self, part: Part) -> int:
         """Scene second at which a part begins."""
-        return list(Part).index(part) * self.part_s
+        return self.start_s + list(Part).index(part) * self.part_s
 
     def settings(self, part: Part) -> SiteSettings:
         """The source that shows a part."""
