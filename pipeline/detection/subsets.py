@@ -3,16 +3,23 @@
 Each subset is calibrated against the same held-out normal windows, made to see no more than
 it does: what watches between the streams has fewer parts when a stream is away, and fewer
 witnesses say less by chance. A subset is calibrated when it is first met.
+
+A window's p is then right for any subset, but alarms are counted in peaks, and the threshold is
+counted in those of all streams together: a subset whose rare windows lie further apart, or whose
+tail came out a little short, would raise more. So its score is lowered until, in the same
+held-out windows, it peaks no more often above any level than what could see all (see `Ceiling`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.detection.peaks import Ceiling, ceiling, peaks_of
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
@@ -22,6 +29,7 @@ DETECTORS_ORDER = 4.0
 """How the parts of a detector, and the detectors, speak together, see `joined`."""
 
 _MIN_ROWS = 40
+_DURATION_S, _MERGE_S = 1.0, 2.0  # as an alarm has them unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +41,25 @@ class Subset:
         tails: Of what its parts say together, per detector.
         merged: Of what all detectors say together.
         held: Held-out scores per detector, ``(n, detectors)``; NaN where not seen.
+        ceiling: Keeps it from peaking more often than everything together; None: nothing to keep.
     """
 
     parts: dict[str, tuple[str, ...]]
     tails: dict[str, Tail]
     merged: Tail
     held: Array
+    ceiling: Ceiling | None = None
+
+    def levels(self, rows: Array | slice = slice(None)) -> Array:
+        """Merged ``-log10 p`` of held-out windows, as yet without a ceiling; NaN: saw nothing."""
+        return score_of(self.merged.p(joined(self.held[rows], DETECTORS_ORDER)))
+
+    def p_of(self, together: float) -> float:
+        """p-value of what all detectors say together in one window."""
+        p = self.merged.p_of(together)
+        if self.ceiling is None:
+            return p
+        return 10.0 ** -self.ceiling.of(-math.log10(p))
 
 
 class Subsets:
@@ -47,33 +68,56 @@ class Subsets:
     Args:
         names: Sub-detectors, ``<detector>/<what>``.
         levels: Their held-out p-values as ``-log10 p``, ``(n, len(names))``; NaN where not seen.
+        end_ns: End of each held-out window, growing ``(n,)``.
+        hop_ns: Step from one window to the next.
     """
 
-    def __init__(self, names: Sequence[str], levels: Array) -> None:
+    def __init__(
+        self, names: Sequence[str], levels: Array, end_ns: npt.NDArray[np.int64], hop_ns: int
+    ) -> None:
         self._columns = {name: column for column, name in enumerate(names)}
         self._levels = levels
+        self._end_ns, self._hop_ns = end_ns, hop_ns
+        self._open: dict[tuple[str, ...], Subset] = {}
         self._known: dict[tuple[str, ...], Subset] = {}
+        self._every = self._without_ceiling(tuple(names))
+        self.held_scores = self._held_scores()
+        """Merged ``-log10 p`` of each held-out window by what saw it, ``(n,)``."""
 
     def of(self, seen: tuple[str, ...]) -> Subset:
         """Calibration for when only these sub-detectors see, in the order of all."""
         if seen not in self._known:
-            parts = self._counting(seen)
-            every = tuple(name for members in parts.values() for name in members)
-            if every not in self._known:
-                self._known[every] = self._calibrated(parts)
-            self._known[seen] = self._known[every]
+            found = self._without_ceiling(seen)
+            if found is not self._every:
+                found = replace(found, ceiling=self._ceiling(found))
+            self._known[seen] = found
         return self._known[seen]
 
-    def held_scores(self) -> Array:
-        """Merged ``-log10 p`` of each held-out window by what saw it, ``(n,)``."""
+    def _without_ceiling(self, seen: tuple[str, ...]) -> Subset:
+        parts = self._counting(seen)
+        every = tuple(name for members in parts.values() for name in members)
+        if every not in self._open:
+            self._open[every] = self._calibrated(parts)
+        return self._open[every]
+
+    def _ceiling(self, subset: Subset) -> Ceiling | None:
+        """What keeps it from peaking more often than the windows did by all that saw them."""
+        levels = subset.levels()
+        rows = np.isfinite(levels)
+        peaks, allowed = (
+            peaks_of(x[rows], self._end_ns[rows], self._hop_ns, _DURATION_S, _MERGE_S)
+            for x in (levels, self.held_scores)
+        )
+        return ceiling(peaks, allowed) if len(peaks) else None
+
+    def _held_scores(self) -> Array:
         merged = np.zeros(len(self._levels))
         patterns, which = np.unique(np.isfinite(self._levels), axis=0, return_inverse=True)
         for number, pattern in enumerate(patterns):
             rows = which.ravel() == number
             seen = tuple(n for n, ok in zip(self._columns, pattern, strict=True) if ok)
             if seen:
-                known = self.of(seen)
-                merged[rows] = score_of(known.merged.p(joined(known.held[rows], DETECTORS_ORDER)))
+                merged[rows] = self._without_ceiling(seen).levels(rows)
         return merged
 
     def _counting(self, seen: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
