@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.models.odd import ODD
+from pipeline.models.patterns import ODD
 from pipeline.models.together import BETWEEN
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.detection.peaks import Ceiling, ceiling, peaks_of
+from pipeline.models.patterns import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
@@ -124,12 +125,16 @@ class Subsets:
         """Sub-detectors that count, per detector.
 
         A stream's own come and go with what it shows (a log without lines): they count
-        while any of them sees. Those between the streams go when a stream goes.
+        while any of them sees. Those between the streams go when a stream goes. Of those that
+        judge a set of streams only the largest set counts: a smaller one sees nothing more.
         """
         alive = {_detector(name) for name in seen}
+        largest = max((_set_size(name) for name in seen if _detector(name) == ODD), default=0)
         parts: dict[str, tuple[str, ...]] = {}
         for name in self._columns:
             detector = _detector(name)
+            if detector == ODD and _set_size(name) < largest:
+                continue
             if detector in alive and (_of_a_stream(detector) or name in seen):
                 parts[detector] = (*parts.get(detector, ()), name)
         return parts
@@ -165,6 +170,12 @@ def _detector(name: str) -> str:
 def _of_a_stream(detector: str) -> bool:
     """Whether it is a stream's own, ``<modality>:<stream>``, not between streams."""
     return ":" in detector
+
+
+def _set_size(name: str) -> float:
+    """Streams that ``odd/a|b+c`` judges together; without end for ``odd/a``, which judges all."""
+    _, among, others = name.partition("|")
+    return 2 + others.count("+") if among else math.inf
 
 
 def joined(scores: Array, order: float) -> Array:

@@ -35,10 +35,9 @@ from torch.nn import functional as F
 
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
-from pipeline.models.patterns import Pattern, patterns_of
+from pipeline.models.patterns import ODD, Pattern, patterns_of
 from pipeline.models.together import relation_name
 
-ODD = "odd"
 _BEND = 4.0  # standard units: what is further out is told by the stream's own detector
 
 
