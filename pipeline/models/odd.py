@@ -16,9 +16,11 @@ has them. On pictures and spectra themselves it took ten times the processor tim
 anything at all, and was no better.
 
 One network judges every pattern of streams that are there, see `patterns_of`, since in training
-some are left out. A pattern sees nothing but its own streams, in all windows that are looked
-back on, whatever else is there: so its score means the same while another stream is away, and
-it is calibrated by held-out scores of the very same pattern.
+some are left out. A pattern sees nothing but its own streams, whatever else is there, and says
+nothing unless they were there in all windows that are looked back on: so its score means the
+same while another stream comes and goes, and is calibrated by held-out scores of the very same
+kind. (A network that saw a stream appear among others that had been there would call it the odd
+one.)
 
 A few networks each learn all but one part of the normal. The mean of all is the score; those
 that have not seen a part judge it, which calibrates (cross-conformal prediction, Vovk 2015).
@@ -128,7 +130,7 @@ class OddOneOut:
     ) -> Tensor:
         """Scores of windows, float64 ``(B, D)`` in the order of `names`.
 
-        NaN where the streams of the pattern were not all seen.
+        NaN where the streams of the pattern were not all seen, now and before.
 
         Args:
             embeddings: Per stream ``(B, E)``; anything where not seen.
@@ -156,8 +158,6 @@ def odd_scores(
 ) -> Tensor:
     """Log odds of each stream of each pattern against none, in the last window of each row.
 
-    A window that does not show all streams of a pattern is one without any to it.
-
     Args:
         network: The network, in ``eval()``.
         components: Per stream ``(B, T, E)``.
@@ -165,19 +165,21 @@ def odd_scores(
         patterns: Sets of streams, ``(P,)``.
 
     Returns:
-        ``(B, D)``, the streams of one pattern after those of the other; NaN where the last
-        window does not show the pattern.
+        ``(B, D)``, the streams of one pattern after those of the other; NaN where one of them
+        was not seen in all windows of the row.
     """
     z = network.embed([one.flatten(0, 1) for one in components]).reshape(*seen.shape, -1)
-    whole = torch.stack([seen[..., list(pattern)].all(dim=-1) for pattern in patterns])
     member = torch.zeros(len(patterns), seen.shape[-1], dtype=torch.bool, device=seen.device)
     for number, pattern in enumerate(patterns):
         member[number, list(pattern)] = True
-    present = whole[..., None] & member[:, None, None]  # (P, B, T, M)
+    present = member[:, None, None].expand(-1, *seen.shape)  # (P, B, T, M)
     logits = network(z.expand(len(patterns), *z.shape).flatten(0, 1), present.flatten(0, 1))
-    odds = (logits[:, -1, 1:] - logits[:, -1, :1]).unflatten(0, whole.shape[:2])  # (P, B, M)
-    odds = torch.where(whole[:, :, -1:], odds, torch.nan)
-    return torch.cat([odds[n][:, list(pattern)] for n, pattern in enumerate(patterns)], dim=1)
+    odds = (logits[:, -1, 1:] - logits[:, -1, :1]).unflatten(0, present.shape[:2])  # (P, B, M)
+    found = []
+    for odd, pattern in zip(odds, patterns, strict=True):
+        whole = seen[..., list(pattern)].all(dim=-1).all(dim=-1)  # (B,)
+        found.append(torch.where(whole[:, None], odd[:, list(pattern)], torch.nan))
+    return torch.cat(found, dim=1)
 
 
 def widths_of(settings: OddSettings, sizes: Sequence[int]) -> tuple[int, ...]:

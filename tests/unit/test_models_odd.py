@@ -129,26 +129,13 @@ def test_a_set_of_streams_sees_nothing_of_the_others(there):
     assert torch.equal(odd_scores(usual(), whole, seen, PAIR), before)
 
 
-def test_a_stream_that_comes_back_is_judged_as_if_all_had_just_begun():
-    whole, seen = pasts(100, 20)
-    back, begun = seen.clone(), seen.clone()
-    back[:, :-2, 1] = False
-    begun[:, :-2] = False
-    back, begun = (odd_scores(usual(), whole, one, ALL) for one in (back, begun))
-    assert torch.equal(back, begun)
-
-
-@pytest.mark.parametrize("kind", CONTEXTS.kinds())
-def test_a_stream_that_comes_back_is_no_stranger(kind):
-    settings = PLAIN.model_copy(update={"context": CONTEXTS.settings(kind)()})
-    network = usual() if kind == "gru" else train(settings, 60)
-    whole, seen = pasts(100, 400)
-    usually = odd_scores(network, whole, seen, ALL).amax(dim=1)
-    for windows in range(1, SMALL.windows):
-        seen[:, :-windows, 1] = False
-        now = odd_scores(network, whole, seen, ALL).amax(dim=1)
-        assert (now > usually.quantile(0.95)).float().mean() <= 0.08, windows
-        seen[:] = True
+@pytest.mark.parametrize("away", [(-1,), (0,), (1, 2)])
+def test_a_set_is_silent_until_its_streams_were_there_in_every_window(away):
+    whole, seen = pasts(100, 5)
+    seen[2][list(away), 1] = False
+    told = odd_scores(usual(), whole, seen, (*ALL, *PAIR)).isfinite()
+    assert told[:, :3].all(dim=1).tolist() == [True, True, False, True, True]
+    assert told[:, 3:].all()
 
 
 def test_an_untrained_network_knows_nothing():
