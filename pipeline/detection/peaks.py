@@ -82,7 +82,7 @@ class Ceiling:
         return min(level, float(np.interp(level, self.own, self.most)) + beyond)
 
 
-def ceiling(peaks: Array, other: Array) -> Ceiling:
+def ceiling_of(peaks: Array, other: Array) -> Ceiling:
     """The ceiling of a score by its peaks and the other's, both falling."""
     allowed = np.zeros(len(peaks))
     allowed[: len(other)] = other[: len(peaks)]

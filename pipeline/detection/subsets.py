@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detection.peaks import Ceiling, ceiling, peaks_of
+from pipeline.detection.peaks import Ceiling, ceiling_of, peaks_of
 from pipeline.models.patterns import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
@@ -51,6 +51,11 @@ class Subset:
     held: Array
     ceiling: Ceiling | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Sub-detectors that count."""
+        return tuple(name for members in self.parts.values() for name in members)
+
     def levels(self, rows: Array | slice = slice(None)) -> Array:
         """Merged ``-log10 p`` of held-out windows, as yet without a ceiling; NaN: saw nothing."""
         return score_of(self.merged.p(joined(self.held[rows], DETECTORS_ORDER)))
@@ -60,7 +65,7 @@ class Subset:
         p = self.merged.p_of(together)
         if self.ceiling is None:
             return p
-        return 10.0 ** -self.ceiling.of(-math.log10(p))
+        return math.pow(10.0, -self.ceiling.of(-math.log10(p)))
 
 
 class Subsets:
@@ -88,18 +93,19 @@ class Subsets:
     def of(self, seen: tuple[str, ...]) -> Subset:
         """Calibration for when only these sub-detectors see, in the order of all."""
         if seen not in self._known:
-            found = self._without_ceiling(seen)
-            if found is not self._every:
-                found = replace(found, ceiling=self._ceiling(found))
-            self._known[seen] = found
+            counting = self._without_ceiling(seen)
+            if counting.names not in self._known:
+                ceiling = None if counting is self._every else self._ceiling(counting)
+                self._known[counting.names] = replace(counting, ceiling=ceiling)
+            self._known[seen] = self._known[counting.names]
         return self._known[seen]
 
     def _without_ceiling(self, seen: tuple[str, ...]) -> Subset:
         parts = self._counting(seen)
-        every = tuple(name for members in parts.values() for name in members)
-        if every not in self._open:
-            self._open[every] = self._calibrated(parts)
-        return self._open[every]
+        names = tuple(name for members in parts.values() for name in members)
+        if names not in self._open:
+            self._open[names] = self._calibrated(parts)
+        return self._open[names]
 
     def _ceiling(self, subset: Subset) -> Ceiling | None:
         """What keeps it from peaking more often than the windows did by all that saw them."""
@@ -109,7 +115,7 @@ class Subsets:
             peaks_of(x[rows], self._end_ns[rows], self._hop_ns, _DURATION_S, _MERGE_S)
             for x in (levels, self.held_scores)
         )
-        return ceiling(peaks, allowed) if len(peaks) else None
+        return ceiling_of(peaks, allowed) if len(peaks) else None
 
     def _held_scores(self) -> Array:
         merged = np.zeros(len(self._levels))

@@ -90,7 +90,8 @@ class Runs:
         seen = [one[chosen] for one in self._components]
         if network.training and self._settings.noise:
             seen = [x + self._settings.noise * torch.randn(x.shape) for x in seen]
-        return network.embed(seen).unflatten(0, (len(starts), self.length))
+        z = network.embed(seen)
+        return z.reshape(len(starts), self.length, *z.shape[1:])
 
     def _swapped(
         self, z: Tensor, starts: Ints, rng: np.random.Generator
