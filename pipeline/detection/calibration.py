@@ -7,7 +7,8 @@ is known after every one of them:
 2. what a detector's parts say together (`subsets.joined`) is calibrated anew: one p per detector;
 3. what all detectors say together is calibrated anew: the window's p.
 
-When streams are missing, steps 2 and 3 are done for what remains, see `Subsets`.
+When streams are missing, steps 2 and 3 are done for what remains, and the result raises no more
+alarms on the held-out normal than all streams together do, see `Subsets`.
 
 A sub-detector that could see only badly has a weight w under 1, by which its -log10 p is
 multiplied before step 2 (Good, 1955, *On the weighted combination of significance tests*).
@@ -17,8 +18,7 @@ Roeder and Wasserman, 2006, *False discovery control with p-value weighting*, wo
 others' evidence count more when one cannot see, and need weights that do not depend on it.)
 
 Windows overlap and an anomaly lasts, so alarms are not counted in windows: what is counted
-are *peaks*, the highest level that would have been held for the alarm's minimum duration,
-one per stretch of time.
+are peaks, see `pipeline.detection.peaks`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.detection.peaks import peaks_of, windows_held
 from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of
 from pipeline.models.tails import SMALLEST_P, Tail
 
@@ -96,10 +97,10 @@ class Calibration:
         self._hop_ns = hop_ns
         self._subs = {name: Tail(scores[:, column]) for name, column in self._columns.items()}
         levels = [score_of(self._subs[name].p(scores[:, c])) for name, c in self._columns.items()]
-        self._subsets = Subsets(names, np.stack(levels, axis=1))
+        self._subsets = Subsets(names, np.stack(levels, axis=1), end_ns, hop_ns)
         self._whole = self._subsets.of(tuple(names))
         self.detectors = tuple(self._whole.parts)
-        self.held_scores = self._subsets.held_scores()
+        self.held_scores = self._subsets.held_scores
 
     def held_by_detector(self) -> dict[str, Array]:
         """Held-out scores (``-log10 p``) per detector, NaN where it could not see, ``(n,)``."""
@@ -121,7 +122,7 @@ class Calibration:
             return 1.0
         parts = seen or tuple(n for n in self._columns if n.partition("/")[0] in detectors)
         together = _joined(detectors.values(), DETECTORS_ORDER)
-        return self._subsets.of(parts).merged.p_of(together)
+        return self._subsets.of(parts).p_of(together)
 
     def judge(self, scores: Array, weights: Array | None = None) -> Verdict:
         """p-values of one window.
@@ -172,7 +173,8 @@ class Calibration:
         if expected < _COUNTABLE:
             # Too few peaks to count. An alarm holds its level for so many windows, so with a
             # share p of windows above it there are at most p / (windows * hop) alarms a second.
-            share = false_alarms_hz * self._windows_held(min_duration_s) * self._hop_ns / 1e9
+            held_ns = windows_held(min_duration_s, self._hop_ns) * self._hop_ns
+            share = false_alarms_hz * held_ns / 1e9
             threshold = max(threshold, float(score_of(np.array(share))))
         low, high = poisson_interval(expected)
         return Budget(
@@ -185,46 +187,14 @@ class Calibration:
         )
 
     def peaks(self, min_duration_s: float, merge_s: float) -> Array:
-        """Heights of the separate peaks of normal, falling.
-
-        A peak is the highest level held for the minimum duration; two belong together when
-        less than the merge gap lies between them.
-        """
-        count = self._windows_held(min_duration_s)
-        held, ends = _held_levels(self.held_scores, self._end_ns, self._hop_ns, count)
-        return _separate(held, ends, int(merge_s * 1e9) + count * self._hop_ns)
-
-    def _windows_held(self, min_duration_s: float) -> int:
-        return max(1, int(np.ceil(min_duration_s * 1e9 / self._hop_ns)))
+        """Heights of the separate peaks of normal, falling; see `peaks_of`."""
+        return peaks_of(self.held_scores, self._end_ns, self._hop_ns, min_duration_s, merge_s)
 
 
 def _joined(p_values: Iterable[float], order: float) -> float:
     """As `joined`, of the p-values of one window."""
     scores = (-math.log10(max(p, SMALLEST_P)) for p in p_values)
     return math.pow(math.fsum(score**order for score in scores), 1.0 / order)
-
-
-def _held_levels(
-    scores: Array, end_ns: npt.NDArray[np.int64], hop_ns: int, count: int
-) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Lowest score of each run of `count` windows without a gap, and the run's end."""
-    if len(scores) < count:
-        return np.zeros(0), np.zeros(0, np.int64)
-    runs = np.lib.stride_tricks.sliding_window_view(scores, count).min(axis=1)
-    whole = end_ns[count - 1 :] - end_ns[: len(end_ns) - count + 1] == (count - 1) * hop_ns
-    return runs[whole], end_ns[count - 1 :][whole]
-
-
-def _separate(levels: Array, ends: npt.NDArray[np.int64], apart_ns: int) -> Array:
-    """Greedy declustering: the highest first, nothing within `apart_ns` of one already taken."""
-    free = np.ones(len(levels), np.bool_)
-    peaks: list[float] = []
-    for at in np.argsort(-levels, kind="stable"):
-        if free[at]:
-            peaks.append(float(levels[at]))
-            low, high = np.searchsorted(ends, [ends[at] - apart_ns, ends[at] + apart_ns + 1])
-            free[low:high] = False
-    return np.array(peaks)
 
 
 def _level_for(peaks: Array, expected: float) -> float:

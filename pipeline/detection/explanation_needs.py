@@ -5,6 +5,7 @@
 ``between/a|b+c``     the streams named: ``a`` predicted from ``b`` and ``c``
 ``between/a``         all: ``a`` predicted from all others
 ``joint/...``         all
+``odd/a|b``           the streams named: ``a`` is the odd one of those two
 ``odd/a``             all that are there, whichever of them is the odd one
 ====================  ======================================================
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.models.patterns import ODD
 from pipeline.models.together import BETWEEN
 
 
@@ -28,7 +30,7 @@ def needs(name: str, present: frozenset[str]) -> frozenset[str]:
     if own:
         return frozenset({own})
     named = named_streams(name)
-    return named if detector == BETWEEN and len(named) > 1 else present
+    return named if detector in (BETWEEN, ODD) and len(named) > 1 else present
 
 
 def spoken_relation(part: str, pair: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scoring_state import SceneScoring
-from pipeline.models.odd import ODD
+from pipeline.models.patterns import ODD
 from pipeline.models.picture import prepare_picture
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings

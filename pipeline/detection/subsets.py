@@ -3,16 +3,24 @@
 Each subset is calibrated against the same held-out normal windows, made to see no more than
 it does: what watches between the streams has fewer parts when a stream is away, and fewer
 witnesses say less by chance. A subset is calibrated when it is first met.
+
+A window's p is then right for any subset, but alarms are counted in peaks, and the threshold is
+counted in those of all streams together: a subset whose rare windows lie further apart, or whose
+tail came out a little short, would raise more. So its score is lowered until, in the same
+held-out windows, it peaks no more often above any level than what could see all (see `Ceiling`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.detection.peaks import Ceiling, ceiling_of, peaks_of
+from pipeline.models.patterns import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
@@ -22,6 +30,7 @@ DETECTORS_ORDER = 4.0
 """How the parts of a detector, and the detectors, speak together, see `joined`."""
 
 _MIN_ROWS = 40
+_DURATION_S, _MERGE_S = 1.0, 2.0  # as an alarm has them unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +42,30 @@ class Subset:
         tails: Of what its parts say together, per detector.
         merged: Of what all detectors say together.
         held: Held-out scores per detector, ``(n, detectors)``; NaN where not seen.
+        ceiling: Keeps it from peaking more often than everything together; None: nothing to keep.
     """
 
     parts: dict[str, tuple[str, ...]]
     tails: dict[str, Tail]
     merged: Tail
     held: Array
+    ceiling: Ceiling | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Sub-detectors that count."""
+        return tuple(name for members in self.parts.values() for name in members)
+
+    def levels(self, rows: Array | slice = slice(None)) -> Array:
+        """Merged ``-log10 p`` of held-out windows, as yet without a ceiling; NaN: saw nothing."""
+        return score_of(self.merged.p(joined(self.held[rows], DETECTORS_ORDER)))
+
+    def p_of(self, together: float) -> float:
+        """p-value of what all detectors say together in one window."""
+        p = self.merged.p_of(together)
+        if self.ceiling is None:
+            return p
+        return math.pow(10.0, -self.ceiling.of(-math.log10(p)))
 
 
 class Subsets:
@@ -47,45 +74,73 @@ class Subsets:
     Args:
         names: Sub-detectors, ``<detector>/<what>``.
         levels: Their held-out p-values as ``-log10 p``, ``(n, len(names))``; NaN where not seen.
+        end_ns: End of each held-out window, growing ``(n,)``.
+        hop_ns: Step from one window to the next.
     """
 
-    def __init__(self, names: Sequence[str], levels: Array) -> None:
+    def __init__(
+        self, names: Sequence[str], levels: Array, end_ns: npt.NDArray[np.int64], hop_ns: int
+    ) -> None:
         self._columns = {name: column for column, name in enumerate(names)}
         self._levels = levels
+        self._end_ns, self._hop_ns = end_ns, hop_ns
+        self._open: dict[tuple[str, ...], Subset] = {}
         self._known: dict[tuple[str, ...], Subset] = {}
+        self._every = self._without_ceiling(tuple(names))
+        self.held_scores = self._held_scores()
+        """Merged ``-log10 p`` of each held-out window by what saw it, ``(n,)``."""
 
     def of(self, seen: tuple[str, ...]) -> Subset:
         """Calibration for when only these sub-detectors see, in the order of all."""
         if seen not in self._known:
-            parts = self._counting(seen)
-            every = tuple(name for members in parts.values() for name in members)
-            if every not in self._known:
-                self._known[every] = self._calibrated(parts)
-            self._known[seen] = self._known[every]
+            counting = self._without_ceiling(seen)
+            if counting.names not in self._known:
+                ceiling = None if counting is self._every else self._ceiling(counting)
+                self._known[counting.names] = replace(counting, ceiling=ceiling)
+            self._known[seen] = self._known[counting.names]
         return self._known[seen]
 
-    def held_scores(self) -> Array:
-        """Merged ``-log10 p`` of each held-out window by what saw it, ``(n,)``."""
+    def _without_ceiling(self, seen: tuple[str, ...]) -> Subset:
+        parts = self._counting(seen)
+        names = tuple(name for members in parts.values() for name in members)
+        if names not in self._open:
+            self._open[names] = self._calibrated(parts)
+        return self._open[names]
+
+    def _ceiling(self, subset: Subset) -> Ceiling | None:
+        """What keeps it from peaking more often than the windows did by all that saw them."""
+        levels = subset.levels()
+        rows = np.isfinite(levels)
+        peaks, allowed = (
+            peaks_of(x[rows], self._end_ns[rows], self._hop_ns, _DURATION_S, _MERGE_S)
+            for x in (levels, self.held_scores)
+        )
+        return ceiling_of(peaks, allowed) if len(peaks) else None
+
+    def _held_scores(self) -> Array:
         merged = np.zeros(len(self._levels))
         patterns, which = np.unique(np.isfinite(self._levels), axis=0, return_inverse=True)
         for number, pattern in enumerate(patterns):
             rows = which.ravel() == number
             seen = tuple(n for n, ok in zip(self._columns, pattern, strict=True) if ok)
             if seen:
-                known = self.of(seen)
-                merged[rows] = score_of(known.merged.p(joined(known.held[rows], DETECTORS_ORDER)))
+                merged[rows] = self._without_ceiling(seen).levels(rows)
         return merged
 
     def _counting(self, seen: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         """Sub-detectors that count, per detector.
 
         A stream's own come and go with what it shows (a log without lines): they count
-        while any of them sees. Those between the streams go when a stream goes.
+        while any of them sees. Those between the streams go when a stream goes. Of those that
+        judge a set of streams only the largest set counts: a smaller one sees nothing more.
         """
         alive = {_detector(name) for name in seen}
+        largest = max((_set_size(name) for name in seen if _detector(name) == ODD), default=0)
         parts: dict[str, tuple[str, ...]] = {}
         for name in self._columns:
             detector = _detector(name)
+            if detector == ODD and _set_size(name) < largest:
+                continue
             if detector in alive and (_of_a_stream(detector) or name in seen):
                 parts[detector] = (*parts.get(detector, ()), name)
         return parts
@@ -121,6 +176,12 @@ def _detector(name: str) -> str:
 def _of_a_stream(detector: str) -> bool:
     """Whether it is a stream's own, ``<modality>:<stream>``, not between streams."""
     return ":" in detector
+
+
+def _set_size(name: str) -> float:
+    """Streams that ``odd/a|b+c`` judges together; without end for ``odd/a``, which judges all."""
+    _, among, others = name.partition("|")
+    return 2 + others.count("+") if among else math.inf
 
 
 def joined(scores: Array, order: float) -> Array:

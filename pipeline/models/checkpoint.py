@@ -55,7 +55,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created_by: str
 
 
-KIND = FileKind("fusewatch-model", 3, "a fusewatch model", _AGAIN, Description)
+KIND = FileKind("fusewatch-model", 4, "a fusewatch model", _AGAIN, Description)
 
 
 def save_model(model: SceneModel, path: Path) -> SceneModel:

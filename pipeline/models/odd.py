@@ -15,6 +15,13 @@ The network sees the leading principal components of each stream, as the stream'
 has them. On pictures and spectra themselves it took ten times the processor time to see
 anything at all, and was no better.
 
+One network judges every pattern of streams that are there, see `patterns_of`, since in training
+some are left out. A pattern sees nothing but its own streams, whatever else is there, and says
+nothing unless they were there in all windows that are looked back on: so its score means the
+same while another stream comes and goes, and is calibrated by held-out scores of the very same
+kind. (A network that saw a stream appear among others that had been there would call it the odd
+one.)
+
 A few networks each learn all but one part of the normal. The mean of all is the score; those
 that have not seen a part judge it, which calibrates (cross-conformal prediction, Vovk 2015).
 """
@@ -26,11 +33,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
+from pipeline.models.patterns import ODD, Pattern, patterns_of
+from pipeline.models.together import relation_name
 
-ODD = "odd"
 _BEND = 4.0  # standard units: what is further out is told by the stream's own detector
 
 
@@ -58,6 +67,8 @@ class OddNetwork(nn.Module):
     def forward(self, z: Tensor, present: Tensor) -> Tensor:
         """Logits of *none* and of each stream, ``(B, T, 1 + M)``.
 
+        A stream that is not there is never the odd one.
+
         Args:
             z: ``(B, T, M, Z)``, oldest first.
             present: Which streams are there, bool ``(B, T, M)``.
@@ -65,7 +76,8 @@ class OddNetwork(nn.Module):
         fused = self.fusion(z.flatten(0, 1), present.flatten(0, 1)).unflatten(0, z.shape[:2])
         told = self.context(self.dropout(fused), present.any(dim=-1))  # (B, T, F)
         logits: Tensor = self.answer(self.dropout(told))
-        return logits
+        possible = F.pad(present, (1, 0), value=True)  # none is
+        return logits.masked_fill(~possible, torch.finfo(logits.dtype).min)
 
 
 def _mapper(settings: OddSettings, width: int) -> nn.Sequential:
@@ -92,9 +104,22 @@ class OddOneOut:
     widths: tuple[int, ...]
     networks: tuple[OddNetwork, ...]
 
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Sets of streams that are judged by themselves, see `patterns_of`."""
+        return patterns_of(len(self.widths))
+
     def names(self, streams: Sequence[str]) -> tuple[str, ...]:
-        """Its sub-detectors, ``odd/<stream>``, for streams of these names."""
-        return tuple(f"{ODD}/{name}" for name in streams)
+        """Its sub-detectors for streams of these names: ``odd/a`` given all others, ``odd/a|b``."""
+        return tuple(
+            f"{ODD}/{relation_name(of, [other for other in pattern if other != of], streams)}"
+            for pattern in self.patterns
+            for of in pattern
+        )
+
+    def needs(self) -> tuple[Pattern, ...]:
+        """Positions of the streams that each of `names` needs."""
+        return tuple(pattern for pattern in self.patterns for _ in pattern)
 
     def past(self) -> Past:
         """An empty memory of the windows before the one that is judged."""
@@ -103,7 +128,9 @@ class OddOneOut:
     def scores(
         self, embeddings: Sequence[Tensor], seen: Tensor, indices: Sequence[int], past: Past
     ) -> Tensor:
-        """Scores of windows, float64 ``(B, M)``, NaN where not all streams were seen.
+        """Scores of windows, float64 ``(B, D)`` in the order of `names`.
+
+        NaN where the streams of the pattern were not all seen, now and before.
 
         Args:
             embeddings: Per stream ``(B, E)``; anything where not seen.
@@ -112,9 +139,8 @@ class OddOneOut:
             past: The windows before them; takes them in.
         """
         rows, shown = past.extend(indices, leading(embeddings, self.widths), seen)
-        found = [odd_scores(network, rows, shown) for network in self.networks]
-        mean = torch.stack(found).mean(dim=0).double()
-        return torch.where(seen.all(dim=1, keepdim=True), mean, torch.nan)
+        found = [odd_scores(network, rows, shown, self.patterns) for network in self.networks]
+        return torch.stack(found).mean(dim=0).double()
 
     def to(self, device: torch.device) -> OddOneOut:
         """The same on `device`."""
@@ -127,18 +153,33 @@ class OddOneOut:
 
 
 @torch.no_grad()
-def odd_scores(network: OddNetwork, components: Sequence[Tensor], seen: Tensor) -> Tensor:
-    """Log odds of each stream against none in the last window of each row, ``(B, M)``.
+def odd_scores(
+    network: OddNetwork, components: Sequence[Tensor], seen: Tensor, patterns: Sequence[Pattern]
+) -> Tensor:
+    """Log odds of each stream of each pattern against none, in the last window of each row.
 
     Args:
         network: The network, in ``eval()``.
         components: Per stream ``(B, T, E)``.
         seen: bool ``(B, T, M)``.
+        patterns: Sets of streams, ``(P,)``.
+
+    Returns:
+        ``(B, D)``, the streams of one pattern after those of the other; NaN where one of them
+        was not seen in all windows of the row.
     """
-    z = network.embed([one.flatten(0, 1) for one in components])
-    logits = network(z.reshape(*seen.shape, -1), seen)[:, -1]
-    odds: Tensor = logits[:, 1:] - logits[:, :1]
-    return odds
+    z = network.embed([one.flatten(0, 1) for one in components]).reshape(*seen.shape, -1)
+    member = torch.zeros(len(patterns), seen.shape[-1], dtype=torch.bool, device=seen.device)
+    for number, pattern in enumerate(patterns):
+        member[number, list(pattern)] = True
+    present = member[:, None, None].expand(-1, *seen.shape)  # (P, B, T, M)
+    logits = network(z.expand(len(patterns), *z.shape).flatten(0, 1), present.flatten(0, 1))
+    odds = (logits[:, -1, 1:] - logits[:, -1, :1]).unflatten(0, present.shape[:2])  # (P, B, M)
+    found = []
+    for odd, pattern in zip(odds, patterns, strict=True):
+        whole = seen[..., list(pattern)].all(dim=-1).all(dim=-1)  # (B,)
+        found.append(torch.where(whole[:, None], odd[:, list(pattern)], torch.nan))
+    return torch.cat(found, dim=1)
 
 
 def widths_of(settings: OddSettings, sizes: Sequence[int]) -> tuple[int, ...]:

@@ -120,7 +120,8 @@ class SceneModel:
             for s, weight in zip(self.streams, weights, strict=True)
         ]
         between = [weights[list(needed)].min() for needed in self.together.needs(len(weights))]
-        odd = [] if self.odd is None else [weights.min()] * len(weights)
+        odd_needs = () if self.odd is None else self.odd.needs()
+        odd = [weights[list(needed)].min() for needed in odd_needs]
         return np.concatenate([*own, between, odd])
 
     def score(

@@ -39,6 +39,10 @@ class Relation:
     given: tuple[int, ...]
     prediction: Prediction
 
+    def name(self, streams: Sequence[str]) -> str:
+        """Its sub-detector, for streams of these names."""
+        return f"{BETWEEN}/{relation_name(self.of, self.given, streams)}"
+
     def seen(self, seen: Tensor) -> Tensor:
         """Windows that show all its streams, bool ``(B,)``, of ``(B, M)``."""
         return seen[:, [self.of, *self.given]].all(dim=1)
@@ -61,7 +65,7 @@ class Together:
     def names(self, streams: Sequence[str]) -> tuple[str, ...]:
         """Its sub-detectors, ``<detector>/<what>``, for streams of these names."""
         joint = (f"{JOINT}/mahalanobis", f"{JOINT}/knn") if self.joint is not None else ()
-        between = tuple(f"{BETWEEN}/{_name(r, streams)}" for r in self.relations)
+        between = tuple(relation.name(streams) for relation in self.relations)
         return (*joint, *between)
 
     def needs(self, streams: int) -> tuple[tuple[int, ...], ...]:
@@ -109,7 +113,7 @@ class Together:
 
     def only(self, names: Collection[str], streams: Sequence[str]) -> Together:
         """Without what is not among `names`."""
-        kept = (r for r in self.relations if f"{BETWEEN}/{_name(r, streams)}" in names)
+        kept = (relation for relation in self.relations if relation.name(streams) in names)
         joint = self.joint if f"{JOINT}/knn" in names else None
         return Together(joint, tuple(kept), self.dims)
 
@@ -166,11 +170,10 @@ def joint_part(embedding: Tensor, settings: DetectorSettings) -> Tensor:
     return embedding[:, -settings.joint_dims :]  # eigenvalues ascend
 
 
-def _name(relation: Relation, streams: Sequence[str]) -> str:
-    """``a`` for a stream given all others, ``a|b`` for one given one other."""
-    name = streams[relation.of]
-    whole = len(relation.given) == len(streams) - 1
-    return name if whole else f"{name}|{'+'.join(streams[o] for o in relation.given)}"
+def relation_name(of: int, given: Sequence[int], streams: Sequence[str]) -> str:
+    """``a`` for a stream given all others, ``a|b`` for one given one other, ``a|b+c``."""
+    whole = len(given) == len(streams) - 1
+    return streams[of] if whole else f"{streams[of]}|{'+'.join(streams[o] for o in given)}"
 
 
 def _spread(scores: Tensor, rows: Tensor) -> Tensor:

@@ -4,6 +4,10 @@ A batch is made of neighbourhoods of four runs each. In every copy of a run one 
 over a stretch of it, what it showed in another run of the neighbourhood, or in the same run a
 few seconds earlier or later. Everything is drawn as indices, so a batch is embedded once and
 swapped in Z, which makes many examples of few windows.
+
+In training a share of the copies shows some of the streams only: one of the other patterns that
+the network is to judge (modality dropout, Neverova et al. 2016, "ModDrop", section 4, but never
+down to one stream, nor without the one that was swapped: there would be nothing to tell).
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from torch.nn import functional as F
 
 from pipeline.models.odd import OddNetwork
 from pipeline.models.odd_settings import OddSettings
+from pipeline.models.patterns import patterns_of
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -71,12 +76,30 @@ class Runs:
         """Cross-entropy of a batch, drawn by `generator`."""
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         starts = self._neighbourhoods(rng)
+        z = self._embed(network, starts)
+        whole, truth, odd = self._swapped(z, starts, rng)
+        present = torch.ones(len(whole), z.shape[2], dtype=torch.bool)
+        if network.training:
+            present = torch.from_numpy(self.shown(odd, rng))
+        logits = network(whole, present[:, None].expand(whole.shape[:3]))
+        return F.cross_entropy(logits.flatten(0, 1), truth.flatten())
+
+    def _embed(self, network: OddNetwork, starts: Ints) -> Tensor:
+        """Runs in Z, ``(R, T, M, Z)``."""
         chosen = torch.from_numpy((starts[:, None] + np.arange(self.length)).ravel())
         seen = [one[chosen] for one in self._components]
         if network.training and self._settings.noise:
             seen = [x + self._settings.noise * torch.randn(x.shape) for x in seen]
         z = network.embed(seen)
-        z = z.reshape(len(starts), self.length, *z.shape[1:])  # (R, T, M, Z)
+        return z.reshape(len(starts), self.length, *z.shape[1:])
+
+    def _swapped(
+        self, z: Tensor, starts: Ints, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Ints]:
+        """Runs as they are and copies ``(C, T, M, Z)``, the truth of each window, ``(C, T)``.
+
+        And the stream that was swapped in each copy, -1 for none, ``(C,)``.
+        """
         parts, truths = [z], [torch.zeros(z.shape[:2], dtype=torch.long)]
         for stream in range(z.shape[2]):
             for _ in range(COPIES):
@@ -87,9 +110,23 @@ class Runs:
                 ]
                 parts.append(copy)
                 truths.append(torch.from_numpy(swap.swapped * np.int64(stream + 1)))
-        whole = torch.cat(parts)
-        logits = network(whole, torch.ones(whole.shape[:3], dtype=torch.bool))
-        return F.cross_entropy(logits.flatten(0, 1), torch.cat(truths).flatten())
+        odd = np.repeat(np.arange(-1, z.shape[2]), [1, *[COPIES] * z.shape[2]])
+        return torch.cat(parts), torch.cat(truths), np.repeat(odd, len(z)).astype(np.int64)
+
+    def shown(self, odd: Ints, rng: np.random.Generator) -> Bools:
+        """Draw which streams each copy shows in training, ``(C, M)``.
+
+        Args:
+            odd: Stream that was swapped in each, -1 for none, ``(C,)``.
+            rng: What it is drawn by.
+        """
+        shown = np.zeros((len(odd), len(self._components)), np.bool_)
+        every, *fewer = patterns_of(len(self._components))
+        for row, stream in zip(shown, odd, strict=True):
+            fit = [pattern for pattern in fewer if stream < 0 or stream in pattern]
+            leave_out = fit and rng.random() < self._settings.left_out
+            row[list(fit[rng.integers(len(fit))] if leave_out else every)] = True
+        return shown
 
     def chance(self, generator: torch.Generator) -> float:
         """Loss of an answer that is always how often each stream is swapped, nats."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from pipeline.models.odd import OddNetwork, OddOneOut, leading, odd_scores, widths_of
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
+from pipeline.models.patterns import patterns_of
 from pipeline.training.cross_fit import Embedded, Progress
 from pipeline.training.loop import LoopSettings, run_loop
 from pipeline.training.normal_rows import NormalRows
@@ -40,7 +41,8 @@ class OddLearnt:
 
     Attributes:
         odd: The networks.
-        held: Held-out scores ``(kept, M)``, NaN where not all streams were seen.
+        held: Held-out scores ``(kept, D)`` in the order of `OddOneOut.names`, NaN where the
+            streams of the pattern were not all seen.
         histories: How the training of each network went.
         chance: Held-out loss of a network that knows only how often each stream is swapped.
     """
@@ -78,7 +80,8 @@ def learn_odd(
     components = leading(embedded.values, widths)
     whole = embedded.seen.all(dim=1).numpy()
     part_of = rows.folds(settings.parts)
-    held = np.full((rows.kept, len(widths)), np.nan)
+    patterns = patterns_of(len(widths))
+    held = np.full((rows.kept, sum(map(len, patterns))), np.nan)
     networks: list[OddNetwork] = []
     histories: list[History] = []
     for part in range(settings.parts):
@@ -90,7 +93,8 @@ def learn_odd(
         for _ in range(settings.members):
             stage = f"fusion, network {len(networks) + 1}"
             network, history = _train(settings, widths, runs, seed + len(networks), stage, tell)
-            judged.append(_judge(network, settings, components, embedded.seen, rows.indices()))
+            past = Past(settings.windows, widths)
+            judged.append(_judge(network, past, components, embedded.seen, rows.indices()))
             networks.append(network)
             histories.append(history)
         held[judge] = np.mean(judged, axis=0)[judge]
@@ -153,21 +157,15 @@ def _draws() -> torch.Generator:
 
 
 def _judge(
-    network: OddNetwork,
-    settings: OddSettings,
-    components: Sequence[Tensor],
-    seen: Tensor,
-    indices: Ints,
+    network: OddNetwork, past: Past, components: Sequence[Tensor], seen: Tensor, indices: Ints
 ) -> Array:
-    """Scores of all windows by one network, ``(n, M)``, NaN where not all streams were seen."""
-    past = Past(settings.windows, [one.shape[1] for one in components])
+    """Scores of all windows by one network, ``(n, D)``, in the order of `OddOneOut.names`."""
+    patterns = patterns_of(len(components))
     found = []
     for low in range(0, len(indices), _CHUNK):
         part = slice(low, low + _CHUNK)
         known, shown = past.extend(
             indices[part].tolist(), [x[part] for x in components], seen[part]
         )
-        found.append(odd_scores(network, known, shown))
-    scores = np.asarray(torch.cat(found).double().numpy(), np.float64)
-    scores[~seen.all(dim=1).numpy()] = np.nan
-    return scores
+        found.append(odd_scores(network, known, shown, patterns))
+    return np.asarray(torch.cat(found).double().numpy(), np.float64)

@@ -9,6 +9,7 @@ import torch
 
 from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.calibration import Calibration, poisson_interval
+from pipeline.detection.peaks import peaks_of
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import calibration_of
 from pipeline.training.commissioning import commission
@@ -23,6 +24,8 @@ NAMES = (
     *(f"kind:{s}/{what}" for s in STREAMS for what in ("local", "wide", "knn")),
     *(f"between/{s}" for s in STREAMS),
     *(f"between/{a}|{b}" for a, b in PAIRS),
+    *(f"odd/{s}" for s in STREAMS),
+    *(f"odd/{a}|{b}" for a, b in PAIRS),
 )
 
 
@@ -33,7 +36,7 @@ def ids(streams) -> str:
 def seen_by(name: str, streams) -> bool:
     """Whether a sub-detector sees when only these streams are there."""
     detector, _, what = name.partition("/")
-    if detector != "between":
+    if detector not in ("between", "odd"):
         return detector.partition(":")[2] in streams
     return set(what.split("|")) <= set(streams) if "|" in what else len(streams) == len(STREAMS)
 
@@ -54,13 +57,60 @@ def test_single_and_merged_p_values_of_any_subset_are_uniform(streams):
     verdicts = [known.judge(row) for row in drawn(count, 1, streams)]
     tables = {"merged": [v.p for v in verdicts]}
     tables |= {d: [v.detectors[d] for v in verdicts] for d in verdicts[0].detectors}
-    expected = {f"kind:{s}" for s in streams} | ({"between"} if len(streams) > 1 else set())
+    expected = {f"kind:{s}" for s in streams} | ({"between", "odd"} if len(streams) > 1 else set())
     assert set(tables) == {"merged"} | expected
     for name, p in tables.items():
         for level in (0.05, 0.01):
             # Both the normal that was learnt and the fresh one are a sample: 4 sigma.
             bound = 4 * (2 * level * (1 - level) / count) ** 0.5
             assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=bound), name
+
+
+@pytest.mark.parametrize("streams", SUBSETS, ids=ids)
+def test_only_the_largest_set_of_streams_that_is_there_counts(streams):
+    known = Calibration(NAMES, drawn(200, 0), np.arange(1, 201) * HOP_NS, HOP_NS)
+    row = drawn(1, 1, streams)[0]
+    sets = [(n, name) for n, name in enumerate(NAMES) if name.startswith("odd") and row[n] >= 0]
+    pairs = [n for n, name in sets if "|" in name] if len(streams) == len(STREAMS) else []
+    other = row.copy()
+    other[pairs] += 20.0
+    assert known.judge(other) == known.judge(row)
+    assert ("odd" in known.judge(row).detectors) == (len(streams) > 1)
+
+
+@pytest.mark.parametrize("streams", SUBSETS, ids=ids)
+def test_in_the_held_out_normal_no_subset_peaks_more_often_than_all_streams(streams):
+    count = 1000
+    table = drawn(count, 0)
+    known = Calibration(NAMES, table, np.arange(1, count + 1) * HOP_NS, HOP_NS)
+    table[:, [not seen_by(name, streams) for name in NAMES]] = np.nan
+    levels = -np.log10([known.judge(row).p for row in table])
+    own = peaks_of(levels, known.held_end_ns, HOP_NS, 1.0, 2.0)
+    most = known.peaks(1.0, 2.0)
+    for level in most:
+        assert (own > level + 1e-9).sum() <= (most > level + 1e-9).sum()
+    # It is lowered by no more than that: all streams together peak about as often.
+    assert (own > 0.7 * most[20]).sum() >= 10
+
+
+def rumbling(count: int, seed: int) -> np.ndarray:
+    """Scores of a stream whose unusual stays for seconds, and of one that flickers."""
+    random = np.random.default_rng(seed)
+    slow = np.convolve(random.normal(size=count + 7), np.ones(8) / 8**0.5, "valid")
+    return np.stack([slow, random.normal(size=count)], axis=1)
+
+
+@pytest.mark.parametrize("away", [0, 1])
+def test_fresh_normal_stays_within_the_budget_though_its_unusual_lasts_longer(away):
+    count, rate_hz = 7200, 40 / 3600
+    ends = np.arange(1, count + 1) * HOP_NS
+    known = Calibration(("kind:a/x", "kind:b/x"), rumbling(count, 0), ends, HOP_NS)
+    threshold = known.threshold_for(rate_hz, min_duration_s=1.0, merge_s=2.0)
+    fresh = rumbling(count, 1)
+    fresh[:, away] = np.nan
+    levels = -np.log10([known.judge(row).p for row in fresh])
+    alarms = (peaks_of(levels, ends, HOP_NS, 1.0, 2.0) >= threshold).sum()
+    assert alarms <= poisson_interval(rate_hz * count * HOP_NS / 1e9)[1]
 
 
 @cache

@@ -12,10 +12,12 @@ from pipeline.models.contexts.base import CONTEXTS
 from pipeline.models.fusions.base import FUSIONS
 from pipeline.models.odd import OddNetwork, odd_scores
 from pipeline.models.odd_settings import OddSettings
+from pipeline.models.patterns import patterns_of
 from pipeline.training.loop import LoopSettings, run_loop
 from pipeline.training.odd_runs import Runs
 
 COUNT, HOP_S, STREAMS = 1200, 0.5, 3
+ALL, PAIR = ((0, 1, 2),), ((0, 2),)
 SMALL = OddSettings(
     dims=4,
     hidden=32,
@@ -27,6 +29,7 @@ SMALL = OddSettings(
     run_s=6.0,
     windows=4,
 )
+PLAIN = SMALL.model_copy(update={"left_out": 0.0})  # learns sooner
 
 
 def components(seed: int) -> list[torch.Tensor]:
@@ -76,12 +79,20 @@ def found(network: OddNetwork, settings: OddSettings, stream: int) -> tuple[floa
     rows = torch.from_numpy(ends[:, None] + np.arange(-past + 1, 1))
     whole = [one[rows] for one in fresh]
     seen = torch.ones(len(ends), past, STREAMS, dtype=torch.bool)
-    right = odd_scores(network, whole, seen)
+    right = odd_scores(network, whole, seen, ALL)
     whole[stream] = fresh[stream][rows + 50]
-    wrong = odd_scores(network, whole, seen)
+    wrong = odd_scores(network, whole, seen, ALL)
     higher = (wrong[:, stream][:, None] > right[:, stream][None]).float().mean()
     clear = wrong.amax(dim=1) > right.amax(dim=1).quantile(0.95)
     return float(higher), float((wrong.argmax(dim=1) == stream)[clear].float().mean())
+
+
+def pasts(first: int, count: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Rows of windows with those before them, and that all streams are seen."""
+    ends = np.arange(first, first + count)
+    rows = torch.from_numpy(ends[:, None] + np.arange(-SMALL.windows + 1, 1))
+    seen = torch.ones(count, SMALL.windows, STREAMS, dtype=torch.bool)
+    return [one[rows] for one in components(1)], seen
 
 
 @lru_cache(maxsize=1)
@@ -96,6 +107,37 @@ def test_a_stream_from_another_time_scores_high_and_is_named(stream):
     assert named > 0.8
 
 
+@pytest.mark.parametrize("swapped", [0, 2])
+def test_two_streams_go_on_while_the_third_is_away(swapped):
+    whole, seen = pasts(100, 400)
+    seen[..., 1] = False
+    right = odd_scores(usual(), whole, seen, PAIR)
+    whole[swapped] = components(1)[swapped][
+        torch.arange(150, 550)[:, None] + torch.arange(-SMALL.windows + 1, 1)
+    ]
+    wrong = odd_scores(usual(), whole, seen, PAIR)
+    assert (wrong.amax(dim=1)[:, None] > right.amax(dim=1)[None]).float().mean() > 0.7
+    assert odd_scores(usual(), whole, seen, ALL).isnan().all()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_set_of_streams_sees_nothing_of_the_others(there):
+    whole, seen = pasts(100, 20)
+    before = odd_scores(usual(), whole, seen, PAIR)
+    whole[1] = torch.full_like(whole[1], 7.0 if there else torch.nan)
+    seen[..., 1] = there
+    assert torch.equal(odd_scores(usual(), whole, seen, PAIR), before)
+
+
+@pytest.mark.parametrize("away", [(-1,), (0,), (1, 2)])
+def test_a_set_is_silent_until_its_streams_were_there_in_every_window(away):
+    whole, seen = pasts(100, 5)
+    seen[2][list(away), 1] = False
+    told = odd_scores(usual(), whole, seen, (*ALL, *PAIR)).isfinite()
+    assert told[:, :3].all(dim=1).tolist() == [True, True, False, True, True]
+    assert told[:, 3:].all()
+
+
 def test_an_untrained_network_knows_nothing():
     torch.manual_seed(0)
     auroc, _ = found(OddNetwork(SMALL, [4] * STREAMS).eval(), SMALL, 1)
@@ -104,19 +146,19 @@ def test_an_untrained_network_knows_nothing():
 
 @pytest.mark.parametrize("kind", [k for k in FUSIONS.kinds() if k not in ("add", "weighted_sum")])
 def test_every_fusion_that_can_compare_streams_learns_it(kind):
-    settings = SMALL.model_copy(update={"fusion": FUSIONS.settings(kind)()})
+    settings = PLAIN.model_copy(update={"fusion": FUSIONS.settings(kind)()})
     assert found(train(settings, 60), settings, 1)[0] > 0.7
 
 
 @pytest.mark.parametrize("kind", ["add", "weighted_sum"])
 def test_sums_learn_it_by_what_comes_after_them_alone(kind):
-    settings = SMALL.model_copy(update={"fusion": FUSIONS.settings(kind)()})
+    settings = PLAIN.model_copy(update={"fusion": FUSIONS.settings(kind)()})
     assert found(train(settings, 90), settings, 1)[0] > 0.6
 
 
 @pytest.mark.parametrize("kind", CONTEXTS.kinds())
 def test_every_context_learns_it(kind):
-    settings = SMALL.model_copy(update={"context": CONTEXTS.settings(kind)()})
+    settings = PLAIN.model_copy(update={"context": CONTEXTS.settings(kind)()})
     assert found(train(settings, 60), settings, 1)[0] > 0.7
 
 
@@ -143,6 +185,21 @@ def test_a_swap_takes_one_stream_from_elsewhere_and_says_where():
     between = swap.swapped & (swap.row != own)
     apart = np.abs(starts[swap.row % 4] - starts[own % 4])[between]
     assert (apart >= 10).all()
+
+
+@pytest.mark.parametrize("streams", [2, 3, 4, 6])
+def test_streams_are_left_out_down_to_sets_that_are_judged_and_never_the_swapped_one(streams):
+    settings = SMALL.model_copy(update={"left_out": 0.4})
+    usable = np.ones(COUNT, np.bool_)
+    values = [torch.zeros(COUNT, 4)] * streams
+    drawn = Runs(settings, values, np.arange(COUNT), usable, HOP_S)
+    odd = np.tile(np.arange(-1, streams), 400)
+    shown = drawn.shown(odd, np.random.default_rng(3))
+    assert shown[odd >= 0, odd[odd >= 0]].all()
+    sets = {tuple(np.flatnonzero(row).tolist()) for row in shown}
+    assert sets == set(patterns_of(streams))
+    expected = 0.0 if streams == 2 else 0.4
+    assert (~shown.all(axis=1)).mean() == pytest.approx(expected, abs=0.05)
 
 
 def test_runs_never_cross_a_gap_nor_a_window_that_may_not_be_used():

@@ -1,0 +1,46 @@
+"""Peaks, and the ceiling that keeps one score from peaking more often than another."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.detection.peaks import ceiling_of, peaks_of
+
+HOP_NS = 500_000_000
+HEIGHTS = st.lists(st.floats(0, 15, width=32), min_size=1, max_size=30, unique=True)
+
+
+def falling(heights: list[float]) -> np.ndarray:
+    return np.array(sorted(heights, reverse=True))
+
+
+@given(HEIGHTS, HEIGHTS)
+def test_above_any_level_there_are_no_more_peaks_than_the_other_has(own, other):
+    own, other = falling(own), falling(other)
+    kept = ceiling_of(own, other)
+    lowered = np.array([kept.of(float(level)) for level in own])
+    for level in other:
+        assert (lowered > level + 1e-9).sum() <= (other > level + 1e-9).sum()
+
+
+@given(HEIGHTS, HEIGHTS, st.lists(st.floats(0, 20), min_size=2))
+def test_it_never_raises_a_level_nor_changes_their_order(own, other, levels):
+    kept = ceiling_of(falling(own), falling(other))
+    lowered = [kept.of(level) for level in sorted(levels)]
+    assert all(a <= b + 1e-9 for a, b in pairwise(lowered))
+    assert all(new <= old for new, old in zip(lowered, sorted(levels), strict=True))
+
+
+def test_what_peaks_less_anyway_stays_as_it_is_and_what_is_beyond_keeps_its_distance():
+    kept = ceiling_of(np.array([4.0, 2.0, 1.0]), np.array([3.0, 2.5, 1.5]))
+    assert [kept.of(x) for x in (0.0, 1.0, 2.0, 4.0, 9.0)] == pytest.approx([0, 1, 2, 3, 8])
+
+
+def test_a_peak_is_held_for_its_duration_and_stands_apart_from_the_next():
+    levels = np.array([0, 5, 5, 0, 0, 0, 0, 0, 9, 0, 0, 0, 3, 4, 0.0])
+    ends = np.arange(len(levels)) * HOP_NS
+    assert peaks_of(levels, ends, HOP_NS, 1.0, 2.0)[:2].tolist() == [5, 3]
+    assert peaks_of(levels, ends, HOP_NS, 0.0, 1.0)[:3].tolist() == [9, 5, 4]
