@@ -133,6 +133,7 @@ class Scorer:
         """
         self.live(scene).restore(state, self.device)
 
+    @torch.inference_mode()
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows of any scenes, in their order.
 

@@ -97,20 +97,37 @@ def _nearest(colours: ByteArray, level: ByteArray) -> ByteArray:
 
 def _colours(levels: Sequence[ByteArray], middle: ByteArray) -> ByteArray:
     """Usual colours ``(K, H, W, 3)``; the first of each pixel starts at the median."""
-    pixels = np.arange(middle.shape[0] * middle.shape[1])
-    mean = np.full((_COLOURS, len(pixels), 3), -1e3, np.float32)
-    count = np.zeros((_COLOURS, len(pixels)), np.float32)
-    mean[0] = middle.reshape(-1, 3)
+    count = np.zeros((_COLOURS, middle.size // 3), np.float32)
+    mean = np.full((3, *count.shape), -1e3, np.float32)  # a plane per channel and colour
+    mean[:, 0] = middle.reshape(-1, 3).T
     for level in levels:
-        seen = level.reshape(-1, 3).astype(np.float32)
-        away = np.abs(mean - seen).max(axis=2)  # (K, pixels)
-        nearest = away.argmin(axis=0)
-        known = away[nearest, pixels] < _SAME
-        place = np.where(known, nearest, count.argmin(axis=0)), pixels
-        count[place] = np.where(known, count[place] + 1, 1)
-        before = np.where(known[:, None], mean[place], seen)
-        mean[place] = before + (seen - before) / count[place][:, None]
-    rare = count < _RARE * len(levels)
-    common = mean[count.argmax(axis=0), pixels]  # (pixels, 3)
-    kept = np.where(rare[..., None], common, mean).reshape(_COLOURS, *middle.shape)
-    return np.asarray(kept.clip(0, 255).round(), np.uint8)
+        _take_in(mean, count, level.reshape(-1, 3).T.astype(np.float32, order="C"))
+    common = np.take_along_axis(mean, count.argmax(axis=0)[None, None], axis=1)  # (3, 1, pixels)
+    kept = np.where(count < _RARE * len(levels), common, mean)
+    colours = np.moveaxis(kept, 0, -1).reshape(_COLOURS, *middle.shape)
+    return np.asarray(colours.clip(0, 255).round(), np.uint8, order="C")
+
+
+def _take_in(mean: FloatArray, count: FloatArray, seen: FloatArray) -> None:
+    """Move the nearest colour of each pixel to what is seen, or begin one instead of the rarest.
+
+    Args:
+        mean: ``(3, K, pixels)``; changed.
+        count: Pictures of each colour, ``(K, pixels)``; changed.
+        seen: ``(3, pixels)``.
+    """
+    pixels = seen.shape[1]
+    away = np.abs(mean - seen[:, None]).max(axis=0)  # (K, pixels)
+    nearest, least = np.zeros(pixels, np.intp), away[0]
+    for number, one in enumerate(away[1:], start=1):
+        nearest[one < least] = number
+        least = np.minimum(least, one)
+    new = np.flatnonzero(least >= _SAME)
+    nearest[new] = count[:, new].argmin(axis=0)
+    at = nearest * pixels + np.arange(pixels)  # in a plane of colours
+    counts, means = count.reshape(-1), mean.reshape(3, -1)
+    counts[at] += 1
+    counts[at[new]] = 1
+    before = means[:, at]
+    before[:, new] = seen[:, new]
+    means[:, at] = before + (seen - before) / counts[at]

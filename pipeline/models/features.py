@@ -37,7 +37,10 @@ class StreamFeatures:
 
 
 class Extractor(Protocol):
-    """Turns slices of one stream into features. Has no state: a window gives the same always.
+    """Turns slices of one stream into features.
+
+    A window gives the same always, to the bit: what is kept of windows before it
+    (`pipeline.models.recent`) saves time and nothing else.
 
     Attributes:
         labels: Name of each place, ``(P,)``.

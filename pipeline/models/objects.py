@@ -10,7 +10,7 @@ once two of the window's views show it, so that what flashes in one picture does
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pipeline.models.background import Background, ByteArray, fit_background
 from pipeline.models.density import ItemDensity, fit_items
+from pipeline.models.recent import Recent
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,6 +59,9 @@ class Thing:
     numbers: Floats
 
 
+Newest = tuple[float, Thing | None]
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectDensity:
     """What is normally to be seen before the background.
@@ -65,10 +69,12 @@ class ObjectDensity:
     Attributes:
         background: The place without it.
         things: Normal things.
+        recent: Newest thing of each of the latest pictures, and how new it is.
     """
 
     background: Background
     things: ItemDensity
+    recent: Recent[Newest] = field(default_factory=Recent, init=False, repr=False, compare=False)
 
     def scores(self, views: Sequence[Sequence[bytes]]) -> Tensor:
         """How new the newest thing of each window is, ``(B,)``; 0 where there is none.
@@ -76,11 +82,13 @@ class ObjectDensity:
         Args:
             views: Packed pictures of each window.
         """
-        known = {view: self.newest(view)[0] for view in _distinct(views)}
+        pictures = _distinct(views)
+        newest = self.recent.each(zip(pictures, strict=True), self.newest)
+        known = {view: one[0] for view, one in zip(pictures, newest, strict=True)}
         found = [_shown([known[view] for view in window]) for window in views]
         return torch.tensor(found, dtype=torch.float64, device=self.things.mean.device)
 
-    def newest(self, view: bytes) -> tuple[float, Thing | None]:
+    def newest(self, view: bytes) -> Newest:
         """The thing of a picture that is furthest from all normal ones, and how far it is."""
         things = things_in(unpack_view(view), self.background)
         if not things:
@@ -92,7 +100,7 @@ class ObjectDensity:
 
     def newest_of(self, views: Sequence[bytes]) -> Thing | None:
         """The newest thing of a window; None when its pictures show nothing."""
-        found = [self.newest(view) for view in views]
+        found = self.recent.each(zip(views, strict=True), self.newest)
         return max(found, key=lambda one: one[0], default=(0.0, None))[1]
 
 
@@ -117,17 +125,21 @@ def fit_objects(views: Sequence[Sequence[bytes]], memory: int, seed: int) -> Obj
     return ObjectDensity(background, things)
 
 
-def pack_views(frames: Sequence[ByteArray]) -> tuple[bytes, ...]:
-    """A few of a window's pictures ``(H, W, 3)``, evenly apart, small enough to be kept."""
+def pack_views(frames: Sequence[ByteArray], recent: Recent[bytes]) -> tuple[bytes, ...]:
+    """A few of a window's pictures ``(H, W, 3)``, evenly apart, small enough to be kept.
+
+    Args:
+        frames: The pictures.
+        recent: The views of the windows before.
+    """
     chosen = [frames[(2 * i + 1) * len(frames) // (2 * VIEWS)] for i in range(VIEWS)]
-    return tuple(
-        simplejpeg.encode_jpeg(
-            np.ascontiguousarray(frame),
-            quality=_QUALITY,
-            colorspace="BGR",
-            colorsubsampling="444",
-        )
-        for frame in chosen
+    return tuple(recent.each(zip(chosen, strict=True), _packed))
+
+
+def _packed(frame: ByteArray) -> bytes:
+    picture = np.ascontiguousarray(frame)
+    return bytes(
+        simplejpeg.encode_jpeg(picture, quality=_QUALITY, colorspace="BGR", colorsubsampling="444")
     )
 
 

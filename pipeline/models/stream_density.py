@@ -116,14 +116,9 @@ class StreamDensity:
         return self.objects.scores(rows.views)
 
     def _items(self, rows: Rows, k: int) -> Tensor:
-        worst = torch.zeros(len(rows.counts), dtype=torch.float64, device=rows.places.device)
         if self.items is None or not len(rows.items):
-            return worst
-        scores = torch.split(self.items.scores(rows.items, k), list(rows.counts))
-        for window, part in enumerate(scores):
-            if len(part):
-                worst[window] = part.max()
-        return worst
+            return torch.zeros_like(rows.times_s)
+        return self.items.furthest(rows.items, rows.counts, k)
 
 
 def has_level(extractor: Extractor) -> bool:

@@ -18,6 +18,7 @@ from pipeline.models.objects import (
     things_in,
     unpack_view,
 )
+from pipeline.models.recent import Recent
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.wording import describe
 from pipeline.training.commissioning import commission
@@ -53,7 +54,7 @@ def animal(picture: np.ndarray, left: int = 40) -> np.ndarray:
 
 
 def view(picture: np.ndarray) -> bytes:
-    return pack_views([picture])[0]
+    return pack_views([picture], Recent())[0]
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +147,7 @@ def test_learning_twice_gives_the_same():
 def test_views_are_spread_over_the_window_and_hardly_changed_by_packing():
     random = np.random.default_rng(10)
     frames = [(place(random) * (0.5 + i / 40)).astype(np.uint8) for i in range(20)]
-    kept = [unpack_view(v).astype(int) for v in pack_views(frames)]
+    kept = [unpack_view(v).astype(int) for v in pack_views(frames, Recent())]
     for number, picture in zip((2, 7, 12, 17), kept, strict=True):
         assert np.abs(picture - frames[number]).mean() < 2
 
