@@ -37,8 +37,8 @@ _SHOWN = {
 _SEVERAL = frozenset({Modality.SENSOR, Modality.TEXT})  # spoken of as many
 _SENSOR_WORDS = {
     "value": ("higher", "lower"),
-    "lowest value": ("higher", "lower"),
-    "highest value": ("higher", "lower"),
+    "dip": ("dipping more", "dipping less"),
+    "peak": ("peaking more", "peaking less"),
     "slope": ("rising faster", "falling faster"),
     "noise": ("noisier", "steadier"),
     "largest step": ("jumping more", "jumping less"),
