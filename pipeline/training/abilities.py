@@ -122,9 +122,11 @@ def _widening_levels(stream: StreamModel) -> Iterator[tuple[str, list[str]]]:
     times_s = normaliser.wander.learnt_s[1] + torch.tensor(hours, dtype=torch.float64) * _HOUR_S
     widths = normaliser.at(times_s)[1][..., column].cpu().numpy()  # (3, P)
     for place in np.flatnonzero(widths[2] > _WANDERS * widths[0]):
-        limits = (float(f"{_LIMIT * width:.2g}") for width in widths[:, place])
-        said = [f"±{limit:g} after {hour:.0f} h" for hour, limit in zip(hours, limits, strict=True)]
-        yield stream.extractor.labels[place], said
+        first, *later = (f"±{float(f'{_LIMIT * width:.2g}'):g}" for width in widths[:, place])
+        after = [
+            f"{limit} after {hour:.0f} h" for limit, hour in zip(later, hours[1:], strict=True)
+        ]
+        yield stream.extractor.labels[place], [f"{first} as learnt", *after]
 
 
 def _times(end_ns: Sequence[int]) -> list[str]:
