@@ -27,6 +27,7 @@ from pipeline.models.density import (
     PlaceDensity,
     PooledDensity,
 )
+from pipeline.models.drift import Wander
 from pipeline.models.normalise import Normaliser
 from pipeline.models.objects import ObjectDensity
 from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
@@ -188,9 +189,9 @@ def _stream(
         )
     has_items = f"{at}.items.mean" in tensors
     density = StreamDensity(
-        unpack(Normaliser, f"{at}.normaliser", tensors, cycle=_cycle(at, tensors)),
+        _normaliser(f"{at}.normaliser", tensors),
         unpack(PlaceDensity, f"{at}.places", tensors),
-        unpack(PooledDensity, f"{at}.pooled", tensors),
+        unpack(PooledDensity, f"{at}.pooled", tensors) if f"{at}.pooled.mean" in tensors else None,
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
         unpack(LevelDensity, f"{at}.level", tensors) if f"{at}.level.mean" in tensors else None,
         unpack(Axes, f"{at}.axes", tensors),
@@ -211,5 +212,7 @@ def _stream(
     return StreamModel(info, extractor, density, far, near, usual, settings, inspector, limits)
 
 
-def _cycle(density: str, tensors: Mapping[str, Tensor]) -> Cycle:
-    return unpack(Cycle, f"{density}.normaliser.cycle", tensors)
+def _normaliser(at: str, tensors: Mapping[str, Tensor]) -> Normaliser:
+    cycle = unpack(Cycle, f"{at}.cycle", tensors)
+    wander = unpack(Wander, f"{at}.wander", tensors)
+    return unpack(Normaliser, at, tensors, cycle=cycle, wander=wander)

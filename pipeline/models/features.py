@@ -52,6 +52,9 @@ class Extractor(Protocol):
         common_columns: Columns in which all places move together for harmless reasons.
         level_column: Column whose values at all places are also judged together, by themselves:
             how levels stand to each other is lost among many columns. None: no such column.
+        places_order: How the places speak together: by the norm of this order of what each says,
+            so that one is heard and many are heard more. None: the worst speaks, and beside it
+            the few worst and the stream as a whole.
         item_dims: ``e``, 0 when the stream has no items.
         item_neighbours: Neighbour that counts for items; None: as for places.
     """
@@ -63,6 +66,7 @@ class Extractor(Protocol):
     relative_columns: tuple[int, ...]
     common_columns: tuple[int, ...]
     level_column: int | None
+    places_order: float | None
     item_dims: int
     item_neighbours: int | None
 

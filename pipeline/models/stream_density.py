@@ -22,6 +22,7 @@ from pipeline.models.density import (
     fit_places,
     fit_pooled,
 )
+from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import Normaliser, fit_normaliser
 from pipeline.models.objects import ObjectDensity, fit_objects
@@ -59,8 +60,8 @@ class RawScores:
     Attributes:
         far: Mahalanobis per place, ``(B, P)``.
         near: Neighbour distance per place, ``(B, P)``.
-        pooled_far: Mahalanobis of the whole stream, ``(B,)``.
-        pooled_near: Neighbour distance of the whole stream, ``(B,)``.
+        pooled_far: Mahalanobis of the whole stream, ``(B,)``; 0 where it is not judged so.
+        pooled_near: Neighbour distance of the whole stream, ``(B,)``; likewise.
         item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
         level: Mahalanobis distance of the levels of all places, ``(B,)``; 0 without such.
         embedding: Whitened principal components, ``(B, E)``.
@@ -83,7 +84,7 @@ class StreamDensity:
 
     normaliser: Normaliser
     places: PlaceDensity
-    pooled: PooledDensity
+    pooled: PooledDensity | None
     items: ItemDensity | None
     level: LevelDensity | None
     axes: Axes
@@ -99,11 +100,12 @@ class StreamDensity:
         normal = self.normaliser.apply(rows.places, rows.present, rows.times_s)
         far, near = self.places.scores(normal, rows.present, neighbours)
         flat = normal.reshape(len(normal), -1)
-        pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
         item = self._items(rows, item_neighbours or neighbours)
-        level = torch.zeros_like(item) if self.level is None else self.level.scores(normal)
+        none = torch.zeros_like(item)
+        pooled = (none, none) if self.pooled is None else self.pooled.scores(flat, neighbours)
+        level = none if self.level is None else self.level.scores(normal)
         embedding, objects = self.axes.embed(flat), self._objects(rows)
-        return RawScores(far, near, pooled_far, pooled_near, item, level, embedding, objects)
+        return RawScores(far, near, *pooled, item, level, embedding, objects)
 
     def embed(self, rows: Rows) -> Tensor:
         """Whitened principal components of each window, ``(B, E)``."""
@@ -126,6 +128,11 @@ def has_level(extractor: Extractor) -> bool:
     return extractor.level_column is not None and 2 <= len(extractor.labels) <= LEVELS_UP_TO
 
 
+def has_pooled(extractor: Extractor) -> bool:
+    """Whether a stream is judged as a whole, all columns of all places in one density."""
+    return extractor.places_order is None or not has_level(extractor)
+
+
 def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cpu") -> Rows:
     """Stack the features of several windows."""
     items = [f.items for f in features if len(f.items)]
@@ -146,6 +153,7 @@ def fit_stream(
     settings: DetectorSettings,
     drift: Tensor | None,
     rhythm: Rhythm | None,
+    wander: Wander | None,
     generator: torch.Generator,
 ) -> StreamDensity:
     """Learn what is normal for a stream.
@@ -156,23 +164,20 @@ def fit_stream(
         settings: Options of the detector.
         drift: Widening of each column for drift, ``(P, d)``; see `normalise.drift_of`.
         rhythm: The cycle that it may follow.
+        wander: How its limits grow with time.
         generator: Source of the choice of remembered windows.
     """
-    normaliser, slack = _normaliser(rows, extractor, settings, drift, rhythm)
+    normaliser, slack = _normaliser(rows, extractor, settings, drift, rhythm, wander)
     normal = normaliser.apply(rows.places, rows.present, rows.times_s)
+    flat, dims = normal.reshape(len(normal), -1), settings.embedding_dims
+    pooled = flat, slack.reshape(-1), dims, settings.memory, generator
     return StreamDensity(
         normaliser,
         fit_places(normal, rows.present, slack, settings.place_memory, generator),
-        fit_pooled(
-            normal.reshape(len(normal), -1),
-            slack.reshape(-1),
-            settings.embedding_dims,
-            settings.memory,
-            generator,
-        ),
+        fit_pooled(*pooled) if has_pooled(extractor) else None,
         _fit_items(rows, extractor, settings, generator),
         _fit_level(normal, extractor),
-        fit_axes(normal.reshape(len(normal), -1), settings.embedding_dims),
+        fit_axes(flat, dims),
         fit_objects(rows.views, 2 * settings.memory, settings.seed),
     )
 
@@ -184,9 +189,10 @@ def held_levels(
     settings: DetectorSettings,
     drift: Tensor | None,
     rhythm: Rhythm | None,
+    wander: Wander | None,
 ) -> Tensor:
     """How the levels of `judge` stand to each other by what `learn` shows, ``(B,)``."""
-    normaliser, _ = _normaliser(learn, extractor, settings, drift, rhythm)
+    normaliser, _ = _normaliser(learn, extractor, settings, drift, rhythm, wander)
     level = _fit_level(normaliser.apply(learn.places, learn.present, learn.times_s), extractor)
     if level is None:
         return torch.zeros(len(judge.places), dtype=torch.float64)
@@ -199,6 +205,7 @@ def _normaliser(
     settings: DetectorSettings,
     drift: Tensor | None,
     rhythm: Rhythm | None,
+    wander: Wander | None,
 ) -> tuple[Normaliser, Tensor]:
     return fit_normaliser(
         rows.places,
@@ -210,6 +217,7 @@ def _normaliser(
         _tolerance(rows, extractor),
         rows.times_s,
         rhythm,
+        wander,
     )
 
 

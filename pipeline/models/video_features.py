@@ -73,6 +73,7 @@ class VideoFeatures:
     common_columns: tuple[int, ...] = (0, 1, 2, 3)
     item_dims = 0
     level_column: int | None = None
+    places_order: float | None = None
     item_neighbours: int | None = None
 
     def __init__(self, info: StreamInfo, cells: int, min_coverage: float) -> None:

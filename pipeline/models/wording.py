@@ -37,8 +37,8 @@ _SHOWN = {
 _SEVERAL = frozenset({Modality.SENSOR, Modality.TEXT})  # spoken of as many
 _SENSOR_WORDS = {
     "value": ("higher", "lower"),
-    "lowest value": ("higher", "lower"),
-    "highest value": ("higher", "lower"),
+    "dip": ("dipping more", "dipping less"),
+    "peak": ("peaking more", "peaking less"),
     "slope": ("rising faster", "falling faster"),
     "noise": ("noisier", "steadier"),
     "largest step": ("jumping more", "jumping less"),
@@ -63,7 +63,7 @@ def describe(
     if part in ("items", OBJECTS):
         return _new_thing(stream, part, features)
     place = int(np.argmax(places))
-    if part == "level" or (part in ("mahalanobis", "knn") and places[place] < 2.0):
+    if part in ("level", "mahalanobis", "knn") and places[place] < 2.0:
         return _WHOLE[modality]
     column, up = worst_column(stream, features, place)
     label, name = stream.extractor.labels[place], stream.extractor.columns[column]

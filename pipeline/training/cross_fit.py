@@ -95,6 +95,7 @@ def _with_levels(
                 settings,
                 data.drift,
                 data.rhythm,
+                data.wander,
             )
     return replace(held, raw=replace(held.raw, level=levels))
 
@@ -172,7 +173,8 @@ def fit_density(
             fix="record for longer, or take the stream out of the scene",
         )
     rows = collect([data.features[i] for i in chosen])
-    return fit_stream(rows, data.extractor, settings, data.drift, data.rhythm, generator)
+    slow = data.drift, data.rhythm, data.wander
+    return fit_stream(rows, data.extractor, settings, *slow, generator)
 
 
 def _judge(

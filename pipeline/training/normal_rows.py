@@ -13,8 +13,9 @@ from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.cycle import Rhythm, daily
+from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
-from pipeline.models.normalise import drift_of
+from pipeline.models.normalise import drift_of, wander_of
 from pipeline.models.quality import Inspector, learn_limits
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import Rows, collect
@@ -38,8 +39,9 @@ class StreamData:
         measures: Measures of its quality in the same windows, each ``(K,)``.
         seen_in: The windows' grid indices, growing.
         windows: Their positions among all kept windows, once `NormalRows.finish` was called.
-        drift: How much drift widens each column, ``(P, d)``; likewise.
+        drift: How much drift widens each column, ``(P, d)``; likewise; None for sensors.
         rhythm: The cycle that it may follow; likewise.
+        wander: How limits grow with time; likewise; None for all but sensors.
     """
 
     info: StreamInfo
@@ -51,6 +53,7 @@ class StreamData:
     windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     drift: Tensor | None = None
     rhythm: Rhythm | None = None
+    wander: Wander | None = None
 
     def positions(self, chosen: Indices) -> Indices:
         """Positions in `features` of those of the `chosen` windows that saw the stream."""
@@ -149,24 +152,31 @@ class NormalRows:
                 if seconds
                 else "record for longer",
             )
-        learnt_s = (self._indices[-1] - self._indices[0] + 1) * self.hop_ns / 1e9
         usable = [d for d in self._data if len(d.features) >= least]
         for data in usable:
             data.windows = np.searchsorted(self._indices, data.seen_in).astype(np.int64)
-            rows = collect(data.features)
-            horizon = self._settings.drift_hours * 3600.0 / learnt_s
-            data.rhythm = self._rhythm(data, rows)
-            data.drift = drift_of(
-                rows.places,
-                rows.present,
-                data.extractor.log_columns,
-                horizon,
-                rows.times_s,
-                data.rhythm,
-            )
+            self._follow_time(data)
         if not usable:
             raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         return usable
+
+    def _follow_time(self, data: StreamData) -> None:
+        """Learn what changes with time: the cycle of the day, and what moves slowly."""
+        rows = collect(data.features)
+        longest_s = self._settings.drift_hours * 3600.0
+        learnt_s = (self._indices[-1] - self._indices[0] + 1) * self.hop_ns / 1e9
+        data.rhythm = self._rhythm(data, rows)
+        seen = rows.places, rows.present, data.extractor.log_columns
+        if data.info.modality is Modality.SENSOR:
+            longest_s = max(longest_s, learnt_s)
+            data.wander = wander_of(*seen, rows.times_s, data.rhythm, self._overlap, longest_s)
+        else:
+            data.drift = drift_of(*seen, longest_s / learnt_s, rows.times_s, data.rhythm)
+
+    @property
+    def _overlap(self) -> int:
+        """Windows that show the same moment."""
+        return max(1, self.length_ns // max(self.hop_ns, 1))
 
     def _rhythm(self, data: StreamData, rows: Rows) -> Rhythm | None:
         """The rhythm that a sensor stream may follow."""
@@ -198,7 +208,7 @@ class NormalRows:
         """Windows to learn from and to judge; those that overlap a judged one are in neither."""
         indices = np.array(self._indices)
         judge = np.flatnonzero(fold_of == fold)
-        reach = max(1, self.length_ns // max(self.hop_ns, 1)) - 1
+        reach = self._overlap - 1
         near = np.zeros(len(indices), np.bool_)
         for shift in range(-reach, reach + 1):
             near |= np.isin(indices, indices[judge] + shift)
