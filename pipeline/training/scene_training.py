@@ -216,6 +216,7 @@ def _run(
         phase.held_out,
         settings.loop,
         progress=lambda _, done, total: progress(settings.type, done, total),
+        start=before,
         resume=state,
         rate=phase.rate,
         clock=clock,

@@ -104,6 +104,21 @@ def test_the_phases_follow_each_other_and_each_leaves_something(whole: SceneTrai
         assert any(name.startswith(part) for name in moved)
 
 
+def test_a_phase_that_only_makes_it_worse_leaves_the_network_as_it_was() -> None:
+    good = LOOP | {"steps": 40, "learning_rate": 6e-3}
+    wild = LOOP | {"learning_rate": 30.0, "clip_norm": 1e6, "warmup_share": 0.0}
+    phases = [{"type": "alignment", "batch": 24, "loop": loop} for loop in (good, wild)]
+    once, twice = (
+        train(labels=False, settings=SceneTrainingSettings.model_validate(SETTINGS | only))
+        for only in ({"phases": phases[:1]}, {"phases": phases})
+    )
+    last = twice.phases[1]
+    start, *looks = [look.held_out or 0.0 for look in last.history.evaluations]
+    assert min(looks) > start
+    assert (last.before, last.after, last.history.best_step) == (start, start, 0)
+    assert same(once, twice)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(whole: SceneTraining) -> None:
     torch.manual_seed(99)  # what is drawn elsewhere has no part in it
     assert same(train(), whole)
@@ -151,7 +166,7 @@ def test_the_report_says_what_was_found(whole: SceneTraining, tmp_path: Path) ->
     assert told["windows"]["learnt_from"] + told["windows"]["held_out"] <= SECONDS * 2
     assert told["parameters"] == sum(p.numel() for p in whole.model.parameters())
     looks = told["phases"][1]["looks"]
-    assert [look["step"] for look in looks] == [2, 4, 6]
+    assert [look["step"] for look in looks] == [0, 2, 4, 6]
     assert told["phases"][1]["held_out_after"] == pytest.approx(
         min(look["held_out"] for look in looks)
     )
