@@ -6,6 +6,7 @@
 ``between/a``         all: ``a`` predicted from all others
 ``joint/...``         all
 ``odd/a``             all that are there, whichever of them is the odd one
+``network/a``         likewise
 ====================  ======================================================
 """
 

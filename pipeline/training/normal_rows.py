@@ -112,8 +112,11 @@ class NormalRows:
         """Features per stream."""
         return self._data
 
-    def add(self, window: Window) -> None:
+    def add(self, window: Window) -> bool:
         """Take in one window.
+
+        Returns:
+            Whether it is kept; it may still be let go later.
 
         Raises:
             ModelError: Windows of another length or out of order.
@@ -121,7 +124,7 @@ class NormalRows:
         self._check(window)
         self.taken += 1
         if self._block(window.index) % self._stride:
-            return
+            return False
         self._indices.append(window.index)
         for data in self._data:
             part = window.slices.get(data.info.name)
@@ -132,6 +135,7 @@ class NormalRows:
                 data.seen_in.append(window.index)
         if len(self._indices) > self._settings.max_windows:
             self._thin()
+        return True
 
     def finish(self) -> list[StreamData]:
         """The streams that can be learnt.
