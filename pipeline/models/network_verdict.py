@@ -27,6 +27,8 @@ from torch import Tensor
 from pipeline.core.errors import ModelError
 from pipeline.core.window import Slice
 from pipeline.models.encoders.base import Prepared
+from pipeline.models.encoders.frozen_features import FrozenFeatures
+from pipeline.models.features import StreamFeatures
 from pipeline.models.heads.classification import ClassificationHead
 from pipeline.models.network_file import SavedNetwork
 from pipeline.models.past import Past
@@ -82,11 +84,24 @@ class NetworkVerdict:
         """An empty memory of the windows before the one that is judged."""
         return Past(self.memo.windows, [self.saved.network.width] * len(self.streams))
 
-    def prepare(self, part: Slice) -> Prepared | None:
-        """What it sees of one stream in a window; None: too little, or a stream it has not."""
+    def prepare(self, part: Slice, features: StreamFeatures | None = None) -> Prepared | None:
+        """What it sees of one stream in a window.
+
+        Args:
+            part: The stream's slice.
+            features: What a detector made of it, which spares an encoder of such features to
+                make them once more.
+
+        Returns:
+            None when too little is seen, or when the stream is none of its own.
+        """
         if part.info.name not in self.streams:
             return None
-        return self.saved.network.encoder(part.info.name).prepare(part)
+        encoder = self.saved.network.encoder(part.info.name)
+        if features is None or not isinstance(encoder, FrozenFeatures):
+            return encoder.prepare(part)
+        like_its_own = features.places.shape == encoder.shape
+        return encoder.prepared(features) if like_its_own else encoder.prepare(part)
 
     @torch.no_grad()
     def embed(

@@ -92,7 +92,7 @@ class SceneModel:
             seen = None if part is None else stream.extractor.extract(part)
             if part is not None and seen is not None:
                 if self.network is not None:
-                    seen = replace(seen, prepared=self.network.prepare(part))
+                    seen = replace(seen, prepared=self.network.prepare(part, seen))
                 found[stream.info.name] = seen
         return found
 

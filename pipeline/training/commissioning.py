@@ -75,8 +75,9 @@ def commission(
     rows = NormalRows(scene, settings, streams)
     seen = None if network is None else NetworkRows(network, settings)
     for count, window in enumerate(windows, start=1):
-        if rows.add(window) and seen is not None:
-            seen.add(window)
+        features = rows.add(window)
+        if seen is not None and features is not None:
+            seen.add(window, features)
         if count % 20 == 0:
             tell("features", count, None)
     data = rows.finish()

@@ -19,6 +19,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.encoders.base import Prepared
+from pipeline.models.features import StreamFeatures
 from pipeline.models.network_verdict import NetworkVerdict
 from pipeline.models.scene_model import SceneModel, differences
 from pipeline.models.settings import DetectorSettings
@@ -45,8 +46,12 @@ class NetworkRows:
         self._z: list[Tensor] = []
         self._seen: list[Tensor] = []
 
-    def add(self, window: Window) -> None:
+    def add(self, window: Window, features: Mapping[str, StreamFeatures]) -> None:
         """Take in one window.
+
+        Args:
+            window: The window.
+            features: What the detector made of the streams that it saw.
 
         Raises:
             ModelError: It is not such a window as the network was trained on.
@@ -54,8 +59,8 @@ class NetworkRows:
         if not self._indices:
             self._check(window)
         self._indices.append(window.index)
-        prepared = {name: self.network.prepare(part) for name, part in window.slices.items()}
-        self._waiting.append({name: one for name, one in prepared.items() if one is not None})
+        parts = {name: self.network.prepare(window.slices[name], f) for name, f in features.items()}
+        self._waiting.append({name: part for name, part in parts.items() if part is not None})
         if len(self._waiting) == _CHUNK:
             self._embed()
 

@@ -168,7 +168,7 @@ def _judged(
 ) -> Outcome:
     rows = NetworkRows(verdict_of(saved_network(trained, SCENE)), model.settings)
     for window in chosen.learnt():
-        rows.add(window)
+        rows.add(window, model.features(window))
     began = time.process_time()
     scores = levels(with_network(model, rows), chosen.judged())
     spent = time.process_time() - began

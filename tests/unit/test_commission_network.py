@@ -21,6 +21,7 @@ from pipeline.models.network_verdict import NetworkVerdict, verdict_of
 from pipeline.models.quality import Quality
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import DetectorSettings, Evidence
+from pipeline.models.stream_model import make_extractor
 from pipeline.training.commissioning import commission
 from pipeline.training.commissioning_report import CommissioningReport
 from pipeline.training.labels import Label
@@ -29,7 +30,7 @@ from pipeline.training.network_rows import NetworkRows
 from pipeline.training.scene_training import SceneTrainingSettings, build_network, train_scene
 from tests.model_samples import one_thread  # noqa: F401 - a fixture
 from tests.toy_causes import DATA, FIRST, HOP_NS, LENGTH_NS, STREAMS, readings, scene_of, windows
-from tests.toy_site import CAMERA, SENSORS, Site
+from tests.toy_site import CAMERA, MICROPHONE, SENSORS, Site
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,6 +95,37 @@ def test_streams_that_do_not_belong_together_are_found_by_it_and_usual_ones_are_
     truth = np.repeat([False, True], [len(right), len(wrong)])
     assert auroc(truth, np.concatenate([right, wrong])) > 0.9
     assert (right > 2).mean() < 0.05
+
+
+def test_what_it_says_is_put_in_words_and_explained_as_between_streams():
+    model, _ = learnt()
+    shown = live(labels=(Label(0.0, 60.0, "apart"),))
+    scores = [s for s in Scorer({"toy": model}).score(shown) if "network" in s.notes]
+    assert scores
+    loudest = min(scores, key=lambda score: score.detectors["network"])
+    assert "do not" in loudest.notes["network"]
+    assert loudest.explanation is not None
+    assert set(loudest.explanation.contributions) == {"a", "b"}
+
+
+def test_an_encoder_of_the_detectors_own_features_does_not_make_them_twice():
+    site = Site(streams=(CAMERA, MICROPHONE, SENSORS))
+    frozen = {modality.value: "frozen_features" for modality in (s.modality for s in site.streams)}
+    network = FusionModelSettings.model_validate({"encoders": frozen})
+    chosen = SETTINGS.model_copy(update={"network": network})
+    memo = {"length_ns": LENGTH_NS, "hop_ns": HOP_NS, "picture_cells": 144, "windows": 4}
+    model = build_network(chosen, site.streams)
+    saved = SavedNetwork(model, site.streams, "scene", memo=memo | {"learnt": ()})
+    verdict, window = verdict_of(saved), site.window(0)
+    for name, part in window.slices.items():
+        features = make_extractor(part.info, DetectorSettings()).extract(part)
+        assert features is not None
+        nothing_seen = replace(part, coverage=0.0)
+        spared, own = verdict.prepare(nothing_seen, features), verdict.prepare(part)
+        assert own is not None and spared is not None
+        np.testing.assert_array_equal(spared, own)
+        few = replace(features, places=features.places[:1])  # those of another detector
+        assert verdict.prepare(nothing_seen, few) is None, name
 
 
 def test_what_it_learnt_from_does_not_calibrate_it():
@@ -182,7 +214,7 @@ def test_windows_unlike_those_it_was_trained_on_are_refused(change: dict[str, in
     memo = {"length_ns": LENGTH_NS, "hop_ns": HOP_NS, "picture_cells": 144, "windows": 4}
     site = untrained(memo | {"learnt": ()} | change)
     with pytest.raises(ModelError, match=says):
-        NetworkRows(site, DetectorSettings()).add(Site(streams=(CAMERA, SENSORS)).window(0))
+        NetworkRows(site, DetectorSettings()).add(Site(streams=(CAMERA, SENSORS)).window(0), {})
 
 
 def test_streams_unlike_those_it_was_trained_on_are_refused():
@@ -190,10 +222,10 @@ def test_streams_unlike_those_it_was_trained_on_are_refused():
                       "windows": 4, "learnt": ()})  # fmt: skip
     rows = NetworkRows(site, DetectorSettings())
     with pytest.raises(ModelError, match=r"knows stream 'plc', which is not there"):
-        rows.add(Site(streams=(CAMERA,)).window(0))
+        rows.add(Site(streams=(CAMERA,)).window(0), {})
     other = replace(SENSORS, channels=("current", "warmth", "door"))
     with pytest.raises(ModelError, match=r"plc: the list of channels.*train the network again"):
-        rows.add(Site(streams=(CAMERA, other)).window(0))
+        rows.add(Site(streams=(CAMERA, other)).window(0), {})
 
 
 def test_a_network_without_the_phase_says_what_it_lacks():
