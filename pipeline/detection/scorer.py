@@ -26,6 +26,7 @@ from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scoring_state import SceneScoring
+from pipeline.models.network_verdict import NETWORK
 from pipeline.models.patterns import ODD
 from pipeline.models.picture import prepare_picture
 from pipeline.models.scene_model import Array, Features, SceneModel
@@ -231,7 +232,7 @@ def _note(model: SceneModel, scored: Scored, explanation: Explanation | None, de
     part = scored.verdict.parts[detector]
     if detector == JOINT:
         return "the streams together are unusual"
-    if detector in (BETWEEN, ODD):
+    if detector in (BETWEEN, ODD, NETWORK):
         pair, channels = (explanation.pair, explanation.channels) if explanation else ((), ())
         relation = spoken_relation(part, pair)
         return describe_between([s.info for s in model.streams], relation, channels)

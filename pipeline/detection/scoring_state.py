@@ -18,7 +18,7 @@ from pipeline.core.window import Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.live_rate import Span, Watched
 from pipeline.detection.recalibration import RecalibrationState, Recalibrator
-from pipeline.models.past import Past
+from pipeline.models.past import ScenePast
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class SceneScoring:
         past: Empty memory of what the latest windows showed.
     """
 
-    def __init__(self, scene: str, model: str, hop_ns: int, past: Past) -> None:
+    def __init__(self, scene: str, model: str, hop_ns: int, past: ScenePast) -> None:
         self.past = past
         self.recalibrator: Recalibrator | None = None
         self.watched = Watched()

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from pipeline import __version__
-from pipeline.core.errors import ModelFileError
+from pipeline.core.errors import ModelError, ModelFileError
 from pipeline.core.sample import StreamInfo
+from pipeline.models import network_file
 from pipeline.models.background import Background
 from pipeline.models.cycle import Cycle
 from pipeline.models.density import (
@@ -28,6 +29,7 @@ from pipeline.models.density import (
     PooledDensity,
 )
 from pipeline.models.drift import Wander
+from pipeline.models.network_verdict import NETWORK, NetworkVerdict, verdict_of
 from pipeline.models.normalise import Normaliser
 from pipeline.models.objects import ObjectDensity
 from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
@@ -44,8 +46,8 @@ from pipeline.models.together import Relation, Together
 _AGAIN = "make it again with `fusewatch commission`"
 
 
-class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The JSON part of a model file."""
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The JSON part of a model file; `network` stands there only when there is one."""
 
     scene: str
     streams: tuple[StreamInfo, ...]
@@ -54,6 +56,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hop_ns: int
     prediction_dims: int
     created_by: str
+    network: network_file.Description | None = None
 
 
 KIND = FileKind("fusewatch-model", 4, "a fusewatch model", _AGAIN, Description)
@@ -77,6 +80,7 @@ def save_model(model: SceneModel, path: Path) -> SceneModel:
         model.hop_ns,
         model.together.dims,
         created_by,
+        None if model.network is None else network_file.described(model.network.saved),
     )
     digest = write_tensors(path, KIND, description, _tensors(model))
     return replace(model, created_by=created_by, digest=digest)
@@ -104,6 +108,9 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
         found |= pack(_relation_name(relation.of, relation.given), relation.prediction)
     for number, network in enumerate(model.odd.networks if model.odd is not None else ()):
         found |= {f"{_odd_name(number)}.{n}": t for n, t in network.state_dict().items()}
+    if model.network is not None:
+        weights = model.network.saved.network.state_dict()
+        found |= {f"{NETWORK}.{name}": value for name, value in weights.items()}
     for number, stream in enumerate(model.streams):
         found |= pack(f"streams.{number}.density", stream.density)
         for name in ("far", "near", "usual", "limits"):
@@ -130,6 +137,7 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
         description.hop_ns,
         unpack(Held, "held", tensors),
         description.created_by,
+        network=_trained(description.network, tensors),
     )
     if model.held.scores.shape[1:] != (len(model.names),):
         raise ModelFileError("its calibration does not fit its detectors", fix=_AGAIN)
@@ -152,12 +160,7 @@ def _odd(
     widths = widths_of(settings.odd, sizes)
     networks = []
     for number in range(settings.odd.parts * settings.odd.members):
-        prefix = f"{_odd_name(number)}."
-        weights = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(prefix)
-        }
+        weights = _below(_odd_name(number), tensors)
         if not weights:
             return None
         network = OddNetwork(settings.odd, widths)
@@ -167,6 +170,23 @@ def _odd(
             raise ModelFileError(f"the odd one out does not fit: {error}", fix=_AGAIN) from error
         networks.append(network.eval())
     return OddOneOut(settings.odd, widths, tuple(networks))
+
+
+def _trained(
+    description: network_file.Description | None, tensors: Mapping[str, Tensor]
+) -> NetworkVerdict | None:
+    if description is None:
+        return None
+    try:
+        return verdict_of(network_file.rebuilt(description, _below(NETWORK, tensors)))
+    except ModelError as error:
+        raise ModelFileError(f"its trained network: {error.message}", fix=_AGAIN) from error
+
+
+def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose name begins with `name` and a dot, by what comes after."""
+    start = f"{name}."
+    return {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}
 
 
 def _odd_name(number: int) -> str:

@@ -27,6 +27,7 @@ class StreamFeatures:
         items: float32 ``(I, e)``; ``I`` differs from window to window.
         views: A few pictures of the window, packed, see `pipeline.models.objects`.
         start_ns: Site time of its first moment, for streams that may have a daily rhythm.
+        prepared: What the encoder of the scene's network sees of it, if the model has one.
     """
 
     places: npt.NDArray[np.float32]
@@ -34,6 +35,7 @@ class StreamFeatures:
     items: npt.NDArray[np.float32]
     views: tuple[bytes, ...] = ()
     start_ns: int = 0
+    prepared: npt.NDArray[np.float32] | npt.NDArray[np.uint8] | None = None
 
 
 class Extractor(Protocol):

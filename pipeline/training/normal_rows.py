@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -115,8 +115,11 @@ class NormalRows:
         """Features per stream."""
         return self._data
 
-    def add(self, window: Window) -> None:
+    def add(self, window: Window) -> Mapping[str, StreamFeatures] | None:
         """Take in one window.
+
+        Returns:
+            What each stream that was seen showed; None when the window is not kept.
 
         Raises:
             ModelError: Windows of another length or out of order.
@@ -124,17 +127,20 @@ class NormalRows:
         self._check(window)
         self.taken += 1
         if self._block(window.index) % self._stride:
-            return
+            return None
         self._indices.append(window.index)
+        seen: dict[str, StreamFeatures] = {}
         for data in self._data:
             part = window.slices.get(data.info.name)
             features = None if part is None else data.extractor.extract(part)
             if part is not None and features is not None:
+                seen[data.info.name] = features
                 data.features.append(_sharing(features, data.features))
                 data.measures.append(data.inspector.measure(part))
                 data.seen_in.append(window.index)
         if len(self._indices) > self._settings.max_windows:
             self._thin()
+        return seen
 
     def finish(self) -> list[StreamData]:
         """The streams that can be learnt.
