@@ -27,6 +27,8 @@ class StreamFeatures:
         items: float32 ``(I, e)``; ``I`` differs from window to window.
         views: A few pictures of the window, packed, see `pipeline.models.objects`.
         start_ns: Site time of its first moment, for streams that may have a daily rhythm.
+        shift: What is to be taken off column 0 before it is judged, float64 ``(P,)``; None:
+            nothing. See `pipeline.models.running_level`.
     """
 
     places: npt.NDArray[np.float32]
@@ -34,6 +36,7 @@ class StreamFeatures:
     items: npt.NDArray[np.float32]
     views: tuple[bytes, ...] = ()
     start_ns: int = 0
+    shift: npt.NDArray[np.float64] | None = None
 
 
 class Extractor(Protocol):
