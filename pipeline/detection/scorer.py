@@ -63,7 +63,7 @@ class Scorer:
             name: _Scene(
                 model.to(self.device),
                 calibration_of(model),
-                SceneScoring(name, model.digest, model.hop_ns, model.past()),
+                SceneScoring(name, model.digest, model.hop_ns, model.past(), model.running()),
             )
             for name, model in models.items()
         }
@@ -144,7 +144,8 @@ class Scorer:
         features: list[Features] = []
         for window in windows:
             self._check_window(window)
-            features.append(self._scene(window.scene).model.features(window))
+            scene = self._scene(window.scene)
+            features.append(scene.live.running.follow(scene.model.features(window)))
         results: dict[int, WindowScore] = {}
         for scene, rows in self._groups(windows):
             indices = [windows[r].index for r in rows]

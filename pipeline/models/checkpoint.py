@@ -35,6 +35,7 @@ from pipeline.models.objects import ObjectDensity
 from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
+from pipeline.models.running_level import LearntLevel
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
@@ -216,6 +217,7 @@ def _stream(
         unpack(LevelDensity, f"{at}.level", tensors) if f"{at}.level.mean" in tensors else None,
         unpack(Axes, f"{at}.axes", tensors),
         objects,
+        unpack(LearntLevel, f"{at}.running", tensors) if f"{at}.running.last" in tensors else None,
     )
     extractor = make_extractor(info, settings)
     expected = (len(extractor.labels), len(extractor.columns))

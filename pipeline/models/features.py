@@ -28,6 +28,8 @@ class StreamFeatures:
         views: A few pictures of the window, packed, see `pipeline.models.objects`.
         start_ns: Site time of its first moment, for streams that may have a daily rhythm.
         prepared: What the encoder of the scene's network sees of it, if the model has one.
+        shift: What is to be taken off column 0 before it is judged, float64 ``(P,)``; None:
+            nothing. See `pipeline.models.running_level`.
     """
 
     places: npt.NDArray[np.float32]
@@ -36,6 +38,7 @@ class StreamFeatures:
     views: tuple[bytes, ...] = ()
     start_ns: int = 0
     prepared: npt.NDArray[np.float32] | npt.NDArray[np.uint8] | None = None
+    shift: npt.NDArray[np.float64] | None = None
 
 
 class Extractor(Protocol):

@@ -20,6 +20,7 @@ from pipeline.models.packing import on_device
 from pipeline.models.past import Past, ScenePast
 from pipeline.models.picture import grid_shape
 from pipeline.models.quality import Quality
+from pipeline.models.running_level import RunningLevels
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_model import StreamModel, Surprise
 from pipeline.models.together import Together
@@ -100,6 +101,11 @@ class SceneModel:
         """An empty memory, for windows to be scored in a row."""
         odd = Past(1, ()) if self.odd is None else self.odd.past()
         return ScenePast(odd, None if self.network is None else self.network.past())
+
+    def running(self) -> RunningLevels:
+        """Levels of the last hours as learning left them, for windows to be scored in a row."""
+        known = {s.info.name: s.density.running for s in self.streams}
+        return RunningLevels({n: one for n, one in known.items() if one is not None})
 
     def quality(self, window: Window, features: Features) -> dict[str, Quality]:
         """How well each of the streams with features saw in `window`."""

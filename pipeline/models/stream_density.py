@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import Normaliser, fit_normaliser
 from pipeline.models.objects import ObjectDensity, fit_objects
+from pipeline.models.running_level import LearntLevel
 from pipeline.models.settings import DetectorSettings
 
 _MAX_FIT_ITEMS = 40_000
@@ -89,6 +91,7 @@ class StreamDensity:
     level: LevelDensity | None
     axes: Axes
     objects: ObjectDensity | None = None
+    running: LearntLevel | None = None
 
     @property
     def width(self) -> int:
@@ -130,7 +133,7 @@ def has_level(extractor: Extractor) -> bool:
 
 def has_pooled(extractor: Extractor) -> bool:
     """Whether a stream is judged as a whole, all columns of all places in one density."""
-    return extractor.places_order is None or not has_level(extractor)
+    return extractor.places_order is None
 
 
 def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cpu") -> Rows:
@@ -138,13 +141,21 @@ def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cp
     items = [f.items for f in features if len(f.items)]
     stacked = np.concatenate(items) if items else np.zeros((0, 0), np.float32)
     return Rows(
-        torch.from_numpy(np.stack([f.places for f in features])).to(device, torch.float64),
+        torch.from_numpy(np.stack([_shifted(f) for f in features])).to(device, torch.float64),
         torch.from_numpy(np.stack([f.present for f in features])).to(device),
         torch.from_numpy(stacked).to(device, torch.float64),
         tuple(len(f.items) for f in features),
         torch.tensor([f.start_ns / 1e9 for f in features], dtype=torch.float64, device=device),
         tuple(f.views for f in features),
     )
+
+
+def _shifted(features: StreamFeatures) -> npt.NDArray[np.float32]:
+    if features.shift is None:
+        return features.places
+    places = features.places.copy()
+    places[:, 0] -= features.shift
+    return np.where(features.present[:, None], places, np.float32(0.0))
 
 
 def fit_stream(

@@ -174,7 +174,8 @@ def fit_density(
         )
     rows = collect([data.features[i] for i in chosen])
     slow = data.drift, data.rhythm, data.wander
-    return fit_stream(rows, data.extractor, settings, *slow, generator)
+    density = fit_stream(rows, data.extractor, settings, *slow, generator)
+    return replace(density, running=data.running)
 
 
 def _judge(

@@ -17,8 +17,9 @@ from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import drift_of, wander_of
 from pipeline.models.quality import Inspector, learn_limits
+from pipeline.models.running_level import LearntLevel, learn_level
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_density import Rows, collect
+from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import make_extractor, make_inspector
 
 _LEAST_WINDOWS = 5  # in a stretch that is held out as one
@@ -42,6 +43,7 @@ class StreamData:
         drift: How much drift widens each column, ``(P, d)``; likewise; None for sensors.
         rhythm: The cycle that it may follow; likewise.
         wander: How limits grow with time; likewise; None for all but sensors.
+        running: Levels of the last hours as they were last; likewise; None unless days were learnt.
     """
 
     info: StreamInfo
@@ -54,6 +56,7 @@ class StreamData:
     drift: Tensor | None = None
     rhythm: Rhythm | None = None
     wander: Wander | None = None
+    running: LearntLevel | None = None
 
     def positions(self, chosen: Indices) -> Indices:
         """Positions in `features` of those of the `chosen` windows that saw the stream."""
@@ -168,10 +171,12 @@ class NormalRows:
 
     def _follow_time(self, data: StreamData) -> None:
         """Learn what changes with time: the cycle of the day, and what moves slowly."""
-        rows = collect(data.features)
         longest_s = self._settings.drift_hours * 3600.0
         learnt_s = (self._indices[-1] - self._indices[0] + 1) * self.hop_ns / 1e9
-        data.rhythm = self._rhythm(data, rows)
+        data.rhythm = self._rhythm(data)
+        if data.rhythm is not None:
+            data.running, data.features = learn_level(data.features)
+        rows = collect(data.features)
         seen = rows.places, rows.present, data.extractor.log_columns
         if data.info.modality is Modality.SENSOR:
             longest_s = max(longest_s, learnt_s)
@@ -184,11 +189,12 @@ class NormalRows:
         """Windows that show the same moment."""
         return max(1, self.length_ns // max(self.hop_ns, 1))
 
-    def _rhythm(self, data: StreamData, rows: Rows) -> Rhythm | None:
+    def _rhythm(self, data: StreamData) -> Rhythm | None:
         """The rhythm that a sensor stream may follow."""
         if data.info.modality is not Modality.SENSOR:
             return None
-        return daily(float(rows.times_s[0]), float(rows.times_s[-1]), self.hop_ns / 1e9)
+        first_s, last_s = (data.features[at].start_ns / 1e9 for at in (0, -1))
+        return daily(first_s, last_s, self.hop_ns / 1e9)
 
     def folds(self, parts: int | None = None) -> Indices:
         """Part of each kept window, ``(kept,)``; as many parts as the settings say, or `parts`."""
