@@ -24,7 +24,7 @@ from pipeline.models.density import (
 )
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import Normaliser, fit_normaliser
-from pipeline.models.objects import ObjectDensity, fit_objects
+from pipeline.models.objects import PARTS, ObjectDensity, fit_objects
 from pipeline.models.settings import DetectorSettings
 
 _MAX_FIT_ITEMS = 40_000
@@ -64,7 +64,8 @@ class RawScores:
         item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
         level: Mahalanobis distance of the levels of all places, ``(B,)``; 0 without such.
         embedding: Whitened principal components, ``(B, E)``.
-        objects: How new the newest thing in the picture is, ``(B,)``; NaN where not looked for.
+        objects: How new the newest thing in the picture is, as an object and by its move,
+            ``(B, 2)``; NaN where not looked for.
     """
 
     far: Tensor
@@ -112,7 +113,7 @@ class StreamDensity:
 
     def _objects(self, rows: Rows) -> Tensor:
         if self.objects is None or not rows.views:
-            return torch.full_like(rows.places[:, 0, 0], torch.nan)
+            return torch.full_like(rows.places[:, 0, :1], torch.nan).expand(-1, PARTS)
         return self.objects.scores(rows.views)
 
     def _items(self, rows: Rows, k: int) -> Tensor:

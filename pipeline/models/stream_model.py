@@ -131,7 +131,7 @@ def sub_names(detector: str, extractor: Extractor, objects: bool = False) -> tup
     level = ("level",) if has_level(extractor) else ()
     last = ("items",) if extractor.item_dims else ()
     kinds = ("local", *wide, "mahalanobis", "knn", *level, *last)
-    new = (f"{_things(detector)}/{OBJECTS}",) if objects else ()
+    new = (f"{_things(detector)}/{kind}" for kind in (OBJECTS, MOVES) if objects)
     return (*(f"{detector}/{kind}" for kind in kinds), *new)
 
 
@@ -141,6 +141,7 @@ def _things(detector: str) -> str:
 
 WIDE_FROM = 16
 OBJECTS = "objects"
+MOVES = "moves"
 THINGS = "things"
 
 
@@ -158,7 +159,7 @@ def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) 
     if extractor.item_dims:
         columns.append(_numpy(raw.item))
     if objects:
-        columns.append(_numpy(raw.objects))
+        columns += [*_numpy(raw.objects).T]
     return np.stack(columns, axis=1)
 
 

@@ -23,6 +23,7 @@ from pipeline.models.picture import CELL_PX, grid_shape, prepare_picture
 Floats = npt.NDArray[np.float32]
 
 _LEVEL_FLOOR = 8.0  # grey levels; keeps the noise of dark cells from being blown up
+_USUAL_RATE_HZ = 10.0  # of a camera that does not say
 _MOTION_FLOOR = 0.5  # grey levels; about the rounding noise of a decoded picture
 
 
@@ -64,6 +65,7 @@ class VideoFeatures:
             _place(r, c, self.rows, self.cols) for r in range(self.rows) for c in range(self.cols)
         )
         self._cells = cells
+        self._rate_hz = info.rate_hz or _USUAL_RATE_HZ
         self._min_coverage = min_coverage
 
     def extract(self, part: Slice) -> StreamFeatures | None:
@@ -81,7 +83,7 @@ class VideoFeatures:
         columns = [*self._appearance(picture), *self._motion(grey)]
         places = np.stack(columns, axis=-1).reshape(-1, len(self.columns))
         seen = np.ones(len(places), np.bool_)
-        return StreamFeatures(places, seen, NO_ITEMS, pack_views(frames))
+        return StreamFeatures(places, seen, NO_ITEMS, pack_views(frames, self._rate_hz))
 
     def _frames(self, part: VideoSlice) -> list[npt.NDArray[np.uint8]]:
         shape = (self.rows * CELL_PX, self.cols * CELL_PX, 3)
