@@ -131,6 +131,16 @@ def drift_of(
     return widening(normal.clamp(-_CLIP, _CLIP), horizon)
 
 
+def scale_of(places: Tensor, present: Tensor) -> Tensor:
+    """Robust spread of columns none of which is logarithmic, ``(P, d)``.
+
+    Args:
+        places: float64 ``(n, P, d)``.
+        present: bool ``(n, P)``.
+    """
+    return _standard(places, present, (), None, None)[2]
+
+
 def _standard(
     places: Tensor,
     present: Tensor,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
@@ -19,6 +20,8 @@ from pipeline.models.quality import Inspector, learn_limits
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import Rows, collect
 from pipeline.models.stream_model import make_extractor, make_inspector
+from pipeline.models.video_features import VideoFeatures
+from pipeline.models.video_places import beside
 
 _LEAST_WINDOWS = 5  # in a stretch that is held out as one
 
@@ -164,6 +167,9 @@ class NormalRows:
                 rows.times_s,
                 data.rhythm,
             )
+            if isinstance(seen := data.extractor, VideoFeatures):
+                near = beside(rows.places, rows.present, seen.rows, seen.cols)
+                data.drift = torch.maximum(data.drift, near)
         if not usable:
             raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         return usable

@@ -115,9 +115,7 @@ def _one_of(things: Sequence[Cutout], random: Random) -> Cutout:
     return things[int(random.integers(len(things)))]
 
 
-def _foreign(
-    place: Place, frames: Pictures, truth: Flags, when: slice, random: Random
-) -> None:
+def _foreign(place: Place, frames: Pictures, truth: Flags, when: slice, random: Random) -> None:
     """Something from elsewhere passes where others pass, hardly faster than they."""
     way, at = _spot(place, random)
     path = _line(at, place.step(at, way.step, 1.2), when.stop - when.start)
@@ -198,7 +196,9 @@ def _thrown(place: Place, frames: Pictures, truth: Flags, when: slice, random: R
 
     def path(count: int) -> tuple[float, float]:
         share = 2.0 * count / length - 1.0
-        return float(at[0] + step * (count - length / 2)), float(at[1] - 1.5 * tall * (1 - share**2))
+        return float(at[0] + step * (count - length / 2)), float(
+            at[1] - 1.5 * tall * (1 - share**2)
+        )
 
     _moved(frames, truth, when, thing, path, lambda _: 0.3 * tall, 0.0)
 
