@@ -165,8 +165,9 @@ def pack_views(frames: Sequence[ByteArray], rate_hz: float) -> tuple[bytes, ...]
 
 
 def _packed(frame: ByteArray, other: ByteArray, apart_s: float) -> bytes:
-    picture = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(frame), quality=_QUALITY, colorspace="BGR", colorsubsampling="444"
+    shown = np.ascontiguousarray(frame)
+    picture = bytes(
+        simplejpeg.encode_jpeg(shown, quality=_QUALITY, colorspace="BGR", colorsubsampling="444")
     )
     return _LENGTH.pack(len(picture)) + picture + pack_motion(frame, other, apart_s)
 

@@ -49,7 +49,7 @@ def pack_motion(picture: ByteArray, other: ByteArray, apart_s: float) -> bytes:
     """
     if not apart_s:
         return b""
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     search.setFinestScale(_FINEST)
     height, width = picture.shape[:2]
     flow = search.calc(_grey(picture), _grey(other), None)[:height, :width]  # pixels
