@@ -28,7 +28,7 @@ import simplejpeg
 import torch
 from torch import Tensor
 
-from pipeline.models.background import Background, ByteArray, fit_background
+from pipeline.models.background import DIFFERENT, Background, ByteArray, fit_background
 from pipeline.models.density import ItemDensity, fit_items
 from pipeline.models.picture import CELL_PX
 from pipeline.models.video_motion import moment_beside, pack_motion, unpack_motion
@@ -40,7 +40,6 @@ VIEWS = 4
 """Pictures of a window in which things are looked for."""
 
 _QUALITY = 95
-_DIFFERENT = 14  # grey levels over what is usual
 _CLOSE = np.ones((5, 3), np.uint8)  # joins what a belt or a neck parts
 _LEAST_PX = 8
 _MOST_THINGS = 24  # a picture; a storm of noise must not hold the scorer up
@@ -180,9 +179,14 @@ def unpack_view(view: bytes) -> ByteArray:
 
 
 def things_in(view: bytes, background: Background) -> list[Thing]:
-    """What is in a packed picture and not in the background, the largest first."""
+    """What is in a packed picture and not in the background, the largest first.
+
+    None in a light that was never seen.
+    """
     picture = unpack_view(view)
-    differs = background.difference(background.level(picture)) > _DIFFERENT
+    differs = background.difference(background.level(picture)) > DIFFERENT
+    if background.covered(differs):
+        return []
     mask = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_CLOSE, _CLOSE)
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     largest = np.argsort(-boxes[1:count, cv2.CC_STAT_AREA], kind="stable")[:_MOST_THINGS] + 1

@@ -52,7 +52,9 @@ def pack_motion(picture: ByteArray, other: ByteArray, apart_s: float) -> bytes:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     search.setFinestScale(_FINEST)
     height, width = picture.shape[:2]
-    flow = search.calc(_grey(picture), _grey(other), None)[:height, :width]  # pixels
+    grey = _grey(picture)
+    start = np.zeros((*grey.shape, 2), np.float32)
+    flow = np.asarray(search.calc(grey, _grey(other), start), np.float32)[:height, :width]  # pixels
     small = cv2.resize(flow, (width // _HALF, height // _HALF), interpolation=cv2.INTER_AREA)
     velocity = small / np.float32(apart_s * CELL_PX)
     steps = np.rint(np.sign(velocity) * np.sqrt(np.abs(velocity)) * _STEPS).clip(-127, 127)
