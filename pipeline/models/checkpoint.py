@@ -207,6 +207,7 @@ def _stream(
         objects = ObjectDensity(
             unpack(Background, f"{at}.objects.background", tensors),
             unpack(ItemDensity, f"{at}.objects.things", tensors),
+            unpack(ItemDensity, f"{at}.objects.moves", tensors),
         )
     has_items = f"{at}.items.mean" in tensors
     density = StreamDensity(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.models.cycle import Cycle, Rhythm, fit_cycle
 from pipeline.models.drift import Wander, slow_variance, steady, widening
+from pipeline.models.video_light import calmed, usual_unrest
 
 _MAD_TO_STD = 1.4826
 _FAR = 1e4  # standard units beyond which more is not more anomalous; keeps sums finite
@@ -25,6 +26,8 @@ class Normaliser:
         scale: Robust spread, ``(P, d)``.
         modes: Orthonormal common modes over the common columns, ``(P * c, q)``.
         common: Indices of the common columns, int64 ``(c,)``.
+        unrest: How far most places are from usual in a restless normal window, in the common
+            columns, ``(c,)``; see `pipeline.models.video_light`.
         cycle: What the time of day adds to the centre.
         wander: How much less a distance from the centre says, the longer ago it was learnt.
     """
@@ -34,6 +37,7 @@ class Normaliser:
     scale: Tensor
     modes: Tensor
     common: Tensor
+    unrest: Tensor
     cycle: Cycle
     wander: Wander
 
@@ -49,13 +53,11 @@ class Normaliser:
         centre, width = (self.centre, self.scale) if times_s is None else self.at(times_s)
         levels = standardise(places, self.floor, centre, width)
         levels = torch.where(present[..., None], levels, 0.0)
-        if not self.modes.shape[1]:
+        if not len(self.unrest):
             return levels
-        part = levels[..., self.common]  # (B, P, c)
-        flat = part.reshape(len(part), -1)
-        rest = flat - (flat.clamp(-_CLIP, _CLIP) @ self.modes) @ self.modes.T
         result = levels.clone()
-        result[..., self.common] = rest.reshape(part.shape)
+        rest = without_modes(levels[..., self.common], self.modes)
+        result[..., self.common] = calmed(rest, self.unrest)
         return result
 
     def at(self, times_s: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,6 +66,13 @@ class Normaliser:
         if not len(self.cycle.profile):
             return self.centre.expand_as(width), width
         return self.centre + self.cycle.at(times_s), width
+
+
+def without_modes(part: Tensor, modes: Tensor) -> Tensor:
+    """Common columns ``(B, P, c)`` without the changes that all places share."""
+    flat = part.reshape(len(part), -1)
+    rest = flat - (flat.clamp(-_CLIP, _CLIP) @ modes) @ modes.T
+    return rest.reshape(part.shape)
 
 
 def standardise(places: Tensor, floor: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
@@ -112,11 +121,13 @@ def fit_normaliser(
     wider = torch.ones_like(scale) if drift is None else drift
     if tolerance is not None:
         wider = (wider.square() + (tolerance / scale).square()).sqrt()
-    basis = _modes(normal.nan_to_num(0.0)[..., common] / wider[..., common], modes)
+    part = normal.nan_to_num(0.0)[..., common] / wider[..., common]
+    basis = _modes(part, modes)
+    unrest = usual_unrest(without_modes(part, basis))
     wander = wander or steady(*scale.shape)
     wander = replace(wander, slow=wander.slow / wider.square())
-    normaliser = Normaliser(floor, centre, scale * wider, basis, common, cycle, wander)
-    return normaliser, 1.0 - wider**-2
+    found = Normaliser(floor, centre, scale * wider, basis, common, unrest, cycle, wander)
+    return found, 1.0 - wider**-2
 
 
 def drift_of(
@@ -170,6 +181,16 @@ def wander_of(
     slow = slow_variance(normal.clamp(-_CLIP, _CLIP), overlap)
     longest = torch.tensor(longest_s, dtype=torch.float64)
     return Wander(slow, times_s[[0, -1]].clone(), longest)
+
+
+def scale_of(places: Tensor, present: Tensor) -> Tensor:
+    """Robust spread of columns none of which is logarithmic, ``(P, d)``.
+
+    Args:
+        places: float64 ``(n, P, d)``.
+        present: bool ``(n, P)``.
+    """
+    return _standard(places, present, (), None, None)[2]
 
 
 def _standard(

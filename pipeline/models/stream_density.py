@@ -26,7 +26,7 @@ from pipeline.models.density import (
 from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import Normaliser, fit_normaliser
-from pipeline.models.objects import ObjectDensity, fit_objects
+from pipeline.models.objects import PARTS, ObjectDensity, fit_objects
 from pipeline.models.running_level import LearntLevel
 from pipeline.models.settings import DetectorSettings
 
@@ -67,7 +67,8 @@ class RawScores:
         item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
         level: Mahalanobis distance of the levels of all places, ``(B,)``; 0 without such.
         embedding: Whitened principal components, ``(B, E)``.
-        objects: How new the newest thing in the picture is, ``(B,)``; NaN where not looked for.
+        objects: How new the newest thing in the picture is, as an object and by its move,
+            ``(B, 2)``; NaN where not looked for.
     """
 
     far: Tensor
@@ -117,7 +118,7 @@ class StreamDensity:
 
     def _objects(self, rows: Rows) -> Tensor:
         if self.objects is None or not rows.views:
-            return torch.full_like(rows.places[:, 0, 0], torch.nan)
+            return torch.full_like(rows.places[:, 0, :1], torch.nan).expand(-1, PARTS)
         return self.objects.scores(rows.views)
 
     def _items(self, rows: Rows, k: int) -> Tensor:

@@ -133,7 +133,7 @@ def sub_names(detector: str, extractor: Extractor, objects: bool = False) -> tup
     """Names of a stream's sub-detectors, ``<detector>/<what>``."""
     last = ("items",) if extractor.item_dims else ()
     kinds = (*_place_kinds(extractor), *last)
-    new = (f"{_things(detector)}/{OBJECTS}",) if objects else ()
+    new = (f"{_things(detector)}/{kind}" for kind in (OBJECTS, MOVES) if objects)
     return (*(f"{detector}/{kind}" for kind in kinds), *new)
 
 
@@ -151,6 +151,7 @@ def _things(detector: str) -> str:
 
 WIDE_FROM = 16
 OBJECTS = "objects"
+MOVES = "moves"
 THINGS = "things"
 
 
@@ -165,7 +166,7 @@ def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) 
     if extractor.item_dims:
         columns.append(_numpy(raw.item))
     if objects:
-        columns.append(_numpy(raw.objects))
+        columns += [*_numpy(raw.objects).T]
     return np.stack(columns, axis=1)
 
 

@@ -31,6 +31,7 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _LEVEL_FLOOR = 8.0  # grey levels; keeps the noise of dark cells from being blown up
+_USUAL_RATE_HZ = 10.0  # of a camera that does not say
 _MOTION_FLOOR = 0.5  # grey levels; about the rounding noise of a decoded picture
 
 
@@ -86,6 +87,7 @@ class VideoFeatures:
             _place(r, c, self.rows, self.cols) for r in range(self.rows) for c in range(self.cols)
         )
         self._cells = cells
+        self._rate_hz = info.rate_hz or _USUAL_RATE_HZ
         self._min_coverage = min_coverage
         self._pictures: Recent[Bytes | None] = Recent()
         self._greys: Recent[_Frame] = Recent()
@@ -106,7 +108,9 @@ class VideoFeatures:
         columns = [*self._appearance(picture), *self._motion(frames)]
         places = np.stack(columns, axis=-1).reshape(-1, len(self.columns))
         seen = np.ones(len(places), np.bool_)
-        return StreamFeatures(places, seen, NO_ITEMS, pack_views(frames, self._packed))
+        return StreamFeatures(
+            places, seen, NO_ITEMS, pack_views(frames, self._rate_hz, self._packed)
+        )
 
     def _frames(self, part: VideoSlice) -> list[Bytes]:
         shape = (self.rows * CELL_PX, self.cols * CELL_PX, 3)

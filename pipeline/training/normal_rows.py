@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
@@ -21,6 +22,8 @@ from pipeline.models.running_level import LearntLevel, learn_level
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import make_extractor, make_inspector
+from pipeline.models.video_features import VideoFeatures
+from pipeline.models.video_places import beside
 
 _LEAST_WINDOWS = 5  # in a stretch that is held out as one
 
@@ -183,6 +186,9 @@ class NormalRows:
             data.wander = wander_of(*seen, rows.times_s, data.rhythm, self._overlap, longest_s)
         else:
             data.drift = drift_of(*seen, longest_s / learnt_s, rows.times_s, data.rhythm)
+        if isinstance(grid := data.extractor, VideoFeatures) and data.drift is not None:
+            near = beside(rows.places, rows.present, grid.rows, grid.cols)
+            data.drift = torch.maximum(data.drift, near)
 
     @property
     def _overlap(self) -> int:
