@@ -193,7 +193,7 @@ class Axes:
         return (data.clamp(-_CLIP, _CLIP) - self.mean) @ self.project
 
 
-def fit_axes(data: Tensor, dims: int) -> Axes:
+def fit_axes(data: Tensor, dims: int, wider: Tensor | None = None) -> Axes:
     """Learn the leading axes.
 
     No slack for drift here: it would lift the columns that drift among the leading ones.
@@ -201,11 +201,13 @@ def fit_axes(data: Tensor, dims: int) -> Axes:
     Args:
         data: Normalised, ``(n, D)``.
         dims: Most axes, ``E``.
+        wider: How much less each column is to count than the others, ``(D,)``; None: all alike.
     """
-    mean, covariance = ledoit_wolf(data.clamp(-_CLIP, _CLIP)[None])
+    less = torch.ones_like(data[0]) if wider is None else 1.0 / wider
+    mean, covariance = ledoit_wolf(data.clamp(-_CLIP, _CLIP)[None] * less)
     values, vectors = torch.linalg.eigh(covariance[0])
     project = vectors[:, -dims:] / values[-dims:].clamp_min(1e-9).sqrt()
-    return Axes(mean[0], project.contiguous())
+    return Axes(mean[0] / less, (less[:, None] * project).contiguous())
 
 
 @dataclass(frozen=True, slots=True)

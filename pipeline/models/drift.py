@@ -49,6 +49,15 @@ class Wander:
         grown: Tensor = (1.0 + self.slow * share.square()[:, None, None]).sqrt()
         return grown
 
+    def widest(self) -> Tensor:
+        """How much less a column is to count in what a stream mostly does, ``(P, d)``.
+
+        What wanders furthest would lead there, and says least of what the moment is about.
+        """
+        first, last = self.learnt_s
+        horizon = float(self.longest_s / (last - first).clamp_min(1e-9))
+        return _widened(self.slow, horizon)
+
 
 def steady(places: int, columns: int) -> Wander:
     """Limits that stay as they are."""
@@ -63,7 +72,12 @@ def widening(normal: Tensor, horizon: float) -> Tensor:
         normal: Standardised features in the order of time, ``(n, P, d)``; NaN where missing.
         horizon: How many times the learnt time the detector is to last without news.
     """
-    return (1.0 + slow_variance(normal) * min(max(horizon, 1.0), _MOST)).sqrt()
+    return _widened(slow_variance(normal), horizon)
+
+
+def _widened(slow: Tensor, horizon: float) -> Tensor:
+    """Factor by which a random walk widens the scale until the horizon."""
+    return (1.0 + slow * min(max(horizon, 1.0), _MOST)).sqrt()
 
 
 def slow_variance(normal: Tensor, overlap: int = 1) -> Tensor:

@@ -6,9 +6,13 @@ levels go from what they were in the last hours; so what is judged is that, and 
 are. A running mean follows each channel, and its distance from its own mean in the learnt time
 is taken off the channel's level. The daily profile (`pipeline.models.cycle`) comes after it.
 
+The running mean never moves faster than it did in nearly all of the learnt time. So it follows
+what creeps, and what jumps further than anything did stays away from it: a fault is not
+ordinary because it has lasted for some hours.
+
 The running mean is a function of the windows in their order. It starts where learning left
 it; while nothing is seen it stays, and a gap of any length counts as little as a tenth of its
-memory, so that one window never moves it by more.
+memory.
 
 After less than some days nothing is taken off: see `pipeline.models.drift` instead.
 """
@@ -31,6 +35,8 @@ Array = npt.NDArray[np.float64]
 
 MEMORY_S = 4 * 3600.0
 _LONGEST_STEP = 0.1  # of the memory
+_ANY = 1e100  # units a second
+_FASTEST = 0.99  # share of the learnt time in which the running mean moved no faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +46,13 @@ class LearntLevel:
     Attributes:
         usual: Its mean over the learnt time, ``(P,)``.
         last: Its last value, ``(P,)``.
+        fastest: How fast it may move, units a second, ``(P,)``.
         last_s: Site time of that, ``()``.
     """
 
     usual: Array
     last: Array
+    fastest: Array
     last_s: Array
 
 
@@ -52,15 +60,13 @@ class RunningLevel:
     """Follows the levels, column 0, of one stream.
 
     Args:
-        usual: What they are on average, ``(P,)``.
-        mean: What they are now, ``(P,)``; copied.
-        at_s: Site time of that.
+        learnt: Where to begin, and how fast it may move.
     """
 
-    def __init__(self, usual: Array, mean: Array, at_s: float) -> None:
-        self._usual = usual
-        self.mean = mean.copy()
-        self.at_s = at_s
+    def __init__(self, learnt: LearntLevel) -> None:
+        self._usual, self._fastest = learnt.usual, learnt.fastest
+        self.mean = learnt.last.copy()
+        self.at_s = float(learnt.last_s)
 
     def follow(self, features: StreamFeatures) -> StreamFeatures:
         """The features with what is to be taken off their levels; takes them in.
@@ -72,7 +78,8 @@ class RunningLevel:
         step_s = min(max(now_s - self.at_s, 0.0), _LONGEST_STEP * MEMORY_S)
         weight = -math.expm1(-step_s / MEMORY_S)
         away = np.where(features.present, features.places[:, 0] - self.mean, 0.0)
-        self.mean += weight * away
+        most = self._fastest * step_s
+        self.mean += np.clip(weight * away, -most, most)
         self.at_s = max(self.at_s, now_s)
         return shifted
 
@@ -87,13 +94,33 @@ def learn_level(
     """
     levels = np.stack([f.places[:, 0] for f in features]).astype(np.float64)
     seen = np.stack([f.present for f in features])
-    mean = np.nan_to_num(_mean_of(levels, seen))
-    running = RunningLevel(np.zeros_like(mean), mean, features[0].start_ns / 1e9)
-    followed = [running.follow(one) for one in features]
-    shifts = np.stack([one.shift for one in followed if one.shift is not None])
-    usual = shifts.mean(axis=0)
-    shifted = [replace(f, shift=s - usual) for f, s in zip(followed, shifts, strict=True)]
-    return LearntLevel(usual, running.mean, np.asarray(running.at_s)), shifted
+    mean, begin_s = _mean_of(levels, seen), np.asarray(features[0].start_ns / 1e9)
+    free = LearntLevel(np.zeros_like(mean), mean, np.full_like(mean, _ANY), begin_s)
+    means, _ = _run(free, features)
+    begin = replace(free, fastest=_fastest(means, features))
+    means, running = _run(begin, features)
+    usual = means.mean(axis=0)
+    shifted = [replace(f, shift=m - usual) for f, m in zip(features, means, strict=True)]
+    end = LearntLevel(usual, running.mean, begin.fastest, np.asarray(running.at_s))
+    return end, shifted
+
+
+def _run(begin: LearntLevel, features: Sequence[StreamFeatures]) -> tuple[Array, RunningLevel]:
+    """The running mean before each window, ``(n, P)``, and what it is after them."""
+    running = RunningLevel(begin)
+    means = np.zeros((len(features), len(begin.last)))
+    for row, one in enumerate(features):
+        means[row] = running.mean
+        running.follow(one)
+    return means, running
+
+
+def _fastest(means: Array, features: Sequence[StreamFeatures]) -> Array:
+    """How fast each mean moved in all but the fastest hundredth of the windows, ``(P,)``."""
+    seconds = np.diff([f.start_ns for f in features]) / 1e9
+    steps = np.minimum(seconds, _LONGEST_STEP * MEMORY_S)[:, None]
+    speeds = np.abs(np.diff(means, axis=0)) / np.maximum(steps, 1e-9)
+    return np.asarray(np.quantile(speeds, _FASTEST, axis=0))
 
 
 def _mean_of(levels: Array, seen: npt.NDArray[np.bool_]) -> Array:
@@ -116,10 +143,7 @@ class RunningLevels:
     """
 
     def __init__(self, learnt: Mapping[str, LearntLevel]) -> None:
-        self._running = {
-            name: RunningLevel(one.usual, one.last, float(one.last_s))
-            for name, one in learnt.items()
-        }
+        self._running = {name: RunningLevel(one) for name, one in learnt.items()}
 
     def follow(self, features: Mapping[str, StreamFeatures]) -> dict[str, StreamFeatures]:
         """As `RunningLevel.follow`, for one window's features by stream."""

@@ -134,7 +134,7 @@ def has_level(extractor: Extractor) -> bool:
 
 def has_pooled(extractor: Extractor) -> bool:
     """Whether a stream is judged as a whole, all columns of all places in one density."""
-    return extractor.places_order is None
+    return extractor.places_order is None or has_level(extractor)
 
 
 def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cpu") -> Rows:
@@ -189,7 +189,7 @@ def fit_stream(
         fit_pooled(*pooled) if has_pooled(extractor) else None,
         _fit_items(rows, extractor, settings, generator),
         _fit_level(normal, extractor),
-        fit_axes(flat, dims),
+        fit_axes(flat, dims, normaliser.wander.widest().reshape(-1)),
         fit_objects(rows.views, 2 * settings.memory, settings.seed),
     )
 

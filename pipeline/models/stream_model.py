@@ -3,10 +3,10 @@
 Distances of places are made comparable by each place's own tail, learnt on windows held out
 from the densities. Then the worst place speaks (``local``), and the worst few together
 (``wide``): a mean over all places would hide a small thing in a corner. The channels of a
-sensor speak together by a norm, in which one is heard and many are heard more; beside them is
-told how the levels of a few channels stand to each other (``level``). The stream as a whole,
-nine columns of each channel in one density, found less than these on real pumps and servers,
-and merged with them drowned some of what they found.
+sensor speak together by a norm, in which one is heard and many are heard more. A few channels
+are judged together as well, by all their columns and by how their levels stand to each other
+(``level``); of many, that drowned on servers what the channels said by themselves, and so did
+the neighbours of the stream as a whole on a pump.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def sub_names(detector: str, extractor: Extractor, objects: bool = False) -> tup
 def _place_kinds(extractor: Extractor) -> tuple[str, ...]:
     """What speaks of a stream's places."""
     if extractor.places_order is not None:
-        return ("local", "level") if has_level(extractor) else ("local",)
+        return ("local", "mahalanobis", "level") if has_level(extractor) else ("local",)
     wide = ("wide",) if len(extractor.labels) >= WIDE_FROM else ()
     return ("local", *wide, "mahalanobis", "knn")
 

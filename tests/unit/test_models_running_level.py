@@ -10,7 +10,6 @@ from pipeline.detection.scorer import Scorer
 from pipeline.models.checkpoint import load_model, save_model
 from pipeline.models.features import NO_ITEMS, StreamFeatures
 from pipeline.models.running_level import (
-    MEMORY_S,
     LearntLevel,
     RunningLevels,
     learn_level,
@@ -30,8 +29,9 @@ def shown(at: int, *levels: float, present: bool = True) -> StreamFeatures:
     return StreamFeatures(places, seen, NO_ITEMS, start_ns=round(at * STEP_S * 1e9))
 
 
-def levels_at(*usual: float) -> RunningLevels:
-    return RunningLevels({"plc": LearntLevel(np.array(usual), np.array(usual), np.zeros(()))})
+def levels_at(*usual: float, fastest: float = 1e100) -> RunningLevels:
+    level, most = np.array(usual), np.full(len(usual), fastest)
+    return RunningLevels({"plc": LearntLevel(level, level, most, np.zeros(()))})
 
 
 def shift(running: RunningLevels, features: StreamFeatures) -> np.ndarray:
@@ -46,6 +46,13 @@ def test_a_level_that_moved_is_what_others_are_judged_against_some_hours_later()
     for at in range(2, 60):
         running.follow({"plc": shown(at, 3.0, 5.0)})
     np.testing.assert_allclose(shift(running, shown(60, 3.0, 5.0)), [2.0, 0.0], atol=0.1)
+
+
+def test_what_jumps_is_followed_no_faster_than_levels_moved_in_normal():
+    running = levels_at(0.0, fastest=1e-4 / STEP_S)
+    for at in range(1, 101):
+        running.follow({"plc": shown(at, 50.0)})
+    np.testing.assert_allclose(shift(running, shown(101, 50.0)), 1e-2)
 
 
 def test_a_window_counts_once_and_a_gap_counts_little():
@@ -91,33 +98,38 @@ def test_learning_ends_where_watching_begins():
     )
 
 
-def load(first: int, count: int, seed: int, more: float = 0.0) -> np.ndarray:
-    """Three metrics of a server that is busy by day, one of them with `more` to do."""
+def load(first: int, count: int, seed: int, creep: float = 0.0, jump: float = 0.0) -> np.ndarray:
+    """Three metrics of a server that is busy by day; how full its disk is goes up and down."""
     random = np.random.default_rng(seed)
-    day = np.sin(2 * np.pi * np.arange(first, first + count) / DAY)
-    values = np.stack([day, 0.5 * day, np.zeros(count)], axis=1)
-    values[:, 2] += more
+    at = np.arange(first, first + count)
+    day, full = np.sin(2 * np.pi * at / DAY), np.sin(2 * np.pi * at / (1.7 * DAY))
+    full += creep * np.arange(count) / DAY + jump
+    values = np.stack([day, 0.5 * day, full], axis=1)
     return values + random.normal(0, 0.1, values.shape)
 
 
-def test_more_to_do_is_told_when_it_begins_and_is_ordinary_the_day_after(tmp_path):
+def test_a_level_that_creeps_away_is_ordinary_and_one_that_jumps_away_stays_strange(tmp_path):
     settings = DetectorSettings(evidence=(), place_memory=100)
     model, _ = commission(SCENE, TABLE.windows(load(0, 6 * DAY, 0)), settings)
     save_model(model, tmp_path / "plc.model")
-    scorer = Scorer({SCENE: load_model(tmp_path / "plc.model")}, "cpu")
-    begin = 6 * DAY
-    windows = list(TABLE.windows(load(begin, 2 * DAY, 1, more=0.8), begin))
-    p = np.array([scorer.score([w])[0].detectors[f"sensor:{STREAM}"] for w in windows])
-    assert (p[:4] < 0.01).all()
-    assert np.median(p[DAY:]) > 0.05
-    assert MEMORY_S < DAY * STEP_S
+    loaded = load_model(tmp_path / "plc.model")
+
+    def last_day(**wrong: float) -> float:
+        scorer = Scorer({SCENE: loaded}, "cpu")
+        windows = list(TABLE.windows(load(6 * DAY, 4 * DAY, 1, **wrong), 6 * DAY))
+        scores = [scorer.score([window])[0] for window in windows[-3 * DAY :]]
+        return float(np.median([s.detectors[f"sensor:{STREAM}"] for s in scores[-DAY:]]))
+
+    assert last_day() > 0.1
+    assert last_day(creep=1.0) > 0.1  # four times as far as it ever went
+    assert last_day(jump=25.0) < 0.02
 
 
 def test_a_scorer_that_was_killed_goes_on_as_if_it_had_not_been():
     settings = DetectorSettings(evidence=(), place_memory=100)
     model, _ = commission(SCENE, TABLE.windows(load(0, 4 * DAY, 0)), settings)
     model = replace(model, digest="same")
-    windows = list(TABLE.windows(load(4 * DAY, 40, 1, more=0.5), 4 * DAY))
+    windows = list(TABLE.windows(load(4 * DAY, 40, 1, creep=3.0), 4 * DAY))
     whole, first, second = (Scorer({SCENE: model}, "cpu") for _ in range(3))
     expected = whole.score(windows)[-1]
     first.score(windows[:-1])
