@@ -137,6 +137,8 @@ def test_what_it_learnt_from_does_not_calibrate_it():
     for at in np.flatnonzero(new):  # neither overlaps what was learnt, nor looks back on it
         assert not known & set(range(at - OVERLAP - LOOK_BACK + 1, at + OVERLAP + 1))
     assert new.sum() >= 60
+    assert any(f"calibrated by the {new.sum() / 120:.1f} minutes" in w for w in report.warnings)
+    assert not any("calibrated by the" in w for w in learnt()[1].warnings)
     assert np.isfinite(model.held.scores[:, 0]).all()
 
 
