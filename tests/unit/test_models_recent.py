@@ -131,7 +131,7 @@ def pictures() -> list[np.ndarray]:
 
 def test_things_do_not_depend_on_what_was_seen_before(pictures):
     recent: Recent[bytes] = Recent()
-    views = [pack_views(pictures[n : n + 8], recent) for n in range(112)]
+    views = [pack_views(pictures[n : n + 8], 10.0, recent) for n in range(112)]
     kept, views = fit_objects(views[:60], 200, 0), views[60:]
     assert kept is not None
     alone = [float(replace(kept).scores([one])[0]) for one in views]
@@ -147,10 +147,10 @@ def test_things_do_not_depend_on_what_was_seen_before(pictures):
 
 
 def test_what_is_remembered_is_not_part_of_a_model_file(pictures):
-    kept = fit_objects([pack_views(pictures[n : n + 8], Recent()) for n in range(100)], 200, 0)
+    kept = fit_objects([pack_views(pictures[n : n + 8], 10.0, Recent()) for n in range(100)], 200, 0)
     assert kept is not None
     before = pack("things", kept)
-    kept.scores([pack_views(pictures[:8], Recent())])
+    kept.scores([pack_views(pictures[:8], 10.0, Recent())])
     assert len(kept.recent)
     assert pack("things", kept).keys() == before.keys()
     assert not len(replace(kept).recent)

@@ -17,6 +17,7 @@ from pipeline.models.objects import (
     pack_views,
     things_in,
 )
+from pipeline.models.recent import Recent
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.video_light import calmed, usual_unrest
 from pipeline.models.video_motion import moment_beside, pack_motion, unpack_motion
@@ -83,7 +84,7 @@ def foot_of(number: int) -> int:
 def learnt() -> ObjectDensity:
     """A place that everybody crosses from the left to the right, at a walk."""
     views = [
-        pack_views(filmed(way(n) if n % 4 else [-20.0] * FRAMES, n, foot_of(n)), RATE_HZ)
+        pack_views(filmed(way(n) if n % 4 else [-20.0] * FRAMES, n, foot_of(n)), RATE_HZ, Recent())
         for n in range(120)
     ]
     objects = fit_objects(views, 1000, 0)
@@ -93,7 +94,7 @@ def learnt() -> ObjectDensity:
 
 def newness(frames: list[np.ndarray]) -> np.ndarray:
     """As an object, and by the move."""
-    return learnt().scores([pack_views(frames, RATE_HZ)])[0].numpy()
+    return learnt().scores([pack_views(frames, RATE_HZ, Recent())])[0].numpy()
 
 
 @lru_cache(maxsize=1)
@@ -158,11 +159,11 @@ def test_somebody_who_stays_where_others_walk_is_new():
 def test_a_small_thing_in_a_corner_is_found_and_pointed_at():
     frames = filmed(way(7), 7, foot_of(7), corner=True)
     assert newness(frames)[0] > passing()[:, 0].max()
-    thing = learnt().newest_of(pack_views(frames, RATE_HZ))
+    thing = learnt().newest_of(pack_views(frames, RATE_HZ, Recent()))
     assert thing is not None
     assert thing.left == pytest.approx(WIDTH - 9, abs=4) and thing.top == pytest.approx(3, abs=4)
     by_either = [
-        learnt().newest_of(pack_views(frames, RATE_HZ), part) for part in (AS_OBJECT, BY_MOVE)
+        learnt().newest_of(pack_views(frames, RATE_HZ, Recent()), part) for part in (AS_OBJECT, BY_MOVE)
     ]
     assert all(one is not None and one.top < 10 for one in by_either)
 
@@ -170,7 +171,7 @@ def test_a_small_thing_in_a_corner_is_found_and_pointed_at():
 def test_in_a_light_that_was_never_seen_nothing_is_taken_for_a_thing():
     columns = np.arange(WIDTH)[None, :, None]
     lamp = np.where(columns < WIDTH * 0.4, 1.8, 0.8)
-    view = pack_views(filmed([-20.0] * FRAMES, 1, light=lamp), RATE_HZ)[0]
+    view = pack_views(filmed([-20.0] * FRAMES, 1, light=lamp), RATE_HZ, Recent())[0]
     assert things_in(view, learnt().background) == []
 
 
