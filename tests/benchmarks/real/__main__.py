@@ -20,12 +20,13 @@ from pathlib import Path
 import structlog
 import torch
 
-from tests.benchmarks.real import composite, servers, skab, surveillance
+from tests.benchmarks.real import composite, servers, skab, sounds, surveillance
 
 DATA = Path("../shared/data")
 SETS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "skab": ("skab", skab.run),
     "smd": ("smd", partial(servers.run, which="smd")),
+    "sounds": ("ambience_blanket", sounds.run),
     "asd": ("asd_omi", partial(servers.run, which="asd")),
     "surveillance": ("video_vtest", surveillance.run),
     "composite": ("video_intel", composite.run),
