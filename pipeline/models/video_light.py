@@ -5,7 +5,8 @@ every cell of the picture has a brightness and a texture that it never had; noth
 any of them. How far the cells of a window are from what was learnt is therefore compared with
 how far those of normal windows are: by so much as most of them are further, all of them are
 drawn in, and what is left must stand out from the others to count. A thing in some cells does
-not move the others, and is judged as ever.
+not move the others, and is judged as ever. A lens that was covered makes most cells far newer than
+any light does: then nothing is drawn in.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 _MOST = 0.75  # share of the cells that must look new
 _USUAL = 0.99  # share of the normal windows in which they look less new
+_NO_LIGHT = 50.0  # times as restless as normal: no light does that
 _STANDS_OUT = 4.0  # times as far as most of the cells, in an unknown light
 
 
@@ -36,7 +38,9 @@ def calmed(levels: Tensor, usual: Tensor) -> Tensor:
         levels: Standardised appearance, ``(B, P, c)``.
         usual: From `usual_unrest`.
     """
-    factor = (_unrest(levels) / usual.clamp_min(1e-9)).clamp_min(1.0)[:, None]  # (B, 1, c)
+    factor = (_unrest(levels) / usual.clamp_min(1e-9)).clamp_min(1.0)  # (B, c)
+    hidden = (factor > _NO_LIGHT).any(dim=1, keepdim=True)
+    factor = torch.where(hidden, 1.0, factor)[:, None]  # (B, 1, c)
     least = _STANDS_OUT * usual * (1.0 - 1.0 / factor)
     drawn = levels / factor
     return torch.sign(drawn) * (drawn.abs() - least).clamp_min(0.0)

@@ -163,7 +163,8 @@ def test_a_small_thing_in_a_corner_is_found_and_pointed_at():
     assert thing is not None
     assert thing.left == pytest.approx(WIDTH - 9, abs=4) and thing.top == pytest.approx(3, abs=4)
     by_either = [
-        learnt().newest_of(pack_views(frames, RATE_HZ, Recent()), part) for part in (AS_OBJECT, BY_MOVE)
+        learnt().newest_of(pack_views(frames, RATE_HZ, Recent()), part)
+        for part in (AS_OBJECT, BY_MOVE)
     ]
     assert all(one is not None and one.top < 10 for one in by_either)
 
