@@ -1,14 +1,15 @@
 """Real sounds for the benchmarks: read them, draw long stretches from short ones, mix at an SNR.
 
 Recordings of ambience are seconds to two minutes long. A longer stretch is *drawn*: pieces from
-random places of one portion of a file, faded into each other. It is no more independent than
-the portion is long, so who judges by it must say how long that is, and must never draw what is
-learnt and what is judged from the same portion.
+random places of one portion of a file, each a little varied, faded into each other. It is no
+more independent than the portion is long, so who judges by it must say how long that is, and
+must never draw what is learnt and what is judged from the same portion.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from pipeline.recording.import_audio import AudioInput
 Sound = npt.NDArray[np.float32]
 
 RATE_HZ = 16_000
-PIECE_S = (3.0, 8.0)
-FADE_S = 0.25
+_SHORTEST_PIECE, _LONGEST_PIECE = 3 * RATE_HZ, 8 * RATE_HZ
+_FADE = RATE_HZ // 4
+_SPEED = (0.9, 1.1)
+_GAIN_DB = 2.0
 ACTIVE_DB = 30.0  # below the loudest frame a sound counts as silent
 FRAME_S = 0.02
 SHORTEST_S = 0.1  # a clip with less sound than this is not one
@@ -116,24 +119,46 @@ def _powers(samples: Sound) -> npt.NDArray[np.float64]:
 
 
 def drawn(portion: Sound, length: int, random: np.random.Generator) -> Sound:
-    """A stretch of `length` samples from random pieces of `portion`.
+    """A stretch of `length` samples from random pieces of `portion`, a second long at least.
 
-    Pieces are 3 to 8 s long, or as long as the portion allows, and fade into each other with
-    constant power, so that a seam is no louder or quieter than what is around it.
+    Pieces are 3 to 8 s long, or as long as the portion allows. Each is a little faster or
+    slower, louder or quieter: what is heard twice to the last bit would be known by heart, and
+    a limit that comes from it would be far too low for the other portion.
     """
-    fade = round(FADE_S * RATE_HZ)
-    rise = np.sin(np.linspace(0.0, np.pi / 2, fade, dtype=np.float32))
-    found = np.zeros(length + fade + round(PIECE_S[1] * RATE_HZ), np.float32)
-    at = 0
-    while at < length + fade:
-        size = min(round(random.uniform(*PIECE_S) * RATE_HZ), len(portion))
+    pieces: list[Sound] = []
+    missing = length
+    while missing > 0 or not pieces:
+        size = min(int(random.integers(_SHORTEST_PIECE, _LONGEST_PIECE + 1)), len(portion))
         begin = int(random.integers(0, len(portion) - size + 1))
-        piece = portion[begin : begin + size].copy()
-        piece[:fade] *= rise
-        piece[-fade:] *= rise[::-1]
-        found[at : at + size] += piece
-        at += size - fade
-    return found[fade : fade + length]
+        pieces.append(_varied(portion[begin : begin + size], random))
+        missing -= len(pieces[-1]) - _FADE
+    return joined(pieces)[:length]
+
+
+def _varied(piece: Sound, random: np.random.Generator) -> Sound:
+    speed, gain_db = random.uniform(*_SPEED), random.uniform(-_GAIN_DB, _GAIN_DB)
+    at = np.arange(0, len(piece) - 1, speed)
+    slower = np.interp(at, np.arange(len(piece)), piece)
+    return np.asarray(slower * 10 ** (gain_db / 20), np.float32)
+
+
+def joined(pieces: Sequence[Sound]) -> Sound:
+    """Pieces one after the other, faded into each other.
+
+    The fade keeps the power, so that a seam is no louder or quieter than what is around it.
+    """
+    rise = np.sin(np.linspace(0.0, np.pi / 2, _FADE, dtype=np.float32))
+    found = np.zeros(sum(len(piece) - _FADE for piece in pieces) + _FADE, np.float32)
+    at = 0
+    for number, piece in enumerate(pieces):
+        shaped = piece.copy()
+        if number:
+            shaped[:_FADE] *= rise
+        if number < len(pieces) - 1:
+            shaped[-_FADE:] *= rise[::-1]
+        found[at : at + len(piece)] += shaped
+        at += len(piece) - _FADE
+    return found
 
 
 def add_clip(track: Sound, clip: Clip, at: int, snr_db: float, background: Sound) -> None:
