@@ -10,11 +10,13 @@ import torch
 from nodes.assembly import aligner_of
 from nodes.replay import arrivals_of, drive, start_of
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import RecordingError
+from pipeline.core.errors import ModelError, RecordingError
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.engine import Engine, Scene
 from pipeline.models.checkpoint import save_model
+from pipeline.models.network_file import load_network
+from pipeline.models.network_verdict import NetworkVerdict, verdict_of
 from pipeline.models.picture import prepare_picture
 from pipeline.models.settings import DetectorSettings
 from pipeline.recording.reader import Recording
@@ -33,6 +35,7 @@ def commission_scene(
     from_s: float | None = None,
     to_s: float | None = None,
     settings: DetectorSettings | None = None,
+    network: Path | None = None,
     progress: Progress | None = None,
 ) -> CommissioningReport:
     """Learn one scene and write its model file.
@@ -45,19 +48,34 @@ def commission_scene(
         from_s: Second of each recording to begin at.
         to_s: Second of each recording to end at.
         settings: Options of the detector.
+        network: File of a network of the scene from ``fusewatch train``; None: without.
         progress: See `pipeline.training.commissioning.commission`.
 
     Raises:
         RecordingError: No recording has a stream of the scene, or one cannot be read.
-        ModelError: There is too little to learn from.
+        ModelError: There is too little to learn from, or the network does not fit.
     """
     settings = settings or DetectorSettings()
     torch.set_num_threads(deployment.fusion.threads)  # more only wait for each other
     streams = streams_of(deployment, scene, recordings)
     windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
-    model, report = commission(scene, windows, settings, streams=streams, progress=progress)
+    model, report = commission(
+        scene,
+        windows,
+        settings,
+        streams=streams,
+        network=None if network is None else _verdict(network),
+        progress=progress,
+    )
     save_model(model, output)
     return report
+
+
+def _verdict(file: Path) -> NetworkVerdict:
+    try:
+        return verdict_of(load_network(file, task="scene"))
+    except ModelError as error:
+        raise error.at(str(file)) from error
 
 
 def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -> list[StreamInfo]:

@@ -16,21 +16,22 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from nodes.commands.commission import Bar
-from nodes.commission import commission_scene
 from nodes.demo_report import Match, Truth, draw_timeline, final_events, match, print_summary
 from nodes.demo_site import record_normal, site_of, truths_of
 from nodes.logs import configure_logs
-from nodes.replay import Replayed, replay, write_events, write_scores
 from nodes.run import children
 from nodes.shipped import shipped_config
 from nodes.supervisor import Supervisor
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.event import Event, from_json
+
+if TYPE_CHECKING:
+    from nodes.replay import Replayed
 
 SCENE = "site"
 PARTS = 2
@@ -103,11 +104,16 @@ def learn(deployment: Deployment, options: DemoOptions, console: Console) -> Non
         console.status(f"recording {options.learn_s / 60:.0f} minutes of the site's normal"),
         ProcessPoolExecutor(PARTS, get_context("spawn")) as workers,
     ):
-        for done in [
+        parts = [
             workers.submit(record_normal, site, file, from_s, to_s)
             for file, (from_s, to_s) in zip(files, spans, strict=True)
-        ]:
-            done.result()
+        ]
+        # Torch is loaded while the site is recorded.
+        from nodes.commands.commission import Bar
+        from nodes.commission import commission_scene
+
+        for part in parts:
+            part.result()
     model = deployment.scenes[SCENE].model
     if model is None:
         raise ValueError("the demo's scene names no model")
@@ -118,6 +124,8 @@ def learn(deployment: Deployment, options: DemoOptions, console: Console) -> Non
 
 def conclude(deployment: Deployment, options: DemoOptions, console: Console) -> int:
     """Compare with the truth and with a replay, draw, and say where everything lies."""
+    from nodes.replay import replay, write_events, write_scores
+
     recordings = sorted((options.out / "recordings").glob("*.mcap"))
     live = read_events(options.out / "events.jsonl")
     replayed = replay(recordings, deployment)

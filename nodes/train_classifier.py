@@ -84,16 +84,20 @@ def train_classifier(
         state.unlink(missing_ok=True)
     folder = read_folder(data)
     streams = _streams(folder, settings)
+    _refuse_unknown(settings.normal, folder)
     network = build_network(settings, streams, _enough(folder.classes))
     reader = SampleReader(settings.reading, streams)
     examples, bad = read_examples(folder, reader, network, folder.classes, progress)
     dealt = _dealt(examples, settings)
     train, held_out, test = (dealt[split] for split in Split)
     history = fit_classifier(network, train, held_out, settings, progress=progress, resume=state)
-    memo = {"reading": settings.reading.model_dump(mode="json")}
+    memo = {
+        "reading": settings.reading.model_dump(mode="json"),
+        "normal": list(settings.normal),
+    }
     saved = SavedNetwork(network, streams, TASK, folder.classes, memo)
     saved = replace(saved, digest=save_network(saved, output))
-    judged = judge(network, test)
+    judged = judge(network, test, settings.normal)
     unusable = (*folder.unusable, *bad)
     place = output.with_name(f"{output.name}.json") if report is None else report / "report.json"
     found = TrainedClassifier(saved, judged, history, unusable, place)
@@ -119,7 +123,8 @@ def classify(file: Path, data: Path, progress: Progress) -> tuple[Judged, tuple[
     folder = replace(folder, samples=test or folder.samples)
     reader = SampleReader(reading, saved.streams)
     examples, bad = read_examples(folder, reader, saved.network, saved.classes, progress)
-    return judge(saved.network, examples), (*folder.unusable, *bad)
+    normal = [str(name) for name in saved.memo.get("normal", ())]
+    return judge(saved.network, examples, normal), (*folder.unusable, *bad)
 
 
 def write_judgement(place: Path, judged: Judged, unusable: Sequence[Unusable]) -> None:
@@ -154,6 +159,16 @@ def _enough(classes: tuple[str, ...]) -> tuple[str, ...]:
             fix="put the samples of each class into a folder of its name",
         )
     return classes
+
+
+def _refuse_unknown(normal: Sequence[str], folder: LabelledFolder) -> None:
+    strange = sorted(set(normal) - set(folder.classes))
+    if strange:
+        raise ConfigError(
+            f"holds no class {', '.join(strange)}, which is said to be normal",
+            where=str(folder.root),
+            fix=f"normal: names of its classes, {', '.join(folder.classes)}",
+        )
 
 
 def _dealt(examples: Examples, settings: ClassifierSettings) -> dict[Split, Examples]:

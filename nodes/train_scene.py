@@ -13,7 +13,7 @@ from nodes.replay import start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
-from pipeline.models.fusion_model import FusionModel
+from pipeline.models.fusion_model import FusionModel, FusionModelSettings
 from pipeline.models.network_file import SavedNetwork, save_network
 from pipeline.models.settings import DetectorSettings
 from pipeline.training.labelled import LabelledScene, kinds_of, label_scene
@@ -101,12 +101,23 @@ def save_trained(trained: SceneTraining, scene: str, path: Path) -> None:
     Raises:
         ModelFileError: It cannot be written.
     """
+    save_network(saved_network(trained, scene), path)
+
+
+def saved_network(trained: SceneTraining, scene: str) -> SavedNetwork:
+    """The network with what its file must remember."""
     kinds: tuple[str, ...] = ()
     if KIND in trained.model.head_names:
         kinds = trained.model.head(KIND).outputs
-    memo = {"scene": scene, "length_ns": trained.length_ns, "hop_ns": trained.hop_ns}
-    saved = SavedNetwork(trained.model, trained.streams, "scene", kinds, memo)
-    save_network(saved, path)
+    memo: dict[str, object] = {
+        "scene": scene,
+        "length_ns": trained.length_ns,
+        "hop_ns": trained.hop_ns,
+        "picture_cells": _picture_cells(trained.model.settings, trained.streams),
+    }
+    if trained.looks_back is not None:  # it can speak for alarms
+        memo |= {"windows": trained.looks_back, "learnt": trained.learnt}
+    return SavedNetwork(trained.model, trained.streams, "scene", kinds, memo)
 
 
 def _prepared(
@@ -138,15 +149,15 @@ def _windows(
     to_s: float | None = None,
 ) -> Iterator[Window]:
     streams = streams_of(recordings.deployment, recordings.scene, files)
-    sized = DetectorSettings(picture_cells=_picture_cells(settings, streams))
+    sized = DetectorSettings(picture_cells=_picture_cells(settings.network, streams))
     return windows_of(recordings.deployment, recordings.scene, files, sized, from_s, to_s)
 
 
-def _picture_cells(settings: SceneTrainingSettings, streams: Sequence[StreamInfo]) -> int:
+def _picture_cells(network: FusionModelSettings, streams: Sequence[StreamInfo]) -> int:
     """The most cells that an encoder of pictures asks for; kinds that ask for none get most."""
     most = 1024
     asked = [
-        getattr(settings.network.encoder(info), "picture_cells", most)
+        getattr(network.encoder(info), "picture_cells", most)
         for info in streams
         if info.modality is Modality.VIDEO
     ]

@@ -69,6 +69,9 @@ def tell(console: Console, judged: Judged, warnings: Sequence[str]) -> None:
     console.print(f"accuracy {share(result.accuracy)} of {len(judged.names)} samples")
     for name, accuracy in judged.alone.items():
         console.print(f"with {escape(name)} alone {share(accuracy)}")
+    for name, figures in judged.further.items():
+        said = ", ".join(f"{what} {value:.3g}" for what, value in figures.items())
+        console.print(f"head {escape(name)}: {escape(said)}")
     for warning in warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
 

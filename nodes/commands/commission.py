@@ -40,6 +40,12 @@ def command(
         Path | None,
         typer.Option("--detector", help="Options of the detector, as in configs/models/*.yaml."),
     ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            "--network", help="Network of the scene from `fusewatch train`; none: without."
+        ),
+    ] = None,
     from_s: Annotated[
         float | None, typer.Option("--from", help="Begin at this second of each recording.")
     ] = None,
@@ -68,6 +74,7 @@ def command(
             from_s=from_s,
             to_s=to_s,
             settings=settings,
+            network=network,
             progress=bar.tell,
         )
     tell(console, report)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from pipeline.core.timestamps import format_iso, iso_ns
-from pipeline.recording.import_names import named_files, times_files
+from pipeline.recording.import_names import named_files, prefixed_files, times_files
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.importing import ImportPlan, ImportReport, run_import
 
@@ -35,6 +35,10 @@ def import_(
     audio: Annotated[Files, typer.Option(help="Sound: FILE or NAME=FILE; repeatable.")] = None,
     sensors: Annotated[Files, typer.Option(help="CSV: FILE or NAME=FILE; repeatable.")] = None,
     text: Annotated[Files, typer.Option(help="Lines: FILE or NAME=FILE; repeatable.")] = None,
+    xdf: Annotated[
+        Files,
+        typer.Option(help="LSL recording, all its streams: FILE or PREFIX=FILE; repeatable."),
+    ] = None,
     video_times: Annotated[
         Files, typer.Option(help="When each frame happened (CSV: index, seconds, present).")
     ] = None,
@@ -66,8 +70,10 @@ def import_(
     """Make a recording of footage, sound, sensor tables and text that were made elsewhere."""
     if not SCENE.match(scene):
         raise typer.BadParameter("may hold a-z, 0-9, '-' and '_' only", param_hint="--scene")
-    if not any((video, audio, sensors, text)):
-        raise typer.BadParameter("nothing to import: name --video, --audio, --sensors or --text")
+    if not any((video, audio, sensors, text, xdf)):
+        raise typer.BadParameter(
+            "nothing to import: name --video, --audio, --sensors, --text or --xdf"
+        )
     videos = _named(video, f"{scene}-video", "--video")
     sounds = _named(audio, f"{scene}-audio", "--audio")
     plan = ImportPlan(
@@ -77,6 +83,7 @@ def import_(
         audio=sounds,
         sensors=_named(sensors, f"{scene}-sensors", "--sensors"),
         text=_named(text, f"{scene}-text", "--text"),
+        xdf=prefixed_files(xdf or ()),
         video_times=_times(video_times, videos, "--video-times"),
         audio_times=_times(audio_times, sounds, "--audio-times"),
         start_ns=_start_ns(start),

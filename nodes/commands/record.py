@@ -46,8 +46,30 @@ def command(
         raise RecordingError("exists already", where=str(target), fix="choose another name")
     if not target.absolute().parent.is_dir():
         raise RecordingError("its folder is not there", where=str(target), fix="make it first")
+    record_to(Console(), deployment, target, seconds, direct=direct)
+
+
+def record_to(
+    console: Console,
+    deployment: Deployment,
+    target: Path,
+    seconds: float | None,
+    *,
+    direct: bool = False,
+) -> None:
+    """Record a deployment into a file that is not there yet.
+
+    Args:
+        console: Told how it goes.
+        deployment: The deployment; its fusion node records if it is running here.
+        target: The recording.
+        seconds: Stop after this long; None: when interrupted.
+        direct: Read the sources even if it is running.
+
+    Raises:
+        RecordingError: Nothing could be recorded.
+    """
     running = any(found.name == "fusion" for found in read_run_files(deployment.data))
-    console = Console()
     if running and not direct:
         _ask(console, deployment, target, seconds)
     else:

@@ -1,4 +1,4 @@
-"""Look into a recording, or repair one that is cut off or damaged."""
+"""Look into a recording, repair, cut or merge recordings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from nodes.commands.replay import check_span
 from pipeline.core.timestamps import format_iso
-from pipeline.recording import Recording
+from pipeline.recording import Recording, rewrite
 from pipeline.recording import repair as repair_file
 
 group = typer.Typer(
-    help="Look into a recording, or repair one that is cut off or damaged.", no_args_is_help=True
+    help="Look into a recording, repair, cut or merge recordings.", no_args_is_help=True
 )
 
 
@@ -62,6 +63,56 @@ def repair(
             f"left out: {result.lost_bytes:,} bytes ({result.damaged_chunks} damaged chunks) "
             f"and {result.orphans} messages of unknown channels"
         )
+
+
+@group.command()
+def cut(
+    file: Annotated[Path, typer.Argument(help="Recording (MCAP).", metavar="FILE")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="New recording to make.")],
+    from_s: Annotated[
+        float | None, typer.Option("--from", help="Begin at this second of the recording.")
+    ] = None,
+    to_s: Annotated[
+        float | None, typer.Option("--to", help="End at this second of the recording.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Make a recording of a part of another; its second 0 is where it was cut."""
+    check_span(from_s, to_s)
+    with Recording(file) as recording:
+        start_ns = recording.origin_ns
+    span = [None if s is None else start_ns + round(s * 1e9) for s in (from_s, to_s)]
+    _rewrite([file], output, span[0], span[1], force, as_json)
+
+
+@group.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(help="Recordings (MCAP).", metavar="FILES...")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="New recording to make.")],
+    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Make one recording of several: files of one run, or of several nodes."""
+    _rewrite(files, output, None, None, force, as_json)
+
+
+def _rewrite(
+    files: list[Path],
+    output: Path,
+    from_ns: int | None,
+    to_ns: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    made = rewrite(files, output, from_ns=from_ns, to_ns=to_ns, overwrite=force)
+    if as_json:
+        typer.echo(json.dumps({"output": str(output), **asdict(made)}))
+        return
+    events = f" and {made.events} events" if made.events else ""
+    typer.echo(f"{output}: {made.samples:,} samples{events}")
+    for fault in made.faults:
+        typer.echo(f"not readable: {fault}")
 
 
 def describe(recording: Recording) -> dict[str, object]:

@@ -69,7 +69,9 @@ def unexpected_channels(
         return ()
     middle, spread = (x.cpu().numpy() for x in _expected(model, features, stream, relation))
     own = collect([features[stream.info.name]], stream.density.axes.mean.device)
-    seen = stream.density.normaliser.apply(own.places, own.present)[0].cpu().numpy()
+    normaliser = stream.density.normaliser
+    seen = normaliser.apply(own.places, own.present, own.times_s)[0].cpu().numpy()
+    usual = [one[0].cpu().numpy() for one in normaliser.at(own.times_s)]
     far = np.abs(seen - middle) / spread
     far[~features[stream.info.name].present] = 0.0
     columns = far.argmax(axis=1)
@@ -81,7 +83,7 @@ def unexpected_channels(
             break
         at = place, int(columns[place])
         ends = middle[at] + np.array([-_Z, _Z]) * spread[at]
-        low, high = (_back(stream.density.normaliser, float(end), *at) for end in ends)
+        low, high = (_back(usual[0][at] + end * usual[1][at], normaliser, at) for end in ends)
         value = float(features[stream.info.name].places[at])
         found.append(_channel(stream, *at, value, low, high, given))
     return tuple(found)
@@ -136,11 +138,10 @@ def _variance(stream: StreamModel) -> Tensor:
     return variance
 
 
-def _back(normaliser: Normaliser, value: float, place: int, column: int) -> float:
-    """A normalised value as it was measured."""
-    raw = float(normaliser.centre[place, column] + value * normaliser.scale[place, column])
-    floor = float(normaliser.floor[place, column])
-    return raw if np.isnan(floor) else max(float(np.exp(raw)) - floor, 0.0)
+def _back(level: float, normaliser: Normaliser, at: tuple[int, int]) -> float:
+    """A level as it was measured, before its logarithm was taken if its column has one."""
+    floor = float(normaliser.floor[at])
+    return float(level) if np.isnan(floor) else max(float(np.exp(level)) - floor, 0.0)
 
 
 def _channel(

@@ -7,6 +7,7 @@
 ``joint/...``         all
 ``odd/a|b``           the streams named: ``a`` is the odd one of those two
 ``odd/a``             all that are there, whichever of them is the odd one
+``network/a``         likewise
 ====================  ======================================================
 """
 

@@ -26,6 +26,7 @@ from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scoring_state import SceneScoring
+from pipeline.models.network_verdict import NETWORK
 from pipeline.models.patterns import ODD
 from pipeline.models.picture import prepare_picture
 from pipeline.models.scene_model import Array, Features, SceneModel
@@ -62,7 +63,7 @@ class Scorer:
             name: _Scene(
                 model.to(self.device),
                 calibration_of(model),
-                SceneScoring(name, model.digest, model.hop_ns, model.past()),
+                SceneScoring(name, model.digest, model.hop_ns, model.past(), model.running()),
             )
             for name, model in models.items()
         }
@@ -133,6 +134,7 @@ class Scorer:
         """
         self.live(scene).restore(state, self.device)
 
+    @torch.inference_mode()
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows of any scenes, in their order.
 
@@ -142,7 +144,8 @@ class Scorer:
         features: list[Features] = []
         for window in windows:
             self._check_window(window)
-            features.append(self._scene(window.scene).model.features(window))
+            scene = self._scene(window.scene)
+            features.append(scene.live.running.follow(scene.model.features(window)))
         results: dict[int, WindowScore] = {}
         for scene, rows in self._groups(windows):
             indices = [windows[r].index for r in rows]
@@ -230,7 +233,7 @@ def _note(model: SceneModel, scored: Scored, explanation: Explanation | None, de
     part = scored.verdict.parts[detector]
     if detector == JOINT:
         return "the streams together are unusual"
-    if detector in (BETWEEN, ODD):
+    if detector in (BETWEEN, ODD, NETWORK):
         pair, channels = (explanation.pair, explanation.channels) if explanation else ((), ())
         relation = spoken_relation(part, pair)
         return describe_between([s.info for s in model.streams], relation, channels)

@@ -18,7 +18,8 @@ from pipeline.core.window import Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.live_rate import Span, Watched
 from pipeline.detection.recalibration import RecalibrationState, Recalibrator
-from pipeline.models.past import Past
+from pipeline.models.past import ScenePast
+from pipeline.models.running_level import RunningLevels
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class ScoringState(msgspec.Struct, omit_defaults=True):
         watched: When the scene was watched, see `Watched`.
         recalibration: See `Recalibrator`; None when it is off.
         past: The latest windows, see `Past.state`.
+        running: Levels of the last hours, see `RunningLevels.state`.
     """
 
     version: int
@@ -43,6 +45,7 @@ class ScoringState(msgspec.Struct, omit_defaults=True):
     watched: list[Span] = []
     recalibration: RecalibrationState | None = None
     past: bytes = b""
+    running: bytes = b""
 
 
 class SceneScoring:
@@ -53,10 +56,19 @@ class SceneScoring:
         model: Digest of its model.
         hop_ns: Step from one window to the next.
         past: Empty memory of what the latest windows showed.
+        running: Levels of the last hours as learning left them; None: no stream has any.
     """
 
-    def __init__(self, scene: str, model: str, hop_ns: int, past: Past) -> None:
+    def __init__(
+        self,
+        scene: str,
+        model: str,
+        hop_ns: int,
+        past: ScenePast,
+        running: RunningLevels | None = None,
+    ) -> None:
         self.past = past
+        self.running = running or RunningLevels({})
         self.recalibrator: Recalibrator | None = None
         self.watched = Watched()
         self._scene = scene
@@ -88,6 +100,7 @@ class SceneScoring:
                 self.watched.spans,
                 learnt,
                 self.past.state(),
+                self.running.state(),
             )
         )
 
@@ -107,6 +120,8 @@ class SceneScoring:
             return
         if state.past:
             self.past.restore(state.past, device)
+        if state.running:
+            self.running.restore(state.running)
         if state.recalibration is not None and self.recalibrator is not None:
             self.recalibrator.restore(state.recalibration)
 

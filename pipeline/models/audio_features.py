@@ -28,6 +28,7 @@ class AudioFeatures:
     log_columns: tuple[int, ...] = ()
     common_columns: tuple[int, ...] = ()
     level_column: int | None = None
+    places_order: float | None = None
     item_neighbours: int | None = None
 
     def __init__(self, info: StreamInfo, bands: int, min_coverage: float) -> None:

@@ -5,7 +5,8 @@ floor in the sun and in the shade. They are learnt one picture at a time, as an 
 mixture is (Stauffer and Grimson, 1999, *Adaptive background mixture models for real-time
 tracking*, section 2), without its variances; colours that are rare are forgotten, since people
 pass but do not stay. The colours do not move with what is scored: what is left standing
-remains something that was not there.
+remains something that was not there. Only where a great part of the picture differs at once is
+that taken for a light that was never seen, in which things cannot be told.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ from pipeline.core.errors import ModelError
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 
+DIFFERENT = 14
+"""Grey levels over what is usual from which on a pixel is not background."""
+
 _COLOURS = 5
 _SAME = 18.0  # grey levels; colours nearer than this are one
 _RARE = 0.02  # share of the pictures; a colour seen less is nobody's background
 _OFTEN = 0.9  # difference that a pixel stays under in this share of the pictures is usual
 _USUAL_MOST = 30.0  # grey levels; a place where something always moves stays watched
+_NEW_LIGHT = 0.25  # share of the pixels
+_FULLER = 1.5  # times the fullest normal picture
 _DARK = 8.0  # grey levels; added before ratios of light
 _EVERY = 4  # pixel that the light is estimated from, each way
 
@@ -40,11 +46,13 @@ class Background:
         colours: uint8 ``(K, H, W, 3)``; places with fewer than K repeat one.
         middle: Median picture, uint8 ``(H, W, 3)``.
         usual: Difference that is nothing new at a pixel, grey levels, uint8 ``(H, W)``.
+        fullest: Share of the pixels that differ in the fullest of the pictures, ``()``.
     """
 
     colours: ByteArray
     middle: ByteArray
     usual: ByteArray
+    fullest: FloatArray
 
     def level(self, picture: ByteArray) -> ByteArray:
         """A picture smoothed a little, in the light of the background, ``(H, W, 3)``."""
@@ -57,6 +65,14 @@ class Background:
             level: As `Background.level` gives it.
         """
         return cast("ByteArray", cv2.subtract(_nearest(self.colours, level), self.usual))
+
+    def covered(self, differs: npt.NDArray[np.bool_]) -> bool:
+        """Whether so much of a picture differs that its light is new, rather than a thing in it.
+
+        Args:
+            differs: Pixels that differ, ``(H, W)``.
+        """
+        return float(differs.mean()) > max(_NEW_LIGHT, _FULLER * float(self.fullest))
 
 
 def fit_background(pictures: Sequence[ByteArray]) -> Background:
@@ -72,7 +88,9 @@ def fit_background(pictures: Sequence[ByteArray]) -> Background:
     colours = _colours(levels, middle)
     away = np.stack([_nearest(colours, level) for level in levels])
     usual = np.minimum(np.quantile(away, _OFTEN, axis=0), _USUAL_MOST).astype(np.uint8)
-    return Background(colours, middle, usual)
+    full = (cv2.subtract(one, usual) > DIFFERENT for one in away)
+    fullest = np.float32(max(float(np.mean(differs)) for differs in full))
+    return Background(colours, middle, usual, np.array(fullest))
 
 
 def _level(picture: ByteArray, middle: ByteArray) -> ByteArray:
@@ -97,20 +115,37 @@ def _nearest(colours: ByteArray, level: ByteArray) -> ByteArray:
 
 def _colours(levels: Sequence[ByteArray], middle: ByteArray) -> ByteArray:
     """Usual colours ``(K, H, W, 3)``; the first of each pixel starts at the median."""
-    pixels = np.arange(middle.shape[0] * middle.shape[1])
-    mean = np.full((_COLOURS, len(pixels), 3), -1e3, np.float32)
-    count = np.zeros((_COLOURS, len(pixels)), np.float32)
-    mean[0] = middle.reshape(-1, 3)
+    count = np.zeros((_COLOURS, middle.size // 3), np.float32)
+    mean = np.full((3, *count.shape), -1e3, np.float32)  # a plane per channel and colour
+    mean[:, 0] = middle.reshape(-1, 3).T
     for level in levels:
-        seen = level.reshape(-1, 3).astype(np.float32)
-        away = np.abs(mean - seen).max(axis=2)  # (K, pixels)
-        nearest = away.argmin(axis=0)
-        known = away[nearest, pixels] < _SAME
-        place = np.where(known, nearest, count.argmin(axis=0)), pixels
-        count[place] = np.where(known, count[place] + 1, 1)
-        before = np.where(known[:, None], mean[place], seen)
-        mean[place] = before + (seen - before) / count[place][:, None]
-    rare = count < _RARE * len(levels)
-    common = mean[count.argmax(axis=0), pixels]  # (pixels, 3)
-    kept = np.where(rare[..., None], common, mean).reshape(_COLOURS, *middle.shape)
-    return np.asarray(kept.clip(0, 255).round(), np.uint8)
+        _take_in(mean, count, level.reshape(-1, 3).T.astype(np.float32, order="C"))
+    common = np.take_along_axis(mean, count.argmax(axis=0)[None, None], axis=1)  # (3, 1, pixels)
+    kept = np.where(count < _RARE * len(levels), common, mean)
+    colours = np.moveaxis(kept, 0, -1).reshape(_COLOURS, *middle.shape)
+    return np.asarray(colours.clip(0, 255).round(), np.uint8, order="C")
+
+
+def _take_in(mean: FloatArray, count: FloatArray, seen: FloatArray) -> None:
+    """Move the nearest colour of each pixel to what is seen, or begin one instead of the rarest.
+
+    Args:
+        mean: ``(3, K, pixels)``; changed.
+        count: Pictures of each colour, ``(K, pixels)``; changed.
+        seen: ``(3, pixels)``.
+    """
+    pixels = seen.shape[1]
+    away = np.abs(mean - seen[:, None]).max(axis=0)  # (K, pixels)
+    nearest, least = np.zeros(pixels, np.intp), away[0]
+    for number, one in enumerate(away[1:], start=1):
+        nearest[one < least] = number
+        least = np.minimum(least, one)
+    new = np.flatnonzero(least >= _SAME)
+    nearest[new] = count[:, new].argmin(axis=0)
+    at = nearest * pixels + np.arange(pixels)  # in a plane of colours
+    counts, means = count.reshape(-1), mean.reshape(3, -1)
+    counts[at] += 1
+    counts[at[new]] = 1
+    before = means[:, at]
+    before[:, new] = seen[:, new]
+    means[:, at] = before + (seen - before) / counts[at]

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from pipeline import __version__
-from pipeline.core.errors import ModelFileError
+from pipeline.core.errors import ModelError, ModelFileError
 from pipeline.core.sample import StreamInfo
+from pipeline.models import network_file
 from pipeline.models.background import Background
 from pipeline.models.cycle import Cycle
 from pipeline.models.density import (
@@ -27,11 +28,14 @@ from pipeline.models.density import (
     PlaceDensity,
     PooledDensity,
 )
+from pipeline.models.drift import Wander
+from pipeline.models.network_verdict import NETWORK, NetworkVerdict, verdict_of
 from pipeline.models.normalise import Normaliser
 from pipeline.models.objects import ObjectDensity
 from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
+from pipeline.models.running_level import LearntLevel
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
@@ -43,8 +47,8 @@ from pipeline.models.together import Relation, Together
 _AGAIN = "make it again with `fusewatch commission`"
 
 
-class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The JSON part of a model file."""
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The JSON part of a model file; `network` stands there only when there is one."""
 
     scene: str
     streams: tuple[StreamInfo, ...]
@@ -53,6 +57,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hop_ns: int
     prediction_dims: int
     created_by: str
+    network: network_file.Description | None = None
 
 
 KIND = FileKind("fusewatch-model", 4, "a fusewatch model", _AGAIN, Description)
@@ -76,6 +81,7 @@ def save_model(model: SceneModel, path: Path) -> SceneModel:
         model.hop_ns,
         model.together.dims,
         created_by,
+        None if model.network is None else network_file.described(model.network.saved),
     )
     digest = write_tensors(path, KIND, description, _tensors(model))
     return replace(model, created_by=created_by, digest=digest)
@@ -106,6 +112,9 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
             for number, network in enumerate(group):
                 prefix = _odd_name(number, spare=group is model.odd.spares)
                 found |= {f"{prefix}.{n}": t for n, t in network.state_dict().items()}
+    if model.network is not None:
+        weights = model.network.saved.network.state_dict()
+        found |= {f"{NETWORK}.{name}": value for name, value in weights.items()}
     for number, stream in enumerate(model.streams):
         found |= pack(f"streams.{number}.density", stream.density)
         for name in ("far", "near", "usual", "limits"):
@@ -132,6 +141,7 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
         description.hop_ns,
         unpack(Held, "held", tensors),
         description.created_by,
+        network=_trained(description.network, tensors),
     )
     if model.held.scores.shape[1:] != (len(model.names),):
         raise ModelFileError("its calibration does not fit its detectors", fix=_AGAIN)
@@ -169,12 +179,7 @@ def _odd_network(
     settings: DetectorSettings, widths: Sequence[int], name: str, tensors: Mapping[str, Tensor]
 ) -> OddNetwork | None:
     """A network of the odd one out; None when the file has none of this name."""
-    prefix = f"{name}."
-    weights = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+    weights = _below(name, tensors)
     if not weights:
         return None
     network = OddNetwork(settings.odd, widths)
@@ -187,6 +192,23 @@ def _odd_network(
 
 def _odd_name(number: int, *, spare: bool) -> str:
     return f"odd.spare.{number}" if spare else f"odd.{number}"
+
+
+def _trained(
+    description: network_file.Description | None, tensors: Mapping[str, Tensor]
+) -> NetworkVerdict | None:
+    if description is None:
+        return None
+    try:
+        return verdict_of(network_file.rebuilt(description, _below(NETWORK, tensors)))
+    except ModelError as error:
+        raise ModelFileError(f"its trained network: {error.message}", fix=_AGAIN) from error
+
+
+def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose name begins with `name` and a dot, by what comes after."""
+    start = f"{name}."
+    return {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}
 
 
 def _relation_name(of: int, given: tuple[int, ...]) -> str:
@@ -202,16 +224,18 @@ def _stream(
         objects = ObjectDensity(
             unpack(Background, f"{at}.objects.background", tensors),
             unpack(ItemDensity, f"{at}.objects.things", tensors),
+            unpack(ItemDensity, f"{at}.objects.moves", tensors),
         )
     has_items = f"{at}.items.mean" in tensors
     density = StreamDensity(
-        unpack(Normaliser, f"{at}.normaliser", tensors, cycle=_cycle(at, tensors)),
+        _normaliser(f"{at}.normaliser", tensors),
         unpack(PlaceDensity, f"{at}.places", tensors),
-        unpack(PooledDensity, f"{at}.pooled", tensors),
+        unpack(PooledDensity, f"{at}.pooled", tensors) if f"{at}.pooled.mean" in tensors else None,
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
         unpack(LevelDensity, f"{at}.level", tensors) if f"{at}.level.mean" in tensors else None,
         unpack(Axes, f"{at}.axes", tensors),
         objects,
+        unpack(LearntLevel, f"{at}.running", tensors) if f"{at}.running.last" in tensors else None,
     )
     extractor = make_extractor(info, settings)
     expected = (len(extractor.labels), len(extractor.columns))
@@ -228,5 +252,7 @@ def _stream(
     return StreamModel(info, extractor, density, far, near, usual, settings, inspector, limits)
 
 
-def _cycle(density: str, tensors: Mapping[str, Tensor]) -> Cycle:
-    return unpack(Cycle, f"{density}.normaliser.cycle", tensors)
+def _normaliser(at: str, tensors: Mapping[str, Tensor]) -> Normaliser:
+    cycle = unpack(Cycle, f"{at}.cycle", tensors)
+    wander = unpack(Wander, f"{at}.wander", tensors)
+    return unpack(Normaliser, at, tensors, cycle=cycle, wander=wander)

@@ -7,6 +7,7 @@ element, so that a window's score does not depend on what else is scored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
 _DUST = 1e-9  # whitened units; less is rounding
+_ROUNDING = 1e-12  # of squared lengths; some 30 times what products of 64 numbers lose
 _EXACT = "donot_use_mm_for_euclid_dist"
 
 
@@ -191,7 +193,7 @@ class Axes:
         return (data.clamp(-_CLIP, _CLIP) - self.mean) @ self.project
 
 
-def fit_axes(data: Tensor, dims: int) -> Axes:
+def fit_axes(data: Tensor, dims: int, wider: Tensor | None = None) -> Axes:
     """Learn the leading axes.
 
     No slack for drift here: it would lift the columns that drift among the leading ones.
@@ -199,11 +201,13 @@ def fit_axes(data: Tensor, dims: int) -> Axes:
     Args:
         data: Normalised, ``(n, D)``.
         dims: Most axes, ``E``.
+        wider: How much less each column is to count than the others, ``(D,)``; None: all alike.
     """
-    mean, covariance = ledoit_wolf(data.clamp(-_CLIP, _CLIP)[None])
+    less = torch.ones_like(data[0]) if wider is None else 1.0 / wider
+    mean, covariance = ledoit_wolf(data.clamp(-_CLIP, _CLIP)[None] * less)
     values, vectors = torch.linalg.eigh(covariance[0])
     project = vectors[:, -dims:] / values[-dims:].clamp_min(1e-9).sqrt()
-    return Axes(mean[0], project.contiguous())
+    return Axes(mean[0] / less, (less[:, None] * project).contiguous())
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +226,32 @@ class ItemDensity:
 
     def scores(self, items: Tensor, k: int) -> Tensor:
         """Neighbour distance of each item, ``(I, e)`` to ``(I,)``."""
-        white = (items - self.mean) @ self.whiten
-        return kth_distance(white[None], self.memory[None], k)[0]
+        return kth_distance(self._white(items)[None], self.memory[None], k)[0]
+
+    def furthest(self, items: Tensor, counts: Sequence[int], k: int) -> Tensor:
+        """Largest neighbour distance in each window, ``(B,)``; 0 in one without items.
+
+        The largest of `scores`, to the bit, for a fraction of the time: products of matrices,
+        which are quick but lose digits, tell which items may be the furthest, and the distances
+        of these few are taken exactly.
+
+        Args:
+            items: Those of all windows, one window after the other, ``(I, e)``.
+            counts: How many each window has, ``B`` numbers.
+            k: Which neighbour.
+        """
+        white = self._white(items)
+        rough, doubt = _rough_square(white, self.memory, k)
+        lengths = torch.tensor(counts, device=items.device)
+        window = torch.repeat_interleave(lengths)  # (I,)
+        none = torch.zeros(len(counts), dtype=items.dtype, device=items.device)
+        least = none.scatter_reduce(0, window, rough - doubt, "amax")
+        likely = ~(rough + doubt < least[window])  # what is not a number is looked at, too
+        exact = kth_distance(white[likely][None], self.memory[None], k)[0]
+        return none.scatter_reduce(0, window[likely], exact, "amax")
+
+    def _white(self, items: Tensor) -> Tensor:
+        return (items - self.mean) @ self.whiten
 
 
 def fit_items(items: Tensor, memory: int, plain: bool, generator: torch.Generator) -> ItemDensity:
@@ -246,6 +274,23 @@ def fit_items(items: Tensor, memory: int, plain: bool, generator: torch.Generato
     white = (items - mean) @ whiten
     chosen = _choose(white.square().sum(dim=1)[None], min(memory, len(white)), generator)[0]
     return ItemDensity(mean, whiten, white[chosen].contiguous())
+
+
+def _rough_square(points: Tensor, memory: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Squared distance to the k-th nearest of `memory` by its binomial, and how far it may be off.
+
+    Args:
+        points: ``(I, e)``.
+        memory: ``(M, e)``.
+        k: Which neighbour.
+
+    Returns:
+        Both ``(I,)``.
+    """
+    lengths, known = points.square().sum(dim=1), memory.square().sum(dim=1)
+    part = torch.addmm(known, points, memory.T, alpha=-2.0)  # (I, M)
+    kth = part.topk(min(k, len(memory)), dim=1, largest=False).values[:, -1]
+    return kth + lengths, _ROUNDING * (lengths + known.max())
 
 
 def kth_distance(points: Tensor, memory: Tensor, k: int) -> Tensor:

@@ -27,6 +27,9 @@ class StreamFeatures:
         items: float32 ``(I, e)``; ``I`` differs from window to window.
         views: A few pictures of the window, packed, see `pipeline.models.objects`.
         start_ns: Site time of its first moment, for streams that may have a daily rhythm.
+        prepared: What the encoder of the scene's network sees of it, if the model has one.
+        shift: What is to be taken off column 0 before it is judged, float64 ``(P,)``; None:
+            nothing. See `pipeline.models.running_level`.
     """
 
     places: npt.NDArray[np.float32]
@@ -34,10 +37,15 @@ class StreamFeatures:
     items: npt.NDArray[np.float32]
     views: tuple[bytes, ...] = ()
     start_ns: int = 0
+    prepared: npt.NDArray[np.float32] | npt.NDArray[np.uint8] | None = None
+    shift: npt.NDArray[np.float64] | None = None
 
 
 class Extractor(Protocol):
-    """Turns slices of one stream into features. Has no state: a window gives the same always.
+    """Turns slices of one stream into features.
+
+    A window gives the same always, to the bit: what is kept of windows before it
+    (`pipeline.models.recent`) saves time and nothing else.
 
     Attributes:
         labels: Name of each place, ``(P,)``.
@@ -49,6 +57,9 @@ class Extractor(Protocol):
         common_columns: Columns in which all places move together for harmless reasons.
         level_column: Column whose values at all places are also judged together, by themselves:
             how levels stand to each other is lost among many columns. None: no such column.
+        places_order: How the places speak together: by the norm of this order of what each says,
+            so that one is heard and many are heard more. None: the worst speaks, and beside it
+            the few worst and the stream as a whole.
         item_dims: ``e``, 0 when the stream has no items.
         item_neighbours: Neighbour that counts for items; None: as for places.
     """
@@ -60,6 +71,7 @@ class Extractor(Protocol):
     relative_columns: tuple[int, ...]
     common_columns: tuple[int, ...]
     level_column: int | None
+    places_order: float | None
     item_dims: int
     item_neighbours: int | None
 

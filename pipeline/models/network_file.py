@@ -7,19 +7,21 @@ task needs to remember (how files become windows, say). Reading it runs nothing,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from pipeline import __version__
 from pipeline.core.errors import ModelError, ModelFileError
 from pipeline.core.sample import StreamInfo
 from pipeline.models.fusion_model import FusionModel, FusionModelSettings
-from pipeline.models.tensor_file import Content, FileKind, read_tensors, write_tensors
+from pipeline.models.tensor_file import FileKind, read_tensors, write_tensors
 
 _AGAIN = "make it again with `fusewatch train`"
 
@@ -70,7 +72,12 @@ def save_network(saved: SavedNetwork, path: Path) -> str:
     Raises:
         ModelFileError: The file cannot be written.
     """
-    description = Description(
+    return write_tensors(path, KIND, described(saved), saved.network.state_dict())
+
+
+def described(saved: SavedNetwork) -> Description:
+    """All of a network but its weights, as data."""
+    return Description(
         saved.task,
         saved.streams,
         saved.network.settings.model_dump(mode="json"),
@@ -78,7 +85,6 @@ def save_network(saved: SavedNetwork, path: Path) -> str:
         saved.memo,
         saved.created_by,
     )
-    return write_tensors(path, KIND, description, saved.network.state_dict())
 
 
 def load_network(path: Path, task: str | None = None) -> SavedNetwork:
@@ -97,29 +103,33 @@ def load_network(path: Path, task: str | None = None) -> SavedNetwork:
     if task is not None and found.task != task:
         raise ModelFileError(f"made for {found.task}, not for {task}", where=str(path))
     try:
-        network = _network(content)
+        return replace(rebuilt(found, content.tensors), digest=content.digest)
     except ModelFileError as error:
         raise error.at(str(path)) from error
+
+
+def rebuilt(description: Description, tensors: Mapping[str, Tensor]) -> SavedNetwork:
+    """A network from what `described` gave and its weights by name, ready to be used.
+
+    Raises:
+        ModelFileError: They do not fit, or are of another version.
+    """
+    network = _network(description, tensors)
+    found = description
     return SavedNetwork(
-        network,
-        found.streams,
-        found.task,
-        found.classes,
-        found.memo,
-        found.created_by,
-        content.digest,
+        network, found.streams, found.task, found.classes, found.memo, found.created_by
     )
 
 
-def _network(content: Content[Description]) -> FusionModel:
+def _network(description: Description, tensors: Mapping[str, Tensor]) -> FusionModel:
     try:
-        settings = FusionModelSettings.model_validate(content.description.settings)
+        settings = FusionModelSettings.model_validate(description.settings)
         with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then replaced
-            network = FusionModel(settings, content.description.streams)
+            network = FusionModel(settings, description.streams)
     except (ValidationError, ModelError) as error:
         raise ModelFileError(f"settings not understood: {error}", fix=_AGAIN) from error
     wanted = {name: value.shape for name, value in network.state_dict().items()}
-    if {name: value.shape for name, value in content.tensors.items()} != wanted:
+    if {name: value.shape for name, value in tensors.items()} != wanted:
         raise ModelFileError("its weights do not fit its settings", fix=_AGAIN)
-    network.load_state_dict(content.tensors)
+    network.load_state_dict(tensors)
     return network.eval()

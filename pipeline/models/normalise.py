@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from pipeline.models.cycle import Cycle, Rhythm, fit_cycle
-from pipeline.models.drift import widening
+from pipeline.models.drift import Wander, slow_variance, steady, widening
+from pipeline.models.video_light import calmed, usual_unrest
 
 _MAD_TO_STD = 1.4826
 _FAR = 1e4  # standard units beyond which more is not more anomalous; keeps sums finite
@@ -25,7 +26,10 @@ class Normaliser:
         scale: Robust spread, ``(P, d)``.
         modes: Orthonormal common modes over the common columns, ``(P * c, q)``.
         common: Indices of the common columns, int64 ``(c,)``.
+        unrest: How far most places are from usual in a restless normal window, in the common
+            columns, ``(c,)``; see `pipeline.models.video_light`.
         cycle: What the time of day adds to the centre.
+        wander: How much less a distance from the centre says, the longer ago it was learnt.
     """
 
     floor: Tensor
@@ -33,7 +37,9 @@ class Normaliser:
     scale: Tensor
     modes: Tensor
     common: Tensor
+    unrest: Tensor
     cycle: Cycle
+    wander: Wander
 
     def apply(self, places: Tensor, present: Tensor, times_s: Tensor | None = None) -> Tensor:
         """Standardised features ``(B, P, d)``; zero where not present.
@@ -41,21 +47,32 @@ class Normaliser:
         Args:
             places: float64 ``(B, P, d)``.
             present: bool ``(B, P)``.
-            times_s: When each window was, ``(B,)``; None: as at the middle of all times.
+            times_s: When each window was, ``(B,)``; None: as at the middle of all times,
+                and as when it was learnt.
         """
-        centre = self.centre
-        if times_s is not None and len(self.cycle.profile):
-            centre = centre + self.cycle.at(times_s)
-        levels = standardise(places, self.floor, centre, self.scale)
+        centre, width = (self.centre, self.scale) if times_s is None else self.at(times_s)
+        levels = standardise(places, self.floor, centre, width)
         levels = torch.where(present[..., None], levels, 0.0)
-        if not self.modes.shape[1]:
+        if not len(self.unrest):
             return levels
-        part = levels[..., self.common]  # (B, P, c)
-        flat = part.reshape(len(part), -1)
-        rest = flat - (flat.clamp(-_CLIP, _CLIP) @ self.modes) @ self.modes.T
         result = levels.clone()
-        result[..., self.common] = rest.reshape(part.shape)
+        rest = without_modes(levels[..., self.common], self.modes)
+        result[..., self.common] = calmed(rest, self.unrest)
         return result
+
+    def at(self, times_s: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre and width of each column at some times, ``(B,)`` to ``(B, P, d)`` each."""
+        width = self.scale * self.wander.growth(times_s)
+        if not len(self.cycle.profile):
+            return self.centre.expand_as(width), width
+        return self.centre + self.cycle.at(times_s), width
+
+
+def without_modes(part: Tensor, modes: Tensor) -> Tensor:
+    """Common columns ``(B, P, c)`` without the changes that all places share."""
+    flat = part.reshape(len(part), -1)
+    rest = flat - (flat.clamp(-_CLIP, _CLIP) @ modes) @ modes.T
+    return rest.reshape(part.shape)
 
 
 def standardise(places: Tensor, floor: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
@@ -78,6 +95,7 @@ def fit_normaliser(
     tolerance: Tensor | None = None,
     times_s: Tensor | None = None,
     rhythm: Rhythm | None = None,
+    wander: Wander | None = None,
 ) -> tuple[Normaliser, Tensor]:
     """Learn from normal windows.
 
@@ -91,6 +109,7 @@ def fit_normaliser(
         tolerance: Change that is never unusual, ``(P, d)``; None: none.
         times_s: When each window was, ``(n,)``; needed when there is a rhythm.
         rhythm: The cycle that the stream may follow.
+        wander: How limits grow with time; None: not at all.
 
     Returns:
         The normaliser, and the variance per column ``(P, d)`` that drift and tolerance add to
@@ -102,8 +121,13 @@ def fit_normaliser(
     wider = torch.ones_like(scale) if drift is None else drift
     if tolerance is not None:
         wider = (wider.square() + (tolerance / scale).square()).sqrt()
-    basis = _modes(normal.nan_to_num(0.0)[..., common] / wider[..., common], modes)
-    return Normaliser(floor, centre, scale * wider, basis, common, cycle), 1.0 - wider**-2
+    part = normal.nan_to_num(0.0)[..., common] / wider[..., common]
+    basis = _modes(part, modes)
+    unrest = usual_unrest(without_modes(part, basis))
+    wander = wander or steady(*scale.shape)
+    wander = replace(wander, slow=wander.slow / wider.square())
+    found = Normaliser(floor, centre, scale * wider, basis, common, unrest, cycle, wander)
+    return found, 1.0 - wider**-2
 
 
 def drift_of(
@@ -129,6 +153,44 @@ def drift_of(
     """
     *_, normal = _standard(places, present, log_columns, times_s, rhythm)
     return widening(normal.clamp(-_CLIP, _CLIP), horizon)
+
+
+def wander_of(
+    places: Tensor,
+    present: Tensor,
+    log_columns: tuple[int, ...],
+    times_s: Tensor,
+    rhythm: Rhythm | None,
+    overlap: int,
+    longest_s: float,
+) -> Wander:
+    """How the limits of each column grow with the time since it was learnt.
+
+    To be asked once for all normal windows, as `drift_of`.
+
+    Args:
+        places: float64 ``(n, P, d)``, in the order of time.
+        present: bool ``(n, P)``.
+        log_columns: See `pipeline.models.features.Extractor`.
+        times_s: When each window was, ``(n,)``.
+        rhythm: The cycle that the stream may follow.
+        overlap: Windows that show the same moment.
+        longest_s: Time after which limits grow no more.
+    """
+    *_, normal = _standard(places, present, log_columns, times_s, rhythm)
+    slow = slow_variance(normal.clamp(-_CLIP, _CLIP), overlap)
+    longest = torch.tensor(longest_s, dtype=torch.float64)
+    return Wander(slow, times_s[[0, -1]].clone(), longest)
+
+
+def scale_of(places: Tensor, present: Tensor) -> Tensor:
+    """Robust spread of columns none of which is logarithmic, ``(P, d)``.
+
+    Args:
+        places: float64 ``(n, P, d)``.
+        present: bool ``(n, P)``.
+    """
+    return _standard(places, present, (), None, None)[2]
 
 
 def _standard(

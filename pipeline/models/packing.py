@@ -1,9 +1,12 @@
-"""Densities as flat named arrays, and back: for files and for moving to a device."""
+"""Densities as flat named arrays, and back: for files and for moving to a device.
+
+A field that the constructor does not take holds nothing that was learnt, and is left out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,7 +29,7 @@ def pack(prefix: str, thing: object) -> dict[str, Tensor]:
     if not is_dataclass(thing):
         raise TypeError(f"{prefix} is a {type(thing).__name__}, not made of arrays")
     found: dict[str, Tensor] = {}
-    for part in fields(thing):
+    for part in _learnt(thing):
         found |= pack(f"{prefix}.{part.name}", getattr(thing, part.name))
     return found
 
@@ -38,7 +41,7 @@ def unpack(kind: type[T], prefix: str, tensors: Mapping[str, Tensor], **nested: 
         ModelFileError: A tensor is missing.
     """
     values: dict[str, Any] = dict(nested)
-    for part in fields(kind):  # type: ignore[arg-type]
+    for part in _learnt(kind):
         name = f"{prefix}.{part.name}"
         if part.name in values:
             continue
@@ -52,10 +55,14 @@ def unpack(kind: type[T], prefix: str, tensors: Mapping[str, Tensor], **nested: 
 def on_device(thing: T, device: torch.device) -> T:
     """A copy of a dataclass with every tensor in it on `device`; arrays stay where they are."""
     changes: dict[str, Any] = {}
-    for part in fields(thing):  # type: ignore[arg-type]
+    for part in _learnt(thing):
         value = getattr(thing, part.name)
         if isinstance(value, Tensor):
             changes[part.name] = value.to(device)
         elif is_dataclass(value) and not isinstance(value, type):
             changes[part.name] = on_device(value, device)
     return replace(thing, **changes)  # type: ignore[type-var]
+
+
+def _learnt(thing: object) -> list[Field[Any]]:
+    return [part for part in fields(thing) if part.init]  # type: ignore[arg-type]

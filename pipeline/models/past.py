@@ -8,6 +8,7 @@ and after `restore` as if nothing had happened.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import msgspec
@@ -104,3 +105,39 @@ class Past:
             raise ValueError("they are of another model")
         components = tuple(torch.from_numpy(one.copy()).to(device) for one in values)
         return components, torch.tensor(kept.seen, device=device)
+
+
+@dataclass(slots=True)
+class ScenePast:
+    """The memories of a scene, one for each evidence that looks back.
+
+    Attributes:
+        odd: Of the odd one out.
+        network: Of the trained network, if the model has one.
+    """
+
+    odd: Past
+    network: Past | None = None
+
+    def state(self) -> bytes:
+        """Everything remembered; without a network as the one memory writes it."""
+        if self.network is None:
+            return self.odd.state()
+        return msgspec.msgpack.encode((self.odd.state(), self.network.state()))
+
+    def restore(self, state: bytes, device: torch.device) -> Self:
+        """Go on from `state`'s bytes.
+
+        Raises:
+            StoreError: They are not the memory of such a scene.
+        """
+        if self.network is None:
+            self.odd.restore(state, device)
+            return self
+        try:
+            odd, network = msgspec.msgpack.decode(state, type=tuple[bytes, bytes])
+        except msgspec.MsgspecError as error:
+            raise StoreError(f"the saved windows cannot be read: {error}") from error
+        self.odd.restore(odd, device)
+        self.network.restore(network, device)
+        return self

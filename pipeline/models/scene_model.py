@@ -12,12 +12,15 @@ import torch
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
+from pipeline.models.encoders.base import Prepared
 from pipeline.models.features import StreamFeatures
+from pipeline.models.network_verdict import NetworkVerdict
 from pipeline.models.odd import OddOneOut
 from pipeline.models.packing import on_device
-from pipeline.models.past import Past
+from pipeline.models.past import Past, ScenePast
 from pipeline.models.picture import grid_shape
 from pipeline.models.quality import Quality
+from pipeline.models.running_level import RunningLevels
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_model import StreamModel, Surprise
 from pipeline.models.together import Together
@@ -58,6 +61,7 @@ class SceneModel:
         held: Calibration scores.
         created_by: Program and version that made it.
         digest: Content hash of the file it was read from; empty before it was saved.
+        network: What a trained network of the scene says beside all that; None: there is none.
     """
 
     scene: str
@@ -70,6 +74,7 @@ class SceneModel:
     held: Held
     created_by: str = ""
     digest: str = field(default="", compare=False)
+    network: NetworkVerdict | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +82,8 @@ class SceneModel:
         alone = (name for s in self.streams for name in s.names)
         streams = [s.info.name for s in self.streams]
         odd = () if self.odd is None else self.odd.names(streams)
-        return (*alone, *self.together.names(streams), *odd)
+        network = () if self.network is None else self.network.names
+        return (*alone, *self.together.names(streams), *odd, *network)
 
     def features(self, window: Window) -> dict[str, StreamFeatures]:
         """Features of the streams that can be seen well enough in `window`."""
@@ -85,13 +91,21 @@ class SceneModel:
         for stream in self.streams:
             part = window.slices.get(stream.info.name)
             seen = None if part is None else stream.extractor.extract(part)
-            if seen is not None:
+            if part is not None and seen is not None:
+                if self.network is not None:
+                    seen = replace(seen, prepared=self.network.prepare(part, seen))
                 found[stream.info.name] = seen
         return found
 
-    def past(self) -> Past:
+    def past(self) -> ScenePast:
         """An empty memory, for windows to be scored in a row."""
-        return Past(1, ()) if self.odd is None else self.odd.past()
+        odd = Past(1, ()) if self.odd is None else self.odd.past()
+        return ScenePast(odd, None if self.network is None else self.network.past())
+
+    def running(self) -> RunningLevels:
+        """Levels of the last hours as learning left them, for windows to be scored in a row."""
+        known = {s.info.name: s.density.running for s in self.streams}
+        return RunningLevels({n: one for n, one in known.items() if one is not None})
 
     def quality(self, window: Window, features: Features) -> dict[str, Quality]:
         """How well each of the streams with features saw in `window`."""
@@ -122,13 +136,21 @@ class SceneModel:
         between = [weights[list(needed)].min() for needed in self.together.needs(len(weights))]
         odd_needs = () if self.odd is None else self.odd.needs()
         odd = [weights[list(needed)].min() for needed in odd_needs]
-        return np.concatenate([*own, between, odd])
+        return np.concatenate([*own, between, odd, self._network_exponents(weights)])
+
+    def _network_exponents(self, weights: Array) -> list[float]:
+        """Those of the network's sub-detectors: that of the worst of its streams."""
+        if self.network is None:
+            return []
+        names = self.network.streams
+        seen = [w for s, w in zip(self.streams, weights, strict=True) if s.info.name in names]
+        return [float(min(seen))] * len(names)
 
     def score(
         self,
         windows: Sequence[Features],
         indices: Sequence[int],
-        past: Past,
+        past: ScenePast,
         device: torch.device,
     ) -> tuple[Array, list[dict[str, Array]]]:
         """Score windows of this scene together.
@@ -156,7 +178,10 @@ class SceneModel:
         embeddings, seen = self._embeddings(len(windows), surprises, device)
         found = [self.together.scores(embeddings, seen, self.settings)]
         if self.odd is not None:
-            found.append(self.odd.scores(embeddings, seen, indices, past))
+            found.append(self.odd.scores(embeddings, seen, indices, past.odd))
+        if self.network is not None and past.network is not None:
+            z, shown = self.network.embed([_prepared(window) for window in windows], device)
+            found.append(self.network.scores(z, shown, indices, past.network))
         between = np.asarray(torch.cat(found, dim=1).cpu().numpy(), np.float64)
         return self.table(len(windows), surprises, between), places
 
@@ -213,7 +238,7 @@ class SceneModel:
                 where=info.name,
                 fix="commission the scene again with this stream, or take it out of the scene",
             )
-        for what, learnt, live in _differences(known, info, self.settings):
+        for what, learnt, live in differences(known, info, self.settings):
             raise ModelError(
                 f"{what} is {live}, but the model of scene {self.scene!r} learnt {learnt}",
                 where=info.name,
@@ -224,10 +249,17 @@ class SceneModel:
         """The same model with its tensors on `device`."""
         streams = tuple(replace(s, density=on_device(s.density, device)) for s in self.streams)
         odd = None if self.odd is None else self.odd.to(device)
-        return replace(self, streams=streams, together=self.together.to(device), odd=odd)
+        network = None if self.network is None else self.network.to(device)
+        together = self.together.to(device)
+        return replace(self, streams=streams, together=together, odd=odd, network=network)
 
 
-def _differences(
+def _prepared(features: Features) -> dict[str, Prepared]:
+    """What a network sees of a window, by stream."""
+    return {name: one.prepared for name, one in features.items() if one.prepared is not None}
+
+
+def differences(
     known: StreamInfo, live: StreamInfo, settings: DetectorSettings
 ) -> list[tuple[str, object, object]]:
     """What differs, as (what, learnt, live)."""

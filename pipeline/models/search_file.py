@@ -1,31 +1,21 @@
-"""The file of a search index: safetensors with a JSON description, never a pickle.
+"""The file of a search index, see `pipeline.models.tensor_file`: read without running anything.
 
-Reading it runs nothing and copies nothing: the vectors stay on the disk and are mapped into
-memory as a query reads them. A checksum over all of it tells a damaged file from a whole one;
-it is taken whenever a file is opened, at 0.1 to 0.2 s a gigabyte that is in memory already.
+The vectors stay on the disk and are mapped into memory as a query reads them.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from isal import isal_zlib
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from pipeline import __version__
 from pipeline.core.errors import ModelFileError
 from pipeline.models.search_index import About, Part, SearchIndex
+from pipeline.models.tensor_file import Content, FileKind, read_tensors, write_tensors
 
-FORMAT = "fusewatch-index"
-VERSION = 1
 _AGAIN = "delete it: `fusewatch search` makes it again"
+_ELSEWHERE = "name another file with --index"
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,32 +27,20 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created_by: str
 
 
+KIND = FileKind("fusewatch-index", 2, "a search index", _AGAIN, Description, _ELSEWHERE, large=True)
+
+
 def save_index(index: SearchIndex, path: Path) -> None:
     """Write an index file, replacing `path` only once the new one is whole.
 
     Raises:
         ModelFileError: The file cannot be written.
     """
-    description = msgspec.json.encode(
-        Description(index.about, tuple(index.blocks), index.parts, f"fusewatch {__version__}")
-    ).decode()
+    made_by = f"fusewatch {__version__}"
+    description = Description(index.about, tuple(index.blocks), index.parts, made_by)
     tensors = {"numbers": index.numbers, "p": index.p}
     tensors |= {f"streams.{at}": block for at, block in enumerate(index.blocks.values())}
-    metadata = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "description": description,
-        "checksum": _checksum(tensors, description),
-    }
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata)
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        fix = "choose another place with --index"
-        raise ModelFileError(f"cannot be written: {reason}", where=str(path), fix=fix) from error
+    write_tensors(path, KIND, description, tensors)
 
 
 def load_index(path: Path, about: About) -> SearchIndex:
@@ -76,29 +54,17 @@ def load_index(path: Path, about: About) -> SearchIndex:
         ModelFileError: Foreign, pickled, damaged, of another version, or of windows
             that cannot be compared.
     """
+    content = read_tensors(path, KIND)
     try:
-        index = _load(path)
+        index = _index(content)
         _fits(index.about, about)
     except ModelFileError as error:
         raise error.at(str(path)) from error
     return index
 
 
-def _load(path: Path) -> SearchIndex:
-    _refuse_foreign(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            description = _description(metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"damaged: {error}", fix=_AGAIN) from error
-    if _checksum(tensors, metadata["description"]) != metadata.get("checksum"):
-        raise ModelFileError("damaged: its content does not match its checksum", fix=_AGAIN)
-    return _index(description, tensors)
-
-
-def _index(description: Description, tensors: Mapping[str, Tensor]) -> SearchIndex:
+def _index(content: Content[Description]) -> SearchIndex:
+    description, tensors = content.description, content.tensors
     blocks = {name: tensors.get(f"streams.{at}") for at, name in enumerate(description.streams)}
     held = [tensors.get("numbers"), tensors.get("p"), *blocks.values()]
     rows = sum(part.rows for part in description.parts)
@@ -110,39 +76,10 @@ def _index(description: Description, tensors: Mapping[str, Tensor]) -> SearchInd
     )
 
 
-def _refuse_foreign(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise ModelFileError(f"cannot be read: {error.strerror}") from error
-    if head[8:9] != b"{":  # what stands before is the header's length and may be any bytes
-        pickled = head[:2] == b"PK" or head[:1] == b"\x80"
-        what = "a pickled file, which is never read" if pickled else "not a search index"
-        raise ModelFileError(what, fix="name another file with --index")
-
-
-def _description(metadata: Mapping[str, str]) -> Description:
-    if metadata.get("format") != FORMAT:
-        raise ModelFileError(
-            "a safetensors file, but not a search index", fix="name another file with --index"
-        )
-    version = metadata.get("version", "")
-    if version != str(VERSION):
-        raise ModelFileError(
-            f"of version {version!r}, this program reads version {VERSION}", fix=_AGAIN
-        )
-    try:
-        return msgspec.json.decode(metadata["description"], type=Description)
-    except (KeyError, msgspec.MsgspecError) as error:
-        raise ModelFileError(f"damaged description: {error}", fix=_AGAIN) from error
-
-
 def _fits(held: About, wanted: About) -> None:
-    elsewhere = "name another file with --index"
     if held.scene != wanted.scene:
         what = f"an index of scene {held.scene!r}, not of {wanted.scene!r}"
-        raise ModelFileError(what, fix=elsewhere)
+        raise ModelFileError(what, fix=_ELSEWHERE)
     if held.embedder != wanted.embedder:
         made, this = _short(held.embedder), _short(wanted.embedder)
         raise ModelFileError(
@@ -156,13 +93,3 @@ def _fits(held: About, wanted: About) -> None:
 def _short(embedder: str) -> str:
     kind, _, digest = embedder.partition(" ")
     return f"{kind} {digest[:8]}"
-
-
-def _checksum(tensors: Mapping[str, Tensor], description: str) -> str:
-    """CRC-32 over the description and every tensor with its name, type and shape."""
-    found = isal_zlib.crc32(description.encode())
-    for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name].numpy())
-        found = isal_zlib.crc32(json.dumps([name, str(array.dtype), array.shape]).encode(), found)
-        found = isal_zlib.crc32(array.reshape(-1).view(np.uint8), found)
-    return f"{found:08x}"

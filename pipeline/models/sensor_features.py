@@ -26,8 +26,8 @@ class SensorFeatures:
 
     columns: tuple[str, ...] = (
         "value",
-        "lowest value",
-        "highest value",
+        "dip",
+        "peak",
         "slope",
         "noise",
         "largest step",
@@ -40,6 +40,7 @@ class SensorFeatures:
     log_columns: tuple[int, ...] = (4, 5, 6, 7, 8)
     common_columns: tuple[int, ...] = ()
     level_column: int | None = 0
+    places_order: float | None = 3.0
     item_dims = 0
     item_neighbours: int | None = None
 
@@ -85,7 +86,8 @@ def _columns(values: Array) -> Array:
     rest = values - mean - place[:, None] * slope
     rest[np.abs(rest) <= _DUST * np.abs(values).max(axis=0)] = 0.0
     steps = np.abs(np.diff(values, axis=0)).max(axis=0) if count > 1 else np.zeros_like(mean)
-    head = [mean, values.min(axis=0), values.max(axis=0), slope, rest.std(axis=0), steps]
+    dip, peak = mean - values.min(axis=0), values.max(axis=0) - mean
+    head = [mean, dip, peak, slope, rest.std(axis=0), steps]
     return np.stack([*head, *_bands(rest)], axis=1)
 
 

@@ -62,7 +62,8 @@ class DetectorSettings(Settings):
 
     drift_hours: float = Field(default=12.0, ge=0)
     """How long slow changes (temperature, light) may go on after the end of the normal that was
-    learnt, hours; the more, the less a slowly changing value tells."""
+    learnt, hours. Pictures and sound are judged as if all of it had passed; limits of sensors
+    that wandered widen by the clock until then, or for as long as was learnt if that is longer."""
 
     min_coverage: float = Field(default=0.5, gt=0, le=1)
     """A stream with less of its window present is not scored."""

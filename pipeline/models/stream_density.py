@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,9 +23,11 @@ from pipeline.models.density import (
     fit_places,
     fit_pooled,
 )
+from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import Normaliser, fit_normaliser
-from pipeline.models.objects import ObjectDensity, fit_objects
+from pipeline.models.objects import PARTS, ObjectDensity, fit_objects
+from pipeline.models.running_level import LearntLevel
 from pipeline.models.settings import DetectorSettings
 
 _MAX_FIT_ITEMS = 40_000
@@ -59,12 +62,13 @@ class RawScores:
     Attributes:
         far: Mahalanobis per place, ``(B, P)``.
         near: Neighbour distance per place, ``(B, P)``.
-        pooled_far: Mahalanobis of the whole stream, ``(B,)``.
-        pooled_near: Neighbour distance of the whole stream, ``(B,)``.
+        pooled_far: Mahalanobis of the whole stream, ``(B,)``; 0 where it is not judged so.
+        pooled_near: Neighbour distance of the whole stream, ``(B,)``; likewise.
         item: Largest neighbour distance of an item, ``(B,)``; 0 without items.
         level: Mahalanobis distance of the levels of all places, ``(B,)``; 0 without such.
         embedding: Whitened principal components, ``(B, E)``.
-        objects: How new the newest thing in the picture is, ``(B,)``; NaN where not looked for.
+        objects: How new the newest thing in the picture is, as an object and by its move,
+            ``(B, 2)``; NaN where not looked for.
     """
 
     far: Tensor
@@ -83,11 +87,12 @@ class StreamDensity:
 
     normaliser: Normaliser
     places: PlaceDensity
-    pooled: PooledDensity
+    pooled: PooledDensity | None
     items: ItemDensity | None
     level: LevelDensity | None
     axes: Axes
     objects: ObjectDensity | None = None
+    running: LearntLevel | None = None
 
     @property
     def width(self) -> int:
@@ -99,11 +104,12 @@ class StreamDensity:
         normal = self.normaliser.apply(rows.places, rows.present, rows.times_s)
         far, near = self.places.scores(normal, rows.present, neighbours)
         flat = normal.reshape(len(normal), -1)
-        pooled_far, pooled_near = self.pooled.scores(flat, neighbours)
         item = self._items(rows, item_neighbours or neighbours)
-        level = torch.zeros_like(item) if self.level is None else self.level.scores(normal)
+        none = torch.zeros_like(item)
+        pooled = (none, none) if self.pooled is None else self.pooled.scores(flat, neighbours)
+        level = none if self.level is None else self.level.scores(normal)
         embedding, objects = self.axes.embed(flat), self._objects(rows)
-        return RawScores(far, near, pooled_far, pooled_near, item, level, embedding, objects)
+        return RawScores(far, near, *pooled, item, level, embedding, objects)
 
     def embed(self, rows: Rows) -> Tensor:
         """Whitened principal components of each window, ``(B, E)``."""
@@ -112,18 +118,13 @@ class StreamDensity:
 
     def _objects(self, rows: Rows) -> Tensor:
         if self.objects is None or not rows.views:
-            return torch.full_like(rows.places[:, 0, 0], torch.nan)
+            return torch.full_like(rows.places[:, 0, :1], torch.nan).expand(-1, PARTS)
         return self.objects.scores(rows.views)
 
     def _items(self, rows: Rows, k: int) -> Tensor:
-        worst = torch.zeros(len(rows.counts), dtype=torch.float64, device=rows.places.device)
         if self.items is None or not len(rows.items):
-            return worst
-        scores = torch.split(self.items.scores(rows.items, k), list(rows.counts))
-        for window, part in enumerate(scores):
-            if len(part):
-                worst[window] = part.max()
-        return worst
+            return torch.zeros_like(rows.times_s)
+        return self.items.furthest(rows.items, rows.counts, k)
 
 
 def has_level(extractor: Extractor) -> bool:
@@ -131,12 +132,17 @@ def has_level(extractor: Extractor) -> bool:
     return extractor.level_column is not None and 2 <= len(extractor.labels) <= LEVELS_UP_TO
 
 
+def has_pooled(extractor: Extractor) -> bool:
+    """Whether a stream is judged as a whole, all columns of all places in one density."""
+    return extractor.places_order is None or has_level(extractor)
+
+
 def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cpu") -> Rows:
     """Stack the features of several windows."""
     items = [f.items for f in features if len(f.items)]
     stacked = np.concatenate(items) if items else np.zeros((0, 0), np.float32)
     return Rows(
-        torch.from_numpy(np.stack([f.places for f in features])).to(device, torch.float64),
+        torch.from_numpy(np.stack([_shifted(f) for f in features])).to(device, torch.float64),
         torch.from_numpy(np.stack([f.present for f in features])).to(device),
         torch.from_numpy(stacked).to(device, torch.float64),
         tuple(len(f.items) for f in features),
@@ -145,12 +151,21 @@ def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cp
     )
 
 
+def _shifted(features: StreamFeatures) -> npt.NDArray[np.float32]:
+    if features.shift is None:
+        return features.places
+    places = features.places.copy()
+    places[:, 0] -= features.shift
+    return np.where(features.present[:, None], places, np.float32(0.0))
+
+
 def fit_stream(
     rows: Rows,
     extractor: Extractor,
     settings: DetectorSettings,
     drift: Tensor | None,
     rhythm: Rhythm | None,
+    wander: Wander | None,
     generator: torch.Generator,
 ) -> StreamDensity:
     """Learn what is normal for a stream.
@@ -161,23 +176,20 @@ def fit_stream(
         settings: Options of the detector.
         drift: Widening of each column for drift, ``(P, d)``; see `normalise.drift_of`.
         rhythm: The cycle that it may follow.
+        wander: How its limits grow with time.
         generator: Source of the choice of remembered windows.
     """
-    normaliser, slack = _normaliser(rows, extractor, settings, drift, rhythm)
+    normaliser, slack = _normaliser(rows, extractor, settings, drift, rhythm, wander)
     normal = normaliser.apply(rows.places, rows.present, rows.times_s)
+    flat, dims = normal.reshape(len(normal), -1), settings.embedding_dims
+    pooled = flat, slack.reshape(-1), dims, settings.memory, generator
     return StreamDensity(
         normaliser,
         fit_places(normal, rows.present, slack, settings.place_memory, generator),
-        fit_pooled(
-            normal.reshape(len(normal), -1),
-            slack.reshape(-1),
-            settings.embedding_dims,
-            settings.memory,
-            generator,
-        ),
+        fit_pooled(*pooled) if has_pooled(extractor) else None,
         _fit_items(rows, extractor, settings, generator),
         _fit_level(normal, extractor),
-        fit_axes(normal.reshape(len(normal), -1), settings.embedding_dims),
+        fit_axes(flat, dims, normaliser.wander.widest().reshape(-1)),
         fit_objects(rows.views, 2 * settings.memory, settings.seed),
     )
 
@@ -189,9 +201,10 @@ def held_levels(
     settings: DetectorSettings,
     drift: Tensor | None,
     rhythm: Rhythm | None,
+    wander: Wander | None,
 ) -> Tensor:
     """How the levels of `judge` stand to each other by what `learn` shows, ``(B,)``."""
-    normaliser, _ = _normaliser(learn, extractor, settings, drift, rhythm)
+    normaliser, _ = _normaliser(learn, extractor, settings, drift, rhythm, wander)
     level = _fit_level(normaliser.apply(learn.places, learn.present, learn.times_s), extractor)
     if level is None:
         return torch.zeros(len(judge.places), dtype=torch.float64)
@@ -204,6 +217,7 @@ def _normaliser(
     settings: DetectorSettings,
     drift: Tensor | None,
     rhythm: Rhythm | None,
+    wander: Wander | None,
 ) -> tuple[Normaliser, Tensor]:
     return fit_normaliser(
         rows.places,
@@ -215,6 +229,7 @@ def _normaliser(
         _tolerance(rows, extractor),
         rows.times_s,
         rhythm,
+        wander,
     )
 
 

@@ -2,7 +2,11 @@
 
 Distances of places are made comparable by each place's own tail, learnt on windows held out
 from the densities. Then the worst place speaks (``local``), and the worst few together
-(``wide``): a mean over all places would hide a small thing in a corner.
+(``wide``): a mean over all places would hide a small thing in a corner. The channels of a
+sensor speak together by a norm, in which one is heard and many are heard more. A few channels
+are judged together as well, by all their columns and by how their levels stand to each other
+(``level``); of many, that drowned on servers what the channels said by themselves, and so did
+the neighbours of the stream as a whole on a pump.
 """
 
 from __future__ import annotations
@@ -127,12 +131,18 @@ def fit_tails(raw: RawScores) -> tuple[PlaceTails, PlaceTails]:
 
 def sub_names(detector: str, extractor: Extractor, objects: bool = False) -> tuple[str, ...]:
     """Names of a stream's sub-detectors, ``<detector>/<what>``."""
-    wide = ("wide",) if len(extractor.labels) >= WIDE_FROM else ()
-    level = ("level",) if has_level(extractor) else ()
     last = ("items",) if extractor.item_dims else ()
-    kinds = ("local", *wide, "mahalanobis", "knn", *level, *last)
-    new = (f"{_things(detector)}/{OBJECTS}",) if objects else ()
+    kinds = (*_place_kinds(extractor), *last)
+    new = (f"{_things(detector)}/{kind}" for kind in (OBJECTS, MOVES) if objects)
     return (*(f"{detector}/{kind}" for kind in kinds), *new)
+
+
+def _place_kinds(extractor: Extractor) -> tuple[str, ...]:
+    """What speaks of a stream's places."""
+    if extractor.places_order is not None:
+        return ("local", "mahalanobis", "level") if has_level(extractor) else ("local",)
+    wide = ("wide",) if len(extractor.labels) >= WIDE_FROM else ()
+    return ("local", *wide, "mahalanobis", "knn")
 
 
 def _things(detector: str) -> str:
@@ -141,25 +151,34 @@ def _things(detector: str) -> str:
 
 WIDE_FROM = 16
 OBJECTS = "objects"
+MOVES = "moves"
 THINGS = "things"
 
 
 def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) -> Array:
     """Raw scores of a stream's sub-detectors, ``(B, number of names)``, as in `sub_names`."""
-    places, raw = surprise.places, surprise.raw
-    columns = [places.max(axis=1)]
-    count = places.shape[1]
-    if count >= WIDE_FROM:
-        few = max(3, count // 24)
-        columns.append(np.sort(places, axis=1)[:, -few:].mean(axis=1))
-    columns += [_numpy(raw.pooled_far), _numpy(raw.pooled_near)]
-    if has_level(extractor):
-        columns.append(_numpy(raw.level))
+    raw = surprise.raw
+    known = {"mahalanobis": raw.pooled_far, "knn": raw.pooled_near, "level": raw.level}
+    columns = [
+        _numpy(known[kind]) if kind in known else _of_places(kind, surprise.places, extractor)
+        for kind in _place_kinds(extractor)
+    ]
     if extractor.item_dims:
         columns.append(_numpy(raw.item))
     if objects:
-        columns.append(_numpy(raw.objects))
+        columns += [*_numpy(raw.objects).T]
     return np.stack(columns, axis=1)
+
+
+def _of_places(kind: str, places: Array, extractor: Extractor) -> Array:
+    """What the places say together, ``(B, P)`` to ``(B,)``."""
+    if kind == "wide":
+        few = max(3, places.shape[1] // 24)
+        return np.asarray(np.sort(places, axis=1)[:, -few:].mean(axis=1))
+    if extractor.places_order is None:
+        return np.asarray(places.max(axis=1))
+    order = extractor.places_order
+    return np.asarray((places**order).sum(axis=1) ** (1.0 / order))
 
 
 def make_extractor(info: StreamInfo, settings: DetectorSettings) -> Extractor:

@@ -34,6 +34,7 @@ class TextFeatures:
     common_columns: tuple[int, ...] = ()
     item_dims = _LINE_DIMS
     level_column: int | None = None
+    places_order: float | None = None
     item_neighbours: int | None = 1  # one line like it is enough for a line to be known
 
     def __init__(self, min_coverage: float) -> None:

@@ -3,10 +3,16 @@
 Appearance is compared in logarithms with the picture's median taken out, so that a change
 of light or of the camera's gain changes little. Motion is the root mean square difference of
 consecutive frames in a cell, again after the median change of all cells was taken out.
+
+What takes time is made of each frame and of each two in a row, once for all windows that have
+them, see `pipeline.models.recent`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import cv2
@@ -19,11 +25,27 @@ from pipeline.core.window import Slice, VideoSlice
 from pipeline.models.features import NO_ITEMS, StreamFeatures
 from pipeline.models.objects import pack_views
 from pipeline.models.picture import CELL_PX, grid_shape, prepare_picture
+from pipeline.models.recent import Recent
 
+Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _LEVEL_FLOOR = 8.0  # grey levels; keeps the noise of dark cells from being blown up
+_USUAL_RATE_HZ = 10.0  # of a camera that does not say
 _MOTION_FLOOR = 0.5  # grey levels; about the rounding noise of a decoded picture
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """One frame in grey.
+
+    Attributes:
+        grey: Its pixels, ``(H, W)``.
+        level: Mean of each cell, the median of all taken out, ``(rows, cols)``.
+    """
+
+    grey: Floats
+    level: Floats
 
 
 class VideoFeatures:
@@ -52,6 +74,7 @@ class VideoFeatures:
     common_columns: tuple[int, ...] = (0, 1, 2, 3)
     item_dims = 0
     level_column: int | None = None
+    places_order: float | None = None
     item_neighbours: int | None = None
 
     def __init__(self, info: StreamInfo, cells: int, min_coverage: float) -> None:
@@ -64,7 +87,12 @@ class VideoFeatures:
             _place(r, c, self.rows, self.cols) for r in range(self.rows) for c in range(self.cols)
         )
         self._cells = cells
+        self._rate_hz = info.rate_hz or _USUAL_RATE_HZ
         self._min_coverage = min_coverage
+        self._pictures: Recent[Bytes | None] = Recent()
+        self._greys: Recent[_Frame] = Recent()
+        self._changes: Recent[Floats] = Recent()
+        self._packed: Recent[bytes] = Recent()
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(rows * cols, 7)`` and views; None with fewer than two usable frames."""
@@ -73,29 +101,31 @@ class VideoFeatures:
         frames = self._frames(part)
         if len(frames) < max(2, self._min_coverage * len(part.frames)):
             return None
-        grey = np.stack([cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in frames]).astype(np.float32)
         total = np.zeros(frames[0].shape, np.float32)
         for frame in frames:
             cv2.accumulate(frame, total)
         picture = total / np.float32(len(frames))
-        columns = [*self._appearance(picture), *self._motion(grey)]
+        columns = [*self._appearance(picture), *self._motion(frames)]
         places = np.stack(columns, axis=-1).reshape(-1, len(self.columns))
         seen = np.ones(len(places), np.bool_)
-        return StreamFeatures(places, seen, NO_ITEMS, pack_views(frames))
+        return StreamFeatures(
+            places, seen, NO_ITEMS, pack_views(frames, self._rate_hz, self._packed)
+        )
 
-    def _frames(self, part: VideoSlice) -> list[npt.NDArray[np.uint8]]:
+    def _frames(self, part: VideoSlice) -> list[Bytes]:
         shape = (self.rows * CELL_PX, self.cols * CELL_PX, 3)
-        found = [self._picture(f) for f in part.frames if f is not None]
+        there = ((f,) for f in part.frames if f is not None)
+        found = self._pictures.each(there, self._picture)
         return [f for f in found if f is not None and f.shape == shape]
 
-    def _picture(self, frame: Sample) -> npt.NDArray[np.uint8] | None:
+    def _picture(self, frame: Sample) -> Bytes | None:
         try:
             small = prepare_picture(frame, self._cells)
         except BadReading:
             return None  # counts as a frame that is not there; the engine counted it already
         if small.encoding is not Encoding.RAW:
             return None
-        return cast("npt.NDArray[np.uint8]", small.data)
+        return cast("Bytes", small.data)
 
     def _pool(self, pictures: Floats) -> Floats:
         """Mean per cell: ``(N, H, W)`` to ``(N, rows, cols)``."""
@@ -114,20 +144,31 @@ class VideoFeatures:
         relative = [np.log(mean + _LEVEL_FLOOR), blue - green, red - green]
         return [*(x - np.median(x) for x in relative), texture]
 
-    def _motion(self, grey: Floats) -> list[Floats]:
-        change = grey[1:] - grey[:-1]  # (T - 1, H, W)
-        shift = self._pool(change)  # (T - 1, rows, cols)
-        light = _median_of_cells(shift)
-        # Mean square about the light's change, without touching every pixel again.
-        square = self._pool(change * change) - 2 * light * shift + light**2
-        energy = np.sqrt(np.maximum(square, 0.0))
-        level = self._pool(grey)
-        level -= _median_of_cells(level)
+    def _motion(self, frames: Sequence[Bytes]) -> list[Floats]:
+        greys = self._greys.at_once(zip(frames, strict=True), self._grey)
+        energy = np.stack(self._changes.at_once(pairwise(greys), self._change))
+        level = np.stack([one.level for one in greys])  # (T, rows, cols)
         return [
             np.log(level.std(axis=0) + _MOTION_FLOOR),
             np.log(energy.mean(axis=0) + _MOTION_FLOOR),
             np.log(energy.max(axis=0) + _MOTION_FLOOR),
         ]
+
+    def _grey(self, frames: Sequence[Bytes]) -> Iterator[_Frame]:
+        grey = np.stack([cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in frames]).astype(np.float32)
+        level = self._pool(grey)
+        level -= _median_of_cells(level)
+        return map(_Frame, grey, level)
+
+    def _change(self, before: Sequence[_Frame], after: Sequence[_Frame]) -> Floats:
+        """Root mean square change of each cell, ``(N, rows, cols)``."""
+        pairs = zip(before, after, strict=True)
+        change = np.stack([b.grey - a.grey for a, b in pairs])  # (N, H, W)
+        shift = self._pool(change)  # (N, rows, cols)
+        light = _median_of_cells(shift)
+        # Mean square about the light's change, without touching every pixel again.
+        square = self._pool(change * change) - 2 * light * shift + light**2
+        return cast("Floats", np.sqrt(np.maximum(square, 0.0)))
 
 
 def _median_of_cells(cells: Floats) -> Floats:

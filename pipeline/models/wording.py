@@ -12,10 +12,10 @@ from pipeline.core.redact import redact_url
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Slice, TextSlice
 from pipeline.models.features import StreamFeatures
-from pipeline.models.objects import Thing
+from pipeline.models.objects import AS_OBJECT, BY_MOVE, Thing
 from pipeline.models.picture import CELL_PX, grid_shape
 from pipeline.models.stream_density import collect
-from pipeline.models.stream_model import OBJECTS, StreamModel
+from pipeline.models.stream_model import MOVES, OBJECTS, StreamModel
 
 Array = npt.NDArray[np.float64]
 
@@ -37,8 +37,8 @@ _SHOWN = {
 _SEVERAL = frozenset({Modality.SENSOR, Modality.TEXT})  # spoken of as many
 _SENSOR_WORDS = {
     "value": ("higher", "lower"),
-    "lowest value": ("higher", "lower"),
-    "highest value": ("higher", "lower"),
+    "dip": ("dipping more", "dipping less"),
+    "peak": ("peaking more", "peaking less"),
     "slope": ("rising faster", "falling faster"),
     "noise": ("noisier", "steadier"),
     "largest step": ("jumping more", "jumping less"),
@@ -60,10 +60,10 @@ def describe(
     modality = stream.info.modality
     if modality is Modality.TEXT:
         return _text(stream, part, features, seen)
-    if part in ("items", OBJECTS):
+    if part in ("items", OBJECTS, MOVES):
         return _new_thing(stream, part, features)
     place = int(np.argmax(places))
-    if part == "level" or (part in ("mahalanobis", "knn") and places[place] < 2.0):
+    if part in ("level", "mahalanobis", "knn") and places[place] < 2.0:
         return _WHOLE[modality]
     column, up = worst_column(stream, features, place)
     label, name = stream.extractor.labels[place], stream.extractor.columns[column]
@@ -96,8 +96,11 @@ def _new_thing(stream: StreamModel, part: str, features: StreamFeatures) -> str:
     if part == "items":
         return "a sound unlike any heard before"
     objects = stream.density.objects
-    thing = None if objects is None else objects.newest_of(features.views)
+    way = BY_MOVE if part == MOVES else AS_OBJECT
+    thing = None if objects is None else objects.newest_of(features.views, way)
     where = "" if thing is None else f" at {stream.extractor.labels[_cell(stream, thing)]}"
+    if part == MOVES:
+        return f"something that moves as nothing did here before{where}"
     return f"something unlike anything seen here before{where}"
 
 

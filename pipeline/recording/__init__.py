@@ -11,6 +11,7 @@ from pipeline.recording.layout import StreamTotal
 from pipeline.recording.merge import RecordingSet, read_many
 from pipeline.recording.reader import Recording
 from pipeline.recording.repair import Repair, repair
+from pipeline.recording.rewrite import Rewritten, rewrite
 from pipeline.recording.writer import RecordingWriter
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "RecordingSet",
     "RecordingWriter",
     "Repair",
+    "Rewritten",
     "StreamTotal",
     "read_many",
     "repair",
+    "rewrite",
 ]

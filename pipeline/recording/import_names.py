@@ -26,6 +26,11 @@ def named_files(values: Sequence[str], default: str) -> dict[str, Path]:
     return files
 
 
+def prefixed_files(values: Sequence[str]) -> list[tuple[str, Path]]:
+    """What is to stand before the names of a file's streams, empty if nothing, and the file."""
+    return [(name or "", path) for name, path in map(_split, values)]
+
+
 def times_files(values: Sequence[str], media: Mapping[str, Path]) -> dict[str, Path]:
     """Times files by the stream they belong to; without a name in the order of the media.
 

@@ -23,6 +23,7 @@ from pipeline.recording.import_sensors import SensorInput
 from pipeline.recording.import_text import TextInput
 from pipeline.recording.import_times import TimesFile, read_times
 from pipeline.recording.import_video import VideoInput
+from pipeline.recording.import_xdf import read_xdf
 from pipeline.recording.layout import ORIGIN
 from pipeline.recording.writer import RecordingWriter
 
@@ -64,6 +65,8 @@ class ImportPlan:
         audio: Sound; a video file's sound is taken.
         sensors: Tables of readings.
         text: Files of lines.
+        xdf: Recordings of the Lab Streaming Layer, each of several streams: what is put before
+            the names of its streams, which may be empty, and the file.
         video_times: Times files of footage, by stream.
         audio_times: Times files of sound, by stream.
         start_ns: Site time of second 0; None: see the module.
@@ -80,6 +83,7 @@ class ImportPlan:
     audio: Mapping[str, Path] = field(default_factory=dict)
     sensors: Mapping[str, Path] = field(default_factory=dict)
     text: Mapping[str, Path] = field(default_factory=dict)
+    xdf: Sequence[tuple[str, Path]] = ()
     video_times: Mapping[str, Path] = field(default_factory=dict)
     audio_times: Mapping[str, Path] = field(default_factory=dict)
     start_ns: int | None = None
@@ -147,8 +151,9 @@ def _open(plan: ImportPlan) -> list[Input]:
     video_times = _times(plan.video_times, plan.video, "video")
     audio_times = _times(plan.audio_times, plan.audio, "audio")
     names = [*plan.video, *plan.audio, *plan.sensors, *plan.text]
-    if not names:
-        raise ConfigError("nothing to import", fix="name --video, --audio, --sensors or --text")
+    if not names and not plan.xdf:
+        fix = "name --video, --audio, --sensors, --text or --xdf"
+        raise ConfigError("nothing to import", fix=fix)
     if len(set(names)) != len(names):
         raise ConfigError(f"two streams have one name: {', '.join(sorted(names))}")
     inputs: list[Input] = [SensorInput(n, p, plan.exclude) for n, p in plan.sensors.items()]
@@ -167,7 +172,10 @@ def _open(plan: ImportPlan) -> list[Input]:
         AudioInput(name, path, rate_hz=plan.audio_hz, times=audio_times.get(name))
         for name, path in plan.audio.items()
     ]
-    return sorted(inputs, key=lambda i: names.index(i.info.name))
+    inputs = sorted(inputs, key=lambda i: names.index(i.info.name))
+    for prefix, path in plan.xdf:
+        inputs += read_xdf(path, prefix, [i.info.name for i in inputs])
+    return inputs
 
 
 def _times(files: Mapping[str, Path], media: Mapping[str, Path], kind: str) -> dict[str, TimesFile]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+import torch
 
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import Evidence
+from pipeline.models.stream_model import StreamModel
 from pipeline.models.together import BETWEEN
 from pipeline.training.odd_training import OddLearnt
 
 _TOLD = 0.1  # nats a window: below, what the others show says nothing about a stream
 _KNOWN = 0.1  # share of its doubt that the network must lose to be of use
+_HOUR_S = 3600.0
+_WANDERS = 2.0  # growth of limits from which on it is told
+_LIMIT = 2.0  # standard widths that a level keeps to in 95 % of normal
+_SHOWN = 5
 _DAY_HOURS = 24
 _WEEK_DAYS = 7
 
@@ -53,6 +59,7 @@ def abilities(model: SceneModel, odd: OddLearnt | None) -> Abilities:
             "is found only if it is unusual in itself"
         )
     (can if odd is not None and odd.knows >= _KNOWN else cannot).extend(_network(model, odd))
+    cannot.extend(_wandering(model))
     cannot.extend(_times(model.held.end_ns.tolist()))
     return Abilities(tuple(can), tuple(cannot))
 
@@ -88,6 +95,38 @@ def _network(model: SceneModel, odd: OddLearnt | None) -> list[str]:
         return [f"the fusion network was not learnt: it needs {least_min:.0f} minutes of normal"]
     told = f"the fusion network loses {odd.knows:.0%} of its doubt about which stream is odd"
     return [told if odd.knows >= _KNOWN else f"{told}: the streams hardly depend on each other"]
+
+
+def _wandering(model: SceneModel) -> list[str]:
+    """Levels of sensors that are not known yet, and how their limits widen."""
+    shown = [
+        f"{name} ({', '.join(limits)})"
+        for stream in model.streams
+        for name, limits in _widening_levels(stream)
+    ]
+    if not shown:
+        return []
+    return [
+        f"still wandering when learnt, so limits of their levels widen with time: "
+        f"{_list(shown[:_SHOWN])}{' and more' if len(shown) > _SHOWN else ''}; "
+        "sudden changes of these are found all the same"
+    ]
+
+
+def _widening_levels(stream: StreamModel) -> Iterator[tuple[str, list[str]]]:
+    """Channels of a sensor whose level wandered, each with its limits at some times."""
+    column, normaliser = stream.extractor.level_column, stream.density.normaliser
+    if column is None:
+        return
+    hours = [0.0, 1.0, float(normaliser.wander.longest_s) / _HOUR_S]
+    times_s = normaliser.wander.learnt_s[1] + torch.tensor(hours, dtype=torch.float64) * _HOUR_S
+    widths = normaliser.at(times_s)[1][..., column].cpu().numpy()  # (3, P)
+    for place in np.flatnonzero(widths[2] > _WANDERS * widths[0]):
+        first, *later = (f"±{float(f'{_LIMIT * width:.2g}'):g}" for width in widths[:, place])
+        after = [
+            f"{limit} after {hour:.0f} h" for limit, hour in zip(later, hours[1:], strict=True)
+        ]
+        yield stream.extractor.labels[place], [f"{first} as learnt", *after]
 
 
 def _times(end_ns: Sequence[int]) -> list[str]:

@@ -84,5 +84,29 @@ def classified(truth: Sequence[Hashable], told: Sequence[Hashable]) -> Classifie
     return Classified(classes, confusion)
 
 
+def mutual_information(one: Sequence[Hashable], other: Sequence[Hashable]) -> float:
+    """How much of what two groupings tell they share, 0 to 1; 0 where either tells nothing.
+
+    Mutual information over the mean of both entropies (Strehl and Ghosh 2002, "Cluster
+    Ensembles", with the arithmetic mean as it is usual today).
+
+    Args:
+        one: Group of each sample, ``(n,)``.
+        other: The same by another grouping.
+    """
+    _, rows = np.unique(np.array([*map(str, one)]), return_inverse=True)
+    _, columns = np.unique(np.array([*map(str, other)]), return_inverse=True)
+    joint = np.zeros((rows.max(initial=0) + 1, columns.max(initial=0) + 1))
+    np.add.at(joint, (rows, columns), 1.0 / max(1, len(rows)))
+    parts = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
+    mean = sum(parts) / 2
+    return max(0.0, float((sum(parts) - _entropy(joint)) / mean)) if mean > 0 else 0.0
+
+
+def _entropy(shares: Floats) -> float:
+    there = shares[shares > 0]
+    return float(-(there * np.log(there)).sum())
+
+
 def _shares(part: Ints, whole: Ints) -> Floats:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)

@@ -1,9 +1,10 @@
 """A plain supervised classifier of samples with several modalities.
 
-Encoders, the shared space, a fusion, a context and one head, trained by cross-entropy: the
+Encoders, the shared space, a fusion, a context and a head, trained by cross-entropy: the
 network of a scene asked the usual question (Baltrusaitis et al. 2019, "Multimodal Machine
 Learning", section 6, for its place among others). A sample is one or more windows in a row; each
-window is to say the class, and the sample's answer is the mean of their probabilities.
+window is to say the class, and the sample's answer is the mean of their probabilities. Further
+heads may learn beside it, see `pipeline.training.further_heads`.
 
 In training, modalities are left out at random (Neverova et al. 2016, "ModDrop"), so that the
 network also answers when one is missing.
@@ -30,6 +31,7 @@ from pipeline.models.fusion_model import FusionModel, FusionModelSettings
 from pipeline.models.heads.classification import ClassificationHead, ClassificationSettings
 from pipeline.training.dealing import SplitSettings
 from pipeline.training.examples import Examples
+from pipeline.training.further_heads import FurtherHeads
 from pipeline.training.loop import LoopSettings, Progress, run_loop
 from pipeline.training.sample_parts import ReadingSettings
 from pipeline.training.training_state import History
@@ -58,10 +60,14 @@ class ClassifierSettings(Settings):
     """Modalities to look at; empty: all that the folder has."""
 
     network: FusionModelSettings = FusionModelSettings(context=NoneSettings())
-    """Encoders, shared space, fusion and context; the head is `head`."""
+    """Encoders, shared space, fusion, context and further heads by name, with the weights of
+    their losses (`joint`); that of the class is called ``class``."""
 
     head: ClassHeadSettings = ClassHeadSettings()
     """What tells the class."""
+
+    normal: tuple[str, ...] = ()
+    """Classes that are normal; an anomaly head learns to tell all others from them."""
 
     reading: ReadingSettings = ReadingSettings()
     """How files become windows."""
@@ -85,9 +91,10 @@ class ClassifierSettings(Settings):
     """Threads of the processor; networks as small as the default are slower on more."""
 
     @model_validator(mode="after")
-    def _one_head(self) -> Self:
-        if self.network.heads:
-            raise ValueError("a classifier has one head: write its options under 'head'")
+    def _one_class_head(self) -> Self:
+        heads = self.network.heads
+        if HEAD in heads or any(isinstance(h, ClassificationSettings) for h in heads.values()):
+            raise ValueError("one head tells the class: write its options under 'head'")
         return self
 
 
@@ -102,7 +109,8 @@ def build_network(
     head = ClassificationSettings(
         classes=tuple(classes), hidden=settings.head.hidden, dropout=settings.head.dropout
     )
-    made = settings.network.model_copy(update={"heads": {HEAD: head}})
+    heads = {HEAD: head} | settings.network.heads
+    made = settings.network.model_copy(update={"heads": heads})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.loop.seed)
         return FusionModel(made, streams)
@@ -128,24 +136,41 @@ def fit_classifier(
         resume: See `run_loop`.
 
     Raises:
+        ConfigError: A further head has nothing to learn.
         ModelError: A loss is not finite.
         ModelFileError: The training state cannot be used.
     """
+    further = further_heads(network, settings.normal)
+    further.check(train)
     network.fit_scale(_seen_windows(network, train))
-    head = _head(network)
     if settings.balance:
-        head.balance(train.labels)
+        _head(network).balance(train.labels)
+    further.begin(train)
+    clusters_from = settings.loop.steps // 3
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
+        if step == clusters_from:
+            further.place_clusters(train)
         chosen = torch.randint(len(train), (settings.batch,), generator=generator)
-        part = train.at(chosen)
-        return _loss(network, _some_left_out(part, settings.modality_dropout, generator))
+        part = _some_left_out(train.at(chosen), settings.modality_dropout, generator)
+        return _loss(network, further, part, clusters=step >= clusters_from)
 
     def judge() -> float:
-        lost = [float(_loss(network, part)) * len(part) for part in held_out.parts(_CHUNK)]
+        lost = [
+            float(_loss(network, further, part, clusters=False)) * len(part)
+            for part in held_out.parts(_CHUNK)
+        ]
         return math.fsum(lost) / len(held_out)
 
-    return run_loop(network, loss, judge, settings.loop, progress=progress, resume=resume)
+    history = run_loop(network, loss, judge, settings.loop, progress=progress, resume=resume)
+    further.end(train)
+    return history
+
+
+def further_heads(network: FusionModel, normal: Sequence[str]) -> FurtherHeads:
+    """The heads of a classifier beside the one that tells the class."""
+    names = tuple(name for name in network.head_names if name != HEAD)
+    return FurtherHeads(network, names, frozenset(normal))
 
 
 @torch.no_grad()
@@ -162,11 +187,17 @@ def probabilities(network: FusionModel, examples: Examples) -> Tensor:
     return torch.cat(found)
 
 
-def _loss(network: FusionModel, part: Examples) -> Tensor:
+def _loss(network: FusionModel, further: FurtherHeads, part: Examples, *, clusters: bool) -> Tensor:
+    features = network(part.inputs, part.present)  # (B, T, F)
+    own = {HEAD: _class_loss(_head(network), features, part)}
+    joint: Tensor = network.joint_loss(own | further.losses(features, part, clusters))
+    return joint
+
+
+def _class_loss(head: ClassificationHead, features: Tensor, part: Examples) -> Tensor:
     """Cross-entropy of every window that is seen, each sample counting as one."""
     seen = part.present.any(dim=-1)  # (B, T)
-    head = _head(network)
-    logits = head.logits(network(part.inputs, part.present).flatten(0, 1))
+    logits = head.logits(features.flatten(0, 1))
     targets = part.labels[:, None].expand(seen.shape)
     losses = F.cross_entropy(logits, targets.flatten(), reduction="none").reshape(seen.shape)
     weights = head.weights[targets] * seen / seen.sum(dim=1, keepdim=True).clamp(min=1)

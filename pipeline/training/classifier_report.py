@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.models.fusion_model import FusionModel
 from pipeline.training.class_metrics import Classified, classified
-from pipeline.training.classifier import probabilities, told_classes
+from pipeline.training.classifier import further_heads, probabilities, told_classes
 from pipeline.training.examples import Examples
 from pipeline.training.labelled_folder import Unusable
 from pipeline.training.training_state import History
@@ -33,6 +33,7 @@ class Judged:
         result: How well they were told.
         alone: Accuracy when all but one modality are hidden, by stream, over the samples that
             have it; of a network that has one modality nothing.
+        further: Figures of the further heads, by name.
     """
 
     names: tuple[str, ...]
@@ -41,10 +42,17 @@ class Judged:
     probabilities: Tensor
     result: Classified
     alone: dict[str, float]
+    further: dict[str, dict[str, float]]
 
 
-def judge(network: FusionModel, examples: Examples) -> Judged:
-    """Ask the network for the class of each sample."""
+def judge(network: FusionModel, examples: Examples, normal: Sequence[str] = ()) -> Judged:
+    """Ask the network for the class of each sample, and its further heads what they know.
+
+    Args:
+        network: A trained classifier.
+        examples: The samples.
+        normal: Classes that are normal, for anomaly heads.
+    """
     found = probabilities(network, examples)
     truth = tuple(sample.label for sample in examples.samples)
     told = tuple(told_classes(network, found))
@@ -56,7 +64,8 @@ def judge(network: FusionModel, examples: Examples) -> Judged:
         if len(rows):
             alone[name] = _accuracy(network, examples.showing(shown).at(rows))
     names = tuple(sample.name for sample in examples.samples)
-    return Judged(names, truth, told, found, classified(truth, told), alone)
+    further = further_heads(network, normal).figures(examples)
+    return Judged(names, truth, told, found, classified(truth, told), alone, further)
 
 
 def _accuracy(network: FusionModel, examples: Examples) -> float:
@@ -84,6 +93,10 @@ def result_json(judged: Judged) -> dict[str, Any]:
         "macro_f1": _number(result.macro_f1),
         "accuracy_of_the_commonest_class": max(Counter(judged.truth).values()) / len(judged.truth),
         "accuracy_alone": {name: _number(share) for name, share in judged.alone.items()},
+        "further": {
+            head: {what: _number(value) for what, value in figures.items()}
+            for head, figures in judged.further.items()
+        },
         "classes": per_class,
         "confusion": {
             "classes": [str(name) for name in result.classes],

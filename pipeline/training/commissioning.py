@@ -19,6 +19,7 @@ import torch
 
 from pipeline.core.sample import StreamInfo
 from pipeline.core.window import Window
+from pipeline.models.network_verdict import NetworkVerdict
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.models.stream_density import StreamDensity
@@ -34,6 +35,7 @@ from pipeline.training.cross_fit import (
     fit_density,
     rows_of,
 )
+from pipeline.training.network_rows import NetworkRows, with_network
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
 from pipeline.training.odd_training import OddLearnt, learn_odd
 
@@ -46,6 +48,7 @@ def commission(
     settings: DetectorSettings | None = None,
     *,
     streams: Sequence[StreamInfo] | None = None,
+    network: NetworkVerdict | None = None,
     progress: Progress | None = None,
 ) -> tuple[SceneModel, CommissioningReport]:
     """Learn a scene.
@@ -55,6 +58,7 @@ def commission(
         windows: Its normal, in time order; gaps and several recordings are fine.
         settings: Options of the detector.
         streams: Streams to learn; None: those of the first window.
+        network: A trained network of the scene that shall speak too; None: none.
         progress: Called with the stage (``features``, ``calibration``, ``final fit``,
             ``fusion``), what is
             done and how much there is (None: not known).
@@ -63,19 +67,25 @@ def commission(
         The model, not yet saved, and what is to be said about it.
 
     Raises:
-        ModelError: Too few windows, or no stream that can be used.
+        ModelError: Too few windows, no stream that can be used, or a network of other windows
+            or streams, or that has learnt from nearly all of this normal.
     """
     settings = settings or DetectorSettings()
     tell = progress or _silent
     rows = NormalRows(scene, settings, streams)
+    seen = None if network is None else NetworkRows(network, settings)
     for count, window in enumerate(windows, start=1):
-        rows.add(window)
+        features = rows.add(window)
+        if seen is not None and features is not None:
+            seen.add(window, features)
         if count % 20 == 0:
             tell("features", count, None)
     data = rows.finish()
     tell("features", rows.taken, rows.taken)
     held = cross_fit(rows, data, settings, tell)
     model, odd = _final(rows, data, settings, held, tell)
+    if seen is not None:
+        model = with_network(model, seen)
     report = make_report(model, rows, odd)
     log.info("scene commissioned", scene=scene, windows=rows.taken, seconds=report.seconds)
     return model, report

@@ -16,6 +16,7 @@ from pipeline.training.odd_training import OddLearnt
 BUDGETS_PER_HOUR = {"6/hour": 6.0, "2/hour": 2.0, "2/day": 2.0 / 24, "2/week": 2.0 / 168}
 _SHORT_S = 600.0
 _SPARSE = 0.9
+_MOSTLY = 0.5
 _SHOWN = 5
 
 
@@ -105,6 +106,7 @@ def _warnings(
             found.append(f"stream {data.info.name!r} never changed in: {shown}")
     if len(model.streams) > 1 and not model.together.names([s.info.name for s in model.streams]):
         found.append("the streams were hardly ever seen together: nothing watches between them")
+    found.extend(_network_warnings(model))
     far = [name for name, budget in budgets.items() if not budget.supported]
     if far:
         found.append(
@@ -112,3 +114,17 @@ def _warnings(
             "thresholds are extrapolated"
         )
     return found
+
+
+def _network_warnings(model: SceneModel) -> list[str]:
+    """What a trained network has learnt from cannot calibrate it, so it may have little left."""
+    if model.network is None:
+        return []
+    new = np.isfinite(model.held.scores[:, model.names.index(model.network.names[0])])
+    if new.mean() >= _MOSTLY:
+        return []
+    minutes = new.sum() * model.hop_ns / 60e9
+    return [
+        f"the trained network is calibrated by the {minutes:.1f} minutes that are new to it, and "
+        "all detectors together by no more: commission from other normal too, or without it"
+    ]

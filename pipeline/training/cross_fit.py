@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,18 +49,26 @@ class StreamHeld:
 def cross_fit(
     rows: NormalRows, data: Sequence[StreamData], settings: DetectorSettings, tell: Progress
 ) -> list[StreamHeld]:
-    """Held-out scores per stream."""
+    """Held-out scores per stream.
+
+    As many parts at a time as there are processors: none knows of another, so what comes out
+    does not depend on it.
+    """
     fold_of = rows.folds()
-    found: list[list[tuple[Indices, RawScores]]] = [[] for _ in data]
-    for fold in range(settings.folds):
-        tell("calibration", fold, settings.folds)
+
+    def judged(fold: int) -> list[tuple[Indices, RawScores]]:
         learn, judge = rows.split(fold_of, fold)
         generator = torch.Generator().manual_seed(settings.seed + 1 + fold)
-        for store, part in zip(found, data, strict=True):
-            density = fit_density(part, learn, settings, generator)
-            store.append(_judge(part, density, judge, settings))
-    tell("calibration", settings.folds, settings.folds)
-    held = [_in_order(parts) for parts in found]
+        fitted = (fit_density(part, learn, settings, generator) for part in data)
+        return [_judge(p, f, judge, settings) for p, f in zip(data, fitted, strict=True)]
+
+    found: list[list[tuple[Indices, RawScores]]] = []
+    with ThreadPoolExecutor(min(settings.folds, os.cpu_count() or 1), "cross-fit") as workers:
+        tell("calibration", 0, settings.folds)
+        for parts in workers.map(judged, range(settings.folds)):
+            found.append(parts)
+            tell("calibration", len(found), settings.folds)
+    held = [_in_order(parts) for parts in zip(*found, strict=True)]
     return [_with_levels(h, part, rows, settings) for h, part in zip(held, data, strict=True)]
 
 
@@ -85,6 +95,7 @@ def _with_levels(
                 settings,
                 data.drift,
                 data.rhythm,
+                data.wander,
             )
     return replace(held, raw=replace(held.raw, level=levels))
 
@@ -162,7 +173,9 @@ def fit_density(
             fix="record for longer, or take the stream out of the scene",
         )
     rows = collect([data.features[i] for i in chosen])
-    return fit_stream(rows, data.extractor, settings, data.drift, data.rhythm, generator)
+    slow = data.drift, data.rhythm, data.wander
+    density = fit_stream(rows, data.extractor, settings, *slow, generator)
+    return replace(density, running=data.running)
 
 
 def _judge(

@@ -4,15 +4,17 @@ The layout is ``FOLDER/CLASS/SAMPLE.EXT`` or ``FOLDER/CLASS/SAMPLE/*``: files of
 one sample's folder, are one sample, with at most one file per modality; any may be missing.
 ``FOLDER/train/CLASS/...``, ``val`` and ``test`` likewise say what is for what. Instead of
 folders of classes a table ``FOLDER/labels.csv`` with the columns ``sample`` (path of a sample
-in the folder, its extension is not needed), ``class`` and, if wanted, ``split`` may say it.
+in the folder, its extension is not needed), ``class`` and, if wanted, ``split`` may say it; any
+other column of numbers can be what a regression head learns.
 
 What cannot be used is listed with a reason and costs nothing but itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -30,6 +32,7 @@ _ENDINGS = {
 }
 _KIND = {ending: modality for modality, endings in _ENDINGS.items() for ending in endings}
 TABLE = "labels.csv"
+_SAID = frozenset({"sample", "class", "split"})  # columns with a meaning of their own
 
 
 class Split(StrEnum):
@@ -54,12 +57,14 @@ class LabelledSample:
         label: Its class.
         files: One file per modality that it has.
         split: What it is for, if the folder says so.
+        numbers: What the further columns of the table say of it, where that is a number.
     """
 
     name: str
     label: str
     files: Mapping[Modality, Path]
     split: Split | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +158,26 @@ def _by_table(root: Path, unusable: list[Unusable]) -> Iterator[LabelledSample]:
         if place not in listing:
             unusable.append(Unusable(f"{TABLE}:{line}", "no file of this name"))
             continue
-        files = listing[place]
-        yield from _sample(
-            root, place, row["class"], files, Split(split) if split else None, unusable
-        )
+        files, purpose = listing[place], Split(split) if split else None
+        for sample in _sample(root, place, row["class"], files, purpose, unusable):
+            yield replace(sample, numbers=_numbers(row))
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """The finite numbers among the further columns."""
+    found: dict[str, float] = {}
+    for name, cell in row.items():
+        if name not in _SAID and (value := _number(cell)) is not None:
+            found[name] = value
+    return found
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _sample(

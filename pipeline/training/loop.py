@@ -7,7 +7,8 @@ training state ends with the weights of one that was not (bit for bit on a CPU w
 number of threads).
 
 Weights are judged now and then by a loss on data held out, and those that did best there are
-what remains. When nothing is held out, the last ones remain.
+what remains; those that training began with too, when the caller says how they did. When nothing
+is held out, the last ones remain.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def run_loop(
     settings: LoopSettings,
     *,
     progress: Progress,
+    start: float | None = None,
     resume: Path | None = None,
     rate: Rate | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -93,6 +95,8 @@ def run_loop(
         held_out: Loss on held-out data, called without gradients, the network in ``eval()``.
         settings: How.
         progress: Called with ``training``, the steps done and the most there can be.
+        start: Held-out loss of the network as it is: it remains unless a look finds a better one.
+            None: the best of the looks remains, even if training made it worse.
         resume: Training state: gone on from when the file is there, and written at each look
             at the held-out data.
         rate: Share of the step size that a parameter is trained with; None: all of it.
@@ -106,6 +110,8 @@ def run_loop(
         ModelFileError: The training state cannot be used, or not be written.
     """
     loop = _Loop(network, settings, resume, rate or _whole, clock)
+    if start is not None:
+        loop.begin_from(start)
     with _own_randomness(network):
         while not loop.finished:
             loop.train_on(loss, progress)
@@ -141,6 +147,16 @@ class _Loop:
         if file is not None and file.exists():
             self._state = load_state(file, network, self._optimiser, settings)
         self._begun = clock() - self._state.seconds
+
+    def begin_from(self, held_out: float) -> None:
+        """Let the weights at the start, with this loss, be the first to beat.
+
+        A run that goes on has them already.
+        """
+        if not self._state.step:
+            _refuse_infinite(held_out, "held-out loss before training")
+            self._state.best_loss = held_out
+            self._state.evaluations.append(Evaluated(0, None, held_out))
 
     @property
     def finished(self) -> bool:

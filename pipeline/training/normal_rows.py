@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.cycle import Rhythm, daily
+from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
-from pipeline.models.normalise import drift_of
+from pipeline.models.normalise import drift_of, wander_of
 from pipeline.models.quality import Inspector, learn_limits
+from pipeline.models.running_level import LearntLevel, learn_level
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stream_density import Rows, collect
+from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import make_extractor, make_inspector
+from pipeline.models.video_features import VideoFeatures
+from pipeline.models.video_places import beside
 
 _LEAST_WINDOWS = 5  # in a stretch that is held out as one
 
@@ -38,8 +43,10 @@ class StreamData:
         measures: Measures of its quality in the same windows, each ``(K,)``.
         seen_in: The windows' grid indices, growing.
         windows: Their positions among all kept windows, once `NormalRows.finish` was called.
-        drift: How much drift widens each column, ``(P, d)``; likewise.
+        drift: How much drift widens each column, ``(P, d)``; likewise; None for sensors.
         rhythm: The cycle that it may follow; likewise.
+        wander: How limits grow with time; likewise; None for all but sensors.
+        running: Levels of the last hours as they were last; likewise; None unless days were learnt.
     """
 
     info: StreamInfo
@@ -51,6 +58,8 @@ class StreamData:
     windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     drift: Tensor | None = None
     rhythm: Rhythm | None = None
+    wander: Wander | None = None
+    running: LearntLevel | None = None
 
     def positions(self, chosen: Indices) -> Indices:
         """Positions in `features` of those of the `chosen` windows that saw the stream."""
@@ -112,8 +121,11 @@ class NormalRows:
         """Features per stream."""
         return self._data
 
-    def add(self, window: Window) -> None:
+    def add(self, window: Window) -> Mapping[str, StreamFeatures] | None:
         """Take in one window.
+
+        Returns:
+            What each stream that was seen showed; None when the window is not kept.
 
         Raises:
             ModelError: Windows of another length or out of order.
@@ -121,17 +133,20 @@ class NormalRows:
         self._check(window)
         self.taken += 1
         if self._block(window.index) % self._stride:
-            return
+            return None
         self._indices.append(window.index)
+        seen: dict[str, StreamFeatures] = {}
         for data in self._data:
             part = window.slices.get(data.info.name)
             features = None if part is None else data.extractor.extract(part)
             if part is not None and features is not None:
+                seen[data.info.name] = features
                 data.features.append(_sharing(features, data.features))
                 data.measures.append(data.inspector.measure(part))
                 data.seen_in.append(window.index)
         if len(self._indices) > self._settings.max_windows:
             self._thin()
+        return seen
 
     def finish(self) -> list[StreamData]:
         """The streams that can be learnt.
@@ -149,30 +164,43 @@ class NormalRows:
                 if seconds
                 else "record for longer",
             )
-        learnt_s = (self._indices[-1] - self._indices[0] + 1) * self.hop_ns / 1e9
         usable = [d for d in self._data if len(d.features) >= least]
         for data in usable:
             data.windows = np.searchsorted(self._indices, data.seen_in).astype(np.int64)
-            rows = collect(data.features)
-            horizon = self._settings.drift_hours * 3600.0 / learnt_s
-            data.rhythm = self._rhythm(data, rows)
-            data.drift = drift_of(
-                rows.places,
-                rows.present,
-                data.extractor.log_columns,
-                horizon,
-                rows.times_s,
-                data.rhythm,
-            )
+            self._follow_time(data)
         if not usable:
             raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         return usable
 
-    def _rhythm(self, data: StreamData, rows: Rows) -> Rhythm | None:
+    def _follow_time(self, data: StreamData) -> None:
+        """Learn what changes with time: the cycle of the day, and what moves slowly."""
+        longest_s = self._settings.drift_hours * 3600.0
+        learnt_s = (self._indices[-1] - self._indices[0] + 1) * self.hop_ns / 1e9
+        data.rhythm = self._rhythm(data)
+        if data.rhythm is not None:
+            data.running, data.features = learn_level(data.features)
+        rows = collect(data.features)
+        seen = rows.places, rows.present, data.extractor.log_columns
+        if data.info.modality is Modality.SENSOR:
+            longest_s = max(longest_s, learnt_s)
+            data.wander = wander_of(*seen, rows.times_s, data.rhythm, self._overlap, longest_s)
+        else:
+            data.drift = drift_of(*seen, longest_s / learnt_s, rows.times_s, data.rhythm)
+        if isinstance(grid := data.extractor, VideoFeatures) and data.drift is not None:
+            near = beside(rows.places, rows.present, grid.rows, grid.cols)
+            data.drift = torch.maximum(data.drift, near)
+
+    @property
+    def _overlap(self) -> int:
+        """Windows that show the same moment."""
+        return max(1, self.length_ns // max(self.hop_ns, 1))
+
+    def _rhythm(self, data: StreamData) -> Rhythm | None:
         """The rhythm that a sensor stream may follow."""
         if data.info.modality is not Modality.SENSOR:
             return None
-        return daily(float(rows.times_s[0]), float(rows.times_s[-1]), self.hop_ns / 1e9)
+        first_s, last_s = (data.features[at].start_ns / 1e9 for at in (0, -1))
+        return daily(first_s, last_s, self.hop_ns / 1e9)
 
     def folds(self, parts: int | None = None) -> Indices:
         """Part of each kept window, ``(kept,)``; as many parts as the settings say, or `parts`."""
@@ -198,7 +226,7 @@ class NormalRows:
         """Windows to learn from and to judge; those that overlap a judged one are in neither."""
         indices = np.array(self._indices)
         judge = np.flatnonzero(fold_of == fold)
-        reach = max(1, self.length_ns // max(self.hop_ns, 1)) - 1
+        reach = self._overlap - 1
         near = np.zeros(len(indices), np.bool_)
         for shift in range(-reach, reach + 1):
             near |= np.isin(indices, indices[judge] + shift)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.models.odd import OddNetwork
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.patterns import Pattern, patterns_of
 
@@ -46,6 +46,20 @@ class Swap:
     row: Ints
     at: Ints
     swapped: Bools
+
+
+class SwapNetwork(Protocol):
+    """What can be asked which stream was swapped; see `pipeline.models.odd.OddNetwork`."""
+
+    training: bool
+
+    def embed(self, components: Sequence[Tensor]) -> Tensor:
+        """Map each stream into Z: per stream ``(B, E)`` to ``(B, M, Z)``."""
+        ...
+
+    def __call__(self, z: Tensor, present: Tensor) -> Tensor:
+        """Logits of *none* and of each stream, ``(B, T, M, Z)`` to ``(B, T, 1 + M)``."""
+        ...
 
 
 class Runs:
@@ -75,17 +89,26 @@ class Runs:
         self.length = max(4, round(settings.run_s / hop_s))
         self.starts = _starts(indices, usable, self.length)
 
-    def loss(self, network: OddNetwork, generator: torch.Generator) -> Tensor:
+    def loss(self, network: SwapNetwork, generator: torch.Generator) -> Tensor:
         """Cross-entropy of a batch, drawn by `generator`."""
+        logits, truths = self.answers(network, generator)
+        return F.cross_entropy(logits, truths)
+
+    def answers(self, network: SwapNetwork, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What a network says of the windows of a batch, and what is true of them.
+
+        Returns:
+            Logits ``(n, 1 + M)``, and the stream that was swapped, from 1, or 0: none, ``(n,)``.
+        """
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         starts = self._neighbourhoods(rng)
         z = self._embed(network, starts)
         whole, truth, odd = self._swapped(z, starts, rng)
         present = torch.from_numpy(self.shown(odd, rng))
         logits = network(whole, present[:, None].expand(whole.shape[:3]))
-        return F.cross_entropy(logits.flatten(0, 1), truth.flatten())
+        return logits.flatten(0, 1), truth.flatten()
 
-    def _embed(self, network: OddNetwork, starts: Ints) -> Tensor:
+    def _embed(self, network: SwapNetwork, starts: Ints) -> Tensor:
         """Runs in Z, ``(R, T, M, Z)``."""
         chosen = torch.from_numpy((starts[:, None] + np.arange(self.length)).ravel())
         seen = [one[chosen] for one in self._components]

@@ -7,8 +7,6 @@ cut off goes through the finished phases at once and on with the one it was in.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,15 +30,16 @@ from pipeline.training.modality_dropout import DropoutSettings
 from pipeline.training.phases.alignment import AlignmentSettings
 from pipeline.training.phases.base import PHASES, Ground, Phase, PhaseSettings
 from pipeline.training.phases.fine_tune import FineTuneSettings, with_heads
+from pipeline.training.phases.normality import NormalitySettings, with_swap_head
 from pipeline.training.phases.self_supervision import SelfSupervisionSettings
-from pipeline.training.prepared import DataSettings, PreparedScene, Progress
+from pipeline.training.prepared import DataSettings, PreparedScene, Progress, Rows
 from pipeline.training.retrieval import Retrieval, retrieval
+from pipeline.training.scene_training_folder import begin, fingerprint, state_file
 from pipeline.training.training_state import History
 
 log = structlog.get_logger(__name__)
 
 PhaseField = Annotated[SerializeAsAny[PhaseSettings], BeforeValidator(of_kind(PHASES))]
-_MANIFEST = "run.json"
 _APART_S = 1.5
 
 
@@ -54,7 +53,13 @@ class SceneTrainingSettings(Settings):
     """What the network is made of."""
 
     phases: tuple[PhaseField, ...] = Field(
-        default=(SelfSupervisionSettings(), AlignmentSettings(), FineTuneSettings()), min_length=1
+        default=(
+            SelfSupervisionSettings(),
+            AlignmentSettings(),
+            NormalitySettings(),
+            FineTuneSettings(),
+        ),
+        min_length=1,
     )
     """What it learns, in order. Phases that need labels are left out when there are none."""
 
@@ -104,6 +109,9 @@ class SceneTraining:
         windows: Windows learnt from, held out, and labelled.
         parameters: Numbers that were learnt.
         phases: What each phase did.
+        learnt: First and last index, on the grid, of each stretch of windows learnt from.
+        looks_back: Windows in a row that the swap task is asked about, the last one included;
+            None when the network was not last trained on it.
         retrieval_before: Between the streams on held-out normal, untrained.
         retrieval: And trained.
     """
@@ -115,6 +123,8 @@ class SceneTraining:
     windows: tuple[int, int, int]
     parameters: int
     phases: tuple[PhaseOutcome, ...]
+    learnt: tuple[tuple[int, int], ...]
+    looks_back: int | None
     retrieval_before: tuple[Retrieval, ...]
     retrieval: tuple[Retrieval, ...]
 
@@ -122,8 +132,16 @@ class SceneTraining:
 def build_network(
     settings: SceneTrainingSettings, streams: Sequence[StreamInfo], kinds: tuple[str, ...] = ()
 ) -> FusionModel:
-    """The untrained network; with the heads of fine-tuning when there are kinds to tell apart."""
+    """The untrained network, with the heads that its phases teach.
+
+    Args:
+        settings: How it is made and trained.
+        streams: Its streams.
+        kinds: Kinds of labelled events to tell apart; none: nothing is labelled.
+    """
     network = with_heads(settings.network, kinds) if kinds else settings.network
+    if any(isinstance(phase, NormalitySettings) for phase in settings.phases):
+        network = with_swap_head(network, [info.name for info in streams])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return FusionModel(network, streams)
@@ -164,13 +182,14 @@ def train_scene(
     split = normal.split(settings.data)
     model.fit_scale(normal.batch(split.learn).inputs)
     if folder is not None:
-        _begin(folder, _fingerprint(settings, model, normal, labelled), resume)
+        begin(folder, fingerprint(settings, model, normal, labelled), resume)
     augment = settings.augment.build(model)
     ground = Ground(model, normal, split, augment, settings.dropout, labelled)
     before = retrieval(model, normal, split.held, _APART_S)
     outcomes = []
-    for number, phase in enumerate(_wanted(settings, labelled)):
-        state = None if folder is None else folder / f"phase-{number + 1}.safetensors"
+    wanted = _wanted(settings, labelled)
+    for number, phase in enumerate(wanted):
+        state = None if folder is None else state_file(folder, number)
         seeded = _seeded(phase, settings.seed, number)
         outcomes.append(_run(seeded, ground, state, progress, clock))
     return SceneTraining(
@@ -181,6 +200,8 @@ def train_scene(
         (len(split.learn), len(split.held), 0 if labelled is None else len(labelled.scene)),
         sum(p.numel() for p in model.parameters()),
         tuple(outcomes),
+        _learnt(normal, split.learn, labelled),
+        wanted[-1].windows if isinstance(wanted[-1], NormalitySettings) else None,
         tuple(before),
         tuple(retrieval(model, normal, split.held, _APART_S)),
     )
@@ -191,6 +212,17 @@ def _wanted(settings: SceneTrainingSettings, labelled: LabelledScene | None) -> 
     if not wanted:
         raise ModelError("every phase needs labels", fix="give --labels FILE")
     return wanted
+
+
+def _learnt(
+    normal: PreparedScene, rows: Rows, labelled: LabelledScene | None
+) -> tuple[tuple[int, int], ...]:
+    """Stretches of windows, by first and last index, that the network may know by heart."""
+    index = normal.index[rows]
+    if labelled is not None:
+        index = np.union1d(index, labelled.scene.index)
+    parts = np.split(index, np.flatnonzero(np.diff(index) > 1) + 1)
+    return tuple((int(part[0]), int(part[-1])) for part in parts)
 
 
 def _seeded(phase: PhaseSettings, seed: int, number: int) -> PhaseSettings:
@@ -216,6 +248,7 @@ def _run(
         phase.held_out,
         settings.loop,
         progress=lambda _, done, total: progress(settings.type, done, total),
+        start=before,
         resume=state,
         rate=phase.rate,
         clock=clock,
@@ -230,37 +263,3 @@ def _run(
 def _judged(phase: Phase) -> tuple[float, dict[str, float]]:
     phase.network.eval()
     return phase.held_out(), phase.figures()
-
-
-def _fingerprint(
-    settings: SceneTrainingSettings,
-    model: FusionModel,
-    normal: PreparedScene,
-    labelled: LabelledScene | None,
-) -> str:
-    """What a run must have in common with the one it goes on with."""
-    told = hashlib.sha256(settings.model_dump_json().encode())
-    told.update(json.dumps(model.names).encode())
-    for scene in (normal, None if labelled is None else labelled.scene):
-        told.update(b"-" if scene is None else scene.index.tobytes())
-    if labelled is not None:
-        told.update(json.dumps(labelled.kinds).encode() + labelled.kind.tobytes())
-    return told.hexdigest()
-
-
-def _begin(folder: Path, fingerprint: str, resume: bool) -> None:
-    """Take over the state that lies there, or clear it away."""
-    manifest = folder / _MANIFEST
-    if resume and manifest.exists():
-        found = json.loads(manifest.read_text("utf-8"))
-        if found != {"run": fingerprint}:
-            raise ModelError(
-                "the run that lies there had other settings, recordings or labels",
-                where=str(folder),
-                fix="begin anew without --resume",
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("phase-*.safetensors"):
-        old.unlink()
-    manifest.write_text(json.dumps({"run": fingerprint}), "utf-8")

@@ -19,6 +19,7 @@ from pipeline.training.scene_training import PhaseOutcome, SceneTraining
 _NAMES = {
     "self_supervision": "Each stream by itself (self-supervision)",
     "alignment": "Streams with each other (alignment)",
+    "normality": "Do the streams belong together? (normality)",
     "fine_tune": "Labelled events (fine-tuning)",
 }
 
@@ -98,12 +99,12 @@ def _row(phase: PhaseOutcome) -> list[str]:
 
 def _phase(phase: PhaseOutcome) -> Iterator[str]:
     looks = phase.history.evaluations
-    steps = [look.step for look in looks]
-    lines = [("training", steps, [look.loss for look in looks], BLUE)]
+    learnt = [(look.step, look.loss) for look in looks if look.loss is not None]
     held = [(look.step, look.held_out) for look in looks if look.held_out is not None]
-    if held:
-        first = [(0, phase.before), *held]
-        lines.append(("held out", [s for s, _ in first], [v for _, v in first], ORANGE))
+    lines = [
+        (name, [step for step, _ in values], [loss for _, loss in values], colour)
+        for name, values, colour in (("training", learnt, BLUE), ("held out", held, ORANGE))
+    ]
     title = _NAMES.get(phase.kind, phase.kind)
     yield f"<h3>{escape(title)}</h3>"
     drawing = curves(lines, x="steps", y="loss", title=f"Losses of {phase.kind}")
@@ -111,7 +112,7 @@ def _phase(phase: PhaseOutcome) -> Iterator[str]:
     if phase.figures:
         before = phase.figures_before
         rows = [[name, short(before[name]), short(now)] for name, now in phase.figures.items()]
-        yield table(("on held-out labelled time", "before", "after"), rows)
+        yield table(("on held-out time", "before", "after"), rows)
 
 
 def _retrieval(before: Sequence[Retrieval], after: Sequence[Retrieval]) -> Iterator[str]:

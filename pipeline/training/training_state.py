@@ -29,12 +29,12 @@ class Evaluated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         step: Steps done by then.
-        loss: Mean training loss since the look before.
+        loss: Mean training loss since the look before; None of the look before training.
         held_out: Loss on held-out data; None when nothing is held out.
     """
 
     step: int
-    loss: float
+    loss: float | None
     held_out: float | None = None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-LONG = {"fusion", "recalibration"}
+LONG = {"fusion", "phases", "recalibration"}
 
 
 def benchmarks() -> list[str]:

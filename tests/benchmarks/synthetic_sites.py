@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,23 +62,26 @@ class Site:
         seed: What happens there.
         part_s: Length of each part, seconds.
         size: Width and height that the camera has, pixels.
+        start_s: Scene second at which the first part begins; second 0 is ten in the morning.
     """
 
     place: int
     seed: int
     part_s: int = FULL_S
     size: tuple[int, int] = FULL_SIZE
+    start_s: int = 0
 
     @property
     def name(self) -> str:
         """Name of its folder."""
         length = "" if self.part_s == FULL_S else f"-{self.part_s}s"
         size = "" if self.size == FULL_SIZE else f"-{self.size[0]}x{self.size[1]}"
-        return f"p{self.place}s{self.seed}{length}{size}"
+        start = "" if self.start_s == 0 else f"-from{self.start_s}s"
+        return f"p{self.place}s{self.seed}{length}{size}{start}"
 
     def begin_s(self, part: Part) -> int:
         """Scene second at which a part begins."""
-        return list(Part).index(part) * self.part_s
+        return self.start_s + list(Part).index(part) * self.part_s
 
     def settings(self, part: Part) -> SiteSettings:
         """The source that shows a part."""
@@ -131,25 +135,34 @@ class Recorded:
             last_s: Only those of so many seconds at the end.
         """
         first = 0 if last_s is None else max(0, self.windows_in_all - round(last_s * 1e9 / HOP_NS))
+        frame = lru_cache(maxsize=2 * HOPS * A_HOP)(self._frame)  # windows share them
         for number in range(first, self.windows_in_all):
             start_ns = START_NS + self.begin_s * 10**9 + number * HOP_NS
             slices = {
-                info.name: self._slice(info, number, start_ns, info.modality not in missing)
+                info.name: self._slice(info, number, start_ns, info.modality not in missing, frame)
                 for info in self.streams
                 if info.modality in having
             }
             end_ns = start_ns + HOPS * HOP_NS
             yield Window(SCENE, start_ns // HOP_NS, start_ns, end_ns, slices)
 
-    def _slice(self, info: StreamInfo, number: int, start_ns: int, seen: bool) -> Slice:
+    def _frame(self, stream: str, row: int, time_ns: int) -> Sample:
+        return Sample(stream, row, time_ns, self.pictures[row], _RAW)
+
+    def _slice(
+        self,
+        info: StreamInfo,
+        number: int,
+        start_ns: int,
+        seen: bool,
+        frame: Callable[[str, int, int], Sample],
+    ) -> Slice:
         rows = slice(number * A_HOP, (number + HOPS) * A_HOP)
         grid = start_ns + np.arange(HOPS * A_HOP, dtype=np.int64) * (10**9 // RATE_HZ)
         coverage = float(seen)
         if info.modality is Modality.VIDEO:
             frames = tuple(
-                Sample(info.name, rows.start + i, int(t), self.pictures[rows.start + i], _RAW)
-                if seen
-                else None
+                frame(info.name, rows.start + i, int(t)) if seen else None
                 for i, t in enumerate(grid)
             )
             return VideoSlice(info, grid, frames, np.full(len(grid), seen), coverage)

@@ -16,7 +16,7 @@ from nodes.fusion_metrics import FusionMetrics
 from pipeline.core.event import Phase
 from pipeline.detection.live_rate import Watched
 from pipeline.detection.scoring_state import STATE_VERSION, SceneScoring, ScoringState
-from pipeline.models.past import Past
+from pipeline.models.past import Past, ScenePast
 from pipeline.store import Commit, FusionStore, SceneCheckpoint
 from tests.event_samples import event
 
@@ -79,7 +79,7 @@ def test_before_the_first_window_nothing_was_watched(site: Path, capsys) -> None
 
 
 def test_a_running_node_counts_on_from_what_was_raised_before(site: Path) -> None:
-    live = SceneScoring("hall", "", SECOND_NS, Past(1, ()))
+    live = SceneScoring("hall", "", SECOND_NS, ScenePast(Past(1, ())))
     live.watched = Watched([(0, HOURS * 3600 * SECOND_NS)])
     with closing(FusionStore(site.parent / "data" / "fusion.db")) as store:
         rates = AlarmRates({"hall": 6 / 3600}, store)

@@ -13,7 +13,7 @@ from pipeline.models.fusions.base import FUSIONS
 from pipeline.models.settings import DetectorSettings, Evidence
 
 MODELS = Path(__file__).resolve().parents[2] / "configs" / "models"
-NETWORKS = {"classifier", "scene-network"}  # for `fusewatch train`
+NETWORKS = {"classifier", "many-heads", "scene-network"}  # for `fusewatch train`
 DETECTORS = [
     *(file for file in sorted(MODELS.glob("*.yaml")) if file.stem not in NETWORKS),
     *sorted((MODELS / "fusions").glob("*.yaml")),

@@ -67,6 +67,30 @@ def test_the_neighbour_distance_is_that_of_a_plain_search():
             assert found[place, row] == pytest.approx(float(away[2]))
 
 
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_furthest_item_of_a_window_is_that_of_a_plain_search_to_the_bit(plain, k):
+    density = fit_items(normal(300, 7), 100, plain, generator())
+    chance = torch.Generator().manual_seed(k)
+    counts = torch.randint(0, 9, (200,), generator=chance).tolist()
+    items = torch.randn(sum(counts), 7, generator=chance, dtype=torch.float64)
+    items[::5] = items[1]  # some alike, some far out, some remembered
+    items[::7] *= 1e6
+    items[::3] = normal(300, 7)[: len(items[::3])]
+    every = density.scores(items, k).split(counts)
+    expected = [float(part.max()) if len(part) else 0.0 for part in every]
+    assert density.furthest(items, counts, k).tolist() == expected
+    assert len({*expected}) > 50
+
+
+def test_an_item_that_is_no_number_is_not_passed_over():
+    density = fit_items(normal(300, 7), 100, False, generator())
+    items = normal(6, 7)
+    items[3, 2] = torch.nan
+    found = density.furthest(items, [2, 2, 0, 2], 3)
+    assert found.isnan().tolist() == [False, True, False, False]
+
+
 def test_a_place_remembers_its_rare_windows():
     places = normal(500, 2, 3) * 0.1
     places[::100, 0] += 5.0

@@ -213,6 +213,17 @@ def test_value_slope_noise_and_steps_of_a_channel_are_told_apart():
     np.testing.assert_allclose(column(features, "largest step")[2], 4, atol=1e-5)
 
 
+def test_a_spike_shows_the_same_wherever_the_level_is():
+    values = np.random.default_rng(0).normal(0, 1, (40, 1))
+    values[7] = 9.0
+    low, high = (
+        SensorFeatures(readings(v).info, 0.5).extract(readings(v)) for v in (values, values + 500)
+    )
+    assert column(low, "peak")[0] > 3 * column(low, "dip")[0]
+    for name in ("dip", "peak"):
+        np.testing.assert_allclose(column(low, name), column(high, name), rtol=1e-3)
+
+
 def test_missing_cells_are_bridged_and_a_missing_channel_is_not_present():
     values = np.stack([np.arange(20.0), np.full(20, np.nan), np.arange(20.0)], axis=1)
     values[5:9, 2] = np.nan

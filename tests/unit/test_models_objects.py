@@ -18,6 +18,7 @@ from pipeline.models.objects import (
     things_in,
     unpack_view,
 )
+from pipeline.models.recent import Recent
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.wording import describe
 from pipeline.training.commissioning import commission
@@ -53,7 +54,7 @@ def animal(picture: np.ndarray, left: int = 40) -> np.ndarray:
 
 
 def view(picture: np.ndarray) -> bytes:
-    return pack_views([picture])[0]
+    return pack_views([picture], 4.0, Recent())[0]
 
 
 @lru_cache(maxsize=1)
@@ -68,7 +69,7 @@ def learnt() -> ObjectDensity:
 
 
 def newness(*pictures: np.ndarray) -> float:
-    return float(learnt().scores([[view(p) for p in pictures]])[0])
+    return float(learnt().scores([[view(p) for p in pictures]])[0, 0])
 
 
 def test_a_thing_of_a_new_shape_is_newer_than_anybody_who_passes():
@@ -120,8 +121,8 @@ def test_a_door_that_is_open_for_a_part_of_the_time_is_background():
     open_door, elsewhere = place(random), place(random)
     open_door[10:45, 80:100] = (30, 30, 30)
     elsewhere[10:45, 20:40] = (30, 30, 30)
-    assert things_in(open_door, background) == []
-    assert [(t.left, t.width) for t in things_in(elsewhere, background)] == [
+    assert things_in(view(open_door), background) == []
+    assert [(t.left, t.width) for t in things_in(view(elsewhere), background)] == [
         (pytest.approx(20, abs=2), pytest.approx(20, abs=4))
     ]
 
@@ -146,7 +147,7 @@ def test_learning_twice_gives_the_same():
 def test_views_are_spread_over_the_window_and_hardly_changed_by_packing():
     random = np.random.default_rng(10)
     frames = [(place(random) * (0.5 + i / 40)).astype(np.uint8) for i in range(20)]
-    kept = [unpack_view(v).astype(int) for v in pack_views(frames)]
+    kept = [unpack_view(v).astype(int) for v in pack_views(frames, 4.0, Recent())]
     for number, picture in zip((2, 7, 12, 17), kept, strict=True):
         assert np.abs(picture - frames[number]).mean() < 2
 

@@ -34,7 +34,16 @@ def test_every_built_in_kind_keeps_the_contract(family: Family) -> None:
 
 
 def test_the_built_in_kinds_are_there() -> None:
-    sources = {"camera", "media", "microphone", "mqtt", "serial_port", "csv_file", "text_log"}
+    sources = {
+        "camera",
+        "media",
+        "microphone",
+        "mqtt",
+        "serial_port",
+        "csv_file",
+        "text_log",
+        "lsl",
+    }
     assert set(SOURCES.kinds()) >= sources
     assert set(SINKS.kinds()) >= {"console", "jsonl", "sql", "webhook", "mqtt"}
 

@@ -236,3 +236,28 @@ def test_the_state_of_another_run_is_refused(tmp_path):
 def test_nothing_is_left_beside_the_state(tmp_path):
     run(made(), settings(), resume=tmp_path / "deep" / "state")
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["state"]
+
+
+def test_the_weights_it_began_with_remain_when_training_only_makes_them_worse(tmp_path):
+    net, untouched = made(), made()
+    losses = iter([3.0, 2.0, 5.0, 4.0])
+
+    def run_on(file) -> tuple[int, int]:
+        history = run(
+            net, settings(steps=40, patience=0), judge=lambda: next(losses), start=1.5, resume=file
+        )
+        assert history.best.held_out == 1.5
+        assert history.best.loss is None
+        return history.best_step, history.steps
+
+    assert run_on(tmp_path / "state") == (0, 40)
+    assert same(net, untouched)
+    assert run_on(tmp_path / "state") == (0, 40)  # from its file, without a step
+    assert same(net, untouched)
+
+
+def test_a_look_that_beats_the_start_is_what_remains():
+    net, losses = made(), iter([3.0, 1.0, 2.0, 2.0])
+    history = run(net, settings(), judge=lambda: next(losses), start=1.5)
+    assert (history.best_step, history.best.held_out) == (20, 1.0)
+    assert [e.step for e in history.evaluations] == [0, 10, 20, 30, 40]

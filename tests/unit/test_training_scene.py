@@ -14,6 +14,7 @@ from torch import Tensor
 from nodes.shipped import shipped_config
 from pipeline.config import load_settings
 from pipeline.core.errors import ConfigError, ModelError
+from pipeline.models.checkpoint import load_model
 from pipeline.models.network_file import load_network
 from pipeline.training.labelled import LabelledScene, kinds_of, label_scene
 from pipeline.training.scene_training import (
@@ -40,11 +41,13 @@ SETTINGS = {
     "phases": [
         {"type": "self_supervision", "batch": 16, "loop": LOOP},
         {"type": "alignment", "batch": 24, "loop": LOOP},
+        {"type": "normality", "batch": 4, "run_s": 4.0, "windows": 4, "loop": LOOP},
         {"type": "fine_tune", "batch": 16, "loop": LOOP, "held": DATA.model_dump()},
     ],
     "data": DATA.model_dump(),
 }  # fmt: skip
 SMALL = SceneTrainingSettings.model_validate(SETTINGS)
+PHASES = ["self_supervision", "alignment", "normality", "fine_tune"]
 
 
 class CutOff(Exception):
@@ -94,14 +97,30 @@ def whole() -> SceneTraining:
 
 
 def test_the_phases_follow_each_other_and_each_leaves_something(whole: SceneTraining) -> None:
-    assert [p.kind for p in whole.phases] == ["self_supervision", "alignment", "fine_tune"]
-    assert [p.history.steps for p in whole.phases] == [6, 6, 6]
+    assert [p.kind for p in whole.phases] == PHASES
+    assert [p.history.steps for p in whole.phases] == [6, 6, 6, 6]
     assert whole.phases[1].after < whole.phases[1].before
-    assert whole.phases[2].figures.keys() == {"anomaly AUROC", "kinds named rightly"}
+    assert "swaps named rightly" in whole.phases[2].figures
+    assert whole.phases[3].figures.keys() == {"anomaly AUROC", "kinds named rightly"}
     fresh = build_network(SMALL, STREAMS, kinds_of(events(SECONDS))).state_dict()
     moved = {name for name, value in weights(whole).items() if not torch.equal(value, fresh[name])}
     for part in ("encoders", "mappers", "fusion", "context", "heads"):
         assert any(name.startswith(part) for name in moved)
+
+
+def test_a_phase_that_only_makes_it_worse_leaves_the_network_as_it_was() -> None:
+    good = LOOP | {"steps": 40, "learning_rate": 6e-3}
+    wild = LOOP | {"learning_rate": 30.0, "clip_norm": 1e6, "warmup_share": 0.0}
+    phases = [{"type": "alignment", "batch": 24, "loop": loop} for loop in (good, wild)]
+    once, twice = (
+        train(labels=False, settings=SceneTrainingSettings.model_validate(SETTINGS | only))
+        for only in ({"phases": phases[:1]}, {"phases": phases})
+    )
+    last = twice.phases[1]
+    start, *looks = [look.held_out or 0.0 for look in last.history.evaluations]
+    assert min(looks) > start
+    assert (last.before, last.after, last.history.best_step) == (start, start, 0)
+    assert same(once, twice)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(whole: SceneTraining) -> None:
@@ -111,7 +130,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(whole: SceneT
     assert not same(train(settings=other), whole)
 
 
-@pytest.mark.parametrize("cut_at", [("self_supervision", 3), ("alignment", 5), ("fine_tune", 4)])
+@pytest.mark.parametrize(
+    "cut_at",
+    [("self_supervision", 3), ("alignment", 5), ("normality", 3), ("fine_tune", 4)],
+)
 def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(
     whole: SceneTraining, tmp_path: Path, cut_at: tuple[str, int]
 ) -> None:
@@ -137,9 +159,9 @@ def test_a_run_is_not_gone_on_with_under_other_settings_but_can_be_begun_anew(
 
 def test_without_labels_the_phases_that_need_them_are_left_out() -> None:
     trained = train(labels=False)
-    assert [p.kind for p in trained.phases] == ["self_supervision", "alignment"]
-    assert trained.model.head_names == ()
-    only = SMALL.model_copy(update={"phases": SMALL.phases[2:]})
+    assert [p.kind for p in trained.phases] == PHASES[:3]
+    assert trained.model.head_names == ("swapped",)
+    only = SMALL.model_copy(update={"phases": SMALL.phases[3:]})
     with pytest.raises(ModelError, match="give --labels"):
         train(labels=False, settings=only)
 
@@ -151,7 +173,7 @@ def test_the_report_says_what_was_found(whole: SceneTraining, tmp_path: Path) ->
     assert told["windows"]["learnt_from"] + told["windows"]["held_out"] <= SECONDS * 2
     assert told["parameters"] == sum(p.numel() for p in whole.model.parameters())
     looks = told["phases"][1]["looks"]
-    assert [look["step"] for look in looks] == [2, 4, 6]
+    assert [look["step"] for look in looks] == [0, 2, 4, 6]
     assert told["phases"][1]["held_out_after"] == pytest.approx(
         min(look["held_out"] for look in looks)
     )
@@ -159,8 +181,8 @@ def test_the_report_says_what_was_found(whole: SceneTraining, tmp_path: Path) ->
     assert pairs == [("a", "b"), ("b", "a")]
     shown = page.read_text("utf-8")
     assert "hall &lt;1&gt;" in shown
-    assert shown.count("<svg") == 3
-    for words in ("self-supervision", "median rank", "anomaly AUROC", "by chance"):
+    assert shown.count("<svg") == 4
+    for words in ("self-supervision", "median rank", "anomaly AUROC", "by chance", "swap AUROC"):
         assert words in shown
     assert not re.search(
         r"https?://(?!www\.w3\.org)", re.sub(r"<svg.*?</svg>", "", shown, flags=re.S)
@@ -169,9 +191,7 @@ def test_the_report_says_what_was_found(whole: SceneTraining, tmp_path: Path) ->
 
 def test_the_shipped_settings_load() -> None:
     settings = load_settings(shipped_config("models/scene-network.yaml"), SceneTrainingSettings)
-    assert [phase.type for phase in settings.phases] == [
-        "self_supervision", "alignment", "fine_tune",
-    ]  # fmt: skip
+    assert [phase.type for phase in settings.phases] == PHASES
     assert SceneTrainingSettings.model_validate_json(settings.model_dump_json()) == settings
 
 
@@ -234,11 +254,10 @@ def test_the_command_trains_writes_the_file_and_the_report(
     saved = load_network(folder / "out.network", task="scene")
     assert [info.name for info in saved.streams] == ["a", "b"]
     assert saved.classes == ("normal", "apart", "trembles")
-    assert saved.memo == {"scene": "toy", "length_ns": 2 * 10**9, "hop_ns": 5 * 10**8}
+    grid = {"scene": "toy", "length_ns": 2 * 10**9, "hop_ns": 5 * 10**8, "picture_cells": 144}
+    assert saved.memo == grid  # no verdict: it was fine-tuned since
     told = json.loads((folder / "report" / "training.json").read_text())
-    assert [phase["phase"] for phase in told["phases"]] == [
-        "self_supervision", "alignment", "fine_tune",
-    ]  # fmt: skip
+    assert [phase["phase"] for phase in told["phases"]] == PHASES
     assert (folder / "report" / "training.html").is_file()
     first = saved.network.state_dict()
     assert command(folder, *labels, "--resume") == 0
@@ -267,3 +286,25 @@ def test_what_is_missing_or_wrong_is_said(folder: Path, capsys: pytest.CaptureFi
     assert "none.json: cannot be read" in capsys.readouterr().err
     assert fusewatch("train", folder / "network.yaml", "-o", folder / "x") != 0
     assert "--config" in capsys.readouterr().err
+
+
+def test_the_trained_network_speaks_in_a_model_that_is_commissioned_with_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = json.dumps({"task": "scene", **SETTINGS, "data": {"block_s": 10.0, "held_every": 2}})
+    (folder / "half.yaml").write_text(half)
+    made = ["--config", folder / "toy.yaml", "-r", folder / "normal.mcap"]
+    network, model = folder / "half.network", folder / "toy.model"
+    assert fusewatch("train", folder / "half.yaml", *made, "-o", network) == 0
+    assert "swap AUROC" in capsys.readouterr().out
+    words = ["commission", folder / "toy.yaml", "-r", folder / "normal.mcap", "-o", model]
+    assert fusewatch(*words, "--network", network) == 0
+    assert load_model(model).names[-2:] == ("network/a", "network/b")
+    # One fine-tuned since has moved on, and one that knows it all cannot be calibrated.
+    labels = ["--labelled", folder / "labelled.mcap", "--labels", folder / "labels.json"]
+    assert command(folder, *labels) == 0
+    assert fusewatch(*words, "--network", folder / "out.network") == 70
+    assert "'normality' last" in capsys.readouterr().err
+    assert command(folder) == 0
+    assert fusewatch(*words, "--network", folder / "out.network") == 70
+    assert "new to it" in capsys.readouterr().err

@@ -36,17 +36,26 @@ class Recurrent(Context):
     def run(self, x: Tensor, present: Tensor) -> Tensor:
         """Step by step, oldest first."""
         state: State = tuple(x.new_zeros(len(x), self.width) for _ in range(self.states))
+        weights = self._weights()
+        everywhere = x.device.type == "cpu" and bool(present.all())  # asking a GPU means waiting
         out = []
         for step, here in zip(x.unbind(1), present.unbind(1), strict=True):
-            new = self._step(step, state)
-            pairs = zip(new, state, strict=True)
-            state = tuple(torch.where(here[:, None], n, s) for n, s in pairs)
+            new = self._step(step, state, weights)
+            if not everywhere:
+                pairs = zip(new, state, strict=True)
+                new = tuple(torch.where(here[:, None], n, s) for n, s in pairs)
+            state = new
             out.append(state[0])
         result: Tensor = self.finish(torch.stack(out, dim=1) + self.past(x))
         return result
 
-    def _step(self, x: Tensor, state: State) -> State:
+    def _weights(self) -> State:
+        cell = self.cell
+        return cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
+
+    def _step(self, x: Tensor, state: State, weights: State) -> State:
+        """One step by the cell's own function: calling the module takes half as long again."""
         if isinstance(self.cell, nn.LSTMCell):
-            hidden, memory = self.cell(x, (state[0], state[1]))
+            hidden, memory = torch.lstm_cell(x, state, *weights)
             return hidden, memory
-        return (self.cell(x, state[0]),)
+        return (torch.gru_cell(x, state[0], *weights),)

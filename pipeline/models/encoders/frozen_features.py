@@ -18,6 +18,7 @@ from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Slice
 from pipeline.models.encoders.base import Encoder, EncoderSettings, Tokens, grid_boxes, grid_places
 from pipeline.models.encoders.scaling import RobustScale
+from pipeline.models.features import StreamFeatures
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_model import make_extractor
 from pipeline.models.video_features import VideoFeatures
@@ -80,8 +81,10 @@ class FrozenFeatures(Encoder):
     def prepare(self, part: Slice) -> npt.NDArray[np.float32] | None:
         """Features ``(P, d)``, energies and spreads by their logarithm; NaN where not seen."""
         features = self.extractor.extract(part)
-        if features is None:
-            return None
+        return None if features is None else self.prepared(features)
+
+    def prepared(self, features: StreamFeatures) -> npt.NDArray[np.float32]:
+        """As `prepare`, of features that an extractor like its own gave before."""
         columns = list(self.extractor.log_columns)
         places = features.places.copy()
         places[:, columns] = np.log(np.maximum(places[:, columns], _LEAST))

@@ -1,0 +1,141 @@
+"""How well the streams of a scene agree on when things happen, from a recording of it.
+
+Each stream with anything to compare is put beside a reference: the sound if there is any, as its
+moments are known best, else the sensor or camera of the highest rate. What comes out can be
+written into the deployment as ``latency_ms``: the stream that is earliest keeps what it has, the
+others get as much more as they are later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.alignment.activity import Activity, activity_of
+from pipeline.alignment.sync_offset import SyncOffset, find_offset
+from pipeline.config.deployment import Deployment
+from pipeline.core.arrival import SampleArrived
+from pipeline.core.errors import AlignmentError, RecordingError
+from pipeline.core.sample import Modality, Sample, StreamInfo
+from pipeline.recording.reader import Recording
+
+MILLISECOND_NS = 1_000_000
+_BEST_FIRST = (Modality.AUDIO, Modality.SENSOR, Modality.VIDEO)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFinding:
+    """What was found at one scene.
+
+    Attributes:
+        scene: The scene.
+        reference: The stream that others are compared with.
+        activities: Activity per stream.
+        offsets: Offset of each other stream against the reference.
+        unusable: Streams that cannot be compared, and why.
+        latencies_ms: What to write into the deployment, for streams that should change.
+    """
+
+    scene: str
+    reference: str
+    activities: Mapping[str, Activity]
+    offsets: tuple[SyncOffset, ...]
+    unusable: Mapping[str, str]
+    latencies_ms: Mapping[str, float]
+
+
+def sync_of(
+    deployment: Deployment,
+    scene: str,
+    recording: Path,
+    *,
+    reference: str | None = None,
+    span_s: float = 1.0,
+) -> SyncFinding:
+    """Compare the streams of a scene.
+
+    Args:
+        deployment: The deployment.
+        scene: Which of its scenes.
+        recording: What its streams showed.
+        reference: Stream to compare with; None: see the module.
+        span_s: Largest offset that is looked for, seconds.
+
+    Raises:
+        AlignmentError: Fewer than two streams can be compared.
+        RecordingError: The recording cannot be read, or lacks the reference.
+    """
+    infos, samples = _read(recording, deployment.scenes[scene].streams)
+    if reference is not None and reference not in infos:
+        known = ", ".join(infos) or "none"
+        raise RecordingError(f"no stream {reference!r}; there is {known}", where=str(recording))
+    activities, unusable = _activities(infos, samples)
+    if len(activities) < 2 or (reference is not None and reference not in activities):
+        said = "; ".join(f"{name}: {why}" for name, why in unusable.items())
+        raise AlignmentError(
+            f"fewer than two streams to compare{f' ({said})' if said else ''}", where=scene
+        )
+    chosen = reference or _reference(activities, infos)
+    offsets: list[SyncOffset] = []
+    for name in activities:
+        if name == chosen:
+            continue
+        try:
+            found = find_offset(activities[chosen], activities[name], round(span_s * 1e9))
+        except AlignmentError as error:
+            unusable[name] = str(error)
+        else:
+            offsets.append(found)
+    latencies = _latencies(deployment, chosen, offsets)
+    return SyncFinding(scene, chosen, activities, tuple(offsets), unusable, latencies)
+
+
+def _read(
+    recording: Path, streams: tuple[str, ...] | list[str]
+) -> tuple[dict[str, StreamInfo], dict[str, list[Sample]]]:
+    samples: dict[str, list[Sample]] = {}
+    with Recording(recording) as opened:
+        infos = {n: i for n, i in opened.streams.items() if n in streams}
+        for arrival in opened.arrivals():
+            if isinstance(arrival, SampleArrived) and arrival.sample.stream in infos:
+                samples.setdefault(arrival.sample.stream, []).append(arrival.sample)
+    return infos, samples
+
+
+def _activities(
+    infos: Mapping[str, StreamInfo], samples: Mapping[str, list[Sample]]
+) -> tuple[dict[str, Activity], dict[str, str]]:
+    found: dict[str, Activity] = {}
+    unusable: dict[str, str] = {}
+    for name, info in infos.items():
+        ordered = sorted(samples.get(name, ()), key=lambda sample: sample.timestamp_ns)
+        try:
+            found[name] = activity_of(info, ordered)
+        except AlignmentError as error:
+            unusable[name] = error.message
+    return found, unusable
+
+
+def _reference(activities: Mapping[str, Activity], infos: Mapping[str, StreamInfo]) -> str:
+    def rank(name: str) -> tuple[int, int]:
+        return _BEST_FIRST.index(infos[name].modality), activities[name].stretch_ns
+
+    return min(activities, key=rank)
+
+
+def _latencies(
+    deployment: Deployment, reference: str, offsets: list[SyncOffset]
+) -> dict[str, float]:
+    """``latency_ms`` of each stream that is surely later than the earliest."""
+    late = {one.second: one for one in offsets if one.sure}
+    later_ns = {reference: 0, **{name: one.offset_ns for name, one in late.items()}}
+    earliest = min(later_ns, key=lambda name: later_ns[name])
+    unsure_ns = {name: one.uncertainty_ns for name, one in late.items()}
+    found: dict[str, float] = {}
+    for name, own_ns in later_ns.items():
+        more_ns = own_ns - later_ns[earliest]
+        if more_ns > max(unsure_ns.get(name, 0), unsure_ns.get(earliest, 0)):
+            before = deployment.streams[name].latency_ms if name in deployment.streams else 0.0
+            found[name] = round(before + more_ns / MILLISECOND_NS, 1)
+    return found

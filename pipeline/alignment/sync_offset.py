@@ -1,0 +1,168 @@
+"""By how much the clocks of two streams differ, found from what both saw happen.
+
+A clap, a flash or a knock changes the picture, the sound and a vibration at one true moment; so
+do, less sharply, steps and doors on an ordinary recording. For every offset in question the
+activity of the finer stream is added up over the stretches of the coarser one, moved by that
+offset, and compared with the coarser stream's own activity (Pearson correlation): nothing is
+resampled, so stamps may be uneven. The offset found is the middle of where the agreement is best.
+
+How sure: a moment is known no better than the stretch of the coarser stream, but each further one
+falls into another part of its stretch, so the error falls with the root of how many there were
+(as many as weigh alike: the square of the sum over the sum of squares). That, or half the width
+of the range of best agreement where it is wider, and the scatter of the offset when parts of the
+recording are left out (jackknife, Efron and Stein 1981) are added in squares. Whether there is
+anything in common at all is told by offsets that cannot be right: the best agreement must stand
+clear of the best among those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.alignment.activity import Activity, Floats
+from pipeline.core.errors import AlignmentError
+
+STEP_NS = 2_000_000
+_PARTS = 6
+_STUDENT = 2.57  # 95 % of Student's t with as many parts less one
+_SHARE = 0.9  # of a stretch by which one moment alone may be misplaced
+_HOLDS = 0.5  # of the agreement: below, the part left out held what there was in common
+_NEAR_BEST = 0.95  # of the best agreement: counts as equally good
+_CLEAR = 1.5  # times the best wrong agreement
+_LEAST_AGREEMENT = 0.15
+_LEAST_STRETCHES = 30
+_REACH = 3  # spans: offsets from one to three spans either way count as wrong
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOffset:
+    """An offset between two streams.
+
+    Attributes:
+        first: Name of the one stream.
+        second: Name of the other.
+        offset_ns: The second says that things happen this much later than the first does.
+        uncertainty_ns: The true offset lies within plus or minus this, as a rule (95 %).
+        agreement: Correlation at the offset.
+        wrong: Best correlation among offsets that cannot be right.
+        offsets_ns: Offsets that were tried, ``(n,)``.
+        curve: Correlation at each, ``(n,)``.
+    """
+
+    first: str
+    second: str
+    offset_ns: int
+    uncertainty_ns: int
+    agreement: float
+    wrong: float
+    offsets_ns: Floats
+    curve: Floats
+
+    @property
+    def sure(self) -> bool:
+        """Whether something was seen by both."""
+        return self.agreement >= max(_LEAST_AGREEMENT, _CLEAR * self.wrong)
+
+
+def find_offset(first: Activity, second: Activity, span_ns: int = 1_000_000_000) -> SyncOffset:
+    """The offset of the second stream against the first.
+
+    Args:
+        first: Activity of the one stream.
+        second: Activity of the other, of the same time.
+        span_ns: Largest offset that is looked for, either way.
+
+    Raises:
+        AlignmentError: The two have too little time in common.
+    """
+    margin_ns = _REACH * span_ns
+    first_ns = max(first.begin_ns[0], second.begin_ns[0])
+    last_ns = min(first.end_ns[-1], second.end_ns[-1])
+    finer_is_second = second.stretch_ns <= first.stretch_ns
+    fine, coarse = (second, first) if finer_is_second else (first, second)
+    inner = coarse.between(int(first_ns) + margin_ns, int(last_ns) - margin_ns)
+    if len(inner.amount) < _LEAST_STRETCHES:
+        raise AlignmentError(
+            "too little time in common to compare by",
+            where=f"{first.name} and {second.name}",
+            fix=f"record at least {2 * margin_ns / 1e9 + 10:.0f} s of both",
+        )
+    offsets = np.arange(-span_ns, span_ns + 1, STEP_NS, dtype=np.float64)
+    table = _moved(fine, inner, offsets)  # (n offsets, n stretches)
+    curve = _correlations(table, inner.amount)
+    best_ns, half_width_ns = _best(offsets, curve)
+    moments = _moments(table[int(curve.argmax())], inner.amount)
+    half_width_ns = max(half_width_ns, _SHARE * coarse.stretch_ns / np.sqrt(moments))
+    scatter_ns = _scatter(table, inner.amount, offsets)
+    wrong = max(
+        float(_correlations(_moved(fine, inner, offsets + away), inner.amount).max())
+        for away in (turns * 2 * span_ns for turns in (-1, 1))
+    )
+    sign = 1 if finer_is_second else -1
+    return SyncOffset(
+        first=first.name,
+        second=second.name,
+        offset_ns=round(sign * best_ns),
+        uncertainty_ns=round(np.hypot(half_width_ns, _STUDENT * scatter_ns) + fine.stretch_ns / 2),
+        agreement=float(curve.max()),
+        wrong=wrong,
+        offsets_ns=sign * offsets,
+        curve=curve,
+    )
+
+
+def _moved(fine: Activity, coarse: Activity, offsets: Floats) -> Floats:
+    """Activity of the finer stream per stretch of the coarser, for each offset."""
+    origin = int(fine.begin_ns[0])
+    edges = np.concatenate([[0], (fine.end_ns - origin)]).astype(np.float64)
+    total = np.concatenate([[0.0], np.cumsum(fine.amount)])
+    begin, end = coarse.begin_ns - origin, coarse.end_ns - origin
+    return np.stack(
+        [
+            np.interp(end + offset, edges, total) - np.interp(begin + offset, edges, total)
+            for offset in offsets
+        ]
+    )
+
+
+def _correlations(table: Floats, wanted: Floats) -> Floats:
+    """Of each row with what is wanted; 0 where either does not change."""
+    rows = table - table.mean(axis=1, keepdims=True)
+    other = wanted - wanted.mean()
+    size = np.sqrt(np.square(rows).sum(axis=1) * np.square(other).sum())
+    return np.asarray(np.divide(rows @ other, size, out=np.zeros(len(rows)), where=size > 0))
+
+
+def _best(offsets: Floats, curve: Floats) -> tuple[float, float]:
+    """Middle and half width of the range of best agreement, around its highest point."""
+    top = int(curve.argmax())
+    good = curve >= _NEAR_BEST * curve[top]
+    first = last = top
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last < len(good) - 1 and good[last + 1]:
+        last += 1
+    middle = (offsets[first] + offsets[last]) / 2
+    return float(middle), float((offsets[last] - offsets[first] + STEP_NS) / 2)
+
+
+def _moments(found: Floats, wanted: Floats) -> float:
+    """How many moments the agreement rests on, at least 1."""
+    weights = np.maximum((found - found.mean()) * (wanted - wanted.mean()), 0.0)
+    squares = float(np.square(weights).sum())
+    return max(1.0, float(weights.sum()) ** 2 / squares) if squares > 0 else 1.0
+
+
+def _scatter(table: Floats, wanted: Floats, offsets: Floats) -> float:
+    """Standard error of the offset by leaving out one part of the time after the other."""
+    whole = float(_correlations(table, wanted).max())
+    found: list[float] = []
+    for part in np.array_split(np.arange(len(wanted)), _PARTS):
+        kept = np.setdiff1d(np.arange(len(wanted)), part)
+        curve = _correlations(table[:, kept], wanted[kept])
+        if float(curve.max()) >= _HOLDS * whole:
+            found.append(_best(offsets, curve)[0])
+    away = np.array(found) - np.mean(found) if found else np.zeros(1)
+    return float(np.sqrt((_PARTS - 1) / _PARTS * np.square(away).sum()))

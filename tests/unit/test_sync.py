@@ -1,0 +1,190 @@
+"""What two streams both saw tells by how much their clocks differ, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nodes.cli import run
+from pipeline.alignment.activity import CEILING, Activity, activity_of
+from pipeline.alignment.sync_offset import find_offset
+from pipeline.core.arrival import SampleArrived, StreamOpened
+from pipeline.core.errors import AlignmentError
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.writer import RecordingWriter
+
+RATE = 8000
+START_NS = 1_700_000_000 * 10**9
+MS = 1_000_000
+CAM = StreamInfo("cam", Modality.VIDEO, 10.0, (24, 32, 3), "uint8")
+MIC = StreamInfo("mic", Modality.AUDIO, float(RATE), (1,), "int16")
+KNOCK = StreamInfo("knock", Modality.SENSOR, 50.0, (2,), "float64", channels=("x", "y"))
+
+
+def moments(count: int, seconds: float, seed: int) -> np.ndarray:
+    """When something happens, seconds; nothing near either end."""
+    return np.sort(np.random.default_rng(seed).uniform(5, seconds - 5, count))
+
+
+def changes(
+    name: str, happened: np.ndarray, seconds: float, rate_hz: float, seed: int, size: float = 20
+) -> Activity:
+    """Activity of a stream that shows what happened, in noise, with uneven stamps."""
+    random = np.random.default_rng(seed)
+    count = round(seconds * rate_hz)
+    stamps = np.sort(np.arange(count) / rate_hz + random.normal(0, 0.02 / rate_hz, count))
+    amount = np.abs(random.normal(0, 1, count - 1))
+    places = np.searchsorted(stamps, happened) - 1
+    amount[places[(places >= 0) & (places < count - 1)]] += size
+    edges = np.rint(stamps * 1e9).astype(np.int64)
+    return Activity(name, edges[:-1], edges[1:], np.clip(amount, 0, CEILING))
+
+
+@pytest.mark.parametrize("offset_ms", [-420, -35, 0, 60, 730])
+@pytest.mark.parametrize("count", [1, 4, 15])
+def test_the_true_offset_lies_within_what_is_claimed(offset_ms: int, count: int) -> None:
+    happened = moments(count, 40, count)
+    camera = changes("cam", happened, 40, 10, 1)
+    sound = changes("mic", happened + offset_ms / 1e3, 40, 100, 2)
+    found = find_offset(camera, sound)
+    assert found.sure
+    assert abs(found.offset_ns - offset_ms * MS) <= found.uncertainty_ns
+    assert found.uncertainty_ns < (150 if count < 15 else 50) * MS
+    turned = find_offset(sound, camera)
+    assert abs(turned.offset_ns + offset_ms * MS) <= turned.uncertainty_ns
+
+
+def test_more_moments_tell_it_more_exactly() -> None:
+    def claimed(count: int) -> int:
+        happened = moments(count, 60, 9)
+        streams = changes("cam", happened, 60, 10, 1), changes("mic", happened, 60, 100, 2)
+        return find_offset(*streams).uncertainty_ns
+
+    assert claimed(30) < claimed(8) < claimed(1)
+
+
+def test_streams_with_nothing_in_common_are_seldom_taken_to_agree() -> None:
+    sure = 0
+    for seed in range(20):
+        camera = changes("cam", moments(10, 40, seed), 40, 10, seed)
+        sound = changes("mic", moments(10, 40, 100 + seed), 40, 100, 50 + seed)
+        sure += find_offset(camera, sound).sure
+    assert sure <= 3
+
+
+def test_too_little_in_common_is_a_clear_error() -> None:
+    camera = changes("cam", moments(3, 12, 0), 12, 10, 0)
+    sound = changes("mic", moments(3, 12, 0), 12, 100, 1)
+    with pytest.raises(AlignmentError, match="too little time"):
+        find_offset(camera, sound, 2_000_000_000)
+
+
+def test_text_and_too_few_samples_have_no_activity() -> None:
+    with pytest.raises(AlignmentError, match="text"):
+        activity_of(StreamInfo("log", Modality.TEXT), [])
+    with pytest.raises(AlignmentError, match="only 0 changes"):
+        activity_of(MIC, [])
+    with pytest.raises(AlignmentError, match="only 0 changes"):
+        activity_of(KNOCK, [Sample("knock", 0, 0, np.zeros(2), Encoding.FLOAT)])
+
+
+def write_claps(path: Path, late_ms: dict[str, int], count: int = 12) -> Path:
+    """40 s of a lamp that flashes, a click and a spike at once, each as late as is said."""
+    random = np.random.default_rng(3)
+    happened = moments(count, 40, 5)
+    seen = {name: happened + ms / 1e3 for name, ms in late_ms.items()}
+    samples: list[Sample] = []
+    lit = np.zeros(400, bool)
+    lit[np.ceil(seen["cam"] * 10).astype(int)] = True
+    for n in range(400):
+        picture = random.normal(80 + 120 * lit[n], 3, (24, 32, 3)).clip(0, 255).astype(np.uint8)
+        samples.append(Sample("cam", n, START_NS + n * 100 * MS, picture, Encoding.RAW))
+    sound = random.normal(0, 20, 40 * RATE)
+    for moment in seen["mic"]:
+        at = round(moment * RATE)
+        sound[at : at + 400] += random.normal(0, 6000, 400)
+    for n in range(400):
+        piece = sound[n * 800 : (n + 1) * 800, None].clip(-32768, 32767).astype(np.int16)
+        time_ns = START_NS + n * 100 * MS
+        samples.append(Sample("mic", n, time_ns, piece, Encoding.PCM, position=n * 800))
+    shaken = random.normal(0, 0.1, (2000, 2))
+    shaken[np.ceil(seen["knock"] * 50).astype(int), 1] += 5
+    for n in range(2000):
+        samples.append(Sample("knock", n, START_NS + n * 20 * MS, shaken[n], Encoding.FLOAT))
+    infos = (CAM, MIC, KNOCK)
+    with RecordingWriter(path, deployment="d", scenes={"s": [i.name for i in infos]}) as writer:
+        for info in infos:
+            writer.write(StreamOpened(START_NS, "n", info))
+        for sample in sorted(samples, key=lambda one: one.timestamp_ns):
+            writer.write(SampleArrived(sample.timestamp_ns + MS, "n", sample))
+    return path
+
+
+DEPLOYMENT = """
+name: d
+nodes:
+  n:
+    sources: [{type: recording, paths: [a.mcap], streams: [cam, mic, knock]}]
+streams:
+  cam: {latency_ms: 40}
+scenes:
+  s: {streams: [cam, mic, knock]}
+alert: {sinks: [{type: console}]}
+"""
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Path:
+    path = tmp_path / "d.yaml"
+    path.write_text(DEPLOYMENT)
+    return path
+
+
+def test_claps_tell_what_latency_each_stream_should_have(
+    deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = write_claps(tmp_path / "a.mcap", {"cam": 230, "mic": 0, "knock": 80})
+    plot = tmp_path / "sync.png"
+    arguments = ["sync", "test", str(deployment), "-r", str(recording), "--json"]
+    assert run([*arguments, "--plot", str(plot)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["reference"] == "mic"
+    for name, true_ms in (("cam", 230), ("knock", 80)):
+        stream = told["streams"][name]
+        assert stream["sure"]
+        assert abs(stream["offset_ms"] - true_ms) <= stream["uncertainty_ms"] <= 60
+    assert told["latency_ms"]["cam"] == pytest.approx(40 + 230, abs=45)
+    assert told["latency_ms"]["knock"] == pytest.approx(80, abs=25)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_the_sound_is_late_it_is_the_sound_that_is_mended(
+    deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = write_claps(tmp_path / "a.mcap", {"cam": 0, "mic": 300, "knock": 0})
+    assert run(["sync", "test", str(deployment), "-r", str(recording)]) == 0
+    said = capsys.readouterr().out
+    assert "mic: {latency_ms: 3" in said or "mic: {latency_ms: 2" in said
+    assert "cam: {latency_ms" not in said
+
+
+def test_streams_that_agree_need_nothing(
+    deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = write_claps(tmp_path / "a.mcap", {"cam": 0, "mic": 0, "knock": 0})
+    assert run(["sync", "test", str(deployment), "-r", str(recording)]) == 0
+    said = capsys.readouterr().out
+    assert "they agree as far as this can tell" in said
+    assert "latency_ms" not in said
+
+
+def test_a_reference_that_is_not_there_is_a_clear_error(
+    deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = write_claps(tmp_path / "a.mcap", {"cam": 0, "mic": 0, "knock": 0}, 2)
+    asked = ["sync", "test", str(deployment), "-r", str(recording), "--reference", "eye"]
+    assert run(asked) != 0
+    assert "no stream 'eye'; there is cam, mic, knock" in capsys.readouterr().err
