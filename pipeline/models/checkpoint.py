@@ -107,8 +107,11 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
         found |= pack("joint", model.together.joint)
     for relation in model.together.relations:
         found |= pack(_relation_name(relation.of, relation.given), relation.prediction)
-    for number, network in enumerate(model.odd.networks if model.odd is not None else ()):
-        found |= {f"{_odd_name(number)}.{n}": t for n, t in network.state_dict().items()}
+    if model.odd is not None:
+        for group in (model.odd.networks, model.odd.spares):
+            for number, network in enumerate(group):
+                prefix = _odd_name(number, spare=group is model.odd.spares)
+                found |= {f"{prefix}.{n}": t for n, t in network.state_dict().items()}
     if model.network is not None:
         weights = model.network.saved.network.state_dict()
         found |= {f"{NETWORK}.{name}": value for name, value in weights.items()}
@@ -158,19 +161,37 @@ def _together(streams: int, dims: int, tensors: Mapping[str, Tensor]) -> Togethe
 def _odd(
     settings: DetectorSettings, sizes: Sequence[int], tensors: Mapping[str, Tensor]
 ) -> OddOneOut | None:
-    widths = widths_of(settings.odd, sizes)
-    networks = []
-    for number in range(settings.odd.parts * settings.odd.members):
-        weights = _below(_odd_name(number), tensors)
-        if not weights:
-            return None
-        network = OddNetwork(settings.odd, widths)
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ModelFileError(f"the odd one out does not fit: {error}", fix=_AGAIN) from error
-        networks.append(network.eval())
-    return OddOneOut(settings.odd, widths, tuple(networks))
+    parts, widths = settings.odd.parts, widths_of(settings.odd, sizes)
+    networks, spares = (
+        [
+            _odd_network(settings, widths, _odd_name(number, spare=spare), tensors)
+            for number in range(parts * count)
+        ]
+        for spare, count in ((False, settings.odd.members), (True, settings.odd.spares))
+    )
+    if None in networks:
+        return None
+    there = [tuple(one for one in group if one is not None) for group in (networks, spares)]
+    return OddOneOut(settings.odd, widths, *there)
+
+
+def _odd_network(
+    settings: DetectorSettings, widths: Sequence[int], name: str, tensors: Mapping[str, Tensor]
+) -> OddNetwork | None:
+    """A network of the odd one out; None when the file has none of this name."""
+    weights = _below(name, tensors)
+    if not weights:
+        return None
+    network = OddNetwork(settings.odd, widths)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelFileError(f"the odd one out does not fit: {error}", fix=_AGAIN) from error
+    return network.eval()
+
+
+def _odd_name(number: int, *, spare: bool) -> str:
+    return f"odd.spare.{number}" if spare else f"odd.{number}"
 
 
 def _trained(
@@ -188,10 +209,6 @@ def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors whose name begins with `name` and a dot, by what comes after."""
     start = f"{name}."
     return {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}
-
-
-def _odd_name(number: int) -> str:
-    return f"odd.{number}"
 
 
 def _relation_name(of: int, given: tuple[int, ...]) -> str:

@@ -15,12 +15,12 @@ The network sees the leading principal components of each stream, as the stream'
 has them. On pictures and spectra themselves it took ten times the processor time to see
 anything at all, and was no better.
 
-One network judges every pattern of streams that are there, see `patterns_of`, since in training
-some are left out. A pattern sees nothing but its own streams, whatever else is there, and says
-nothing unless they were there in all windows that are looked back on: so its score means the
-same while another stream comes and goes, and is calibrated by held-out scores of the very same
-kind. (A network that saw a stream appear among others that had been there would call it the odd
-one.)
+While streams are away, *spares* judge what is left: networks that learnt from runs with streams
+left out, see `pipeline.training.odd_runs`. (One network for both was tried: it told swaps among
+all streams less well.) A set of streams sees nothing but its own, and says nothing unless they
+were there in all windows that are looked back on: so its score means the same while another
+stream comes and goes, and is calibrated by held-out scores of the very same kind. A network that
+saw a stream appear among others that had been there would call it the odd one.
 
 A few networks each learn all but one part of the normal. The mean of all is the score; those
 that have not seen a part judge it, which calibrates (cross-conformal prediction, Vovk 2015).
@@ -29,7 +29,7 @@ that have not seen a part judge it, which calibrates (cross-conformal prediction
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -98,16 +98,19 @@ class OddOneOut:
         settings: What they are made of and how they were learnt.
         widths: Components of each stream.
         networks: `OddSettings.members` for each part of the normal, which they have not seen.
+        spares: Likewise those for when streams are missing; none: then it is silent.
     """
 
     settings: OddSettings
     widths: tuple[int, ...]
     networks: tuple[OddNetwork, ...]
+    spares: tuple[OddNetwork, ...] = ()
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """Sets of streams that are judged by themselves, see `patterns_of`."""
-        return patterns_of(len(self.widths))
+        """Sets of streams that are judged, all first; see `patterns_of`."""
+        every = patterns_of(len(self.widths))
+        return every if self.spares else every[:1]
 
     def names(self, streams: Sequence[str]) -> tuple[str, ...]:
         """Its sub-detectors for streams of these names: ``odd/a`` given all others, ``odd/a|b``."""
@@ -130,7 +133,8 @@ class OddOneOut:
     ) -> Tensor:
         """Scores of windows, float64 ``(B, D)`` in the order of `names`.
 
-        NaN where the streams of the pattern were not all seen, now and before.
+        NaN where the streams of the pattern were not all seen, now and before; of the smaller
+        sets also where all streams were.
 
         Args:
             embeddings: Per stream ``(B, E)``; anything where not seen.
@@ -139,17 +143,43 @@ class OddOneOut:
             past: The windows before them; takes them in.
         """
         rows, shown = past.extend(indices, leading(embeddings, self.widths), seen)
-        found = [odd_scores(network, rows, shown, self.patterns) for network in self.networks]
-        return torch.stack(found).mean(dim=0).double()
+        every, *fewer = self.patterns
+        whole = shown.flatten(1).all(dim=1)  # (B,)
+        size = len(seen), len(self.needs())
+        table = torch.full(size, torch.nan, dtype=torch.float64, device=seen.device)
+        if whole.any():
+            told = _mean_scores(self.networks, rows, shown, whole, [every])
+            table[whole, : len(every)] = told
+        if fewer and not whole.all():
+            told = _mean_scores(self.spares, rows, shown, ~whole, fewer)
+            table[~whole, len(every) :] = told
+        return table
 
     def to(self, device: torch.device) -> OddOneOut:
         """The same on `device`."""
-        moved = []
-        for network in self.networks:
-            copy = OddNetwork(self.settings, self.widths)
-            copy.load_state_dict(network.state_dict())
-            moved.append(copy.to(device).eval())
-        return OddOneOut(self.settings, self.widths, tuple(moved))
+        networks, spares = (
+            tuple(self._copy(network).to(device).eval() for network in group)
+            for group in (self.networks, self.spares)
+        )
+        return replace(self, networks=networks, spares=spares)
+
+    def _copy(self, network: OddNetwork) -> OddNetwork:
+        copy = OddNetwork(self.settings, self.widths)
+        copy.load_state_dict(network.state_dict())
+        return copy
+
+
+def _mean_scores(
+    networks: Sequence[OddNetwork],
+    components: Sequence[Tensor],
+    seen: Tensor,
+    chosen: Tensor,
+    patterns: Sequence[Pattern],
+) -> Tensor:
+    """Mean of what networks say of the chosen rows ``(B,)``, ``(chosen, D)``."""
+    rows = [one[chosen] for one in components]
+    found = [odd_scores(network, rows, seen[chosen], patterns) for network in networks]
+    return torch.stack(found).mean(dim=0).double()
 
 
 @torch.no_grad()

@@ -44,6 +44,9 @@ class OddSettings(Settings):
     members: int = Field(default=2, ge=1)
     """Networks per part, which differ in their first weights; their mean is steadier."""
 
+    spares: int = Field(default=2, ge=0)
+    """Networks per part that judge what is left while streams are missing; 0: nothing does."""
+
     steps: int = Field(default=400, ge=1)
     """Most steps of training per network."""
 
@@ -68,10 +71,6 @@ class OddSettings(Settings):
 
     shift_s: tuple[float, float] = (1.5, 4.0)
     """Least and most of a shift, seconds."""
-
-    left_out: float = Field(default=0.5, ge=0, lt=1)
-    """Share of runs in training that show only some of the streams, so that the network can do
-    without the others when they are missing."""
 
     least_s: float = Field(default=450.0, gt=0)
     """With less normal than this nothing is learnt: a network would only know it by heart."""

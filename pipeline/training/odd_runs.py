@@ -5,9 +5,9 @@ over a stretch of it, what it showed in another run of the neighbourhood, or in 
 few seconds earlier or later. Everything is drawn as indices, so a batch is embedded once and
 swapped in Z, which makes many examples of few windows.
 
-In training a share of the copies shows some of the streams only: one of the other patterns that
-the network is to judge (modality dropout, Neverova et al. 2016, "ModDrop", section 4, but never
-down to one stream, nor without the one that was swapped: there would be nothing to tell).
+Where smaller sets of streams are to be judged, each copy shows one of those sets only (modality
+dropout, Neverova et al. 2016, "ModDrop", section 4, but never down to one stream, nor without
+the one that was swapped: there would be nothing to tell).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.models.odd_settings import OddSettings
-from pipeline.models.patterns import patterns_of
+from pipeline.models.patterns import Pattern, patterns_of
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -71,6 +71,7 @@ class Runs:
         indices: Index of each window on the scene's grid, growing ``(n,)``.
         usable: Windows that may be used, bool ``(n,)``.
         hop_s: Step from one window to the next, seconds.
+        patterns: Sets of streams, of which each copy of a run shows one; None: it shows all.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class Runs:
         indices: Ints,
         usable: Bools,
         hop_s: float,
+        patterns: Sequence[Pattern] | None = None,
     ) -> None:
         self._settings, self._components, self._indices = settings, components, indices
         self._hop_s = hop_s
+        self._patterns = patterns or patterns_of(len(components))[:1]
         self.length = max(4, round(settings.run_s / hop_s))
         self.starts = _starts(indices, usable, self.length)
 
@@ -101,9 +104,7 @@ class Runs:
         starts = self._neighbourhoods(rng)
         z = self._embed(network, starts)
         whole, truth, odd = self._swapped(z, starts, rng)
-        present = torch.ones(len(whole), z.shape[2], dtype=torch.bool)
-        if network.training:
-            present = torch.from_numpy(self.shown(odd, rng))
+        present = torch.from_numpy(self.shown(odd, rng))
         logits = network(whole, present[:, None].expand(whole.shape[:3]))
         return logits.flatten(0, 1), truth.flatten()
 
@@ -137,18 +138,16 @@ class Runs:
         return torch.cat(parts), torch.cat(truths), np.repeat(odd, len(z)).astype(np.int64)
 
     def shown(self, odd: Ints, rng: np.random.Generator) -> Bools:
-        """Draw which streams each copy shows in training, ``(C, M)``.
+        """Draw which streams each copy shows, ``(C, M)``.
 
         Args:
             odd: Stream that was swapped in each, -1 for none, ``(C,)``.
             rng: What it is drawn by.
         """
         shown = np.zeros((len(odd), len(self._components)), np.bool_)
-        every, *fewer = patterns_of(len(self._components))
         for row, stream in zip(shown, odd, strict=True):
-            fit = [pattern for pattern in fewer if stream < 0 or stream in pattern]
-            leave_out = fit and rng.random() < self._settings.left_out
-            row[list(fit[rng.integers(len(fit))] if leave_out else every)] = True
+            fit = [pattern for pattern in self._patterns if stream < 0 or stream in pattern]
+            row[list(fit[rng.integers(len(fit))])] = True
         return shown
 
     def chance(self, generator: torch.Generator) -> float:

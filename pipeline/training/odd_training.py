@@ -9,21 +9,20 @@ differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from pipeline.models.odd import OddNetwork, OddOneOut, leading, odd_scores, widths_of
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
-from pipeline.models.patterns import patterns_of
+from pipeline.models.patterns import Pattern, patterns_of
 from pipeline.training.cross_fit import Embedded, Progress
 from pipeline.training.loop import LoopSettings, run_loop
 from pipeline.training.normal_rows import NormalRows
-from pipeline.training.odd_runs import Bools, Ints, Runs
+from pipeline.training.odd_runs import Runs
 from pipeline.training.training_state import History
 
 Array = npt.NDArray[np.float64]
@@ -43,7 +42,7 @@ class OddLearnt:
         odd: The networks.
         held: Held-out scores ``(kept, D)`` in the order of `OddOneOut.names`, NaN where the
             streams of the pattern were not all seen.
-        histories: How the training of each network went.
+        histories: How the training of each network went that judges all streams.
         chance: Held-out loss of a network that knows only how often each stream is swapped.
     """
 
@@ -74,40 +73,90 @@ def learn_odd(
     Returns:
         None when there are not two streams, or too little normal that shows all of them.
     """
-    widths = widths_of(settings, [one.shape[1] for one in embedded.values])
-    if len(widths) < 2 or rows.kept * rows.hop_ns / 1e9 < settings.least_s:
+    lesson = _Lesson(rows, embedded, settings, tell)
+    if len(embedded.values) < 2 or not lesson.enough():
         return None
-    components = leading(embedded.values, widths)
-    whole = embedded.seen.all(dim=1).numpy()
-    part_of = rows.folds(settings.parts)
-    patterns = patterns_of(len(widths))
-    held = np.full((rows.kept, sum(map(len, patterns))), np.nan)
-    networks: list[OddNetwork] = []
-    histories: list[History] = []
-    for part in range(settings.parts):
-        learn, judge = rows.split(part_of, part)
-        runs = [_runs(settings, components, rows, chosen, whole) for chosen in (learn, judge)]
-        if min(len(one.starts) for one in runs) < _LEAST_STARTS:
-            return None
-        judged = []
-        for _ in range(settings.members):
-            stage = f"fusion, network {len(networks) + 1}"
-            network, history = _train(settings, widths, runs, seed + len(networks), stage, tell)
-            past = Past(settings.windows, widths)
-            judged.append(_judge(network, past, components, embedded.seen, rows.indices()))
-            networks.append(network)
-            histories.append(history)
-        held[judge] = np.mean(judged, axis=0)[judge]
-    odd = OddOneOut(settings, widths, tuple(networks))
-    return OddLearnt(odd, held, tuple(histories), runs[1].chance(_draws()))
+    every, *fewer = patterns_of(len(embedded.values))
+    whole = lesson.learn("network", settings.members, [every], seed)
+    spare = lesson.learn(
+        "spare", settings.spares if fewer else 0, fewer, seed + len(whole.networks)
+    )
+    odd = OddOneOut(settings, lesson.widths, tuple(whole.networks), tuple(spare.networks))
+    held = np.hstack([whole.held, spare.held]) if spare.networks else whole.held
+    chance = lesson.runs(settings.parts - 1, [every])[1].chance(_draws())
+    return OddLearnt(odd, held, tuple(whole.histories), chance)
 
 
-def _runs(
-    settings: OddSettings, components: Sequence[Tensor], rows: NormalRows, chosen: Ints, seen: Bools
-) -> Runs:
-    usable = np.zeros(rows.kept, np.bool_)
-    usable[chosen] = True
-    return Runs(settings, components, rows.indices(), usable & seen, rows.hop_ns / 1e9)
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    """Networks that judge the same sets of streams, see `OddLearnt`."""
+
+    held: Array
+    networks: list[OddNetwork] = field(default_factory=list)
+    histories: list[History] = field(default_factory=list)
+
+
+class _Lesson:
+    """What there is to learn from; arguments as of `learn_odd`."""
+
+    def __init__(
+        self, rows: NormalRows, embedded: Embedded, settings: OddSettings, tell: Progress
+    ) -> None:
+        self.widths = widths_of(settings, [one.shape[1] for one in embedded.values])
+        self._rows, self._seen, self._settings, self._tell = rows, embedded.seen, settings, tell
+        self._components = leading(embedded.values, self.widths)
+
+    def enough(self) -> bool:
+        """Whether there is enough normal that shows all streams."""
+        if self._rows.kept * self._rows.hop_ns / 1e9 < self._settings.least_s:
+            return False
+        every = patterns_of(len(self.widths))[:1]
+        found = [self.runs(part, every) for part in range(self._settings.parts)]
+        return min(len(one.starts) for runs in found for one in runs) >= _LEAST_STARTS
+
+    def runs(self, part: int, patterns: Sequence[Pattern]) -> list[Runs]:
+        """Runs to learn from and to judge by when a part is left out."""
+        split = self._rows.split(self._rows.folds(self._settings.parts), part)
+        whole = self._seen.all(dim=1).numpy()
+        hop_s = self._rows.hop_ns / 1e9
+        found = []
+        for chosen in split:
+            usable = np.zeros(self._rows.kept, np.bool_)
+            usable[chosen] = whole[chosen]
+            indices = self._rows.indices()
+            found.append(Runs(self._settings, self._components, indices, usable, hop_s, patterns))
+        return found
+
+    def learn(self, name: str, count: int, patterns: Sequence[Pattern], seed: int) -> _Learnt:
+        """Learn `count` networks per part that judge the sets of streams in `patterns`."""
+        found = _Learnt(np.full((self._rows.kept, sum(map(len, patterns))), np.nan))
+        for part in range(self._settings.parts) if count else ():
+            runs = self.runs(part, patterns)
+            judged = []
+            for _ in range(count):
+                number = len(found.networks)
+                stage = f"fusion, {name} {number + 1}"
+                network, history = _train(
+                    self._settings, self.widths, runs, seed + number, stage, self._tell
+                )
+                judged.append(self._judge(network, patterns))
+                found.networks.append(network)
+                found.histories.append(history)
+            judge = self._rows.split(self._rows.folds(self._settings.parts), part)[1]
+            found.held[judge] = np.mean(judged, axis=0)[judge]
+        return found
+
+    def _judge(self, network: OddNetwork, patterns: Sequence[Pattern]) -> Array:
+        """Scores of all windows by one network, ``(n, D)``; NaN as in `odd_scores`."""
+        past = Past(self._settings.windows, self.widths)
+        indices = self._rows.indices().tolist()
+        found = []
+        for low in range(0, len(indices), _CHUNK):
+            part = slice(low, low + _CHUNK)
+            rows = [one[part] for one in self._components]
+            known, shown = past.extend(indices[part], rows, self._seen[part])
+            found.append(odd_scores(network, known, shown, patterns))
+        return np.asarray(torch.cat(found).double().numpy(), np.float64)
 
 
 def _train(
@@ -154,18 +203,3 @@ def _held_out(network: OddNetwork, judge: Runs) -> Callable[[], float]:
 def _draws() -> torch.Generator:
     """What the looks at the part left out are drawn by: the same batches each time."""
     return torch.Generator().manual_seed(0)
-
-
-def _judge(
-    network: OddNetwork, past: Past, components: Sequence[Tensor], seen: Tensor, indices: Ints
-) -> Array:
-    """Scores of all windows by one network, ``(n, D)``, in the order of `OddOneOut.names`."""
-    patterns = patterns_of(len(components))
-    found = []
-    for low in range(0, len(indices), _CHUNK):
-        part = slice(low, low + _CHUNK)
-        known, shown = past.extend(
-            indices[part].tolist(), [x[part] for x in components], seen[part]
-        )
-        found.append(odd_scores(network, known, shown, patterns))
-    return np.asarray(torch.cat(found).double().numpy(), np.float64)

@@ -23,8 +23,8 @@ from tests.toy_site import CAMERA, MICROPHONE, SENSORS, Site
 
 LIVE, COUNT = 5000, 720
 SMALL = OddSettings(
-    steps=160, runs=8, run_s=6.0, members=1, least_s=120.0, windows=4, hidden=32, width=16,
-    dropout=0.1, noise=0.1, learning_rate=8e-3,
+    steps=160, runs=8, run_s=6.0, members=1, spares=1, least_s=120.0, windows=4, hidden=32,
+    width=16, dropout=0.1, noise=0.1, learning_rate=8e-3,
 )  # fmt: skip
 STREAMS = (CAMERA, MICROPHONE, SENSORS)
 
