@@ -84,7 +84,7 @@ def _between(rows: Floats, at: Floats) -> Floats:
 
 def _machine(script: Script, material: Material, random: np.random.Generator) -> Floats:
     count = round(script.length_s * RATE_HZ)
-    found = material.resting + random.normal(0, 1, (count, len(material.resting))) * (
+    found: Floats = material.resting + random.normal(0, 1, (count, len(material.resting))) * (
         _REST * material.running.std(axis=0)
     )
     for visit in script.sensed:
