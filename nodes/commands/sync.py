@@ -28,11 +28,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="sync")
 
 
-@group.callback()
-def _group() -> None:
-    """A group even of one command."""
-
-
 @group.command()
 def test(
     config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],

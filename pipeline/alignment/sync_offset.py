@@ -10,9 +10,9 @@ How sure: a moment is known no better than the stretch of the coarser stream, bu
 falls into another part of its stretch, so the error falls with the root of how many there were
 (as many as weigh alike: the square of the sum over the sum of squares). That, or half the width
 of the range of best agreement where it is wider, and the scatter of the offset when parts of the
-recording are left out (jackknife, Efron and Stein 1981) are added in squares. Whether there is
-anything in common at all is told by offsets that cannot be right: the best agreement must stand
-clear of the best among those.
+recording are left out (jackknife, Efron and Stein 1981) are added in squares; half a stretch of
+the finer stream comes on top. Whether there is anything in common at all is told by offsets that
+cannot be right: the best agreement must stand clear of the best among those.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
+from pipeline.core.pcm import pcm_of_floats
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.recording.export_tables import ExportedStream, opened, utc
 
@@ -125,4 +126,4 @@ def _jpeg(sample: Sample) -> bytes | None:
 def _pcm(sound: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
     if sound.dtype == np.int16:
         return sound
-    return np.asarray(np.rint(np.clip(sound, -1.0, 1.0) * 32767), np.int16)
+    return pcm_of_floats(sound)

@@ -6,8 +6,8 @@ counts milliseconds, so the exact time of each frame and of each piece of sound 
 ``STREAM.times.csv``. Sensors are ``STREAM.csv``, text is ``STREAM.txt``, events ``events.jsonl``.
 All of it can be imported again.
 
-What a track cannot hold is left out of it and counted: frames of another size than the first,
-sound of another channel count.
+What a track cannot hold is left out of it and counted: frames of another size than their
+stream announced, sound of another channel count, damaged pictures.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import DependencyMissing, RecordingError
 from pipeline.core.ledger import DropReason
+from pipeline.core.pcm import pcm_of_floats
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.timestamps import iso_ns
 from pipeline.recording.import_report import InputReport, check_file
@@ -253,13 +254,12 @@ def _made_ns(header: Mapping[str, Any]) -> int | None:
 
 def _as_pcm(sound: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
     """``(n, channels)`` as int16; floats are between -1 and 1, wider integers keep their top."""
-    spare = sound.dtype.itemsize * 8 - 16
     if np.issubdtype(sound.dtype, np.floating):
-        sound = np.rint(np.clip(np.nan_to_num(sound), -1.0, 1.0) * 32767)
-    elif spare > 0:
-        sound = sound // 2**spare
-    found = np.asarray(sound, np.int16)
-    return found if spare >= 0 else np.asarray(found * 256, np.int16)
+        return pcm_of_floats(sound)
+    spare = sound.dtype.itemsize * 8 - 16
+    if spare < 0:
+        return np.asarray(sound.astype(np.int16) * 256, np.int16)
+    return np.asarray(sound // 2**spare, np.int16)
 
 
 def _slug(prefix: str, name: str) -> str:

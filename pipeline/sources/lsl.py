@@ -20,6 +20,7 @@ from pydantic import Field
 from pylsl.util import LostError
 
 from pipeline.core.errors import SourceUnavailable
+from pipeline.core.pcm import pcm_of_floats
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 
@@ -148,14 +149,14 @@ class LslSource:
 
     def _sound(self, rows: npt.NDArray[Any], time_ns: int) -> Sample:
         sound = rows.reshape(len(rows), -1)
-        if np.issubdtype(sound.dtype, np.floating):
-            sound = np.rint(np.clip(np.nan_to_num(sound), -1.0, 1.0) * 32767)
+        floats = np.issubdtype(sound.dtype, np.floating)
+        pcm = pcm_of_floats(sound) if floats else np.clip(sound, -32768, 32767).astype(np.int16)
         position, self._position = self._position, self._position + len(sound)
         return Sample(
             self._settings.stream,
             0,
             time_ns,
-            np.clip(sound, -32768, 32767).astype(np.int16),
+            pcm,
             Encoding.PCM,
             epoch=self._epoch,
             position=position,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-LONG = {"fusion", "phases", "recalibration"}
+LONG = {"day", "fusion", "phases", "real_time", "recalibration"}
 
 
 def benchmarks() -> list[str]:

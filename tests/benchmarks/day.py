@@ -1,10 +1,11 @@
 """Does what was learnt hold for the rest of the day? ``python -m tests.benchmarks.day``.
 
-Run by hand. The same amount of normal is learnt twice: in one piece, as somebody in a hurry
-would record it, and in as many short pieces as there are hours named by ``--learn``, spread over
-the day. Both models then watch fresh normal and anomalies at the hours of ``--judge``, of the
-same day and of the next. Told are false alarms at the thresholds of the model's own calibration,
-the share of windows over them, which detector spoke when it was, and what was found.
+Run by hand; ``make bench`` leaves it out. The same amount of normal is learnt twice: in one
+piece, as somebody in a hurry would record it, and in as many short pieces as there are hours
+named by ``--learn``, spread over the day. Both models then watch fresh normal and anomalies at
+the hours of ``--judge``, of the same day and of the next. Told are false alarms at the thresholds
+of the model's own calibration, the share of windows over them, which detector spoke when it was,
+and what was found.
 
 Each piece is rendered once and kept, see `tests.benchmarks.synthetic_sites`; five minutes at
 sixteen times of day are about ten CPU minutes a site.

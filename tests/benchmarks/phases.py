@@ -75,7 +75,6 @@ from tests.benchmarks.synthetic_sites import (
     recorded,
 )
 
-NORMALITY = "normality"
 _CPU = torch.device("cpu")
 
 

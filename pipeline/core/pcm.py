@@ -1,0 +1,14 @@
+"""Sound as 16-bit PCM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def pcm_of_floats(sound: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """Samples between -1 and 1 as int16, louder ones cut off; what is no number is silent."""
+    scaled = np.clip(np.nan_to_num(sound), -1.0, 1.0) * 32767
+    return np.asarray(np.rint(scaled), np.int16)
