@@ -1,0 +1,231 @@
+"""A deployment of several machines with bad lines between them and clocks that disagree.
+
+Each machine is a network namespace: one runs ``fusewatch fusion``, each other one capture node
+with a camera or a microphone (`tests.system.witnesses`), a clock of its own and a line of its
+own to the fusion node. Links are encrypted, as between any machines. Site time is the clock of
+the fusion node, whose distance from the monotonic clock is chosen here and so known.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+
+from nodes.runner import CLOCK_OFFSET, PARENT_PIPE
+from pipeline.core.clock import measure_offset_ns
+from pipeline.transport.key_store import KeyStore, Role
+from tests.system import witnesses
+from tests.system.line_queue import Way
+from tests.system.lines import Line, Machine
+from tests.system.witnesses import SECOND_NS, Crystal, Script
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+PORT = 7710
+START_S, END_S = 90.0, 60.0
+FIRST_S = 2.0
+BETWEEN_S = (0.8, 1.7)
+
+HEAD = """
+name: far-site
+data: data
+fusion:
+  listen: tcp://0.0.0.0:{port}
+  record: {{folder: recordings}}
+security: {{keys: keys}}
+nodes:
+"""
+NODE = """\
+  {name}:
+    fusion: tcp://{address}:{port}
+    sources:
+      - type: witness_{witness}
+        stream: {name}
+        script: script.json
+        crystal: {name}.crystal
+        slow_ppm: {slow_ppm}
+        jitter_ms: {jitter_ms}
+        seed: {seed}
+"""
+SCENE = "  {name}: {{streams: {streams}, latency_s: 5}}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A machine with a capture node.
+
+    Attributes:
+        witness: What it has; its stream has the name of the place.
+        there: Its line to the fusion node.
+        back: The line from the fusion node.
+        ahead_s: How far its clock is ahead, seconds.
+        fast_ppm: By how much its clock runs too fast, parts per million.
+        slow_ppm: By how much its camera or microphone runs too slowly.
+        jitter_ms: Jitter of their stamps, either way.
+    """
+
+    witness: Literal["camera", "microphone"]
+    there: Way = Way()
+    back: Way = Way()
+    ahead_s: float = 0.0
+    fast_ppm: float = 0.0
+    slow_ppm: float = 0.0
+    jitter_ms: float = 1.0
+
+
+class FarSite:
+    """The machines, running from entry to exit.
+
+    Args:
+        folder: For everything; empty.
+        places: Machines with a capture node, by name.
+        scenes: Which of them watch the same, by name of the scene.
+    """
+
+    def __init__(
+        self, folder: Path, places: Mapping[str, Place], scenes: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.folder = folder
+        self.config = folder / "far-site.yaml"
+        self.site_ns = measure_offset_ns()  # site time less monotonic time
+        self.script = Script((), 0)
+        self.lines: dict[str, Line] = {}
+        self._places = places
+        self._scenes = scenes
+        self._opened = ExitStack()
+        self._machines: dict[str, Machine] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            self._lay(opened)
+            self._write()
+            opened.callback(self._kill)
+            self._start_all(opened)
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened.close()
+
+    def witness(self, seconds: float) -> Path:
+        """Let it flash and beep for so long, and end everything in order; the recording.
+
+        Raises:
+            AssertionError: A node did not end well, or its samples make several recordings.
+        """
+        begin_ns = time.monotonic_ns() + round(FIRST_S * SECOND_NS)
+        random = np.random.default_rng(len(self._places))
+        steps_s = np.cumsum(random.uniform(*BETWEEN_S, round(seconds)))
+        moments_ns = [begin_ns + round(s * 1e9) for s in steps_s if s < seconds]
+        self.script = Script(tuple(moments_ns), begin_ns + round((seconds + 1) * SECOND_NS))
+        self.script.write(self.folder / "script.json")
+        for name in self._places:
+            self._end(name, FIRST_S + seconds + END_S)
+        self._running["fusion"].send_signal(signal.SIGTERM)
+        self._end("fusion", END_S)
+        (recording,) = (self.folder / "recordings").glob("*.mcap")
+        return recording
+
+    def crystal(self, name: str) -> Crystal:
+        """When the device of a place took what."""
+        return Crystal.read(self.folder / f"{name}.crystal")
+
+    def log(self, name: str) -> str:
+        """What a node wrote."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def environment(self) -> dict[str, str]:
+        """Surroundings in which the deployment can be read."""
+        path = os.pathsep.join(map(str, (ROOT, self.folder / "plugins")))
+        return {**os.environ, "PYTHONPATH": path}
+
+    def _lay(self, opened: ExitStack) -> None:
+        for name in ("fusion", *self._places):
+            self._machines[name] = opened.enter_context(Machine(name))
+        for number, (name, place) in enumerate(self._places.items()):
+            ends = self._machines[name], self._machines["fusion"]
+            self.lines[name] = opened.enter_context(Line(number, *ends, place.there, place.back))
+
+    def _write(self) -> None:
+        text = HEAD.format(port=PORT)
+        for seed, (name, place) in enumerate(self._places.items()):
+            text += NODE.format(
+                name=name,
+                address=self.lines[name].far_address,
+                port=PORT,
+                witness=place.witness,
+                slow_ppm=place.slow_ppm,
+                jitter_ms=place.jitter_ms,
+                seed=seed,
+            )
+        text += "scenes:\n"
+        for name, streams in self._scenes.items():
+            text += SCENE.format(name=name, streams=f"[{', '.join(streams)}]")
+        self.config.write_text(text)
+        witnesses.unpack(self.folder / "plugins")
+        keys = KeyStore(self.folder / "keys")
+        keys.create("fusion", Role.FUSION)
+        for name in self._places:
+            keys.create(name, Role.CAPTURE)
+
+    def _start_all(self, opened: ExitStack) -> None:
+        """Start the nodes, which end when this process does; wait until all are at work."""
+        heard, kept = os.pipe()
+        opened.callback(os.close, heard)
+        opened.callback(os.close, kept)
+        surroundings = {**self.environment(), PARENT_PIPE: str(heard)}
+        command = ("-m", "nodes.cli", "fusion", str(self.config))
+        self._start("fusion", command, {**surroundings, CLOCK_OFFSET: str(self.site_ns)}, heard)
+        self._await("fusion", self.folder / "data" / "run" / "fusion.json")
+        for name, place in self._places.items():
+            clock = (str(place.ahead_s), str(place.fast_ppm))
+            command = ("-m", "tests.system.shifted_node", str(self.config), name, *clock)
+            self._start(name, command, surroundings, heard)
+        for name in self._places:
+            self._await(name, self.folder / f"{name}.crystal")
+
+    def _start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], pipe: int
+    ) -> None:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                self._machines[name].command(sys.executable, "-P", *command),
+                env=environment,
+                pass_fds=(pipe,),
+                stdout=log,
+                stderr=log,
+            )
+
+    def _await(self, name: str, file: Path) -> None:
+        """Wait for a file that a node writes, no longer than it lives."""
+        node = self._running[name]
+        wait_until(lambda: file.exists() or node.poll() is not None, START_S)
+        if node.poll() is not None:
+            raise AssertionError(f"{name} ended with {node.returncode}:\n{self.log(name)}")
+
+    def _end(self, name: str, deadline_s: float) -> None:
+        code = self._running[name].wait(deadline_s)
+        if code:
+            raise AssertionError(f"{name} ended with {code}:\n{self.log(name)}")
+
+    def _kill(self) -> None:
+        for node in self._running.values():
+            node.kill()
+            node.wait()
