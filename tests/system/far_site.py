@@ -76,8 +76,8 @@ class Place:
     """
 
     witness: Literal["camera", "microphone"]
-    there: Way = Way()
-    back: Way = Way()
+    there: Way
+    back: Way
     ahead_s: float = 0.0
     fast_ppm: float = 0.0
     slow_ppm: float = 0.0
@@ -91,6 +91,13 @@ class FarSite:
         folder: For everything; empty.
         places: Machines with a capture node, by name.
         scenes: Which of them watch the same, by name of the scene.
+
+    Attributes:
+        config: The deployment file.
+        plugins: Folder that belongs on ``PYTHONPATH`` wherever the deployment is read.
+        site_ns: Site time less monotonic time.
+        script: What happened.
+        lines: Line of each place, near end there.
     """
 
     def __init__(
@@ -98,7 +105,8 @@ class FarSite:
     ) -> None:
         self.folder = folder
         self.config = folder / "far-site.yaml"
-        self.site_ns = measure_offset_ns()  # site time less monotonic time
+        self.plugins = folder / "plugins"
+        self.site_ns = measure_offset_ns()
         self.script = Script((), 0)
         self.lines: dict[str, Line] = {}
         self._places = places
@@ -151,11 +159,6 @@ class FarSite:
         """What a node wrote."""
         return (self.folder / f"{name}.log").read_text()
 
-    def environment(self) -> dict[str, str]:
-        """Surroundings in which the deployment can be read."""
-        path = os.pathsep.join(map(str, (ROOT, self.folder / "plugins")))
-        return {**os.environ, "PYTHONPATH": path}
-
     def _lay(self, opened: ExitStack) -> None:
         for name in ("fusion", *self._places):
             self._machines[name] = opened.enter_context(Machine(name))
@@ -179,7 +182,7 @@ class FarSite:
         for name, streams in self._scenes.items():
             text += SCENE.format(name=name, streams=f"[{', '.join(streams)}]")
         self.config.write_text(text)
-        witnesses.unpack(self.folder / "plugins")
+        witnesses.unpack(self.plugins)
         keys = KeyStore(self.folder / "keys")
         keys.create("fusion", Role.FUSION)
         for name in self._places:
@@ -190,7 +193,8 @@ class FarSite:
         heard, kept = os.pipe()
         opened.callback(os.close, heard)
         opened.callback(os.close, kept)
-        surroundings = {**self.environment(), PARENT_PIPE: str(heard)}
+        path = os.pathsep.join((str(ROOT), str(self.plugins)))
+        surroundings = {**os.environ, "PYTHONPATH": path, PARENT_PIPE: str(heard)}
         command = ("-m", "nodes.cli", "fusion", str(self.config))
         self._start("fusion", command, {**surroundings, CLOCK_OFFSET: str(self.site_ns)}, heard)
         self._await("fusion", self.folder / "data" / "run" / "fusion.json")

@@ -34,6 +34,12 @@ class Way:
     queue_ms: float = 500.0
 
 
+# From a machine at the edge to the fusion node, and back.
+LAN = Way(0.2, 0.4), Way(0.2, 0.4)
+BUSY_WIFI = Way(1.0, 29.0, loss=0.02), Way(1.0, 29.0, loss=0.02)
+DSL = Way(20.0, 3.0, rate_mbps=2.0), Way(5.0, 2.0, rate_mbps=20.0)
+
+
 class LineQueue:
     """Packets on their way.
 

@@ -96,7 +96,10 @@ class Line:
         self.near_address, self.far_address = f"10.77.{number}.1", f"10.77.{number}.2"
         self.there = LineQueue(there or Way(), seed=2 * number)
         self.back = LineQueue(back or Way(), seed=2 * number + 1)
-        self._ends = ((f"{number}a", near, self.near_address), (f"{number}b", far, self.far_address))
+        self._ends = (
+            (f"{number}a", near, self.near_address),
+            (f"{number}b", far, self.far_address),
+        )
         self._opened = ExitStack()
 
     def cut(self) -> None:
@@ -133,7 +136,9 @@ class Line:
         device = f"fw{os.getpid()}n{end}"
         file = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         opened.callback(os.close, file)
-        fcntl.ioctl(file, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TUN | _IFF_NO_PI))
+        fcntl.ioctl(
+            file, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TUN | _IFF_NO_PI)
+        )
         _ip("link", "set", device, "netns", machine.namespace)
         _ip("-n", machine.namespace, "address", "add", f"{address}/30", "dev", device)
         _ip("-n", machine.namespace, "link", "set", device, "up")

@@ -1,14 +1,18 @@
-"""When a recording says that the flashes and beeps of `tests.system.witnesses` were."""
+"""What a recording holds of the flashes and beeps of `tests.system.witnesses`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import simplejpeg
 
+from pipeline.core.arrival import LedgerReport, SampleArrived
+from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, Sample
+from pipeline.recording import Recording
 from tests.system.witnesses import CHUNK, DARK, FRAME_HZ, LIT, LOUDNESS, SECOND_NS, SOUND_HZ
 
 FRAME_NS = SECOND_NS // FRAME_HZ
@@ -29,6 +33,30 @@ class Moment:
 
     time_ns: int
     unsure_ns: int
+
+
+@dataclass(slots=True)
+class Kept:
+    """What was recorded.
+
+    Attributes:
+        samples: Those of each stream, as they came.
+        accounts: The last account of each stream.
+    """
+
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    accounts: dict[str, StreamAccount] = field(default_factory=dict)
+
+    @staticmethod
+    def read(path: Path) -> Kept:
+        found = Kept()
+        with Recording(path) as recording:
+            for arrival in recording.arrivals():
+                if isinstance(arrival, SampleArrived):
+                    found.samples.setdefault(arrival.sample.stream, []).append(arrival.sample)
+                elif isinstance(arrival, LedgerReport):
+                    found.accounts.update(arrival.accounts)
+        return found
 
 
 def flashes(frames: Sequence[Sample]) -> list[Moment]:
