@@ -114,6 +114,7 @@ class FarSite:
         self._opened = ExitStack()
         self._machines: dict[str, Machine] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._crystals: dict[str, Crystal] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
@@ -132,28 +133,37 @@ class FarSite:
     ) -> None:
         self._opened.close()
 
-    def witness(self, seconds: float) -> Path:
-        """Let it flash and beep for so long, and end everything in order; the recording.
-
-        Raises:
-            AssertionError: A node did not end well, or its samples make several recordings.
-        """
+    def begin(self, seconds: float) -> None:
+        """Let it flash and beep for so long."""
         begin_ns = time.monotonic_ns() + round(FIRST_S * SECOND_NS)
         random = np.random.default_rng(len(self._places))
         steps_s = np.cumsum(random.uniform(*BETWEEN_S, round(seconds)))
-        moments_ns = [begin_ns + round(s * 1e9) for s in steps_s if s < seconds]
+        moments_ns = [begin_ns + round(s * SECOND_NS) for s in steps_s if s < seconds]
         self.script = Script(tuple(moments_ns), begin_ns + round((seconds + 1) * SECOND_NS))
         self.script.write(self.folder / "script.json")
+
+    def end(self) -> Path:
+        """Wait until all is over and delivered, and end everything in order; the recording.
+
+        Raises:
+            AssertionError: A node did not end well.
+        """
+        left_s = max(0.0, (self.script.end_ns - time.monotonic_ns()) / SECOND_NS)
         for name in self._places:
-            self._end(name, FIRST_S + seconds + END_S)
+            self._end(name, left_s + END_S)
         self._running["fusion"].send_signal(signal.SIGTERM)
         self._end("fusion", END_S)
         (recording,) = (self.folder / "recordings").glob("*.mcap")
         return recording
 
-    def crystal(self, name: str) -> Crystal:
-        """When the device of a place took what."""
-        return Crystal.read(self.folder / f"{name}.crystal")
+    def over_ns(self, name: str, sequence: int) -> int:
+        """Site time at which a frame or chunk of a place was over."""
+        return self._crystals[name].begin_ns(sequence + 1) + self.site_ns
+
+    def true_ns(self, name: str, sequence: int) -> int:
+        """Site time that the stamp of a frame or chunk of a place should have."""
+        is_frame = self._places[name].witness == "camera"  # stamped when it is over
+        return self.over_ns(name, sequence if is_frame else sequence - 1)
 
     def log(self, name: str) -> str:
         """What a node wrote."""
@@ -203,7 +213,7 @@ class FarSite:
             command = ("-m", "tests.system.shifted_node", str(self.config), name, *clock)
             self._start(name, command, surroundings, heard)
         for name in self._places:
-            self._await(name, self.folder / f"{name}.crystal")
+            self._crystals[name] = Crystal.read(self._await(name, self.folder / f"{name}.crystal"))
 
     def _start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], pipe: int
@@ -217,12 +227,13 @@ class FarSite:
                 stderr=log,
             )
 
-    def _await(self, name: str, file: Path) -> None:
-        """Wait for a file that a node writes, no longer than it lives."""
+    def _await(self, name: str, file: Path) -> Path:
+        """Wait for a file that a node writes, no longer than it lives; the file."""
         node = self._running[name]
         wait_until(lambda: file.exists() or node.poll() is not None, START_S)
         if node.poll() is not None:
             raise AssertionError(f"{name} ended with {node.returncode}:\n{self.log(name)}")
+        return file
 
     def _end(self, name: str, deadline_s: float) -> None:
         code = self._running[name].wait(deadline_s)

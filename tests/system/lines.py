@@ -10,19 +10,19 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import shutil
 import struct
 import subprocess
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.requirements import missing, require_command
+from tests.requirements import missing
 from tests.system.line_queue import LineQueue, Way
 
-TUN = Path("/dev/net/tun")
+TUN = "/dev/net/tun"
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _LARGEST = 65_536
@@ -30,14 +30,21 @@ _LARGEST = 65_536
 
 def require_lines() -> None:
     """Skip, or fail where nothing may be skipped, on a machine that cannot have lines."""
-    require_command("ip")
-    if not os.access(TUN, os.R_OK | os.W_OK):
-        missing(f"{TUN} cannot be opened by this user")
+    if why := hindrance():
+        missing(why)
+
+
+def hindrance() -> str:
+    """Why this machine cannot have lines, in words; empty when it can."""
+    if shutil.which("ip") is None:
+        return "the program 'ip' is not installed"
     try:
         with Machine("try") as near, Machine("other") as far, Line(0, near, far):
-            pass
-    except (OSError, subprocess.CalledProcessError) as error:
-        missing(f"network namespaces cannot be made here: {error}")
+            return ""
+    except OSError as error:
+        return f"no lines can be laid here: {error}"
+    except subprocess.CalledProcessError as error:
+        return f"no network namespaces can be made here: {error.stderr.decode().strip()}"
 
 
 class Machine:

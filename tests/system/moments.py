@@ -40,11 +40,11 @@ class Kept:
     """What was recorded.
 
     Attributes:
-        samples: Those of each stream, as they came.
+        arrivals: Samples of each stream, as they came.
         accounts: The last account of each stream.
     """
 
-    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    arrivals: dict[str, list[SampleArrived]] = field(default_factory=dict)
     accounts: dict[str, StreamAccount] = field(default_factory=dict)
 
     @staticmethod
@@ -53,10 +53,14 @@ class Kept:
         with Recording(path) as recording:
             for arrival in recording.arrivals():
                 if isinstance(arrival, SampleArrived):
-                    found.samples.setdefault(arrival.sample.stream, []).append(arrival.sample)
+                    found.arrivals.setdefault(arrival.sample.stream, []).append(arrival)
                 elif isinstance(arrival, LedgerReport):
                     found.accounts.update(arrival.accounts)
         return found
+
+    def samples(self, stream: str) -> list[Sample]:
+        """Samples of a stream, as they came."""
+        return [arrival.sample for arrival in self.arrivals[stream]]
 
 
 def flashes(frames: Sequence[Sample]) -> list[Moment]:

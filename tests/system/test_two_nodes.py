@@ -70,7 +70,7 @@ class Witnessed:
     def told(self, place: str) -> list[Moment]:
         """When a stream says that it did."""
         find = flashes if PLACES[place].witness == "camera" else beeps
-        return find(self.kept.samples[place])
+        return find(self.kept.samples(place))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,8 @@ def witnessed(tmp_path_factory: pytest.TempPathFactory) -> Witnessed:
     require_module("torch")
     require_lines()
     with FarSite(tmp_path_factory.mktemp("site"), PLACES, SCENES) as site:
-        recording = site.witness(SECONDS)
+        site.begin(SECONDS)
+        recording = site.end()
     return Witnessed(site, recording, Kept.read(recording))
 
 
@@ -111,23 +112,18 @@ def test_the_bound_is_no_wider_than_line_and_stamps_make_it(
 
 @at_each_place
 def test_every_sample_is_within_its_bound(witnessed: Witnessed, place: str) -> None:
-    samples = witnessed.kept.samples[place]
-    crystal = witnessed.site.crystal(place)
-    ends = int(PLACES[place].witness == "camera")  # its stamps are of the end of the exposure
+    samples, site = witnessed.kept.samples(place), witnessed.site
     outside = [
         sample.sequence
         for sample in samples
-        if abs(
-            sample.timestamp_ns - crystal.begin_ns(sample.sequence + ends) - witnessed.site.site_ns
-        )
-        > sample.uncertainty_ns
+        if abs(sample.timestamp_ns - site.true_ns(place, sample.sequence)) > sample.uncertainty_ns
     ]
     assert len(outside) <= len(samples) // 200, outside
 
 
 @at_each_place
 def test_nothing_is_lost(witnessed: Witnessed, place: str) -> None:
-    samples, account = witnessed.kept.samples[place], witnessed.kept.accounts[place]
+    samples, account = witnessed.kept.samples(place), witnessed.kept.accounts[place]
     assert [sample.sequence for sample in samples] == list(range(account.captured))
     assert account.dropped == {}
     assert account.missing == 0
