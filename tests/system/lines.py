@@ -56,14 +56,18 @@ class Machine:
 
     def __init__(self, name: str) -> None:
         self.namespace = f"fusewatch-{os.getpid()}-{name}"
+        self._opened = ExitStack()
 
     def command(self, *command: str) -> list[str]:
         """The command that runs `command` there."""
         return ["ip", "netns", "exec", self.namespace, *command]
 
     def __enter__(self) -> Self:
-        _ip("netns", "add", self.namespace)
-        _ip("-n", self.namespace, "link", "set", "lo", "up")
+        with ExitStack() as opened:
+            _ip("netns", "add", self.namespace)
+            opened.callback(_ip, "netns", "del", self.namespace)
+            _ip("-n", self.namespace, "link", "set", "lo", "up")
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(
@@ -72,7 +76,7 @@ class Machine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _ip("netns", "del", self.namespace)
+        self._opened.close()
 
 
 class Line:
