@@ -23,12 +23,12 @@ from typing import Literal, Self
 import numpy as np
 
 from nodes.runner import CLOCK_OFFSET, PARENT_PIPE
-from pipeline.core.clock import measure_offset_ns
+from pipeline.core.clock import NodeClock
 from pipeline.transport.key_store import KeyStore, Role
 from tests.system import witnesses
 from tests.system.line_queue import Way
 from tests.system.lines import Line, Machine
-from tests.system.witnesses import SECOND_NS, Crystal, Script
+from tests.system.witnesses import SECOND_NS, Crystal, Script, on_clock
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +106,8 @@ class FarSite:
         self.folder = folder
         self.config = folder / "far-site.yaml"
         self.plugins = folder / "plugins"
-        self.site_ns = measure_offset_ns()
+        self._clock = NodeClock()
+        self.site_ns, _ = on_clock(0, self._clock)
         self.script = Script((), 0)
         self.lines: dict[str, Line] = {}
         self._places = places
@@ -206,7 +207,9 @@ class FarSite:
         path = os.pathsep.join((str(ROOT), str(self.plugins)))
         surroundings = {**os.environ, "PYTHONPATH": path, PARENT_PIPE: str(heard)}
         command = ("-m", "nodes.cli", "fusion", str(self.config))
-        self._start("fusion", command, {**surroundings, CLOCK_OFFSET: str(self.site_ns)}, heard)
+        self._start(
+            "fusion", command, {**surroundings, CLOCK_OFFSET: str(self._clock.offset_ns)}, heard
+        )
         self._await("fusion", self.folder / "data" / "run" / "fusion.json")
         for name, place in self._places.items():
             clock = (str(place.ahead_s), str(place.fast_ppm))

@@ -17,7 +17,7 @@ from nodes.capture import CaptureNode
 from nodes.logs import configure_logs
 from nodes.runner import RunOptions, run_node
 from pipeline.config import load
-from pipeline.core.clock import measure_offset_ns
+from pipeline.core.clock import NodeClock
 
 
 class ShiftedClock:
@@ -31,7 +31,7 @@ class ShiftedClock:
     def __init__(self, ahead_s: float, fast_ppm: float) -> None:
         self._fast = fast_ppm * 1e-6
         self._begun_ns = time.monotonic_ns()
-        self._start_ns = self._begun_ns + measure_offset_ns() + round(ahead_s * 1e9)
+        self._start_ns = NodeClock().now_ns() + round(ahead_s * 1e9)
 
     def now_ns(self) -> int:
         """Nanoseconds since the Unix epoch, as that machine believes."""
