@@ -73,6 +73,7 @@ class Place:
         fast_ppm: By how much its clock runs too fast, parts per million.
         slow_ppm: By how much its camera or microphone runs too slowly.
         jitter_ms: Jitter of their stamps, either way.
+        cut_off: Whether its line is cut from the start until `FarSite.begin`.
     """
 
     witness: Literal["camera", "microphone"]
@@ -82,6 +83,7 @@ class Place:
     fast_ppm: float = 0.0
     slow_ppm: float = 0.0
     jitter_ms: float = 1.0
+    cut_off: bool = False
 
 
 class FarSite:
@@ -135,7 +137,9 @@ class FarSite:
         self._opened.close()
 
     def begin(self, seconds: float) -> None:
-        """Let it flash and beep for so long."""
+        """Mend lines that are cut, and let it flash and beep for so long."""
+        for line in self.lines.values():
+            line.mend()
         begin_ns = time.monotonic_ns() + round(FIRST_S * SECOND_NS)
         random = np.random.default_rng(len(self._places))
         steps_s = np.cumsum(random.uniform(*BETWEEN_S, round(seconds)))
@@ -175,7 +179,10 @@ class FarSite:
             self._machines[name] = opened.enter_context(Machine(name))
         for number, (name, place) in enumerate(self._places.items()):
             ends = self._machines[name], self._machines["fusion"]
-            self.lines[name] = opened.enter_context(Line(number, *ends, place.there, place.back))
+            line = self.lines[name] = Line(number, *ends, place.there, place.back)
+            if place.cut_off:
+                line.cut()
+            opened.enter_context(line)
 
     def _write(self) -> None:
         text = HEAD.format(port=PORT)

@@ -1,7 +1,8 @@
 """Flashes and beeps that two machines witness lie together in the recording of a third.
 
 Nodes in network namespaces of their own, with lines between them and the fusion node as they
-are in the field, and clocks that are wrong by up to an hour and run up to 65 ppm apart.
+are in the field, and clocks that are wrong by up to an hour and run up to 65 ppm apart. One of
+them has a camera at work long before it can reach the fusion node.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ PLACES = {
     "lan-microphone": Place("microphone", *LAN, ahead_s=3600.5, fast_ppm=40, slow_ppm=-60),
     "wifi-camera": Place("camera", *BUSY_WIFI, ahead_s=3600.5, fast_ppm=40, slow_ppm=-45),
     "wifi-microphone": Place("microphone", *BUSY_WIFI, ahead_s=-37.2, fast_ppm=-25, slow_ppm=80),
-    "dsl-camera": Place("camera", *DSL, ahead_s=0.8, fast_ppm=40, jitter_ms=2),
+    "dsl-camera": Place("camera", *DSL, ahead_s=900, fast_ppm=40, jitter_ms=2, cut_off=True),
 }
 SCENES = {
     "lan": ("lan-camera", "lan-microphone"),
