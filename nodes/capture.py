@@ -3,7 +3,9 @@
 The way of a sample: its source stamps it in node time → `StreamClock` takes out jitter and
 known latency → the node's clock offset puts it on site time → a raw frame becomes a JPEG if
 the link wants one → the sender numbers, keeps and sends it. Streams whose stamps are
-``exact`` are on site time already and skip the two middle steps.
+``exact`` are on site time already and skip the two middle steps. Before the offset is known
+samples wait in the sender in node time, which is one line from the node's start on, and are put
+on site time by the first offset there is.
 
 The node ends by itself when all its sources have ended and everything is delivered.
 """
@@ -34,7 +36,6 @@ from pipeline.transport.sender import Sender, SenderStatus
 log = structlog.get_logger(__name__)
 
 ENCRYPTED_QUALITY = 85
-UNKNOWN_OFFSET_NS = 1_000_000_000
 FIRST_OFFSET_S = 1.0
 OFFSET_POLL_S = 0.02
 END_DRAIN_S = 30.0
@@ -160,7 +161,7 @@ class CaptureNode:
             if sender.offset_ns is not None:
                 return
             waited.wait(OFFSET_POLL_S)
-        log.info("no clock offset yet", unsure_s=UNKNOWN_OFFSET_NS / 1e9)
+        log.info("no clock offset yet, samples wait for it")
 
     def _tell_link(self, health: Health, status: SenderStatus) -> None:
         trouble = self._trouble.look(status, self._clock.now_ns(), encrypted=self._encrypted)
@@ -194,7 +195,7 @@ class _Outlet:
     def samples(self, samples: Sequence[Sample]) -> None:
         estimate = self._sender.clock_estimate()
         offset_ns = estimate.offset_ns if estimate is not None else 0
-        unsure_ns = estimate.uncertainty_ns if estimate is not None else UNKNOWN_OFFSET_NS
+        unsure_ns = estimate.uncertainty_ns if estimate is not None else 0
         for sample in samples:
             stamped = self._stamper.stamp(sample, offset_ns, unsure_ns)
             quality = self._node.quality(sample.stream)
@@ -203,7 +204,8 @@ class _Outlet:
             except CodecError as error:
                 self._node.reject(sample.stream, DropReason.CORRUPT, error.message)
                 continue
-            self._sender.send(ready)
+            placed = estimate is not None or self._stamper.is_exact(sample.stream)
+            self._sender.send(ready, placed=placed)
 
     def rejected(self, stream: str, reason: DropReason, detail: str) -> None:
         self._node.reject(stream, reason, detail)

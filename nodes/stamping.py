@@ -48,6 +48,10 @@ class Stamper:
             uncertainty_ns=corrected.uncertainty_ns + uncertainty_ns,
         )
 
+    def is_exact(self, stream: str) -> bool:
+        """Whether a stream's own stamps are site time."""
+        return self._clocks[stream] is None
+
     def _clock(self, info: StreamInfo) -> StreamClock:
         settings = self._deployment.stream(info.name)
         return StreamClockSettings(

@@ -2,10 +2,10 @@
 
 Whatever a stream shows, it becomes onsets per stretch of time: by how much it changes more than
 just before. What changes of a picture is the mean brightness of its pixels from frame to frame,
-of sound the level from one hundredth of a second to the next, of a sensor the largest step among
-its channels. A lamp that flashes is so counted when it goes on and not when it goes off. Onsets
-are in units of their own usual spread and end at `CEILING`, so that one loud moment does not
-outweigh all others.
+less what the whole became darker by, of sound the level from one hundredth of a second to the
+next, of a sensor the largest step among its channels. A lamp is so counted when it goes on and
+not when it goes off, however long it was on, and a sound when it begins. Onsets are in units of
+their own usual spread and end at `CEILING`, so that one loud moment does not outweigh all others.
 """
 
 from __future__ import annotations
@@ -93,10 +93,15 @@ def _picture_steps(samples: Iterable[Sample]) -> tuple[Times, Times, Floats]:
             continue
         times.append(sample.timestamp_ns)
         if before is not None:
-            changes.append(float(np.abs(picture - before).mean()))
+            changes.append(_change(picture - before))
         before = picture
     edges = np.array(times, np.int64)
     return edges[:-1], edges[1:], _onsets(np.array(changes), _BEFORE)
+
+
+def _change(difference: npt.NDArray[np.float32]) -> float:
+    """Mean change of the pixels, less what the whole became darker by."""
+    return float(np.abs(difference).mean() + min(0.0, float(difference.mean())))
 
 
 def _small(sample: Sample) -> npt.NDArray[np.float32] | None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 
-_STAMP_NOISE_NS = 1e6  # assumed before residuals are known; only the ratio to the next matters
+_STAMP_NOISE_NS = 1e6  # assumed before residuals are known; to the fit, only the ratio matters
 _RATE_DOUBT = 1e-3  # how far a nominal rate is trusted
 _CLIP = 3.0
 _FLOOR_NS = 2_000.0
 _WARM = 8
+_FEW = 3.0
 
 
 class RateFit:
@@ -54,6 +55,16 @@ class RateFit:
         self._rate_var = min(self._rate_var * 4 + 1e-9, _RATE_DOUBT**2)
         self._seen = 1
         self.strikes = 0
+
+    @property
+    def doubt_ns(self) -> float:
+        """How far the fitted time may be off because stamps jitter.
+
+        Twice the usual residual, and more while few residuals are known: none tells nothing, so
+        that the first stamps are as doubtful as those of a usual device.
+        """
+        few = 1.0 / max(1, self._seen)
+        return 2.0 * (self.spread_ns * (1.0 + _FEW * few) + _STAMP_NOISE_NS * few)
 
     def counts_to(self, stamp_ns: int) -> int:
         """How many counts after the last sample a stamp lies, rounded."""

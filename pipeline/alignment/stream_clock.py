@@ -7,7 +7,8 @@ Rules:
 * Streams of a nominal rate are de-jittered: samples are counted (sound by its own sample
   counter, frames and readings by the periods that passed), a rate and a phase are fitted to
   the stamps (`rate_fit`), and the sample gets the fitted time. ``uncertainty_ns`` grows by
-  twice the usual residual, because what looks like jitter of stamps may be true unevenness.
+  twice the usual residual, because what looks like jitter of stamps may be true unevenness,
+  and by more while few residuals are known.
 * The fit begins anew after a gap, when stamps go back, when sound's counter goes back, on a new
   epoch, and when residuals stay on one side (the phase moved). When frames or readings come
   evenly but at another rate than announced, that rate is taken; when they do not come evenly
@@ -103,7 +104,7 @@ class StreamClock:
         self._raw_ns, self._last_ns = raw_ns, time_ns
         doubt_ns = time_ns - fitted_ns
         if self._fit is not None:
-            doubt_ns += 0 if self._uneven else round(2 * self._fit.spread_ns)
+            doubt_ns += 0 if self._uneven else round(self._fit.doubt_ns)
         return Sample(
             sample.stream,
             sample.sequence,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal, TypeAlias
@@ -15,6 +16,8 @@ from pipeline.transport.protocol import SAMPLE_COST
 from pipeline.transport.shared_arena import Lease
 
 OnFull: TypeAlias = Literal["drop_oldest", "drop_newest", "block"]
+OffsetAt: TypeAlias = Callable[[int], tuple[int, int]]
+"""Clock offset and its uncertainty at a node time, nanoseconds."""
 
 
 class State(IntEnum):
@@ -57,6 +60,33 @@ class Stream:
         """Its latest description."""
         return self.descriptions[-1][1]
 
+    def oldest_waiting(self) -> Kept | None:
+        """The first sample that is still to be sent."""
+        while self.waiting and self.waiting[0].state is State.GONE:
+            self.waiting.popleft()
+        return self.waiting[0] if self.waiting else None
+
+    def mark_sent(self, kept: Kept) -> None:
+        """A sample that waits is sent now."""
+        kept.state = State.SENT
+        while self.waiting.popleft() is not kept:
+            pass  # dropped before it could be sent
+        self.waiting_bytes -= kept.cost
+        self.sent.append(kept)
+
+    def descriptions_again(self, next_order: int) -> list[Described]:
+        """Descriptions that what waits needs; `next_order` is the next place in the line."""
+        first = self.waiting[0].order if self.waiting else next_order
+        old = [pair for pair in self.descriptions if pair[0] < first][-1:]
+        later = [pair for pair in self.descriptions if pair[0] > first]
+        return [Described(order, info) for order, info in (*old, *later)]
+
+    def prune(self, next_order: int) -> None:
+        """Let go of descriptions that nothing sent or waiting needs."""
+        first = next((kept.order for kept in (*self.sent, *self.waiting)), next_order)
+        while len(self.descriptions) > 1 and self.descriptions[1][0] < first:
+            self.descriptions.pop(0)
+
 
 def cost_of(size: int) -> int:
     """Bytes of credit and buffer that a payload of `size` bytes takes; joined ones are padded."""
@@ -73,6 +103,7 @@ class Kept(msgspec.Struct, eq=False, gc=False):
         payload: Bytes, a lease on shared memory, or None once forgotten.
         cost: Bytes of credit and buffer it takes.
         state: Where it is.
+        placed: Whether its stamp is site time; if not, it is node time and has yet to be moved.
     """
 
     order: int
@@ -81,6 +112,15 @@ class Kept(msgspec.Struct, eq=False, gc=False):
     payload: Buffer | Lease | None
     cost: int
     state: State = State.WAITING
+    placed: bool = True
+
+    def place(self, offset_at: OffsetAt) -> None:
+        """Put its stamp on site time, unless it is."""
+        if not self.placed:
+            offset_ns, unsure_ns = offset_at(self.header.timestamp_ns)
+            self.header.timestamp_ns += offset_ns
+            self.header.uncertainty_ns += unsure_ns
+            self.placed = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ When the buffer is full
     one of the same stream, or, where it has none, of the stream that holds most; ``block``
     makes the caller wait. A stream that may block never loses a waiting sample to another.
 
+A sample that came before the clock offset was known waits in node time until `place` puts it
+on site time; its owner sends nothing while there is such a one.
+
 Every sample leaves through exactly one of `acked`, `dropped`: the ledger is told there.
 """
 
@@ -22,7 +25,17 @@ from collections.abc import Iterator, Mapping
 from pipeline.core.codec import Buffer, SampleHeader
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import StreamInfo
-from pipeline.transport.kept import Described, Ended, Item, Kept, OnFull, State, Stream, cost_of
+from pipeline.transport.kept import (
+    Described,
+    Ended,
+    Item,
+    Kept,
+    OffsetAt,
+    OnFull,
+    State,
+    Stream,
+    cost_of,
+)
 from pipeline.transport.protocol import SAMPLE_COST, Resume
 from pipeline.transport.shared_arena import Lease
 
@@ -41,6 +54,7 @@ class SendBuffer:
         used: Bytes taken or set aside.
         pending: Samples that are neither acked nor dropped.
         sent_total: Cost of all samples sent on this connection.
+        unplaced: Samples that are not on site time yet.
     """
 
     def __init__(self, capacity: int, ledger: Ledger) -> None:
@@ -54,6 +68,7 @@ class SendBuffer:
         self.used = 0
         self.pending = 0
         self.sent_total = 0
+        self.unplaced = 0
 
     def describe(
         self, info: StreamInfo, on_full: OnFull | None = None, max_waiting: int | None = None
@@ -96,20 +111,30 @@ class SendBuffer:
         self.used += cost
         return True
 
-    def push(self, stream: Stream, header: SampleHeader, payload: Buffer | Lease) -> None:
+    def push(
+        self, stream: Stream, header: SampleHeader, payload: Buffer | Lease, *, placed: bool = True
+    ) -> None:
         """Put a sample at the end of the line and give it its sequence."""
         self._order += 1
         header.sequence = stream.next_sequence
         stream.next_sequence += 1
-        kept = Kept(self._order, stream, header, payload, cost_of(header.size))
+        kept = Kept(self._order, stream, header, payload, cost_of(header.size), placed=placed)
+        self.unplaced += not placed
         stream.waiting.append(kept)
         stream.waiting_bytes += kept.cost
         self.pending += 1
         if stream.max_waiting and len(stream.waiting) > stream.max_waiting:
-            oldest = _oldest_waiting(stream)
+            oldest = stream.oldest_waiting()
             if oldest is not None and len(stream.waiting) > stream.max_waiting:
                 self._drop(oldest, DropReason.BUFFER_FULL)
         self._line.append(kept)
+
+    def place(self, offset_at: OffsetAt) -> None:
+        """Put what is not on site time there."""
+        for stream in self.streams.values():
+            for kept in stream.waiting:
+                kept.place(offset_at)
+        self.unplaced = 0
 
     def refuse(self, stream: Stream, reason: DropReason) -> None:
         """Give a sample up at the door; it has its sequence, so the gap can be seen."""
@@ -135,20 +160,12 @@ class SendBuffer:
                 total += item.cost
                 if taken and (total > max_bytes or len(taken) >= max_samples):
                     break
-                self._mark_sent(item)
+                item.stream.mark_sent(item)
+                self._sent_line.append(item)
                 self.sent_total += item.cost
                 taken.append(item)
             line.popleft()
         return taken or None
-
-    def _mark_sent(self, kept: Kept) -> None:
-        stream = kept.stream
-        kept.state = _SENT
-        while stream.waiting.popleft() is not kept:
-            pass  # dropped before it could be sent
-        stream.waiting_bytes -= kept.cost
-        stream.sent.append(kept)
-        self._sent_line.append(kept)
 
     def acked(self, name: str, sequence: int) -> int:
         """Everything of a stream up to and including `sequence` is committed; how many."""
@@ -163,7 +180,7 @@ class SendBuffer:
                 count += 1
         if count:
             self._ledger.delivered(name, count)
-            self._prune(stream)
+            stream.prune(self._order + 1)
             self._sweep()
         return count
 
@@ -208,15 +225,9 @@ class SendBuffer:
         stream.sent = keep
         stream.waiting = deque([*again, *(k for k in stream.waiting if k.state is _WAITING)])
         yield from stream.waiting
-        yield from self._descriptions_again(stream)
+        yield from stream.descriptions_again(self._order + 1)
         if stream.end_order is not None:
             yield Ended(stream.end_order, stream)
-
-    def _descriptions_again(self, stream: Stream) -> Iterator[Described]:
-        first = stream.waiting[0].order if stream.waiting else self._order + 1
-        old = [pair for pair in stream.descriptions if pair[0] < first][-1:]
-        for order, info in [*old, *(p for p in stream.descriptions if p[0] > first)]:
-            yield Described(order, info)
 
     def give_up(self, reason: DropReason) -> int:
         """Drop everything that is not acked; how many samples."""
@@ -247,11 +258,11 @@ class SendBuffer:
         return False
 
     def _victim(self, stream: Stream) -> Kept | None:
-        found = _oldest_waiting(stream)
+        found = stream.oldest_waiting()
         if found is None:
             others = [s for s in self.streams.values() if s.on_full == "drop_oldest"]
             largest = max(others, key=lambda s: s.waiting_bytes, default=None)
-            found = _oldest_waiting(largest) if largest else None
+            found = largest.oldest_waiting() if largest else None
         return found
 
     def _drop(self, kept: Kept, reason: DropReason) -> None:
@@ -266,6 +277,7 @@ class SendBuffer:
             self._free(kept)
             self._dead += 1
         kept.state = _GONE
+        self.unplaced -= not kept.placed
         self.pending -= 1
         self.used -= SAMPLE_COST
 
@@ -286,14 +298,3 @@ class SendBuffer:
             for stream in self.streams.values():
                 stream.sent = deque(k for k in stream.sent if k.state is not _GONE)
                 stream.waiting = deque(k for k in stream.waiting if k.state is _WAITING)
-
-    def _prune(self, stream: Stream) -> None:
-        first = next((k.order for k in (*stream.sent, *stream.waiting)), self._order + 1)
-        while len(stream.descriptions) > 1 and stream.descriptions[1][0] < first:
-            stream.descriptions.pop(0)
-
-
-def _oldest_waiting(stream: Stream) -> Kept | None:
-    while stream.waiting and stream.waiting[0].state is _GONE:
-        stream.waiting.popleft()
-    return stream.waiting[0] if stream.waiting else None

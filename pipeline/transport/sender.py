@@ -130,17 +130,19 @@ class Sender:
             self._buffer.describe(info, on_full, max_waiting)
         self._loop.wake()
 
-    def send(self, sample: Sample) -> None:
+    def send(self, sample: Sample, *, placed: bool = True) -> None:
         """Take a sample over; its sequence is given here. Everything is in the ledger.
+
+        One that is not `placed` on site time yet waits in node time for the clock offset.
 
         Raises:
             ProtocolError: Its stream was not added.
         """
         self._stream(sample.stream)
         if sample.nbytes < JOIN_BELOW:
-            self._send_small((sample,))
+            self._send_small((sample,), placed=placed)
         else:
-            self._send_large(sample)
+            self._send_large(sample, placed=placed)
 
     def send_many(self, samples: Sequence[Sample]) -> None:
         """Take many small samples over at once; as `send` for each, at a lower price.
@@ -237,7 +239,7 @@ class Sender:
             raise ProtocolError("the stream was not added to the sender", where=name)
         return stream
 
-    def _send_small(self, samples: Sequence[Sample]) -> None:
+    def _send_small(self, samples: Sequence[Sample], *, placed: bool = True) -> None:
         streams, buffer, ledger = self._buffer.streams, self._buffer, self._ledger
         with self._changed:
             for sample in samples:
@@ -249,10 +251,10 @@ class Sender:
                     self._corrupt(stream, error)
                     continue
                 if self._admit(stream, header):
-                    buffer.push(stream, header, payload)
+                    buffer.push(stream, header, payload, placed=placed)
         self._loop.wake()
 
-    def _send_large(self, sample: Sample) -> None:
+    def _send_large(self, sample: Sample, *, placed: bool = True) -> None:
         """Reserve under the lock, copy without it, push under it again."""
         stream = self._stream(sample.stream)
         self._ledger.captured(stream.name)
@@ -270,7 +272,7 @@ class Sender:
             lease.write(payload)
         kept = frozen(payload) if lease is None else lease
         with self._changed:
-            self._buffer.push(stream, header, kept)
+            self._buffer.push(stream, header, kept, placed=placed)
         self._loop.wake()
 
     def _corrupt(self, stream: Stream, error: CodecError) -> None:

@@ -120,8 +120,18 @@ class SenderLoop:
             self._connect()
         for message in due:
             self._say(message)
+        self._place()
         blocked = self._send_waiting()
         self._wait(blocked)
+
+    def _place(self) -> None:
+        """Put samples that came before the clock offset was known on site time."""
+        with self._changed:
+            waits = self._session.waits_for_clock
+        estimate = self._sync.estimate() if self._sync is not None and waits else None
+        if estimate is not None:
+            with self._changed:
+                self._session.place(estimate)
 
     def _send_waiting(self) -> bool:
         """Send until there is nothing to send or no room; whether the socket is full."""

@@ -18,6 +18,7 @@ from enum import StrEnum
 import structlog
 
 from pipeline.core.ledger import Ledger
+from pipeline.transport.clock_sync import ClockEstimate
 from pipeline.transport.kept import Described, Ended, Kept
 from pipeline.transport.protocol import (
     HEARTBEAT_NS,
@@ -198,7 +199,7 @@ class SenderSession:
 
     def next(self) -> list[Kept] | Message | None:
         """What to send now, within the credit: samples, or something about a stream."""
-        if self.state is not LinkState.READY:
+        if self.state is not LinkState.READY or self._buffer.unplaced:
             return None
         left = self._granted - self._buffer.sent_total
         if left <= 0:
@@ -208,6 +209,20 @@ class SenderSession:
         if isinstance(taken, Described):
             return StreamSaid(taken.info)
         return End(taken.stream.name) if isinstance(taken, Ended) else taken
+
+    @property
+    def waits_for_clock(self) -> bool:
+        """Whether samples wait to be put on site time."""
+        return self._buffer.unplaced > 0
+
+    def place(self, estimate: ClockEstimate) -> None:
+        """The clock offset is known: put samples that came before on site time."""
+
+        def offset_at(node_ns: int) -> tuple[int, int]:
+            then = estimate.at(node_ns)
+            return then.offset_ns, then.uncertainty_ns
+
+        self._buffer.place(offset_at)
 
     @property
     def drained(self) -> bool:

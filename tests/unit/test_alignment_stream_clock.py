@@ -150,6 +150,18 @@ def test_uncertainty_tells_the_spread_of_the_stamps() -> None:
     assert 1.2 * MS < out[-1].uncertainty_ns < 3.2 * MS
 
 
+def test_the_first_stamps_are_as_doubtful_as_the_little_that_is_known_of_their_jitter() -> None:
+    outside = 0
+    for seed in range(200):
+        rng, a_clock, true = random.Random(seed), clock(), even(10)
+        for sample, t in zip(
+            stamped([t + rng.uniform(-2, 2) * MS for t in true]), true, strict=True
+        ):
+            out = a_clock.correct(sample)
+            outside += abs(out.timestamp_ns - t) > out.uncertainty_ns
+    assert outside <= 0.005 * 200 * 10
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 300 * MS), min_size=2, max_size=200), st.sampled_from(list(Modality))

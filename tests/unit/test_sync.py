@@ -91,6 +91,18 @@ def test_text_and_too_few_samples_have_no_activity() -> None:
         activity_of(KNOCK, [Sample("knock", 0, 0, np.zeros(2), Encoding.FLOAT)])
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3, 6, 20])
+def test_a_lamp_is_counted_when_it_goes_on_and_not_when_it_goes_off(frames: int) -> None:
+    random = np.random.default_rng(8)
+    lit = np.zeros(100)
+    lit[40 : 40 + frames] = 120
+    pictures = (random.normal(80 + lit[:, None, None, None], 3, (100, 24, 32, 3))).astype(np.uint8)
+    shown = [Sample("cam", n, n * 100 * MS, one, Encoding.RAW) for n, one in enumerate(pictures)]
+    amount = activity_of(CAM, shown).amount
+    assert amount.argmax() == 39
+    assert np.delete(amount, 39).max() < amount[39] / 2
+
+
 def write_claps(path: Path, late_ms: dict[str, int], count: int = 12) -> Path:
     """40 s of a lamp that flashes, a click and a spike at once, each as late as is said."""
     random = np.random.default_rng(3)

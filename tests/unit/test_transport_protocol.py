@@ -14,6 +14,7 @@ from pipeline.core.codec import describe
 from pipeline.core.errors import ProtocolError
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.transport.clock_sync import ClockEstimate
 from pipeline.transport.protocol import (
     LINK_LOST_NS,
     NODE_LOST_NS,
@@ -399,13 +400,13 @@ class Sending:
         self.link = SenderSession("n1", "s1", self.buffer, self.ledger, max_message=5_000)
         self.buffer.describe(VIB)
 
-    def give(self, count: int, at: int = NOW) -> None:
+    def give(self, count: int, at: int = NOW, *, placed: bool = True) -> None:
         for _ in range(count):
             self.ledger.captured("vib")
             _, header, payload = describe(reading(0, at))
             stream = self.buffer.streams["vib"]
             assert self.buffer.reserve(stream, 24 + SAMPLE_COST)
-            self.buffer.push(stream, header, payload)
+            self.buffer.push(stream, header, payload, placed=placed)
 
     def ready(self, credit: int = 10_000, **resume: Resume) -> None:
         (greeting,) = self.link.open(NOW)
@@ -427,6 +428,23 @@ def test_nothing_is_sent_before_the_welcome() -> None:
     sending.ready()
     assert sending.sent() == [StreamSaid(VIB), 0, 1]
     assert sending.link.max_message == 4_000
+
+
+def test_nothing_is_sent_before_it_can_be_put_on_site_time() -> None:
+    sending = Sending()
+    sending.give(1, at=NOW, placed=False)
+    sending.give(1, at=NOW + 2 * S)
+    sending.ready()
+    assert sending.sent() == []
+    assert not sending.link.drained
+    assert sending.link.waits_for_clock
+    sending.link.place(ClockEstimate(5 * S, 7, 0.0, NOW, "udp"))
+    assert not sending.link.waits_for_clock
+    described, samples = sending.link.next(), sending.link.next()
+    assert described == StreamSaid(VIB)
+    assert isinstance(samples, list)
+    assert [kept.header.timestamp_ns for kept in samples] == [NOW + 5 * S, NOW + 2 * S]
+    assert samples[0].header.uncertainty_ns >= 7
 
 
 def test_an_old_welcome_is_ignored() -> None:

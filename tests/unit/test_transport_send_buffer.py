@@ -243,3 +243,36 @@ def test_the_cost_of_a_payload_is_what_the_codec_makes_of_it(size: int) -> None:
 
     frames = encode_sample(Sample("a", 0, 0, bytes(size), Encoding.JPEG))
     assert cost_of(size) == 128 + sum(size_of(frame) for frame in frames[1:])
+
+
+def test_what_came_before_the_offset_was_known_is_put_on_site_time_once() -> None:
+    bench = Bench()
+    record = bench.buffer.streams["a"]
+    for node_ns, placed in ((100, False), (200, False), (5300, True)):
+        bench.ledger.captured("a")
+        sample = Sample("a", 0, node_ns, np.zeros(3), Encoding.FLOAT, uncertainty_ns=1)
+        _, header, payload = describe(sample)
+        assert bench.buffer.reserve(record, CELL)
+        bench.buffer.push(record, header, payload, placed=placed)
+    assert bench.buffer.unplaced == 2
+    bench.buffer.place(lambda node_ns: (5000, node_ns // 100))
+    bench.buffer.place(lambda _: (9000, 9))
+    assert bench.buffer.unplaced == 0
+    kept = bench.buffer.take(10**9, 10)
+    assert isinstance(kept, list)
+    stamps = [(k.header.timestamp_ns, k.header.uncertainty_ns) for k in kept]
+    assert stamps == [(5100, 2), (5200, 3), (5300, 1)]
+
+
+def test_nothing_waits_for_the_offset_once_it_was_dropped() -> None:
+    bench = Bench(cells=2)
+    record = bench.buffer.streams["a"]
+    for _ in range(5):
+        bench.ledger.captured("a")
+        _, header, payload = describe(Sample("a", 0, 0, np.zeros(3), Encoding.FLOAT))
+        assert bench.buffer.reserve(record, CELL)
+        bench.buffer.push(record, header, payload, placed=False)
+    assert bench.buffer.unplaced == 2
+    bench.buffer.give_up(DropReason.SHUTDOWN)
+    assert bench.buffer.unplaced == 0
+    assert bench.account() == (5, 0, 0, {"buffer_full": 3, "shutdown": 2})
