@@ -25,7 +25,7 @@ from tests.unit.alignment_streams import MS, T0, Run, S, in_order, wait
 WINDOWS_NS = (2 * S, S, 1300 * MS, 700 * MS, 333_333_333)
 HOPS_NS = (S // 2, 300 * MS, 250 * MS, 142_857_143)
 CAMERA_HZ = (10.0, 25.0, 29.97, 7.0, 1.0, 1 / 60)
-SOUND_HZ = (8000.0, 11025.0, 16000.0, 44100.0)
+SOUND_HZ = (*[8000.0] * 4, *[11025.0] * 3, 44100.0)  # the fast one costs the most time
 PROBE_HZ = (20.0, 10.0, 50.0, 3.3, 1.0, 1 / 60, None)
 MODES = ("linear", "previous", "none")
 
@@ -69,7 +69,7 @@ class Scenario:
         return self.options(**(waits | {"max_ahead_ns": 10**15} | more))
 
 
-def draw(rng: random.Random, seconds: float = 5.0) -> Scenario:
+def draw(rng: random.Random, seconds: float = 4.0) -> Scenario:
     """A scene with jitter, drift, drops, stalls, repeats, gaps, rate changes and epochs."""
     start = T0 + rng.randrange(10 * S)
     makers = {"camera": _camera, "microphone": _microphone, "probe": _probe, "log": _log}

@@ -193,7 +193,7 @@ def test_how_often_windows_are_asked_for_makes_no_difference(seed: int) -> None:
 def test_a_run_resumed_from_its_released_points_cuts_the_same_windows(
     seed: int, share: float
 ) -> None:
-    scene = draw(random.Random(seed), 9.0)
+    scene = draw(random.Random(seed), 8.0)
     told = on_time(scene)
     whole = play(scene.patient().build(), told)
     aligner = scene.patient().build()
