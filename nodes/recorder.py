@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -13,6 +13,7 @@ from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
 from pipeline.recording.folder import RecordingFolder
+from pipeline.recording.retention import Removal
 from pipeline.recording.writer import RecordingWriter
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,9 @@ class Recorder:
                 settings.folder,
                 name=deployment.name,
                 max_file_mb=settings.max_file_mb,
+                max_file_s=settings.max_file_s,
                 max_total_gb=settings.max_total_gb,
+                max_age_days=settings.max_age_days,
                 scenes=self._scenes,
             )
 
@@ -48,6 +51,11 @@ class Recorder:
     def lost(self) -> int:
         """Arrivals that could not be recorded."""
         return self._folder.lost if self._folder is not None else 0
+
+    @property
+    def removed(self) -> Mapping[Removal, int]:
+        """Recordings removed by the deployment's limits, by reason."""
+        return self._folder.removed if self._folder is not None else {}
 
     def write(self, arrival: Arrival) -> None:
         """Record what arrived."""
