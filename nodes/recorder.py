@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from nodes.record_request import RecordRequest
-from pipeline.config.deployment import Deployment
+from pipeline.config.deployment import Deployment, RecordSettings
 from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
@@ -21,6 +21,24 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY = 32
 
 
+def scenes_of(deployment: Deployment) -> dict[str, tuple[str, ...]]:
+    """The streams of each scene, as a recording keeps them."""
+    return {name: tuple(scene.streams) for name, scene in deployment.scenes.items()}
+
+
+def open_folder(deployment: Deployment, settings: RecordSettings) -> RecordingFolder:
+    """The folder of recordings that `settings` asks for."""
+    return RecordingFolder(
+        settings.folder,
+        name=deployment.name,
+        max_file_mb=settings.max_file_mb,
+        max_file_s=settings.max_file_s,
+        max_total_gb=settings.max_total_gb,
+        max_age_days=settings.max_age_days,
+        scenes=scenes_of(deployment),
+    )
+
+
 class Recorder:
     """Writes what arrives, wherever it is wanted.
 
@@ -30,22 +48,14 @@ class Recorder:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._scenes = {name: tuple(s.streams) for name, s in deployment.scenes.items()}
+        self._scenes = scenes_of(deployment)
         self._request = RecordRequest(deployment.data)
         self._opened: dict[tuple[str, str], StreamOpened] = {}
         self._folder: RecordingFolder | None = None
         self._asked: RecordingWriter | None = None
         self._looks = 0
         if (settings := deployment.fusion.record) is not None:
-            self._folder = RecordingFolder(
-                settings.folder,
-                name=deployment.name,
-                max_file_mb=settings.max_file_mb,
-                max_file_s=settings.max_file_s,
-                max_total_gb=settings.max_total_gb,
-                max_age_days=settings.max_age_days,
-                scenes=self._scenes,
-            )
+            self._folder = open_folder(deployment, settings)
 
     @property
     def lost(self) -> int:
