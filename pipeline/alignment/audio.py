@@ -209,7 +209,11 @@ class AudioTrack(Track):
                 sound[here] *= _PCM_SCALE
             heard[here] = True
             chunk.used = True
-            doubts.append((begin - left, end - left, chunk.sample.uncertainty_ns))
+            doubt = chunk.sample.uncertainty_ns
+            if doubts and doubts[-1][2] == doubt:  # the usual case: one for all
+                doubts[-1] = (doubts[-1][0], end - left, doubt)
+            else:
+                doubts.append((begin - left, end - left, doubt))
         finite = np.isfinite(sound)
         if not finite.all():
             broken = ~finite.all(axis=1)
