@@ -101,6 +101,8 @@ class CaptureNode:
             status = self._sender.status
             self._tell_link(self._health, status)
             self._metrics.link(status, self._sender.clock_estimate())
+            for outlet in self._outlets:
+                self._metrics.stamps(outlet.stamper.clocks)
         return not over
 
     def drain(self, timeout_s: float) -> None:
@@ -183,13 +185,13 @@ class _Outlet:
         self.over = False
         self._node = node
         self._sender = sender
-        self._stamper = node.stamper()
+        self.stamper = node.stamper()
         self._streams: set[str] = set()
 
     def opened(self, infos: tuple[StreamInfo, ...]) -> None:
         for info in infos:
             self._streams.add(info.name)
-            self._stamper.open(info)
+            self.stamper.open(info)
             self._sender.add_stream(info, on_full=self._node.on_full(info.name))
 
     def samples(self, samples: Sequence[Sample]) -> None:
@@ -197,7 +199,7 @@ class _Outlet:
         offset_ns = estimate.offset_ns if estimate is not None else 0
         unsure_ns = estimate.uncertainty_ns if estimate is not None else 0
         for sample in samples:
-            stamped = self._stamper.stamp(sample, offset_ns, unsure_ns)
+            stamped = self.stamper.stamp(sample, offset_ns, unsure_ns)
             quality = self._node.quality(sample.stream)
             try:
                 ready = stamped if quality is None else encode_for_link(stamped, quality)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Enum, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from pipeline.alignment.stream_clock import StreamClock
 from pipeline.core.ledger import Ledger, missing
 from pipeline.sources.runner import SourceState, SourceStatus
 from pipeline.transport.clock_sync import ClockEstimate
@@ -51,6 +52,33 @@ class CaptureMetrics:
             states=[state.value for state in SourceState],
             registry=registry,
         )
+
+        self._corrections = Gauge(
+            "fusewatch_stamp_corrections",
+            "Stamps that needed more than smoothing, by reason",
+            ["stream", "reason"],
+            registry=registry,
+        )
+        self._jitter = Gauge(
+            "fusewatch_stamp_jitter_seconds",
+            "Usual distance of stamps from the stream's fitted rate",
+            ["stream"],
+            registry=registry,
+        )
+        self._rate = Gauge(
+            "fusewatch_stream_rate_error_ppm",
+            "How much slower than nominal the device runs",
+            ["stream"],
+            registry=registry,
+        )
+
+    def stamps(self, clocks: Mapping[str, StreamClock]) -> None:
+        """Say what the stamps of streams needed."""
+        for stream, clock in clocks.items():
+            self._jitter.labels(stream).set(clock.spread_ns / 1e9)
+            self._rate.labels(stream).set(clock.rate_error_ppm)
+            for reason, count in clock.counts.items():
+                self._corrections.labels(stream, reason.value).set(count)
 
     def source(self, status: SourceStatus) -> None:
         """A source changed its state."""

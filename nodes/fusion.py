@@ -203,6 +203,7 @@ class FusionNode:
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
         self._metrics.look(self._receiver, self._engine)
+        self._metrics.recording(self._recorder.lost, self._recorder.removed)
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

@@ -10,6 +10,7 @@ from pipeline.detection.engine import Engine, Outcome
 from pipeline.detection.live_rate import LiveRate
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import anomaly_score
+from pipeline.recording.retention import Removal
 from pipeline.transport.receiver import Receiver
 
 AGES_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
@@ -68,6 +69,15 @@ class FusionMetrics:
             registry=registry,
         )
 
+        self._unrecorded = Gauge(
+            "fusewatch_recording_lost", "Arrivals that the disk refused", registry=registry
+        )
+        self._removed = Gauge(
+            "fusewatch_recordings_removed",
+            "Files deleted by the limits, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self._raised = self._by_period(
             "fusewatch_alarms_raised", "Alarms raised in the period up to now"
         )
@@ -124,6 +134,12 @@ class FusionMetrics:
             self._discarded.labels(*labels).set(count)
         for status in receiver.nodes():
             self._heard.labels(status.node).set(0 if status.lost else 1)
+
+    def recording(self, lost: int, removed: Mapping[Removal, int]) -> None:
+        """Say what recording could not keep, and what it no longer keeps."""
+        self._unrecorded.set(lost)
+        for reason, count in removed.items():
+            self._removed.labels(reason.value).set(count)
 
     def _by_period(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["scene", "period"], registry=self._registry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 
@@ -15,6 +14,7 @@ from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEn
 from pipeline.core.clock import Clock
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Sample, StreamInfo
+from pipeline.recording.folder import RecordingFolder
 from pipeline.recording.writer import RecordingWriter
 from pipeline.sources.runner import SourceRunner, SourceStatus
 
@@ -28,13 +28,14 @@ class DirectRecorder:
 
     Args:
         deployment: The deployment.
-        target: The recording.
+        writer: The recording, or a folder of recordings; closed with this.
         clock: Node time, which is taken as site time: there is no other node to agree with.
     """
 
-    def __init__(self, deployment: Deployment, target: Path, clock: Clock) -> None:
-        scenes = {name: scene.streams for name, scene in deployment.scenes.items()}
-        self._writer = RecordingWriter(target, deployment=deployment.name, scenes=scenes)
+    def __init__(
+        self, deployment: Deployment, writer: RecordingWriter | RecordingFolder, clock: Clock
+    ) -> None:
+        self._writer = writer
         self._clock = clock
         self._inbox: deque[Arrival] = deque()
         self._room = threading.Condition()
@@ -66,6 +67,7 @@ class DirectRecorder:
             self._room.notify_all()
         for arrival in batch:
             self._write(arrival)
+        self._writer.flush_due(self._clock.now_ns())
         return bool(batch) or not all(outlet.over for outlet in self._outlets)
 
     def close(self) -> None:

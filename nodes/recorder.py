@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
 
 from nodes.record_request import RecordRequest
-from pipeline.config.deployment import Deployment
+from pipeline.config.deployment import Deployment, RecordSettings
 from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
 from pipeline.recording.folder import RecordingFolder
+from pipeline.recording.retention import Removal
 from pipeline.recording.writer import RecordingWriter
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 32
+
+
+def scenes_of(deployment: Deployment) -> dict[str, tuple[str, ...]]:
+    """The streams of each scene, as a recording keeps them."""
+    return {name: tuple(scene.streams) for name, scene in deployment.scenes.items()}
+
+
+def open_folder(deployment: Deployment, settings: RecordSettings) -> RecordingFolder:
+    """The folder of recordings that `settings` asks for."""
+    return RecordingFolder(
+        settings.folder,
+        name=deployment.name,
+        max_file_mb=settings.max_file_mb,
+        max_file_s=settings.max_file_s,
+        max_total_gb=settings.max_total_gb,
+        max_age_days=settings.max_age_days,
+        scenes=scenes_of(deployment),
+    )
 
 
 class Recorder:
@@ -29,25 +48,24 @@ class Recorder:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._scenes = {name: tuple(s.streams) for name, s in deployment.scenes.items()}
+        self._scenes = scenes_of(deployment)
         self._request = RecordRequest(deployment.data)
         self._opened: dict[tuple[str, str], StreamOpened] = {}
         self._folder: RecordingFolder | None = None
         self._asked: RecordingWriter | None = None
         self._looks = 0
         if (settings := deployment.fusion.record) is not None:
-            self._folder = RecordingFolder(
-                settings.folder,
-                name=deployment.name,
-                max_file_mb=settings.max_file_mb,
-                max_total_gb=settings.max_total_gb,
-                scenes=self._scenes,
-            )
+            self._folder = open_folder(deployment, settings)
 
     @property
     def lost(self) -> int:
         """Arrivals that could not be recorded."""
         return self._folder.lost if self._folder is not None else 0
+
+    @property
+    def removed(self) -> Mapping[Removal, int]:
+        """Recordings removed by the deployment's limits, by reason."""
+        return self._folder.removed if self._folder is not None else {}
 
     def write(self, arrival: Arrival) -> None:
         """Record what arrived."""

@@ -28,7 +28,16 @@ class Stamper:
 
     def open(self, info: StreamInfo) -> None:
         """A stream was announced, or announced anew."""
-        self._clocks[info.name] = None if info.stamp == EXACT else self._clock(info)
+        before = self._clocks.get(info.name)
+        clock = None if info.stamp == EXACT else self._clock(info)
+        if clock is not None and before is not None:
+            clock.counts = before.counts
+        self._clocks[info.name] = clock
+
+    @property
+    def clocks(self) -> dict[str, StreamClock]:
+        """The clock of each stream whose stamps are corrected."""
+        return {name: clock for name, clock in list(self._clocks.items()) if clock is not None}
 
     def stamp(self, sample: Sample, offset_ns: int, uncertainty_ns: int) -> Sample:
         """The sample on site time.

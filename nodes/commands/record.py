@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from nodes.record import DirectRecorder
 from nodes.record_request import RecordRequest
+from nodes.recorder import open_folder, scenes_of
 from nodes.runner import node_clock, read_run_files
 from pipeline.config import load_deployment
-from pipeline.config.deployment import Deployment
+from pipeline.config.deployment import Deployment, RecordSettings
 from pipeline.core.errors import RecordingError
+from pipeline.core.ledger import StreamAccount
+from pipeline.recording.writer import RecordingWriter
 
 ASK_EVERY_S = 1.0
 LOOK_EVERY_S = 0.2
@@ -38,9 +43,39 @@ def command(
     direct: Annotated[
         bool, typer.Option("--direct", help="Read the sources even if the deployment is running.")
     ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", help="Record without end into files in this folder."),
+    ] = None,
+    max_file_mb: Annotated[
+        float | None, typer.Option(help="With --folder: a new file at this size, MiB.")
+    ] = None,
+    max_file_s: Annotated[
+        float | None, typer.Option(help="With --folder: a new file after this many seconds.")
+    ] = None,
+    max_total_gb: Annotated[
+        float | None, typer.Option(help="With --folder: delete the oldest beyond this, GiB.")
+    ] = None,
+    max_age_days: Annotated[
+        float | None, typer.Option(help="With --folder: delete files older than this, days.")
+    ] = None,
 ) -> None:
     """Record a deployment: what a running one receives, or its sources directly."""
     deployment = load_deployment(config)
+    limits = {
+        "max_file_mb": max_file_mb,
+        "max_file_s": max_file_s,
+        "max_total_gb": max_total_gb,
+        "max_age_days": max_age_days,
+    }
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    if folder is None and given:
+        raise typer.BadParameter(
+            "is for a folder: say which with --folder", param_hint=_flag(given)
+        )
+    if folder is not None:
+        _record_folder(Console(), deployment, folder, given, seconds, output, direct=direct)
+        return
     target = output or Path(f"{deployment.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.mcap")
     if target.exists():
         raise RecordingError("exists already", where=str(target), fix="choose another name")
@@ -69,15 +104,34 @@ def record_to(
     Raises:
         RecordingError: Nothing could be recorded.
     """
-    running = any(found.name == "fusion" for found in read_run_files(deployment.data))
-    if running and not direct:
+    if is_running(deployment) and not direct:
         _ask(console, deployment, target, seconds)
     else:
         _record(console, deployment, target, seconds)
 
 
+def is_running(deployment: Deployment) -> bool:
+    """Whether its fusion node runs on this machine."""
+    return any(found.name == "fusion" for found in read_run_files(deployment.data))
+
+
 def _record(console: Console, deployment: Deployment, target: Path, seconds: float | None) -> None:
-    recorder = DirectRecorder(deployment, target, node_clock())
+    writer = RecordingWriter(target, deployment=deployment.name, scenes=scenes_of(deployment))
+    recorder = DirectRecorder(deployment, writer, node_clock())
+    _run(console, recorder, seconds)
+    accounts = recorder.ledger.snapshot()
+    if not any(account.delivered for account in accounts.values()):
+        target.unlink()
+        raise RecordingError(
+            "no source gave anything, so nothing was kept",
+            where=str(target),
+            fix="see why above; 'fusewatch doctor' lists the devices that are here",
+        )
+    _tell(console, accounts)
+    console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+def _run(console: Console, recorder: DirectRecorder, seconds: float | None) -> None:
     recorder.start()
     until_s = None if seconds is None else time.monotonic() + seconds
     try:
@@ -87,18 +141,52 @@ def _record(console: Console, deployment: Deployment, target: Path, seconds: flo
     except KeyboardInterrupt:
         console.print("ending")
     recorder.close()
-    accounts = recorder.ledger.snapshot()
-    if not any(account.delivered for account in accounts.values()):
-        target.unlink()
-        raise RecordingError(
-            "no source gave anything, so nothing was kept",
-            where=str(target),
-            fix="see why above; 'fusewatch doctor' lists the devices that are here",
-        )
+
+
+def _tell(console: Console, accounts: Mapping[str, StreamAccount]) -> None:
     for stream, account in accounts.items():
         lost = ", ".join(f"{n} {reason}" for reason, n in account.dropped.items())
         console.print(f"{stream}: {account.delivered} samples" + (f", lost {lost}" if lost else ""))
-    console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+def _record_folder(
+    console: Console,
+    deployment: Deployment,
+    folder: Path,
+    limits: Mapping[str, float],
+    seconds: float | None,
+    output: Path | None,
+    *,
+    direct: bool,
+) -> None:
+    """Record from the sources into files of bounded size, until interrupted."""
+    if output is not None:
+        raise typer.BadParameter("names one file, --folder many", param_hint="--output")
+    if is_running(deployment) and not direct:
+        raise RecordingError(
+            "the deployment is running, and its fusion node alone knows what it receives",
+            where=deployment.name,
+            fix="set fusion.record in its file, or read the sources beside it with --direct",
+        )
+    try:
+        settings = RecordSettings(folder=folder, **limits)
+    except ValidationError as error:
+        raise typer.BadParameter(error.errors()[0]["msg"], param_hint=_flag(limits)) from error
+    files = open_folder(deployment, settings)
+    recorder = DirectRecorder(deployment, files, node_clock())
+    _run(console, recorder, seconds)
+    _tell(console, recorder.ledger.snapshot())
+    size = sum(path.stat().st_size for path in files.files())
+    console.print(f"{folder}: {len(files.files())} files of {deployment.name}, {size / 1e6:.1f} MB")
+    for reason, count in files.removed.items():
+        if count:
+            console.print(f"removed by {reason.value}: {count} files")
+    if files.lost:
+        console.print(f"[yellow]the disk refused {files.lost} messages[/]")
+
+
+def _flag(limits: Mapping[str, float]) -> str:
+    return "--" + next(iter(limits)).replace("_", "-")
 
 
 def _ask(console: Console, deployment: Deployment, target: Path, seconds: float | None) -> None:

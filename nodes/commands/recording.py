@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from nodes.commands.replay import check_span
@@ -148,7 +149,7 @@ def describe(recording: Recording) -> dict[str, object]:
 
 def _tell(data: dict[str, object]) -> None:
     console = Console()
-    table = Table("stream", "kind", "node", "samples", "rate", "MB", title=str(data["file"]))
+    table = Table("stream", "kind", "node", "samples", "rate", "size", title=str(data["file"]))
     streams = data["streams"] if isinstance(data["streams"], list) else []
     for stream in streams:
         rate = stream["rate_hz"]
@@ -158,7 +159,7 @@ def _tell(data: dict[str, object]) -> None:
             stream.get("node", "-"),
             f"{stream['samples']:,}",
             f"{rate:g} Hz" if rate else "-",
-            f"{stream.get('nbytes', 0) / 1e6:,.1f}",
+            decimal(stream.get("nbytes", 0)),
         )
     console.print(table)
     if any(stream["samples"] for stream in streams):

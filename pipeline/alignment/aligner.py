@@ -5,16 +5,39 @@ it (`open`, `push`, `end`, `pop_ready`), and it makes no difference how often `p
 called between two of the others, as long as it is called with the time of each arrival before
 that arrival is handed in.
 
-Rules:
+What a window is. Window *k* of a scene is the half-open span ``[k * hop, k * hop + length)`` of
+site time, in nanoseconds since the Unix epoch. Into it goes, of each announced stream:
 
-* Window *k* covers ``[k * hop, k * hop + length)``; the grid hangs on the Unix epoch. Windows
-  come out once each, in order.
+* Text: the lines stamped within the span.
+* Sound: the samples numbered ``round(start * rate)`` and on, ``round(length * rate)`` of them,
+  sample *m* lying at ``m / rate`` since the epoch. What is heard there is found by counting, see
+  `audio`.
+* Video and sensors: the points of a grid hung on the epoch (the stream's rate unless set, 10 Hz
+  without one), from the one nearest to the start on, ``round(length * rate)`` of them, at least
+  one. The first may lie half a period before the span; none lies after its end.
+* A video point takes the frame nearest to it, if that lies within half a period (and the frame's
+  own uncertainty, at most a quarter period, more); a frame serves one point of a window.
+* A sensor cell is what the channel's policy makes of the readings around its point, in the
+  window or not. Linear: the line between the readings before and after, no further apart than
+  ``max_gap``. Previous: the last reading, no older than ``max_gap``. None: the nearest reading
+  within half a period, unchanged. A reading on the point itself is taken as it is; NaN is no
+  reading.
+
+Nothing else is made up. Points, cells and samples for which there is nothing are marked absent
+and lower the slice's ``coverage``; a window that was not waited out is ``complete=False``; ``late``
+counts samples that came too late for it or older ones; ``uncertainty_ns`` is that of the least
+sure sample that went in.
+
+When it is cut:
+
+* Windows come out once each, in order.
 * The first window is the first grid start at or after the earliest stamp seen when it is cut.
   A stream that begins later is missing in it.
 * A stream is *settled* for a window when everything the window takes from it is here for
   good: its watermark (see `watermark`) has passed the window's end; for frames, the reach of
   the last grid point; for readings joined by lines, the reading after the last grid point.
-* A window is cut when every stream is settled, has ended, or has been silent for ``idle_ns``.
+* A window is cut when every stream is settled, has ended, or has been silent for ``idle_ns``
+  (one without a rate for less); the absence of such a stream shows in its coverage alone.
   The timer of a window starts when the first stream's watermark passes its end. After
   ``latency_ns`` it is cut with what is there, marked ``complete=False``. So is a window that
   some stream is ``max_ahead_ns`` past, which bounds memory. See `watermark`.

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +42,18 @@ MEMORY_NS = 4_000_000_000
 _PCM_SCALE = np.float32(1.0 / 32768.0)
 
 
+_Doubt: TypeAlias = tuple[int, int, int]  # from sample, to sample, uncertainty in ns
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
     samples: npt.NDArray[np.float32]
     present: npt.NDArray[np.bool_]
-    uncertainty_ns: int
+    doubts: tuple[_Doubt, ...]
+
+    def uncertainty_ns(self, low: int, high: int) -> int:
+        """The worst between two of its samples: a window is as sure as what it took."""
+        return max((ns for begin, end, ns in self.doubts if begin < high and end > low), default=0)
 
 
 class AudioTrack(Track):
@@ -138,7 +146,7 @@ class AudioTrack(Track):
             low, high = max(first, origin), min(last, origin + self._step)
             samples[low - first : high - first] = segment.samples[low - origin : high - origin]
             present[low - first : high - first] = segment.present[low - origin : high - origin]
-            worst = max(worst, segment.uncertainty_ns)
+            worst = max(worst, segment.uncertainty_ns(low - origin, high - origin))
         coverage = float(np.count_nonzero(present)) / self._count
         return Cut(AudioSlice(self.info, samples, present, coverage), worst)
 
@@ -161,7 +169,7 @@ class AudioTrack(Track):
         for part in parts:
             samples[part.present] = part.samples[part.present]
             present |= part.present
-        return _Segment(samples, present, max((p.uncertainty_ns for p in parts), default=0))
+        return _Segment(samples, present, tuple(doubt for part in parts for doubt in part.doubts))
 
     def _render_run(self, run: Run, number: int) -> _Segment | None:
         """What one run sounds like in a segment; None when it is not near."""
@@ -173,18 +181,22 @@ class AudioTrack(Track):
         edges = line.edges(run, number)
         if edges is None:
             return None
-        sound, heard, uncertainty = self._gather(run, *edges)
-        if len(sound) != self._step:
+        sound, heard, doubts = self._gather(run, *edges)
+        if (counted := len(sound)) != self._step:
             sound, heard = stretch(sound, heard, self._step)
-        return _Segment(sound, heard, uncertainty)
+            doubts = [
+                (low * self._step // counted, -(-high * self._step // counted), ns)
+                for low, high, ns in doubts
+            ]
+        return _Segment(sound, heard, tuple(doubts))
 
     def _gather(
         self, run: Run, left: int, right: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], int]:
-        """Sound of a run from counter `left` to `right`, what was heard, worst uncertainty."""
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], list[_Doubt]]:
+        """Sound of a run from counter `left` to `right`, what was heard, and how unsure it is."""
         sound = np.zeros((right - left, self._width), dtype=np.float32)
         heard = np.zeros(right - left, dtype=np.bool_)
-        worst = 0
+        doubts: list[_Doubt] = []
         for chunk in self._line.counted(run, left, right):
             origin = chunk.sample.position
             begin, end = max(left, origin), min(right, origin + len(chunk.data))
@@ -197,12 +209,16 @@ class AudioTrack(Track):
                 sound[here] *= _PCM_SCALE
             heard[here] = True
             chunk.used = True
-            worst = max(worst, chunk.sample.uncertainty_ns)
+            doubt = chunk.sample.uncertainty_ns
+            if doubts and doubts[-1][2] == doubt:  # the usual case: one for all
+                doubts[-1] = (doubts[-1][0], end - left, doubt)
+            else:
+                doubts.append((begin - left, end - left, doubt))
         finite = np.isfinite(sound)
         if not finite.all():
             broken = ~finite.all(axis=1)
             sound[broken], heard[broken] = 0.0, False
-        return sound, heard, worst
+        return sound, heard, doubts
 
     def first_after(self, time_ns: int) -> int | None:
         """Time of the first sound at or after a time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.alignment.account import Discard
-from pipeline.alignment.lane import LONG_AGO, Lane
+from pipeline.alignment.lane import LONG_AGO, NEVER, Lane
 from pipeline.alignment.quarantine import Quarantine
 from pipeline.alignment.scene import Scene
 from pipeline.alignment.track import Track
@@ -78,11 +78,14 @@ class Intake:
         """A sample is in: move what follows from it."""
         scene = self._scene
         lane.spoke_ns = scene.now_ns or 0
-        if extent_ns > lane.newest_ns and self._schedule.go_on(lane, extent_ns, lane.spoke_ns):
+        if extent_ns > lane.newest_ns:
+            if self._schedule.go_on(lane, extent_ns, lane.spoke_ns):
+                scene.stirred = True
+        elif lane.needs_ns != NEVER:  # out of line, it may be just what the window waited for
             scene.stirred = True
         if stamp_ns > self._quarantine.newest_ns:
             self._quarantine.believe(stamp_ns)
-        if stamp_ns < scene.next_start_ns:
+        if stamp_ns < scene.next_start_ns and stamp_ns < scene.cut_end_ns:
             lane.behind.add(stamp_ns)
         if scene.fixed_index is None and stamp_ns < scene.earliest_ns:
             scene.see(stamp_ns)
@@ -94,11 +97,18 @@ class Intake:
         scene = self._scene
         if track.holds(sample, lane.session):
             return Discard.DUPLICATE
-        if extent_ns >= lane.floor_ns:
-            return None if track.in_order(sample, lane.session) else Discard.LATE
+        if extent_ns >= lane.floor_ns or self._remembered(track, extent_ns):
+            in_time = lane.newest_ns - extent_ns <= self._lateness_ns
+            return None if in_time or track.in_order(sample, lane.session) else Discard.LATE
         if extent_ns < track.keep_from_ns(scene.resume_ns):
             remembered = track.memory_from_ns(scene.start_ns(scene.fixed_index or 0))
             return None if extent_ns >= remembered else Discard.RESUMED
         if sample.timestamp_ns >= scene.cut_end_ns:
             return Discard.UNUSED
         return Discard.LATE if fresh else Discard.DUPLICATE
+
+    def _remembered(self, track: Track, extent_ns: int) -> bool:
+        """Whether a sample between two windows that do not touch tells about the second."""
+        scene = self._scene
+        between = LONG_AGO < scene.cut_end_ns <= extent_ns
+        return between and extent_ns >= track.memory_from_ns(scene.next_start_ns)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
@@ -112,8 +112,20 @@ class RecordSettings(Settings):
     max_file_mb: float = Field(default=1024.0, gt=0)
     """Begin a new file at this size, MiB."""
 
+    max_file_s: float | None = Field(default=None, gt=0)
+    """Begin a new file after this long, seconds; none: only at its size."""
+
     max_total_gb: float = Field(default=20.0, gt=0)
-    """Delete the oldest files beyond this total, GiB."""
+    """Delete the oldest files beyond this total, GiB; the open file counts at its full size."""
+
+    max_age_days: float | None = Field(default=None, gt=0)
+    """Delete files that were last written longer ago, days; none: keep them for the total."""
+
+    @model_validator(mode="after")
+    def _one_fits(self) -> Self:
+        if self.max_file_mb > self.max_total_gb * 1024:
+            raise ValueError("one file of max_file_mb is larger than max_total_gb")
+        return self
 
 
 class FusionSettings(Settings):

@@ -1,4 +1,4 @@
-"""A folder of recordings: a new file when one is full, the oldest removed beyond a total.
+"""A folder of recordings: a new file when one is full or long, old ones removed (`retention`).
 
 Rules. Files are named by the UTC time of their first arrival, so names sort by time. Every
 file explains itself: it begins with the streams that are open, marked as repeated. Only files
@@ -19,12 +19,14 @@ import structlog
 from pipeline.core.arrival import Arrival, StreamEnded, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
+from pipeline.recording.retention import Removal, Retention
 from pipeline.recording.writer import RecordingWriter
 
 log = structlog.get_logger(__name__)
 
 _STAMP = r"\d{8}T\d{6}\.\d{6}Z(-\d+)?\.mcap$"
 _RETRY_NS = 5_000_000_000
+_SWEEP_NS = 60_000_000_000
 
 
 class RecordingFolder:
@@ -33,8 +35,10 @@ class RecordingFolder:
     Args:
         folder: Where the files go; made when missing.
         name: Begin of the file names, the deployment's name as a rule.
-        max_file_mb: Begin a new file at this size, MiB.
+        max_file_mb: Begin a new file at this size, MiB ...
+        max_file_s: ... and when this long a time lies in one, seconds; None: however long.
         max_total_gb: Remove the oldest files beyond this total, GiB.
+        max_age_days: Remove files last written longer ago; None: none.
         scenes: Streams of each scene, kept with every file.
     """
 
@@ -44,24 +48,34 @@ class RecordingFolder:
         *,
         name: str,
         max_file_mb: float = 1024.0,
+        max_file_s: float | None = None,
         max_total_gb: float = 20.0,
+        max_age_days: float | None = None,
         scenes: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.folder = folder
         self.lost = 0
         self._name = name
         self._max_file = round(max_file_mb * (1 << 20))
-        self._max_total = round(max_total_gb * (1 << 30))
+        self._max_span_ns = None if max_file_s is None else round(max_file_s * 1e9)
+        self._retention = Retention(round(max_total_gb * (1 << 30)), max_age_days)
         self._scenes = dict(scenes or {})
         self._writer: RecordingWriter | None = None
         self._open: dict[tuple[str, str], StreamOpened] = {}
         self._retry_ns: int | None = None
         self._repeated = 0
+        self._begun_ns = 0
+        self._swept_ns = 0
 
     @property
     def current(self) -> Path | None:
         """The file being written."""
         return self._writer.path if self._writer else None
+
+    @property
+    def removed(self) -> Mapping[Removal, int]:
+        """Files removed since the start, by reason."""
+        return self._retention.removed
 
     def files(self) -> tuple[Path, ...]:
         """Files of this folder's naming, oldest first."""
@@ -87,7 +101,9 @@ class RecordingFolder:
         )
 
     def flush_due(self, now_ns: int) -> None:
-        """Write what has waited for a second; to be called when nothing arrives."""
+        """Write what has waited for a second, remove what got too old; for quiet times too."""
+        if now_ns - self._swept_ns >= _SWEEP_NS:
+            self._sweep(now_ns)
         if self._writer is not None:
             try:
                 self._writer.flush_due(now_ns)
@@ -131,7 +147,7 @@ class RecordingFolder:
 
     def _ready(self, now_ns: int, without: Arrival | None = None) -> RecordingWriter | None:
         """The writer to use, a new one when there is none or the old one is full."""
-        if self._writer is not None and self._writer.size_bytes < self._max_file:
+        if self._writer is not None and not self._full(self._writer, now_ns):
             return self._writer
         if self._retry_ns is not None and now_ns < self._retry_ns:
             return None
@@ -143,6 +159,10 @@ class RecordingFolder:
         else:
             self._retry_ns = None
         return self._writer
+
+    def _full(self, writer: RecordingWriter, now_ns: int) -> bool:
+        long = self._max_span_ns is not None and now_ns - self._begun_ns >= self._max_span_ns
+        return long or writer.size_bytes >= self._max_file
 
     def _finish(self, *, sync: bool) -> None:
         writer, self._writer = self._writer, None
@@ -158,7 +178,7 @@ class RecordingFolder:
     def _begin(self, now_ns: int, without: Arrival | None) -> RecordingWriter:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._remove_oldest()
+            self._sweep(now_ns)
         except OSError as error:
             raise RecordingError(
                 f"cannot use the folder: {error.strerror}", where=str(self.folder)
@@ -169,6 +189,7 @@ class RecordingFolder:
         except RecordingError:
             path.unlink(missing_ok=True)
             raise
+        self._begun_ns = now_ns
         repeats = [opened for opened in self._open.values() if opened is not without]
         self._repeated = len(repeats)
         for opened in repeats:
@@ -187,15 +208,11 @@ class RecordingFolder:
             number += 1
         return path
 
-    def _remove_oldest(self) -> None:
-        """Make room for one more file of full size."""
-        files = list(self.files())
-        total = sum(path.stat().st_size for path in files) + self._max_file
-        while files and total > self._max_total:
-            oldest = files.pop(0)
-            total -= oldest.stat().st_size
-            oldest.unlink()
-            log.info("oldest recording removed", path=str(oldest))
+    def _sweep(self, now_ns: int) -> None:
+        """Remove what is to be kept no longer, with room for the open file at its full size."""
+        self._swept_ns = now_ns
+        closed = [path for path in self.files() if path != self.current]
+        self._retention.sweep(closed, now_ns, room=self._max_file)
 
     def _failed(self, error: RecordingError, now_ns: int) -> None:
         """Say so; when it was the disk, give the file up and let a later arrival try anew."""

@@ -117,8 +117,9 @@ def feed(
 def wait(aligner: Aligner, until_ns: int, run: Run) -> None:
     """Call `pop_ready` at every deadline up to a time, and at that time."""
     while (deadline := aligner.next_deadline_ns()) is not None and deadline <= until_ns:
+        skipped = aligner.skipped
         found = aligner.pop_ready(deadline)
-        assert found, "a deadline without a window"
+        assert found or aligner.skipped > skipped, "a deadline without a window"
         run.windows += found
         run.cut_at += [deadline] * len(found)
     assert not aligner.pop_ready(until_ns), "a window that no deadline told of"

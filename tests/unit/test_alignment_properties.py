@@ -1,16 +1,36 @@
-"""What must hold for every run of the aligner, whatever the streams do."""
+"""What must hold for every run of the aligner, whatever the streams do.
+
+``FUSEWATCH_EXAMPLES=10000`` tries that many scenes a property, see `alignment_scenarios`.
+"""
 
 from __future__ import annotations
 
+import itertools
 import random
 
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.alignment.aligner import Aligner
-from pipeline.core.sample import Sample
+from pipeline.alignment.grid import Grid
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.window import AudioSlice, SensorSlice, TextSlice, VideoSlice, Window
+from tests.unit.alignment_mishaps import mishaps
+from tests.unit.alignment_scenarios import (
+    HOPS_NS,
+    SOUND_HZ,
+    WINDOWS_NS,
+    Call,
+    Scenario,
+    calls,
+    draw,
+    examples,
+    extent_ns,
+    on_time,
+    play,
+)
 from tests.unit.alignment_streams import (
     MS,
     T0,
@@ -21,102 +41,129 @@ from tests.unit.alignment_streams import (
     fingerprint,
     in_order,
     opened,
-    patient,
     settings,
     unaccounted,
     wait,
 )
 
-few = hypothesis_settings(
-    max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+few = examples()
 seeds = st.integers(0, 2**32 - 1)
-
-
-def dirty(rng: random.Random, seconds: float = 7.0) -> list[Sample]:
-    """Streams with jitter, drops, a stall of one stream, and repeats; stamps rise per stream."""
-    start = T0 + rng.randrange(0, 1000) * MS
-    hole = start + rng.randrange(0, 5000) * MS
-    victim = rng.choice(["camera", "microphone", "probe"])
-    kept = []
-    for sample in clean(seconds, start):
-        if rng.random() < 0.02:
-            continue
-        if sample.stream == victim and hole <= sample.timestamp_ns < hole + 1500 * MS:
-            continue
-        sample.timestamp_ns += rng.randrange(0, 2 * MS)
-        sample.uncertainty_ns = rng.randrange(0, MS)
-        kept.append(sample)
-        if rng.random() < 0.01:
-            kept.append(sample)
-    return in_order(kept)
-
-
-def shuffled(rng: random.Random, samples: list[Sample], lateness_ns: int) -> list[Sample]:
-    """Another arrival order in which no sample comes more than `lateness_ns` late."""
-    return sorted(samples, key=lambda s: s.timestamp_ns + rng.randrange(0, lateness_ns))
+LATENESS_NS = 300 * MS
 
 
 def prints(run: Run) -> list[tuple[object, ...]]:
     return [fingerprint(window) for window in run.windows]
 
 
+def shuffled(rng: random.Random, scene: Scenario) -> list[Call]:
+    """Another arrival order in which no sample comes more than the lateness late."""
+    return calls(
+        scene,
+        [(extent_ns(scene, s) + rng.randrange(LATENESS_NS), s) for s in scene.samples],
+    )
+
+
 @few
 @given(seeds)
 def test_any_arrival_order_within_the_lateness_gives_the_same_windows(seed: int) -> None:
     rng = random.Random(seed)
-    samples = dirty(rng)
-    options = patient(lateness_ns=300 * MS)
-    first = feed(opened(options), samples)
-    second = feed(opened(options), shuffled(rng, samples, 300 * MS), arrivals=None)
-    assert len(first.windows) >= 8
-    assert prints(first) == prints(second)
+    scene = draw(rng)
+    options = scene.patient(lateness_ns=LATENESS_NS)
+    one, other = options.build(), options.build()
+    assert prints(play(one, on_time(scene))) == prints(play(other, shuffled(rng, scene)))
+    for aligner in (one, other):
+        assert not unaccounted(aligner)
+        assert not any(counts.late for counts in aligner.counts.values())
 
 
 @few
 @given(seeds)
 def test_how_streams_interleave_makes_no_difference(seed: int) -> None:
     rng = random.Random(seed)
-    samples = dirty(rng)
-    delays = {name: rng.randrange(0, 3 * S) for name in ("camera", "microphone", "probe", "log")}
-    other = sorted(samples, key=lambda s: s.timestamp_ns + delays[s.stream])
-    first, second = feed(opened(patient()), samples), feed(opened(patient()), other)
+    scene = draw(rng)
+    delays = {info.name: rng.randrange(3 * S) for info in scene.infos}
+    delayed = [(s.timestamp_ns + delays[s.stream], s) for s in scene.samples]
+    first = play(scene.patient().build(), on_time(scene))
+    second = play(scene.patient().build(), calls(scene, delayed))
     assert prints(first) == prints(second)
 
 
 @few
 @given(seeds)
-def test_windows_never_go_back_and_every_sample_is_accounted_for(seed: int) -> None:
+def test_no_window_goes_back_and_every_sample_is_accounted_for(seed: int) -> None:
     rng = random.Random(seed)
-    samples = dirty(rng)
-    arrivals = [s.timestamp_ns + rng.randrange(0, 2500) * MS for s in samples]
-    order = sorted(range(len(samples)), key=arrivals.__getitem__)
-    aligner = opened(settings(lateness_ns=rng.choice([0, 200 * MS])))
-    run = Run([], [])
-    released: dict[str, int] = {}
-    for index in order:
-        wait(aligner, arrivals[index], run)
-        aligner.push(samples[index])
+    scene = draw(rng)
+    told = mishaps(rng, scene)
+    aligner = scene.options(lateness_ns=rng.choice([0, 0, 200 * MS])).build()
+
+    def look() -> None:
         assert not unaccounted(aligner)
-        now = aligner.released()
-        assert all(now.get(name, -1) >= sequence for name, sequence in released.items())
-        released = now
+
+    run = play(aligner, told, after=look)
+    look()
+    pushed = sum(isinstance(what, Sample) for _, what in told)
+    assert sum(counts.pushed for counts in aligner.counts.values()) == pushed
     indices = [window.index for window in run.windows]
-    assert indices == list(range(indices[0], indices[0] + len(indices)))
-    told = sum(sum(window.late.values()) for window in run.windows)
-    assert told <= sum(counts.late for counts in aligner.counts.values())
+    assert all(later > earlier for earlier, later in itertools.pairwise(indices))
+    if indices:
+        assert indices[-1] - indices[0] + 1 <= len(indices) + aligner.skipped
+    told_late = sum(sum(window.late.values()) for window in run.windows)
+    assert told_late <= sum(counts.late for counts in aligner.counts.values())
+
+
+@few
+@given(seeds)
+def test_nothing_in_a_window_is_out_of_place(seed: int) -> None:
+    rng = random.Random(seed)
+    scene = draw(rng)
+    aligner = scene.options(lateness_ns=rng.choice([0, 200 * MS])).build()
+    run = play(aligner, mishaps(rng, scene))
+    taken: dict[str, set[tuple[int, int]]] = {"camera": set(), "log": set()}
+    for window in run.windows:
+        assert_in_place(window)
+        for part in window.slices.values():
+            if isinstance(part, VideoSlice):
+                taken["camera"] |= {(f.sequence, f.timestamp_ns) for f in part.frames if f}
+    used = aligner.counts["camera"].used
+    held = aligner.buffered()["camera"]
+    assert len(taken["camera"]) <= used + held
+
+
+def assert_in_place(window: Window) -> None:
+    for name, part in window.slices.items():
+        match part:
+            case VideoSlice():
+                near = part.grid_ns[1] - part.grid_ns[0] if len(part.grid_ns) > 1 else 2 * S
+                stamps = [f.timestamp_ns for f in part.frames if f]
+                assert part.present.tolist() == [f is not None for f in part.frames]
+                assert all(b >= a for a, b in itertools.pairwise(stamps))
+                assert len({id(f) for f in part.frames if f}) == len(stamps)
+                for point, found in zip(part.grid_ns.tolist(), part.frames, strict=True):
+                    if found is not None and len(part.grid_ns) > 1:
+                        reach = near / 2 + min(near / 4, found.uncertainty_ns) + 1
+                        assert abs(found.timestamp_ns - point) <= reach
+            case AudioSlice():
+                assert not part.samples[~part.present].any()
+            case SensorSlice():
+                assert (np.isfinite(part.values) == part.present).all()
+            case TextSlice():
+                inside = (part.timestamps_ns >= window.start_ns) & (
+                    part.timestamps_ns < window.end_ns
+                )
+                assert inside.all()
+        assert 0.0 <= part.coverage <= 1.0, name
 
 
 @few
 @given(seeds)
 def test_no_window_waits_longer_than_the_latency_after_the_first_stream_passed(seed: int) -> None:
     rng = random.Random(seed)
-    samples = dirty(rng)
-    lag = {name: rng.randrange(0, 4 * S) for name in ("camera", "microphone", "probe", "log")}
-    pairs = sorted(((s.timestamp_ns + lag[s.stream], s) for s in samples), key=lambda p: p[0])
-    run = feed(opened(settings()), [s for _, s in pairs], arrivals=[a for a, _ in pairs])
+    scene = draw(rng)
+    lag = {info.name: rng.randrange(4 * S) for info in scene.infos}
+    pairs = [(s.timestamp_ns + lag[s.stream], s) for s in scene.samples]
+    run = play(scene.options().build(), calls(scene, pairs))
     for window, cut_at in zip(run.windows, run.cut_at, strict=True):
-        passed = [a for a, s in pairs if s.timestamp_ns >= window.end_ns]
+        passed = [at for at, s in pairs if extent_ns(scene, s) >= window.end_ns]
         if passed:
             assert cut_at <= max(min(passed) + S, run.cut_at[0])
 
@@ -125,47 +172,111 @@ def test_no_window_waits_longer_than_the_latency_after_the_first_stream_passed(s
 @given(seeds)
 def test_how_often_windows_are_asked_for_makes_no_difference(seed: int) -> None:
     rng = random.Random(seed)
-    samples = dirty(rng)
-    arrivals = sorted(s.timestamp_ns + rng.randrange(0, 1500) * MS for s in samples)
-    eager, lazy = opened(settings()), opened(settings())
-    expected = feed(eager, samples, arrivals=arrivals, end=False)
-    found = Run([], [])
-    for sample, arrival in zip(samples, arrivals, strict=True):
-        found.windows += lazy.pop_ready(arrival)
-        lazy.push(sample)
+    scene = draw(rng)
+    told = mishaps(rng, scene)
+    eager, lazy = scene.options().build(), scene.options().build()
+    expected = play(eager, told, end=False)
+    found: list[Window] = []
+    for at, what in told:
+        found += lazy.pop_ready(at)
+        tell(lazy, what)
         if rng.random() < 0.3:
-            found.windows += lazy.pop_ready(arrival)
-    end = arrivals[-1] + 60 * S
+            found += lazy.pop_ready(at)
+    end = max((at for at, _ in told), default=0) + 60 * S
     wait(eager, end, expected)
-    found.windows += lazy.pop_ready(end)
-    assert prints(expected) == prints(found)
-
-
-def resumed(aligner: Aligner, index: int, released: dict[str, int], samples: list[Sample]) -> Run:
-    aligner.resume_at(index)
-    again = [s for s in samples if s.sequence > released.get(s.stream, -1)]
-    return feed(aligner, again)
+    found += lazy.pop_ready(end)
+    assert prints(expected) == [fingerprint(window) for window in found]
 
 
 @few
-@given(seeds, st.integers(20, 1000))
-def test_a_run_resumed_from_its_released_points_cuts_the_same_windows(seed: int, at: int) -> None:
-    rng = random.Random(seed)
-    samples = list({id(s): s for s in dirty(rng, 14.0)}.values())
-    whole = feed(opened(patient()), samples)
-    aligner = opened(patient())
-    before = Run([], [])
-    for sample in samples[:at]:
-        wait(aligner, sample.timestamp_ns, before)
-        aligner.push(sample)
-    before.windows += aligner.pop_ready(samples[at - 1].timestamp_ns)
+@given(seeds, st.floats(0.1, 1.0))
+def test_a_run_resumed_from_its_released_points_cuts_the_same_windows(
+    seed: int, share: float
+) -> None:
+    scene = draw(random.Random(seed), 8.0)
+    told = on_time(scene)
+    whole = play(scene.patient().build(), told)
+    aligner = scene.patient().build()
+    part = told[: round(share * len(told))]
+    before = play(aligner, part, end=False)
+    before.windows += aligner.pop_ready(part[-1][0]) if part else []
     if not before.windows:
         return
-    again = opened(patient())
-    after = resumed(again, before.windows[-1].index + 1, aligner.released(), samples)
+    again = scene.patient().build()
+    again.resume_at(before.windows[-1].index + 1)
+    released = aligner.released()
+    missing = [
+        (at, what)
+        for at, what in told
+        if not isinstance(what, Sample) or what.sequence > released.get(what.stream, -1)
+    ]
+    after = play(again, missing)
     assert prints(before) + prints(after) == prints(whole)
     assert not unaccounted(again)
     assert all(counts.late == 0 for counts in again.counts.values())
+
+
+def tell(aligner: Aligner, what: object) -> None:
+    match what:
+        case Sample():
+            aligner.push(what)
+        case StreamInfo():
+            aligner.open(what)
+        case str():
+            aligner.end(what)
+
+
+def on_grids(rng: random.Random) -> Scenario:
+    """Frames, readings and sound exactly where their grids want them, for three seconds."""
+    rate, sound_hz = rng.choice((10.0, 25.0, 29.97, 7.0)), rng.choice(SOUND_HZ)
+    infos = (
+        StreamInfo("camera", Modality.VIDEO, rate, (4, 4, 3), "uint8"),
+        StreamInfo("probe", Modality.SENSOR, rate, (2,), "float64", channels=("a", "b")),
+        StreamInfo("microphone", Modality.AUDIO, sound_hz, (1,), "int16"),
+    )
+    grid, sound, begin = Grid(rate), Grid(sound_hz), T0 + rng.randrange(10 * S)
+    noise = np.random.default_rng(rng.randrange(1 << 32))
+    samples = []
+    for index in range(round(3 * rate)):
+        stamp = grid.time_ns(grid.nearest(begin) + 1 + index)
+        samples.append(Sample("camera", index, stamp, b"x", Encoding.JPEG))
+        samples.append(Sample("probe", index, stamp, noise.standard_normal(2), Encoding.FLOAT))
+    size = rng.choice((160, 441, 1024))
+    for position in range(0, round(3 * sound_hz), size):
+        data = noise.integers(-32768, 32768, (size, 1)).astype(np.int16)
+        stamp = sound.time_ns(sound.nearest(begin) + 1 + position)
+        index = position // size
+        samples.append(Sample("microphone", index, stamp, data, Encoding.PCM, position=position))
+    names = tuple(info.name for info in infos)
+    changes = {"window_ns": rng.choice(WINDOWS_NS), "hop_ns": rng.choice(HOPS_NS)}
+    changes["streams"] = names
+    return Scenario(infos, in_order(samples), changes)
+
+
+@few
+@given(seeds)
+def test_clean_streams_come_out_bit_for_bit(seed: int) -> None:
+    scene = on_grids(random.Random(seed))
+    run = play(scene.patient().build(), on_time(scene), end=False)
+    by_stream = {i.name: [s for s in scene.samples if s.stream == i.name] for i in scene.infos}
+    frames = {s.timestamp_ns: s for s in by_stream["camera"]}
+    readings = {s.timestamp_ns: s.data for s in by_stream["probe"]}
+    heard = np.concatenate([s.data for s in by_stream["microphone"]]).astype(np.float32) / 32768
+    sound = Grid(scene.infos[2].rate_hz or 1.0)
+    origin = sound.nearest(by_stream["microphone"][0].timestamp_ns)
+    assert run.windows
+    for window in run.windows[1:]:  # the first may begin before a stream's first grid point
+        camera, probe, microphone = (window.slices[info.name] for info in scene.infos)
+        assert isinstance(camera, VideoSlice)
+        assert isinstance(probe, SensorSlice)
+        assert isinstance(microphone, AudioSlice)
+        assert window.complete
+        assert list(camera.frames) == [frames[at] for at in camera.grid_ns.tolist()]
+        wanted = np.array([readings[at] for at in probe.grid_ns.tolist()])
+        assert np.array_equal(probe.values, wanted)
+        first = sound.nearest(window.start_ns) - origin
+        assert np.array_equal(microphone.samples, heard[first : first + len(microphone.samples)])
+        assert microphone.present.all()
 
 
 @pytest.mark.parametrize("lateness_ms", [0, 100])

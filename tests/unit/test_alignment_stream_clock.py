@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.alignment.stream_clock import StreamClock, StreamClockSettings
+from pipeline.alignment.stream_clock import Correction, StreamClock, StreamClockSettings
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from tests.unit.alignment_streams import MS, T0, S
 
@@ -160,6 +160,70 @@ def test_the_first_stamps_are_as_doubtful_as_the_little_that_is_known_of_their_j
             out = a_clock.correct(sample)
             outside += abs(out.timestamp_ns - t) > out.uncertainty_ns
     assert outside <= 0.005 * 200 * 10
+
+
+SPOILED = {
+    "a frame given twice": lambda t, period: [t, t],
+    "one stamp too early": lambda t, period: [t - 3.3 * period],
+    "an old frame given again": lambda t, period: [t, t - 2 * period],
+}
+
+
+@pytest.mark.parametrize("trouble", SPOILED)
+def test_stamps_that_do_not_rise_shift_nothing_that_follows(trouble: str) -> None:
+    """Each of them once cost a camera up to two periods until the fit had found back."""
+    rng = random.Random(8)
+    period = S / 30
+    a_clock = clock()
+    spoiled = 0
+    for index in range(2000):
+        true = T0 + index * period
+        seen = true + rng.gauss(0, MS)
+        bad = index > 50 and index % 47 == 0
+        stamps = SPOILED[trouble](seen, period) if bad else [seen]
+        out = [a_clock.correct(sample) for sample in stamped(stamps)]
+        spoiled += bad
+        if index > 300:
+            assert abs(out[0].timestamp_ns - true) < 0.5 * MS
+        if bad:
+            assert out[-1].timestamp_ns - out[-1].uncertainty_ns <= stamps[-1] + 1
+    counts = a_clock.counts
+    assert counts[Correction.REPEATED] + counts[Correction.BACK] == spoiled > 20
+    assert sum(counts.values()) == spoiled
+
+
+def test_sound_given_twice_keeps_its_place() -> None:
+    a_clock = clock(16000.0, Modality.AUDIO)
+    samples = stamped(even(500, 20 * MS), chunk=320)
+    twice = [sample for sample in samples for _ in range(1 + (sample.position % 3200 == 0))]
+    found = corrected(a_clock, twice)
+    assert max(abs(f - s.timestamp_ns) for f, s in zip(found, twice, strict=True)) <= 2
+    assert a_clock.counts[Correction.REPEATED] == 50
+    assert a_clock.counts[Correction.COUNTER] == 0
+
+
+def test_every_correction_is_counted_by_its_reason() -> None:
+    steady, later = even(100), 20 * S
+    cases: dict[Correction, list[Sample]] = {
+        Correction.GAP: stamped(steady + [t + later for t in steady]),
+        Correction.BACK: stamped(steady + [t - later for t in steady]),
+        Correction.REPEATED: stamped([*steady, steady[-1]]),
+        Correction.EPOCH: stamped(steady) + stamped([t + later for t in steady], epoch=1),
+        Correction.PHASE: stamped(steady + [steady[-1] + 49 * MS + i * S / 30 for i in range(60)]),
+        Correction.RATE: stamped(even(100, S / 20)),
+        Correction.UNEVEN: stamped(T0 + i * S / 30 + 15 * MS * (-1) ** i for i in range(200)),
+        Correction.HELD_UP: stamped(
+            [*steady[:90], *(steady[-1] + i * MS for i in range(1, 10)), steady[-1] + 300 * MS]
+        ),
+    }
+    for reason, samples in cases.items():
+        a_clock = clock()
+        corrected(a_clock, samples)
+        assert a_clock.counts[reason] > 0, reason
+    a_clock = clock(16000.0, Modality.AUDIO)
+    corrected(a_clock, [*stamped(even(9, 20 * MS), chunk=320), *stamped([T0 + 180 * MS])])
+    assert a_clock.counts[Correction.COUNTER] == 1
+    assert set(cases) | {Correction.COUNTER} == set(Correction)
 
 
 @settings(max_examples=60, deadline=None)

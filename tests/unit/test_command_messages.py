@@ -127,6 +127,38 @@ def test_a_record_into_a_folder_that_is_not_there_is_refused(
     assert "its folder is not there (make it first)" in capsys.readouterr().err
 
 
+def test_a_record_into_a_folder_keeps_its_limits_and_tells_what_it_kept(
+    config: Path, tmp_path: Path, capsys: Said
+) -> None:
+    rows = "".join(f"{n / 10},{n % 7}\n" for n in range(40))
+    (tmp_path / "climate.csv").write_text(f"time,a\n{rows}")
+    without_model(config)
+    folder = tmp_path / "kept"
+    assert fusewatch("record", config, "--folder", folder, "--max-file-s", "1.5") == 0
+    said = capsys.readouterr().out
+    assert "site-sensors: 40 samples" in said
+    files = sorted(folder.glob("home-*.mcap"))
+    assert f"{folder}: {len(files)} files of home" in said
+    assert fusewatch("recording", "merge", *files, "-o", tmp_path / "all.mcap") == 0
+    assert "40 samples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--max-file-s", "3"), "--max-file-s: is for a folder"),
+        (("--folder", "kept", "-o", "r.mcap"), "names one file, --folder many"),
+        (("--folder", "kept", "--max-total-gb", "0.5"), "larger than max_total_gb"),
+    ],
+)
+def test_limits_that_make_no_sense_for_a_record_are_refused(
+    given: tuple[str, ...], words: str, config: Path, capsys: Said
+) -> None:
+    without_model(config)
+    assert fusewatch("record", config, *given) == 64
+    assert words in capsys.readouterr().err
+
+
 def test_a_missing_model_names_the_deployment_file(config: Path, capsys: Said) -> None:
     for command in ("run", "fusion"):
         assert fusewatch(command, config) == 78

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pipeline.core.arrival import SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.sample import Encoding
 from pipeline.recording import Recording, RecordingFolder, RecordingSet, read_many
+from pipeline.recording.retention import Removal
 from tests.unit.recordings import (
     CAMERA,
     MIC,
@@ -87,8 +89,56 @@ def test_the_oldest_files_of_ours_are_removed_beyond_the_total(tmp_path: Path) -
     assert 2 <= len(files) <= 3
     assert sum(f.stat().st_size for f in files) <= 3.3 * SMALL_MB * (1 << 20)
     assert (tmp_path / "home-notes.mcap").exists()
+    assert recorder.removed[Removal.SIZE] >= 4 and recorder.removed[Removal.AGE] == 0
     with RecordingSet(files) as recordings:
         assert recordings.end_ns == T0 + 7990 * MS
+
+
+def test_a_file_holds_no_longer_a_time_than_allowed(tmp_path: Path) -> None:
+    recorder = RecordingFolder(tmp_path, name="home", max_file_s=1.5)
+    written = list(scene(6.0))
+    for arrival in written:
+        recorder.write(arrival)
+    recorder.close()
+    spans = []
+    for file in recorder.files():
+        with Recording(file) as recording:
+            spans.append(recording.end_ns - recording.start_ns)
+    assert len(spans) == 5 and max(spans) <= 1500 * MS
+    assert same(read_many(recorder.files()), written)
+
+
+def test_files_too_old_are_removed_and_counted_even_while_nothing_arrives(tmp_path: Path) -> None:
+    recorder = folder(tmp_path, max_age_days=2)
+    for arrival in scene(3.0):
+        recorder.write(arrival)
+    day = 86_400_000_000_000
+    open_file = recorder.current
+    files = recorder.files()
+    for file in files:
+        os.utime(file, ns=(T0, T0))
+    recorder.flush_due(T0 + day)
+    assert recorder.files() == files
+    recorder.flush_due(T0 + 3 * day)
+    assert recorder.files() == (open_file,)
+    assert recorder.removed[Removal.AGE] == len(files) - 1
+    recorder.close()
+
+
+def test_a_file_that_cannot_be_removed_does_not_stop_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    recorder = folder(tmp_path, max_total_gb=3 * SMALL_MB / 1024)
+    for arrival in scene(4.0):
+        recorder.write(arrival)
+    recorder.close()
+    assert len(recorder.files()) > 3
+    assert recorder.lost == 0
+    assert recorder.removed[Removal.SIZE] == 0
 
 
 def test_two_files_begun_at_the_same_moment_get_two_names(tmp_path: Path) -> None:
