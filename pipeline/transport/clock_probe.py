@@ -3,8 +3,9 @@
 The prober believes only answers to its own random number from the address it asked. Probes go
 in pairs: the first finds both processes asleep and their caches cold, which takes longer on one
 side than on the other; the second tells the time. The first `FAST_PROBES` pairs follow at once,
-so that there is an estimate within 100 ms; then one every `INTERVAL_S`. When UDP gives nothing for `FALLBACK_NS`, the exchanges that ride on the link's
-heartbeats count instead, and the address is looked up again.
+so that there is an estimate within 100 ms; then one every `INTERVAL_S`. When UDP gives nothing
+for `FALLBACK_NS`, the exchanges that ride on the link's heartbeats count instead, and the
+address is looked up again.
 
 What was heard is forgotten, counted in `ClockSync.forgotten`, and asked for fast again
 
@@ -64,6 +65,7 @@ class ClockSync:
         self._lock = threading.Lock()
         self._udp = ClockEstimator("udp")
         self._link = ClockEstimator("zmq")
+        self._forgotten: Counter[Why] = Counter()
         self._estimate: ClockEstimate | None = None
         self._timeline = timeline_of(clock)
         self._others: int | None = None
@@ -85,10 +87,16 @@ class ClockSync:
         return found.at(self._clock.now_ns()) if found else None
 
     @property
+    def measured_ns(self) -> int | None:
+        """Node time of the newest exchange that the estimate rests on."""
+        with self._lock:
+            return self._estimate.measured_ns if self._estimate else None
+
+    @property
     def forgotten(self) -> Counter[Why]:
         """How often what was known of the offset was forgotten, by reason."""
         with self._lock:
-            return self._udp.forgotten + self._link.forgotten
+            return self._forgotten.copy()
 
     def add_link_exchange(self, answer: ClockAnswer, heard_ns: int) -> None:
         """An exchange that came over the link; used when UDP does not pass."""
@@ -97,14 +105,16 @@ class ClockSync:
             before = self._link.forgotten.copy()
             self._link.add(answer.asked_ns, answer.received_ns, answer.answered_ns, heard_ns)
             self._tell(self._link, before)
-            udp_ns = self._udp.newest_ns
-            if udp_ns is None or heard_ns - udp_ns > FALLBACK_NS:
+            if self._is_silent(heard_ns):
                 self._estimate = self._link.estimate()
 
     def restart(self) -> None:
         """The receiver is another process now, and may have another clock or be elsewhere."""
         with self._lock:
+            before = self._link.forgotten.copy()
             self._link.forget("restart")
+            if self._is_silent(self._clock.now_ns()):  # else its answers tell whether it moved
+                self._tell(self._link, before)
             self._doubt()
         self._look_up.set()
 
@@ -202,6 +212,7 @@ class ClockSync:
             return
         log.info("this machine slept", for_s=(slept_ns - self._slept_before_ns) / 1e9)
         self._slept_before_ns = slept_ns
+        self._forgotten["suspend"] += 1
         self._udp.forget("suspend")
         self._link.forget("suspend")
         self._doubt()
@@ -212,10 +223,16 @@ class ClockSync:
             self._estimate = self._estimate.doubted(DOUBT_NS)
 
     def _tell(self, estimator: ClockEstimator, before: Counter[Why]) -> None:
-        """Say what was forgotten since, and ask fast for a while."""
+        """Count and say what was forgotten since, and ask fast for a while."""
         for why in estimator.forgotten - before:
+            self._forgotten[why] += 1
             self._fast = FAST_PROBES
             log.info("clock offset found anew", reason=why, every_s=10)
+
+    def _is_silent(self, now_ns: int) -> bool:
+        """Whether UDP does not pass."""
+        newest_ns = self._udp.newest_ns
+        return newest_ns is None or now_ns - newest_ns > FALLBACK_NS
 
 
 def probe_target(endpoint: str) -> tuple[str, int] | None:
