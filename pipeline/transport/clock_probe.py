@@ -87,12 +87,6 @@ class ClockSync:
         return found.at(self._clock.now_ns()) if found else None
 
     @property
-    def measured_ns(self) -> int | None:
-        """Node time of the newest exchange that the estimate rests on."""
-        with self._lock:
-            return self._estimate.measured_ns if self._estimate else None
-
-    @property
     def forgotten(self) -> Counter[Why]:
         """How often what was known of the offset was forgotten, by reason."""
         with self._lock:
