@@ -27,6 +27,8 @@ from typing import Protocol
 # Other systems than Linux have no clock of that name; what they have instead stands still.
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _TRIES = 5
+SLEPT_NS = 10_000_000
+"""A growth of `slept_ns` by more is a sleep; less may be two clocks read in a busy moment."""
 
 
 def since_boot_ns() -> int:

@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from pipeline.core.clock import Clock, slept_ns
+from pipeline.core.clock import SLEPT_NS, Clock, slept_ns
 from pipeline.transport.arrival_stamps import ArrivalStamps, ask_for_stamps, receive
 from pipeline.transport.clock_responder import MAGIC_ANSWER, MAGIC_ASK, PROBE, timeline_of
 from pipeline.transport.clock_sync import DOUBT_NS, ClockEstimate, ClockEstimator, Why
@@ -45,7 +45,6 @@ FAST_S = 0.008
 INTERVAL_S = 0.125
 PAIR = 2
 FALLBACK_NS = 10_000_000_000
-_SLEPT_NS = 10_000_000
 
 
 class ClockSync:
@@ -202,7 +201,7 @@ class ClockSync:
 
     def _look_for_sleep(self) -> None:
         slept_ns = self._slept_ns()
-        if slept_ns - self._slept_before_ns <= _SLEPT_NS:
+        if slept_ns - self._slept_before_ns <= SLEPT_NS:
             return
         log.info("this machine slept", for_s=(slept_ns - self._slept_before_ns) / 1e9)
         self._slept_before_ns = slept_ns
