@@ -18,8 +18,10 @@ as the whole delay may be on one side. Two widenings are used:
 * The error of the drift alone gives the best guess, the middle of what is left.
 
 The drift is fitted by least squares through the lowest delays of short stretches, in each
-direction, weighted by how near they are to the edge; what two crystals may differ by is its
-prior.
+direction, weighted by how near they are to the edge. Its prior is 0 within `MOST_PPM`, the most
+that RFC 5905 lets a clock be off (MAXFREQ); before there is a fit the bound allows for all of
+that, the best guess for what two crystals differ by, `CRYSTAL_PPM`. When the last seconds alone
+tell of another drift (a clock is being slewed), what came before them is forgotten.
 
 When nothing is left of the intersection, a clock stepped: that is proof. When an exchange
 undercuts the edge of its direction by much more than its neighbours lie apart, a clock stepped
@@ -39,6 +41,7 @@ import numpy.typing as npt
 WINDOW_NS = 60_000_000_000
 CREEP_PPM = 15.0
 CRYSTAL_PPM = 100.0
+MOST_PPM = 500.0
 DOUBT_NS = 1_500_000_000
 """How far off an estimate may be once it is known that a clock may have moved: a machine that
 slept is set by a battery clock, which counts whole seconds."""
@@ -135,7 +138,7 @@ class ClockEstimator:
         self.forgotten[why] += 1
         self._begin = self._end = 0
         self._fitted_ns = None
-        self._drift, self._drift_error = 0.0, CRYSTAL_PPM * 1e-6
+        self._drift, self._drift_error = 0.0, MOST_PPM * 1e-6
 
     @property
     def newest_ns(self) -> int | None:
@@ -147,7 +150,7 @@ class ClockEstimator:
         if self._end == self._begin:
             return None
         now, forward, backward = self._table[self._end - 1].tolist()
-        low, high = self._limits(now, self._drift_error)
+        low, high = self._limits(now, min(self._drift_error, CRYSTAL_PPM * 1e-6))
         low_sure, high_sure = self._limits(now, self._growth)
         middle = min(max((low + high) / 2, low_sure), high_sure)
         return ClockEstimate(
@@ -232,7 +235,7 @@ def _drift(age: Array, forward: Array, backward: Array) -> tuple[float, float]:
     """Drift of the offset and how far it may be off, nanoseconds per nanosecond."""
     slope_f, error_f = _edge_slope(age, forward)
     slope_b, error_b = _edge_slope(age, backward)
-    weight_f, weight_b, prior = 1 / error_f**2, 1 / error_b**2, (CRYSTAL_PPM * 1e-6 / 2) ** -2
+    weight_f, weight_b, prior = 1 / error_f**2, 1 / error_b**2, (MOST_PPM * 1e-6 / _SIGMAS) ** -2
     weight = weight_f + weight_b + prior
     drift = (slope_f * weight_f - slope_b * weight_b) / weight
     return float(drift), float(_SIGMAS * weight**-0.5) + _WANDER_PPM * 1e-6
@@ -254,7 +257,7 @@ def _edge_slope(age: Array, delay: Array) -> tuple[float, float]:
         mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
         spread = float(np.sum(weight * (x - mean_x) ** 2))
         if spread <= 0:
-            return 0.0, CRYSTAL_PPM * 1e-6
+            return 0.0, MOST_PPM * 1e-6
         slope = float(np.sum(weight * (x - mean_x) * (y - mean_y)) / spread)
         residual = y - mean_y - slope * (x - mean_x)
         above = residual - residual.min()

@@ -9,7 +9,8 @@ walks at random. What is taken, and from where:
   of Absolute and Difference Clocks over Networks", 2009) saw the rate of PC clocks stay within
   1e-7 over all scales up to a day, which a random walk of 3e-9 reaches in 1000 s; ours is
   about six times as much, for a device that is warmed and cooled.
-* A frequency that jumps by 20 ppm: an NTP daemon that begins to slew (it may by 500 ppm).
+* A frequency that jumps by 20 ppm, or by 500 ppm for ten seconds: an NTP daemon that begins
+  to slew gently, or as fast as RFC 5905 lets it.
 * Delays of LAN, Wi-Fi and DSL are round numbers of what such lines usually show, not a
   recording of one.
 """
@@ -97,6 +98,7 @@ LINES = (
     _with(DSL, "site -6 ms", Event(200, site_ns=-6 * MS)),
     _with(LAN, "NTP slews by 20 ppm", Event(200, slew_ppm=20), Event(400, slew_ppm=-20)),
     _with(ONE_SIDED, "NTP slews by 20 ppm", Event(200, slew_ppm=20), Event(400, slew_ppm=-20)),
+    _with(LAN, "NTP slews by 500 ppm", Event(200, slew_ppm=500), Event(210, slew_ppm=-500)),
     _with(LAN, "node time stands still for 5 min", Event(200, asleep_s=300)),
     _with(
         WIFI, "suspend, node time off by 0.4 s", Event(200, -int(0.4 * S), asleep_s=300, told=True)

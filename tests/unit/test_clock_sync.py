@@ -26,13 +26,13 @@ def outside(run: Run) -> np.ndarray:
 def soon_s(line: Line, event: Event) -> float:
     """How long after something happened the bound may be wrong, seconds.
 
-    The next answer proves a step by more than the round trip. A smaller one shows when a packet
-    gets through quickly, which takes some packets on a busy line.
+    The next answer proves a step by more than the round trip. A smaller one, and a clock that
+    runs off fast, show when a packet gets through quickly, which takes some on a busy line.
     """
     if event.slew_ppm:
-        return 0.0
+        return 0.7 if abs(event.slew_ppm) > 100 else 0.0
     moved_ns = abs(event.node_ns) + abs(event.site_ns) + event.asleep_s * S
-    return 0.2 if moved_ns > 4 * line.best_ns else 1.0
+    return 0.2 if moved_ns > 4 * line.best_ns else 1.5
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
