@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Enum, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 from pipeline.alignment.stream_clock import StreamClock
 from pipeline.core.ledger import Ledger, missing
 from pipeline.sources.runner import SourceState, SourceStatus
-from pipeline.transport.clock_sync import ClockEstimate
+from pipeline.transport.clock_sync import ClockEstimate, Why
 from pipeline.transport.sender import SenderStatus
 from pipeline.transport.sender_session import LinkState
 
@@ -32,6 +33,21 @@ class CaptureMetrics:
         )
         self._unsure = Gauge(
             "fusewatch_clock_uncertainty_seconds", "Bound of the offset's error", registry=registry
+        )
+        self._drift = Gauge(
+            "fusewatch_clock_drift_ppm", "How fast the offset grows", registry=registry
+        )
+        self._clock_source = Enum(
+            "fusewatch_clock_source",
+            "How the offset is found: over UDP, over the link, or known to be the same clock",
+            states=["none", "udp", "zmq", "same"],
+            registry=registry,
+        )
+        self._found_anew = Gauge(
+            "fusewatch_clock_found_anew",
+            "Times the offset was forgotten: a clock stepped, may have, slept or is another",
+            ["reason"],
+            registry=registry,
         )
         self._connected = Gauge(
             "fusewatch_link_connected", "Whether the fusion node answers", registry=registry
@@ -89,7 +105,11 @@ class CaptureMetrics:
     def link(self, status: SenderStatus, estimate: ClockEstimate | None) -> None:
         """Note the state of the link and of the clock."""
         self._connected.set(1 if status.state is LinkState.READY else 0)
+        for reason in get_args(Why):
+            self._found_anew.labels(reason).set(status.counters.get(f"clock_{reason}", 0))
         if estimate is not None:
+            self._clock_source.state(estimate.source)
+            self._drift.set(estimate.drift_ppm)
             self._offset.set(estimate.offset_ns / 1e9)
             self._unsure.set(estimate.uncertainty_ns / 1e9)
 

@@ -47,6 +47,7 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
 IN_FLIGHT = 64
+SET_BACK_S = 60
 
 
 class FusionNode:
@@ -175,13 +176,24 @@ class FusionNode:
 
     def _restore(self, assembly: Assembly) -> None:
         states = {}
-        for scene in self._deployment.scenes:
+        for scene, settings in self._deployment.scenes.items():
             at = self._store.checkpoint(scene)
             if at is not None:
+                self._tell_if_set_back(scene, round(at.next_window * settings.hop_s))
                 states[scene] = SceneState(at.next_window, at.alarm, at.scoring)
         assembly.engine.restore(states, self._clock.now_ns())
         for scene, budget in assembly.budgets.items():
             log.info("alarm threshold", scene=scene, score=round(budget.threshold, 2))
+
+    def _tell_if_set_back(self, scene: str, committed_s: int) -> None:
+        ahead_s = committed_s - self._clock.now_ns() // SECOND_NS
+        if ahead_s > SET_BACK_S:
+            log.error(
+                "the clock was set back: samples are let go until it is where it was",
+                scene=scene,
+                for_s=ahead_s,
+                counted="resumed",
+            )
 
     def _resume_points(
         self, node: str, session: str, _streams: Sequence[StreamInfo]

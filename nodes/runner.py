@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 from nodes.health import Health, HealthServer
 from nodes.last_words import LastWords
 from nodes.lock import hold
+from nodes.system_clock import SystemClockWatch
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import FusewatchError
 
@@ -158,8 +159,10 @@ def _run(node: Node, options: RunOptions, requests: Requests) -> None:
 
 
 def _work(node: Node, options: RunOptions, requests: Requests, health: Health) -> None:
+    system_clock = SystemClockWatch(node_clock(), health.registry)
     while not requests.stop:
         health.beat("loop", options.step_s + _BEAT_LIMIT_S)
+        system_clock.look()
         if requests.reload:
             requests.reload = False
             _reload(node, options)

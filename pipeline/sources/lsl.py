@@ -2,7 +2,8 @@
 
 LSL stamps a sample by the sender's clock; its library measures the offset to this machine's LSL
 clock all the time, and the two are added (``time_correction``). From there it is a constant to
-node time: both are monotonic clocks of one machine, compared once when the stream is opened.
+node time: both are clocks of one machine, compared once when the stream is opened. While the
+machine sleeps LSL's clock stands still and node time does not: the stream is opened anew then.
 When the sender's clock is found to have been reset, a new epoch begins.
 
 The library itself does not smooth stamps here; that is done with all other streams.
@@ -19,6 +20,7 @@ import pylsl
 from pydantic import Field
 from pylsl.util import LostError
 
+from pipeline.core.clock import SLEPT_NS, slept_ns
 from pipeline.core.errors import SourceUnavailable
 from pipeline.core.pcm import pcm_of_floats
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
@@ -72,7 +74,7 @@ class LslSource:
         self._context = context
         self._inlet: Any = None
         self._info: StreamInfo | None = None
-        self._offset_ns = 0
+        self._offset_ns = self._slept_ns = 0
         self._epoch = 0
         self._position = 0
 
@@ -88,6 +90,7 @@ class LslSource:
         except (TimeoutError, LostError) as error:
             self.close()
             raise SourceUnavailable(f"does not answer: {error}", where=self._wanted()) from error
+        self._slept_ns = slept_ns()
         self._offset_ns = _offset_ns(self._context.clock.now_ns)
         self._info = _described(self._settings, about)
         self._epoch, self._position = 0, 0
@@ -97,6 +100,10 @@ class LslSource:
         """What came since the last call."""
         if self._inlet is None or self._info is None:
             raise SourceUnavailable("not open", where=self._wanted())
+        if slept_ns() - self._slept_ns > SLEPT_NS:
+            raise SourceUnavailable(
+                "this machine slept, LSL's clock stood still", where=self._wanted()
+            )
         try:
             rows, stamps = self._inlet.pull_chunk(timeout=timeout_s, max_samples=_MOST)
             if not len(stamps):

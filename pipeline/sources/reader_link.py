@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from typing import Protocol
 
@@ -22,7 +21,7 @@ import pydantic
 import structlog
 from pydantic_core import to_jsonable_python
 
-from pipeline.core.clock import Clock, NodeClock
+from pipeline.core.clock import Clock, NodeClock, since_boot_ns
 from pipeline.core.errors import SourceUnavailable
 from pipeline.core.redact import redact_url
 from pipeline.sources.base import SourceSettings
@@ -213,7 +212,7 @@ def offset_of(clock: Clock) -> int:
     """What `NodeClock` needs to show the same time as `clock` in another process."""
     if isinstance(clock, NodeClock):
         return clock.offset_ns
-    return clock.now_ns() - time.monotonic_ns()
+    return clock.now_ns() - since_boot_ns()
 
 
 def _spawn(fd: int) -> subprocess.Popen[bytes]:

@@ -1,16 +1,22 @@
-"""Clock exchanges over UDP: a responder beside the receiver, a prober beside the sender.
+"""Asks the other side for its time over UDP, beside the sender; see `clock_responder`.
 
-A probe is 40 bytes: magic, a random number, the time it was asked. The answer has the same
-size and carries the two times of the other side; nobody can use the responder to make much
-out of little. It answers nothing that is not a probe, and keeps nothing. The prober believes
-only answers to its own random number from the address it asked.
+The prober believes only answers to its own random number from the address it asked. Probes go
+in pairs: the first finds both processes asleep and their caches cold, which takes longer on one
+side than on the other; the second tells the time. The first `FAST_PROBES` pairs follow at once,
+so that there is an estimate within 100 ms; then one every `INTERVAL_S`. When UDP gives nothing
+for `FALLBACK_NS`, the exchanges that ride on the link's heartbeats count instead, and the
+address is looked up again.
 
-Arrival is stamped by the kernel where it can: a thread that slept for a while takes tens of
-microseconds to wake, and more on one side than on the other.
+What was heard is forgotten, counted in `ClockSync.forgotten`, and asked for fast again
 
-The first `FAST_PROBES` follow at once, so that there is an estimate within 100 ms; then one
-every `INTERVAL_S`. When UDP gives nothing for `FALLBACK_NS`, the exchanges that ride on the
-link's heartbeats count instead.
+* when a clock stepped, or may have (`clock_sync`);
+* when the answers come from another timeline: the receiver was started anew, and has another
+  offset to UTC (one that its parent starts again goes on with the same);
+* when this machine slept: its time went on, but by a clock that is less exact.
+
+Until the next answer the last estimate holds, with a bound wider by `DOUBT_NS`. Where both
+sides have the same timeline (processes of one deployment on one machine) the offset is 0 and
+known to be; the source is ``same`` then.
 """
 
 from __future__ import annotations
@@ -18,93 +24,27 @@ from __future__ import annotations
 import secrets
 import select
 import socket
-import struct
 import threading
-import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import structlog
 
-from pipeline.core.clock import Clock
-from pipeline.core.errors import TransportError
-from pipeline.transport.clock_sync import ClockEstimate, ClockEstimator
+from pipeline.core.clock import SLEPT_NS, Clock, slept_ns
+from pipeline.transport.arrival_stamps import ArrivalStamps, ask_for_stamps, receive
+from pipeline.transport.clock_responder import MAGIC_ANSWER, MAGIC_ASK, PROBE, timeline_of
+from pipeline.transport.clock_sync import DOUBT_NS, ClockEstimate, ClockEstimator, Why
 from pipeline.transport.protocol import ClockAnswer
 
 log = structlog.get_logger(__name__)
 
-_PROBE = struct.Struct("<8sQqqq")
-_MAGIC_ASK = b"FWCLKAS1"
-_MAGIC_ANSWER = b"FWCLKAN1"
 FAST_PROBES = 8
 FAST_S = 0.008
 INTERVAL_S = 0.125
+PAIR = 2
 FALLBACK_NS = 10_000_000_000
-_ESTIMATE_EVERY = 8
-_WAIT_S = 0.2
-_SO_TIMESTAMPNS = 35  # Linux; not in the socket module
-_STAMP = struct.Struct("@qq")
-_EXTRA_BYTES = 64
-_OLDEST_NS = 1_000_000_000
-
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-
-
-class ClockResponder:
-    """Answers probes from a thread of its own.
-
-    Args:
-        host: Address to listen on; empty: every address.
-        port: UDP port; 0: any free one.
-        clock: Site time.
-
-    Raises:
-        TransportError: The port is taken.
-    """
-
-    def __init__(self, host: str, port: int, clock: Clock) -> None:
-        self._clock = clock
-        family = socket.AF_INET6 if ":" in host or not host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        if not host:
-            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        try:
-            self._socket.bind((host, port))
-        except OSError as error:
-            self._socket.close()
-            raise TransportError(
-                f"cannot answer clock probes: {error.strerror}", where=f"udp {host}:{port}"
-            ) from error
-        self.port: int = self._socket.getsockname()[1]
-        self.refused = 0
-        stamp_arrivals(self._socket)
-        self._socket.settimeout(_WAIT_S)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="clock-responder", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop answering."""
-        self._closing.set()
-        self._thread.join()
-        self._socket.close()
-
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                data, received, address = receive(self._socket, self._clock)
-            except OSError:  # nothing came, or an ICMP error of an earlier answer
-                continue
-            if len(data) != _PROBE.size or data[:8] != _MAGIC_ASK:
-                self.refused += 1
-                continue
-            _, number, asked, _, _ = _PROBE.unpack(data)
-            try:
-                answer = _PROBE.pack(_MAGIC_ANSWER, number, asked, received, self._clock.now_ns())
-                self._socket.sendto(answer, address)
-            except OSError as error:
-                log.debug("clock probe not answered", error=error.strerror)
 
 
 class ClockSync:
@@ -114,17 +54,26 @@ class ClockSync:
         endpoint: Address of the receiver's link; probes go to the same port on UDP. An
             address without a port (ipc) is asked over the link alone.
         clock: Node time.
+        slept_ns: How long the machine was suspended so far.
     """
 
-    def __init__(self, endpoint: str, clock: Clock) -> None:
+    def __init__(self, endpoint: str, clock: Clock, slept_ns: Callable[[], int] = slept_ns) -> None:
         self._clock = clock
+        self._slept_ns = slept_ns
+        self._slept_before_ns = slept_ns()
         self._lock = threading.Lock()
         self._udp = ClockEstimator("udp")
         self._link = ClockEstimator("zmq")
+        self._forgotten: Counter[Why] = Counter()
         self._estimate: ClockEstimate | None = None
+        self._timeline = timeline_of(clock)
+        self._others: int | None = None
         self._closing = threading.Event()
+        self._look_up = threading.Event()
         self._target = probe_target(endpoint)
+        self._stamps = ArrivalStamps(clock)
         self._open: dict[int, int] = {}
+        self._fast = FAST_PROBES
         self._thread = threading.Thread(target=self._run, name="clock-sync", daemon=True)
         if self._target is not None:
             self._thread.start()
@@ -132,23 +81,35 @@ class ClockSync:
     def estimate(self) -> ClockEstimate | None:
         """The offset now; None before the first exchange."""
         with self._lock:
+            self._look_for_sleep()
             found = self._estimate
         return found.at(self._clock.now_ns()) if found else None
+
+    @property
+    def forgotten(self) -> Counter[Why]:
+        """How often what was known of the offset was forgotten, by reason."""
+        with self._lock:
+            return self._forgotten.copy()
 
     def add_link_exchange(self, answer: ClockAnswer, heard_ns: int) -> None:
         """An exchange that came over the link; used when UDP does not pass."""
         with self._lock:
+            self._look_for_sleep()
+            before = self._link.forgotten.copy()
             self._link.add(answer.asked_ns, answer.received_ns, answer.answered_ns, heard_ns)
-            udp_ns = self._udp.newest_ns
-            if udp_ns is None or heard_ns - udp_ns > FALLBACK_NS:
+            self._tell(self._link, before)
+            if self._is_silent(heard_ns):
                 self._estimate = self._link.estimate()
 
     def restart(self) -> None:
-        """The receiver is another process now, and may have another clock."""
+        """The receiver is another process now, and may have another clock or be elsewhere."""
         with self._lock:
-            self._udp.clear()
-            self._link.clear()
-        self._open.clear()
+            before = self._link.forgotten.copy()
+            self._link.forget("restart")
+            if self._is_silent(self._clock.now_ns()):  # else its answers tell whether it moved
+                self._tell(self._link, before)
+            self._doubt()
+        self._look_up.set()
 
     def close(self) -> None:
         """Stop asking."""
@@ -174,73 +135,97 @@ class ClockSync:
         try:
             udp.connect(address)
             udp.setblocking(False)
-            stamp_arrivals(udp)
+            ask_for_stamps(udp)
         except OSError:
             udp.close()
             raise
         return udp
 
     def _probe(self, udp: socket.socket) -> None:
-        count = 0
-        while not self._closing.is_set():
-            self._ask(udp)
-            count += 1
-            until = self._clock.now_ns() + int(
-                (FAST_S if count < FAST_PROBES else INTERVAL_S) * 1e9
-            )
-            while (left := until - self._clock.now_ns()) > 0 and not self._closing.is_set():
-                ready, _, _ = select.select([udp], [], [], left / 1e9)
+        """Ask and hear until the address is to be looked up again."""
+        self._look_up.clear()
+        self._open.clear()
+        begun_ns = self._clock.now_ns()
+        while not self._closing.is_set() and not self._look_up.is_set():
+            for _ in range(PAIR):
+                self._ask(udp)
+            self._fast = max(0, self._fast - 1)
+            now_ns = self._clock.now_ns()
+            until_ns = now_ns + int((FAST_S if self._fast else INTERVAL_S) * 1e9)
+            while (left_ns := until_ns - self._clock.now_ns()) > 0 and not self._closing.is_set():
+                ready, _, _ = select.select([udp], [], [], left_ns / 1e9)
                 if ready:
-                    self._hear(udp, count)
+                    self._hear(udp)
+                    if self._fast:
+                        until_ns = min(until_ns, self._clock.now_ns() + int(FAST_S * 1e9))
+            if now_ns - max(begun_ns, self._udp.newest_ns or 0) > FALLBACK_NS:
+                return
 
     def _ask(self, udp: socket.socket) -> None:
-        number = secrets.randbits(64)
-        while len(self._open) > 2 * FAST_PROBES:
+        while len(self._open) > 2 * PAIR * FAST_PROBES:
             self._open.pop(next(iter(self._open)))
+        number = secrets.randbits(64)
+        probe = PROBE.pack(MAGIC_ASK, number, 0, 0, 0)
         asked = self._clock.now_ns()
-        self._open[number] = asked
         with suppress(ConnectionRefusedError):  # tells that the probe before found nobody
-            udp.send(_PROBE.pack(_MAGIC_ASK, number, asked, 0, 0))
+            udp.send(probe)
+        self._open[number] = asked
 
-    def _hear(self, udp: socket.socket, count: int) -> None:
+    def _hear(self, udp: socket.socket) -> None:
         try:
-            data, heard_ns, _ = receive(udp, self._clock)
+            data, stamp_ns, _ = receive(udp, PROBE.size + 1)
         except (BlockingIOError, ConnectionRefusedError):
             return
-        if len(data) != _PROBE.size or data[:8] != _MAGIC_ANSWER:
+        heard_ns = self._stamps.arrival_ns(stamp_ns)
+        if len(data) != PROBE.size or data[:8] != MAGIC_ANSWER:
             return
-        _, number, _, received, answered = _PROBE.unpack(data)
+        _, number, timeline, received, answered = PROBE.unpack(data)
         asked = self._open.pop(number, None)
-        if asked is None:
-            return
+        if asked is not None:
+            self._take((asked, received, answered, heard_ns), timeline)
+
+    def _take(self, times: tuple[int, int, int, int], timeline: int) -> None:
+        asked, received, answered, heard = times
         with self._lock:
-            self._udp.add(asked, received, answered, heard_ns)
-            if count <= FAST_PROBES or count % _ESTIMATE_EVERY == 0 or self._estimate is None:
+            self._look_for_sleep()
+            before = self._udp.forgotten.copy()
+            if self._others not in (None, timeline):
+                self._udp.forget("restart")
+            self._others = timeline
+            self._udp.add(*times)
+            self._tell(self._udp, before)
+            if timeline == self._timeline and asked <= received <= answered <= heard:
+                self._estimate = ClockEstimate(0, 0, 0.0, 0.0, heard, "same")
+            else:
                 self._estimate = self._udp.estimate()
 
+    def _look_for_sleep(self) -> None:
+        slept_ns = self._slept_ns()
+        if slept_ns - self._slept_before_ns <= SLEPT_NS:
+            return
+        log.info("this machine slept", for_s=(slept_ns - self._slept_before_ns) / 1e9)
+        self._slept_before_ns = slept_ns
+        self._forgotten["suspend"] += 1
+        self._udp.forget("suspend")
+        self._link.forget("suspend")
+        self._doubt()
 
-def stamp_arrivals(udp: socket.socket) -> None:
-    """Ask the kernel to stamp what arrives; without that, `receive` stamps it itself."""
-    with suppress(OSError):
-        udp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    def _doubt(self) -> None:
+        self._fast = FAST_PROBES
+        if self._estimate is not None:
+            self._estimate = self._estimate.doubted(DOUBT_NS)
 
+    def _tell(self, estimator: ClockEstimator, before: Counter[Why]) -> None:
+        """Count and say what was forgotten since, and ask fast for a while."""
+        for why in estimator.forgotten - before:
+            self._forgotten[why] += 1
+            self._fast = FAST_PROBES
+            log.info("clock offset found anew", reason=why, every_s=10)
 
-def receive(udp: socket.socket, clock: Clock) -> tuple[bytes, int, Address]:
-    """A datagram, when it arrived, and from where.
-
-    The kernel's stamp is of the system clock, which may step; it is taken as an age, and not
-    believed when that is negative or long.
-    """
-    data, extra, _, address = udp.recvmsg(_PROBE.size + 1, _EXTRA_BYTES)
-    before, system, after = clock.now_ns(), time.time_ns(), clock.now_ns()
-    now = (before + after) // 2
-    for level, kind, stamp in extra:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(stamp) == _STAMP.size:
-            seconds, nanoseconds = _STAMP.unpack(stamp)
-            age = system - (seconds * 1_000_000_000 + nanoseconds)
-            if 0 <= age < _OLDEST_NS:
-                return data, now - age, address
-    return data, now, address
+    def _is_silent(self, now_ns: int) -> bool:
+        """Whether UDP does not pass."""
+        newest_ns = self._udp.newest_ns
+        return newest_ns is None or now_ns - newest_ns > FALLBACK_NS
 
 
 def probe_target(endpoint: str) -> tuple[str, int] | None:

@@ -1,40 +1,65 @@
 """How far site time is from node time, from four-timestamp exchanges. No socket, no clock.
 
 An exchange gives ``t1`` (asked, node), ``t2`` (received, site), ``t3`` (answered, site) and
-``t4`` (heard, node). With ``offset = site - node``::
+``t4`` (heard, node). No packet arrives before it was sent, so each exchange says two things
+about ``offset = site - node`` that are true whatever the line did::
 
-    forward  = t2 - t1 = offset + delay there
-    backward = t4 - t3 = delay back - offset
+    offset <= t2 - t1        (the delay there is not negative)
+    offset >= t3 - t4        (nor is the delay back)
 
-Delays are never shorter than the line allows, and queues only add, in each direction on its
-own. So the lower edge of *forward* and the lower edge of *backward* over a window carry the
-offset, which needs one good packet in each direction, not one exchange that was good both
-ways. Drift tilts both edges oppositely; it is fitted by least squares through the lowest
-points of short stretches, weighted by how near they are to the edge, and taken out first::
+Carried on to now by the drift, and widened by how far the drift may be off times their age,
+all of them hold at once (the intersection of Marzullo and Owicki, "Maintaining the Time in a
+Distributed System", 1983). The bound needs one good packet in each direction, not one exchange
+that was good both ways, and it comes down to half the best round trip: the physical limit,
+as the whole delay may be on one side. Two widenings are used:
 
-    offset      = (lowest forward - lowest backward) / 2
-    uncertainty = (lowest forward + lowest backward) / 2 + residual of the edge + drift unknown
+* `CREEP_PPM` and the error of the drift give the bound. 15 ppm is what RFC 5905 (PHI) allows a
+  clock to go astray unseen; it covers a clock that is warmed, or slewed gently.
+* The error of the drift alone gives the best guess, the middle of what is left.
 
-The first part of the uncertainty is half the best round trip: whatever the asymmetry of the
-line, the truth cannot lie further off.
+The drift is fitted by least squares through the lowest delays of short stretches, in each
+direction, weighted by how near they are to the edge. Its prior is 0 within `MOST_PPM`, the most
+that RFC 5905 lets a clock be off (MAXFREQ); before there is a fit the bound allows for all of
+that, the best guess for what two crystals differ by, `CRYSTAL_PPM`. When the last seconds alone
+tell of another drift (a clock is being slewed), what came before them is forgotten.
+
+When nothing is left of the intersection, a clock stepped: that is proof. When an exchange
+undercuts the edge of its direction by much more than its neighbours lie apart, a clock stepped
+by less than the round trip, or the line got faster: that is doubt. Either way all exchanges
+before this one are forgotten at once, and counted in `ClockEstimator.forgotten`.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 WINDOW_NS = 60_000_000_000
-RECENT_NS = 20_000_000_000
+CREEP_PPM = 15.0
+CRYSTAL_PPM = 100.0
+MOST_PPM = 500.0
+DOUBT_NS = 1_500_000_000
+"""How far off an estimate may be once it is known that a clock may have moved: a machine that
+slept is set by a battery clock, which counts whole seconds."""
+
+_MOST = 2048
 _STRETCHES = 12
-_MAX_DRIFT = 500e-6
-_WANDER = 0.05e-6  # frequency of a clock moves by about this within a window
-_UNKNOWN_DRIFT = 100e-6
-_DRIFT_AFTER_NS = 3e9
+_WANDER_PPM = 1.0  # the drift moves by less than this within a window
+_REFIT_NS = 1_000_000_000
+_RECENT_NS = 8_000_000_000
 _SIGMAS = 3.0
+_READING_NS = 1_000  # a clock is read with no better resolution than this
+_EDGE = 10  # lowest delays that say how sharp an edge is
+_UNDERCUT = 4.0
+_KNOWN_EDGE = 32  # exchanges from which an edge is known
+_SHARP_NS = 20_000.0
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Why: TypeAlias = Literal["step", "doubt", "slew", "suspend", "restart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +70,7 @@ class ClockEstimate:
         offset_ns: ``site_ns = node_ns + offset_ns`` at `measured_ns`.
         uncertainty_ns: The true offset lies within plus or minus this.
         drift_ppm: How fast the offset grows, nanoseconds per millisecond of node time.
+        drift_error_ppm: How fast the uncertainty grows.
         measured_ns: Node time of the estimate.
         source: ``udp``, ``zmq`` or ``same`` (one machine, one clock).
     """
@@ -52,20 +78,23 @@ class ClockEstimate:
     offset_ns: int
     uncertainty_ns: int
     drift_ppm: float
+    drift_error_ppm: float
     measured_ns: int
     source: str
 
     def at(self, node_ns: int) -> ClockEstimate:
         """The estimate carried on to another node time, a little less sure."""
         age_ns = node_ns - self.measured_ns
-        grown = abs(age_ns) * (_WANDER + abs(self.drift_ppm) * 1e-8)
-        return ClockEstimate(
-            self.offset_ns + round(age_ns * self.drift_ppm * 1e-6),
-            self.uncertainty_ns + round(grown),
-            self.drift_ppm,
-            node_ns,
-            self.source,
+        return replace(
+            self,
+            offset_ns=self.offset_ns + round(age_ns * self.drift_ppm * 1e-6),
+            uncertainty_ns=self.uncertainty_ns + round(abs(age_ns) * self.drift_error_ppm * 1e-6),
+            measured_ns=node_ns,
         )
+
+    def doubted(self, by_ns: int) -> ClockEstimate:
+        """The estimate after something that may have moved a clock by so much."""
+        return replace(self, uncertainty_ns=self.uncertainty_ns + by_ns)
 
 
 class ClockEstimator:
@@ -73,91 +102,146 @@ class ClockEstimator:
 
     Args:
         source: Name of the way the exchanges went.
-        window_ns: How long exchanges count for the drift.
-        recent_ns: How long they count for the offset.
+        window_ns: How long exchanges count.
     """
 
-    def __init__(self, source: str, window_ns: int = WINDOW_NS, recent_ns: int = RECENT_NS) -> None:
+    def __init__(self, source: str, window_ns: int = WINDOW_NS) -> None:
         self._source = source
         self._window_ns = window_ns
-        self._recent_ns = recent_ns
-        self._exchanges: deque[tuple[int, int, int]] = deque(maxlen=4096)
+        self._table = np.empty((_MOST, 3), np.int64)
+        self._begin = self._end = 0
+        self._drift = self._drift_error = 0.0
+        self._fitted_ns: int | None = None
+        self.forgotten: Counter[Why] = Counter()
+        self.forget("restart")
+        self.forgotten.clear()
 
     def add(self, t1: int, t2: int, t3: int, t4: int) -> bool:
         """Take in an exchange, times in nanoseconds; False when it cannot be true."""
         forward, backward = t2 - t1, t4 - t3
-        if t4 < t1 or t3 < t2 or forward + backward < 0:
+        if not 0 <= t4 - t1 <= self._window_ns or t3 < t2 or forward + backward < 0:
             return False
-        if self._exchanges and t4 < self._exchanges[-1][0]:
-            return False
-        self._exchanges.append((t4, forward, backward))
-        while self._exchanges[0][0] < t4 - self._window_ns:
-            self._exchanges.popleft()
+        why = self._contradiction(t4, forward, backward)
+        if why is not None:
+            self.forget(why)
+        if self._end == _MOST:
+            self._make_room()
+        self._table[self._end] = t4, forward, backward
+        self._end += 1
+        times = self._table[self._begin : self._end, 0]
+        self._begin += int(np.searchsorted(times, t4 - self._window_ns))
+        self._refit(t4)
         return True
 
-    def clear(self) -> None:
-        """Forget all: the other side is another one now."""
-        self._exchanges.clear()
+    def forget(self, why: Why) -> None:
+        """Forget all that was heard: it may not be true any more."""
+        self.forgotten[why] += 1
+        self._begin = self._end = 0
+        self._fitted_ns = None
+        self._drift, self._drift_error = 0.0, MOST_PPM * 1e-6
 
     @property
     def newest_ns(self) -> int | None:
         """Node time of the newest exchange."""
-        return self._exchanges[-1][0] if self._exchanges else None
+        return int(self._table[self._end - 1, 0]) if self._end > self._begin else None
 
     def estimate(self) -> ClockEstimate | None:
         """The offset at the newest exchange; None before the first."""
-        if not self._exchanges:
+        if self._end == self._begin:
             return None
-        now, origin_f, origin_b = self._exchanges[-1]
-        table = np.array(self._exchanges, np.int64) - np.array((now, origin_f, origin_b))
-        age, forward, backward = (table[:, i].astype(np.float64) for i in range(3))
-        drift, drift_error = _drift(age, forward, backward)
-        recent = age >= -self._recent_ns
-        edge_f = _edge(forward[recent] - drift * age[recent])
-        edge_b = _edge(backward[recent] + drift * age[recent])
-        round_trip = edge_f[0] + edge_b[0] + origin_f + origin_b
-        span = float(-age[recent][0])
+        now, forward, backward = self._table[self._end - 1].tolist()
+        low, high = self._limits(now, min(self._drift_error, CRYSTAL_PPM * 1e-6))
+        low_sure, high_sure = self._limits(now, self._growth)
+        middle = min(max((low + high) / 2, low_sure), high_sure)
         return ClockEstimate(
-            round((edge_f[0] - edge_b[0]) / 2 + (origin_f - origin_b) / 2),
-            round(
-                max(round_trip, 0) / 2
-                + (edge_f[1] + edge_b[1]) / 2
-                + (drift_error + _WANDER) * span / 2
-            )
-            + 1,
-            drift * 1e6,
+            round(middle) + (forward - backward) // 2,
+            round(max(high_sure - middle, middle - low_sure)) + _READING_NS,
+            self._drift * 1e6,
+            self._growth * 1e6,
             now,
             self._source,
         )
 
+    @property
+    def _growth(self) -> float:
+        return self._drift_error + CREEP_PPM * 1e-6
 
-def _edge(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Lower edge of noisy delays, and how sharp it is: the step to the next lowest."""
-    if len(values) < 3:
-        return float(values.min()), 0.0
-    lowest = np.partition(values, 2)[:3]
-    return float(lowest[0]), float(lowest[2] - lowest[0]) / 2
+    def _limits(self, now: int, growth: float) -> tuple[float, float]:
+        """What the offset may be `now`, less half of the newest exchange's difference."""
+        age, forward, backward = self._since(now)
+        high = float(np.min(forward + (self._drift + growth) * age))
+        low = float(np.max(-backward + (self._drift - growth) * age))
+        return low, high
+
+    def _since(self, now: int) -> tuple[Array, Array, Array]:
+        """Ages, and delays with the newest exchange's middle taken for an offset of 0."""
+        rows = self._table[self._begin : self._end]
+        _, newest_f, newest_b = self._table[self._end - 1].tolist()
+        middle = (newest_f - newest_b) // 2
+        table = np.stack((now - rows[:, 0], rows[:, 1] - middle, rows[:, 2] + middle))
+        age, forward, backward = table.astype(np.float64)
+        return age, forward, backward
+
+    def _contradiction(self, now: int, forward: int, backward: int) -> Why | None:
+        """Whether an exchange cannot, or hardly can, be true together with those before."""
+        if self._end == self._begin:
+            return None
+        if now < self._table[self._end - 1, 0]:
+            return "step"
+        _, newest_f, newest_b = self._table[self._end - 1].tolist()
+        middle = (newest_f - newest_b) // 2
+        low, high = self._limits(now, self._growth)
+        if forward - middle < low - _READING_NS or -(backward + middle) > high + _READING_NS:
+            return "step"
+        if self._end - self._begin < _KNOWN_EDGE:
+            return None
+        age, before_f, before_b = self._since(now)
+        under_f = _undercut(forward - middle, before_f + (self._drift + self._drift_error) * age)
+        under_b = _undercut(backward + middle, before_b - (self._drift - self._drift_error) * age)
+        return "doubt" if under_f or under_b else None
+
+    def _refit(self, now: int) -> None:
+        """Fit the drift again, over the last seconds alone if those tell of another one."""
+        if self._fitted_ns is not None and now - self._fitted_ns < _REFIT_NS:
+            return
+        if self._end - self._begin < 2 * _STRETCHES:
+            return
+        self._fitted_ns = now
+        age, forward, backward = self._since(now)
+        self._drift, self._drift_error = _drift(-age, forward, backward)
+        recent = age <= _RECENT_NS
+        if 2 * _STRETCHES <= np.count_nonzero(recent) < len(age) // 2:
+            drift, error = _drift(-age[recent], forward[recent], backward[recent])
+            if abs(drift - self._drift) > error + self._drift_error:
+                self.forgotten["slew"] += 1
+                self._begin = self._end - int(np.count_nonzero(recent))
+                self._drift, self._drift_error = drift, error
+
+    def _make_room(self) -> None:
+        """Move what counts to the begin of the table, the older half aside if it is full."""
+        keep = self._table[max(self._begin, _MOST // 2) : self._end].copy()
+        self._table[: len(keep)] = keep
+        self._begin, self._end = 0, len(keep)
 
 
-def _drift(
-    age: npt.NDArray[np.float64],
-    forward: npt.NDArray[np.float64],
-    backward: npt.NDArray[np.float64],
-) -> tuple[float, float]:
+def _undercut(delay: float, before: Array) -> bool:
+    """Whether a delay lies under the edge of those before by more than they are apart."""
+    lowest = np.partition(before, _EDGE - 1)[:_EDGE]
+    edge = float(lowest.min())
+    return delay < edge - _UNDERCUT * (float(lowest.max()) - edge) - _SHARP_NS
+
+
+def _drift(age: Array, forward: Array, backward: Array) -> tuple[float, float]:
     """Drift of the offset and how far it may be off, nanoseconds per nanosecond."""
-    if len(age) < 2 * _STRETCHES or age[0] > -_DRIFT_AFTER_NS:
-        return 0.0, _UNKNOWN_DRIFT
     slope_f, error_f = _edge_slope(age, forward)
     slope_b, error_b = _edge_slope(age, backward)
-    weight_f, weight_b = 1 / error_f**2, 1 / error_b**2
-    drift = (slope_f * weight_f - slope_b * weight_b) / (weight_f + weight_b)
-    error = _SIGMAS * (weight_f + weight_b) ** -0.5
-    return float(np.clip(drift, -_MAX_DRIFT, _MAX_DRIFT)), float(error)
+    weight_f, weight_b, prior = 1 / error_f**2, 1 / error_b**2, (MOST_PPM * 1e-6 / _SIGMAS) ** -2
+    weight = weight_f + weight_b + prior
+    drift = (slope_f * weight_f - slope_b * weight_b) / weight
+    return float(drift), float(_SIGMAS * weight**-0.5) + _WANDER_PPM * 1e-6
 
 
-def _edge_slope(
-    age: npt.NDArray[np.float64], delay: npt.NDArray[np.float64]
-) -> tuple[float, float]:
+def _edge_slope(age: Array, delay: Array) -> tuple[float, float]:
     """Slope of the lower edge and its standard error.
 
     A line through the lowest point of each stretch of time, fitted again and again with less
@@ -173,7 +257,7 @@ def _edge_slope(
         mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
         spread = float(np.sum(weight * (x - mean_x) ** 2))
         if spread <= 0:
-            return 0.0, _UNKNOWN_DRIFT
+            return 0.0, MOST_PPM * 1e-6
         slope = float(np.sum(weight * (x - mean_x) * (y - mean_y)) / spread)
         residual = y - mean_y - slope * (x - mean_x)
         above = residual - residual.min()

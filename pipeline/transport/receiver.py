@@ -19,7 +19,7 @@ from pipeline.core.arrival import Arrival
 from pipeline.core.clock import Clock
 from pipeline.core.codec import Buffer, decode_samples, size_of
 from pipeline.core.errors import CodecError, ProtocolError
-from pipeline.transport.clock_probe import ClockResponder
+from pipeline.transport.clock_responder import ClockResponder
 from pipeline.transport.link import Context, bound_address, listen
 from pipeline.transport.peer import NodeStatus
 from pipeline.transport.protocol import (

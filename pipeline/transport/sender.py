@@ -48,7 +48,7 @@ class SenderStatus:
         pending: Samples neither acked nor dropped.
         buffer_used: Bytes of the buffer in use.
         shared: Whether large payloads go through shared memory.
-        counters: What happened so far, by name.
+        counters: What happened so far, by name; ``clock_...``: the offset was found anew.
     """
 
     state: LinkState
@@ -200,13 +200,14 @@ class Sender:
         with self._changed:
             link, buffer = self._link, self._buffer
             refusal = link.refusal
+            clock = self._sync.forgotten if self._sync else {}
             return SenderStatus(
                 link.state,
                 f"{refusal.code.value}: {refusal.detail}" if refusal else "",
                 buffer.pending,
                 buffer.used,
                 link.shared,
-                dict(link.counters),
+                {**link.counters, **{f"clock_{why}": n for why, n in clock.items()}},
             )
 
     def wait_ready(self, timeout_s: float) -> bool:

@@ -214,7 +214,7 @@ class SenderLoop:
                 receiver = self._session.receiver
                 self._changed.notify_all()
             if self._sync is not None:
-                if receiver != self._receiver:
+                if self._receiver and receiver != self._receiver:
                     self._sync.restart()
                 for answer, heard_ns in answers:
                     self._sync.add_link_exchange(answer, heard_ns)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.core.clock import slept_ns
 from pipeline.core.errors import SourceUnavailable
 from pipeline.core.sample import Modality
 from tests.requirements import require_module
@@ -146,3 +147,17 @@ def test_what_it_sends_must_fit_what_it_is_said_to_be() -> None:
 def test_a_name_cannot_break_out_of_the_query() -> None:
     with pytest.raises(ValueError, match="name"):
         LslSettings(stream="eeg", name="x' or name!='")
+
+
+def test_a_stream_is_opened_anew_after_the_machine_slept(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = outlet("sleepy", "EEG", 1, RATE, pylsl.cf_float32)
+    source, _, _ = reader("sleepy")
+    source.open()
+    assert sender.wait_for_consumers(5)
+    assert source.read(0.0) == []
+    monkeypatch.setattr("pipeline.sources.lsl.slept_ns", lambda: slept_ns() + 60_000_000_000)
+    with pytest.raises(SourceUnavailable, match="slept"):
+        source.read(0.0)
+    source.open()
+    assert source.read(0.0) == []
+    source.close()
