@@ -67,7 +67,8 @@ class NetworkRows:
     def held(self, kept: npt.NDArray[np.int64]) -> Array:
         """Scores of the windows of these indices, growing, ``(kept, M)``.
 
-        They are NaN where not all streams were seen, and where the network learnt from it.
+        They are NaN where not all streams were seen, now and before, and where the network
+        learnt from it.
 
         Raises:
             ModelError: Too few windows are left to calibrate by.
