@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pipeline.models.text_aligned import TextAligned
 
 
+_ANY_WIDTH = 10_000  # columns of a console
+
+
 def register(app: typer.Typer) -> None:
     """Add ``search`` to the command line."""
     app.command(name="search")(command)
@@ -184,18 +187,27 @@ def tell(console: Console, answer: Answer) -> None:
     else:
         console.print(f"like {_words(answer.like)}", highlight=False)
     streams = list(dict.fromkeys(name for m in answer.moments for name in m.streams))
+    table = _table(answer, streams, streams)
+    unbound = console.options.update(max_width=_ANY_WIDTH)
+    if console.measure(table, options=unbound).maximum > console.width:
+        table = _table(answer, streams, [str(n) for n, _ in enumerate(streams, start=1)])
+        legend = ", ".join(f"{n} {name}" for n, name in enumerate(streams, start=1))
+        table.caption = f"{escape(legend)}\n{table.caption}"
+    console.print(table)
+
+
+def _table(answer: Answer, streams: list[str], heads: list[str]) -> Table:
+    """The moments, a row each; `heads` stand over how alike each is in a stream."""
     several = len({moment.recording for moment in answer.moments}) > 1
-    table = Table()
+    table = Table(caption=f"{answer.windows} windows compared")
     table.add_column("at", no_wrap=True)
-    for name in (*(["recording"] if several else []), "second", "alike"):
-        table.add_column(name)
-    for name in streams:
-        table.add_column(escape(name), overflow="fold")
-    table.add_column("p", no_wrap=True)
+    if several:
+        table.add_column("recording", overflow="fold")
+    for name in ("second", "alike", *map(escape, heads), "p"):
+        table.add_column(name, no_wrap=True, justify="right")
     for moment in answer.moments:
         table.add_row(*_row(moment, streams, several))
-    table.caption = f"{answer.windows} windows compared"
-    console.print(table)
+    return table
 
 
 def _words(moment: Moment) -> str:

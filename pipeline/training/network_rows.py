@@ -21,8 +21,9 @@ from pipeline.core.window import Window
 from pipeline.models.encoders.base import Prepared
 from pipeline.models.features import StreamFeatures
 from pipeline.models.network_verdict import NetworkVerdict
-from pipeline.models.scene_model import SceneModel, differences
+from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_likeness import differences
 
 Array = npt.NDArray[np.float64]
 
