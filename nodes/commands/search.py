@@ -199,14 +199,15 @@ def tell(console: Console, answer: Answer) -> None:
 def _table(answer: Answer, streams: list[str], heads: list[str]) -> Table:
     """The moments, a row each; `heads` stand over how alike each is in a stream."""
     several = len({moment.recording for moment in answer.moments}) > 1
+    rare = any(moment.p is not None for moment in answer.moments)  # words know nothing of it
     table = Table(caption=f"{answer.windows} windows compared")
     table.add_column("at", no_wrap=True)
     if several:
         table.add_column("recording", overflow="fold")
-    for name in ("second", "alike", *map(escape, heads), "p"):
+    for name in ("second", "alike", *map(escape, heads), *(["p"] if rare else [])):
         table.add_column(name, no_wrap=True, justify="right")
     for moment in answer.moments:
-        table.add_row(*_row(moment, streams, several))
+        table.add_row(*_row(moment, streams, several, rare))
     return table
 
 
@@ -215,13 +216,14 @@ def _words(moment: Moment) -> str:
     return escape(f"{moment.start}, second {moment.seconds:.1f} of {moment.recording}{rare}")
 
 
-def _row(moment: Moment, streams: list[str], several: bool) -> list[str]:
+def _row(moment: Moment, streams: list[str], several: bool, rare: bool) -> list[str]:
     alike = (moment.streams.get(name) for name in streams)
+    p = "" if moment.p is None else f"{moment.p:.1e}"
     return [
         moment.start[5:19].replace("T", " "),  # month to second; --json tells all
         *([escape(moment.recording)] if several else []),
         f"{moment.seconds:.1f}",
         f"{moment.similarity:.2f}",
         *("" if value is None else f"{value:.2f}" for value in alike),
-        "" if moment.p is None else f"{moment.p:.1e}",
+        *([p] if rare else []),
     ]

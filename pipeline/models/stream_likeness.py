@@ -9,8 +9,21 @@ from pipeline.models.settings import DetectorSettings
 
 def differences(
     known: StreamInfo, live: StreamInfo, settings: DetectorSettings
+) -> list[tuple[str, str, str]]:
+    """What differs, in words: what, as it was learnt, as it is live."""
+    found = _differences(known, live, settings)
+    return [(what, _words(learnt), _words(now)) for what, learnt, now in found]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(part) or "none" for part in value) or "none"
+    return str(value) or "none"
+
+
+def _differences(
+    known: StreamInfo, live: StreamInfo, settings: DetectorSettings
 ) -> list[tuple[str, object, object]]:
-    """What differs, as (what, learnt, live)."""
     found: list[tuple[str, object, object]] = []
     if known.modality is not live.modality:
         return [("the modality", known.modality.value, live.modality.value)]

@@ -185,8 +185,10 @@ def test_a_stream_unlike_the_learnt_one_is_refused(scorer, change, says):
 def test_other_channels_rates_and_units_are_refused(scorer):
     with pytest.raises(ModelError, match="channels"):
         scorer.check("hall", [replace(SENSORS, channels=("heat", "current", "door"))])
-    with pytest.raises(ModelError, match="unit"):
+    with pytest.raises(ModelError, match="the unit is V, but"):
         scorer.check("hall", [replace(SENSORS, unit="V")])
+    with pytest.raises(ModelError, match="the unit is A, none, V, but"):
+        scorer.check("hall", [replace(SENSORS, units=("A", "", "V"))])
     with pytest.raises(ModelError, match="rate"):
         scorer.check("hall", [replace(MICROPHONE, rate_hz=16000)])
 

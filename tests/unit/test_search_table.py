@@ -28,3 +28,11 @@ def test_a_table_of_long_names_is_whole_at_any_width(width: int, heads: str | No
     told = " ".join(rows)
     assert all(name in told for name in names)
     assert ("2 the-hall-microphone" in told) == (heads is not None)
+
+
+def test_where_no_rarity_is_known_there_is_no_column_of_it() -> None:
+    moment = Moment("2024-05-01T08:02:01.500Z", "", "one.mcap", 121.5, 0.91, {"cam": 0.9}, None)
+    page = io.StringIO()
+    tell(Console(width=80, file=page), Answer(None, "a dog", 7, [moment]))
+    heads = page.getvalue().splitlines()[2]
+    assert heads.replace("┃", " ").split() == ["at", "second", "alike", "cam"]
