@@ -20,7 +20,7 @@ from pipeline.detection.alarm import Alarm
 from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
-from pipeline.detection.scorer import Scorer
+from pipeline.detection.scorer import Scorer, Watch
 from pipeline.models.checkpoint import load_model
 from pipeline.models.scene_model import SceneModel
 
@@ -47,6 +47,7 @@ def build_engine(
     *,
     models: Mapping[str, Path] | None = None,
     writer: EvidenceWriter | None = None,
+    watch: Watch | None = None,
 ) -> Assembly:
     """Put the engine of a deployment together.
 
@@ -54,6 +55,7 @@ def build_engine(
         deployment: The deployment.
         models: Model file per scene instead of the deployment's.
         writer: Writes evidence files; None: only their names are given.
+        watch: Shown what the models see in each window; None: nobody.
 
     Raises:
         ModelError: A model file cannot be used.
@@ -63,7 +65,7 @@ def build_engine(
     files = {n: s.model for n, s in deployment.scenes.items() if s.model is not None}
     files.update(models or {})
     loaded = {name: _model(deployment, name, path) for name, path in files.items()}
-    scorer = Scorer(loaded, deployment.fusion.device) if loaded else None
+    scorer = Scorer(loaded, deployment.fusion.device, watch) if loaded else None
     scenes, budgets = [], {}
     for name, settings in deployment.scenes.items():
         alarm = None

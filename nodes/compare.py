@@ -85,6 +85,10 @@ class Comparison:
 
     def _one(self, name: str, settings: DetectorSettings, progress: Progress) -> Compared:
         model = self.folder / f"{name}.model"
+
+        def told(stage: str, done: int, total: int | None) -> None:
+            progress(f"{name}: {stage}", done, total)
+
         began = time.process_time()
         commission_scene(
             self.deployment,
@@ -94,7 +98,7 @@ class Comparison:
             from_s=self.normal_span.from_s,
             to_s=self.normal_span.to_s,
             settings=settings,
-            progress=lambda stage, done, total: progress(f"{name}: {stage}", done, total),
+            progress=told,
         )
         learnt_s = time.process_time() - began
         evaluation, watched = evaluate_recording(
@@ -105,5 +109,6 @@ class Comparison:
             model=model,
             from_s=self.judged_span.from_s,
             to_s=self.judged_span.to_s,
+            progress=told,
         )
         return Compared(name, model, learnt_s, evaluation, watched)

@@ -6,7 +6,7 @@ model's calibration sets for the alarm's budget. Nothing is taken from the recor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,10 @@ from pipeline.training.levels import levels_of
 from pipeline.training.metrics import Floats
 from pipeline.training.score_file import read_scores
 from pipeline.training.watched import Watched, watch
+
+Progress = Callable[[str, int, int | None], None]
+
+_TOLD_EVERY = 20  # windows
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ def evaluate_recording(
     from_s: float | None = None,
     to_s: float | None = None,
     budget: str | None = None,
+    progress: Progress = lambda *_: None,
 ) -> tuple[Evaluation, Watched]:
     """Judge a model by recordings of one run.
 
@@ -72,6 +77,7 @@ def evaluate_recording(
         from_s: Begin at this second of the recording.
         to_s: End at this second of the recording.
         budget: Alarm budget instead of the scene's.
+        progress: Told the stage, the windows scored, and how many there are (None: not known).
 
     Raises:
         ConfigError: There is no model, or the labels are wrong.
@@ -90,9 +96,13 @@ def evaluate_recording(
     truth = read_labels(labels, start_ns)
     engine = build_engine(alone, models={scene: file}).engine
     heard = _Heard()
+    progress("scoring", 0, None)
     for arrival in arrivals_of(recordings, start_ns, from_s, to_s):
         outcome = drive(engine, arrival)
         heard.take(outcome.windows, outcome.scores)
+        if outcome.scores and len(heard.scores) % _TOLD_EVERY == 0:
+            progress("scoring", len(heard.scores), None)
+    progress("scoring", len(heard.scores), len(heard.scores))
     if not heard.scores:
         where = ", ".join(str(path) for path in recordings)
         fix = "see fusewatch recording info for its streams and its span"
@@ -102,7 +112,9 @@ def evaluate_recording(
     limit, *limits = calibrated_limits(learnt, scene, alarm)
     warnings = _learnt_from(learnt, heard.scores)
     baselines = heard.baselines()
+    progress("judging", 0, None)
     result = evaluate(watched, limit, alarm, limits=limits, levels=baselines, warnings=warnings)
+    progress("judging", len(heard.scores), len(heard.scores))
     return result, watched
 
 

@@ -21,6 +21,7 @@ from nodes.replay import SECOND_NS, arrivals_of, drive, start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import RecordingError
 from pipeline.core.window import Window
+from pipeline.detection.scorer import Look
 from pipeline.models.checkpoint import load_model
 from pipeline.models.search_file import load_index, save_index
 from pipeline.models.search_index import About, IndexBuilder, Part, SearchIndex, joined
@@ -82,12 +83,15 @@ class ByModel:
 
     def windows(self, recording: Path) -> Iterator[Seen]:
         """The windows of a recording, cut and scored exactly as live."""
-        engine = build_engine(self._alone, models={self._scene: self._file}).engine
+        looks: list[Look] = []
+        models = {self._scene: self._file}
+        engine = build_engine(self._alone, models=models, watch=looks.append).engine
         for arrival in arrivals_of([recording], start_of([recording]), None, None):
-            outcome = drive(engine, arrival)
-            for window, score in zip(outcome.windows, outcome.scores, strict=True):
-                vectors = window_vectors(self._model, window, score.detectors)
-                yield Seen(window, vectors, score.p)
+            scores = drive(engine, arrival).scores
+            for look, score in zip(looks, scores, strict=True):
+                vectors = window_vectors(self._model, look, score.detectors)
+                yield Seen(look.window, vectors, score.p)
+            looks.clear()
 
 
 def about_of(deployment: Deployment, scene: str, embedder: str) -> About:

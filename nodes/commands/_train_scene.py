@@ -12,7 +12,10 @@ from nodes.commands.commission import Bar
 from pipeline.config import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nodes.train_scene import SceneRecordings
+    from pipeline.training.retrieval import Retrieval
     from pipeline.training.scene_training import SceneTraining
 
 
@@ -64,13 +67,21 @@ def tell(console: Console, trained: SceneTraining) -> None:
         step = f"{one.history.best_step} of {one.history.steps}"
         phases.add_row(one.kind, *losses, step, f"{one.history.seconds:.0f}")
     console.print(phases)
+    figures = Table("on held-out windows", "before", "after")
     for one in trained.phases:
         for name, value in one.figures.items():
-            console.print(f"{name}: {one.figures_before[name]:.2f} before, {value:.2f} after")
+            figures.add_row(name, f"{one.figures_before[name]:.2f}", f"{value:.2f}")
+    if figures.row_count:
+        console.print(figures)
     if trained.retrieval:
-        ranks = Table("from, to", "own is first", "by chance", "median rank", "by chance")
-        for pair in trained.retrieval:
-            shares = f"{pair.recall_1:.1%}", f"{pair.chance_1:.1%}"
-            places = f"{pair.median_rank:.0f}", f"{pair.chance_rank:.0f}"
-            ranks.add_row(f"{pair.asked}, {pair.found}", *shares, *places)
-        console.print(ranks)
+        console.print(_retrieval(trained.retrieval))
+
+
+def _retrieval(pairs: Sequence[Retrieval]) -> Table:
+    """How well the streams find each other's windows."""
+    table = Table("from", "to", "own first", "chance", "median rank", "chance")
+    for pair in pairs:
+        shares = f"{pair.recall_1:.1%}", f"{pair.chance_1:.1%}"
+        places = f"{pair.median_rank:.0f}", f"{pair.chance_rank:.0f}"
+        table.add_row(pair.asked, pair.found, *shares, *places)
+    return table

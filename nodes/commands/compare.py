@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nodes.compare import Compared
+    from pipeline.training.evaluation_result import Group
+
+
+_ANY_WIDTH = 10_000  # columns of a console
+_FOUND = "found of each kind"
 
 
 def register(app: typer.Typer) -> None:
@@ -80,22 +85,29 @@ def command(
     bodies = {one.name: json.loads(one.evaluation.to_json()) for one in found}
     (output / "comparison.json").write_text(json.dumps(bodies, indent=1) + "\n")
     console = Console()
-    console.print(_table(found))
+    tell(console, found)
     console.print(f"models, reports and comparison.json: {output}", soft_wrap=True)
 
 
-def _table(found: Sequence[Compared]) -> Table:
+def tell(console: Console, found: Sequence[Compared]) -> None:
+    """Print the figures of each detector, and what each found of each kind."""
     budget = found[0].evaluation.headline.limit.budget
-    kinds = [group.name for group in found[0].evaluation.kinds]
-    title = f"found at a budget of {budget}, threshold by each one's own calibration"
-    heads = ("detector", *kinds, "all", "delay", "false alarms/h", "AUROC", "VUS-PR", "CPU s")
+    title = f"at a budget of {budget}, threshold by each one's own calibration"
+    console.print(_figures(found, title))
+    rows, columns = _kinds(found), _kinds_down(found)
+    unbound = console.options.update(max_width=_ANY_WIDTH)
+    fits = console.measure(rows, options=unbound).maximum <= console.width
+    console.print(rows if fits else columns)
+
+
+def _figures(found: Sequence[Compared], title: str) -> Table:
+    heads = ("detector", "found", "delay", "false/h", "AUROC", "VUS-PR", "CPU s")
     table = Table(*heads, title=title)
+    table.caption = "false/h: false alarms an hour; CPU s: processor time of learning"
     for one in found:
         events, windows = one.evaluation.headline.events, one.evaluation.windows
-        by_kind = [f"{g.recall.found}/{g.recall.labels}" for g in one.evaluation.kinds]
         table.add_row(
             escape(one.name),
-            *by_kind,
             share(events.recall.found / max(1, events.recall.labels)),
             seconds(events.recall.delay_median_s),
             number(events.per_hour),
@@ -104,3 +116,24 @@ def _table(found: Sequence[Compared]) -> Table:
             f"{one.learnt_s:.0f}",
         )
     return table
+
+
+def _kinds(found: Sequence[Compared]) -> Table:
+    """What each found of each kind, a row a detector."""
+    kinds = (escape(group.name) for group in found[0].evaluation.kinds)
+    table = Table("detector", *kinds, title=_FOUND)
+    for one in found:
+        table.add_row(escape(one.name), *map(_count, one.evaluation.kinds))
+    return table
+
+
+def _kinds_down(found: Sequence[Compared]) -> Table:
+    """The same, a row a kind: for many kinds, or kinds of long names."""
+    table = Table("kind", *(escape(one.name) for one in found), title=_FOUND)
+    for groups in zip(*(one.evaluation.kinds for one in found), strict=True):
+        table.add_row(escape(groups[0].name), *map(_count, groups))
+    return table
+
+
+def _count(group: Group) -> str:
+    return f"{group.recall.found}/{group.recall.labels}"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nodes.commands.commission import Bar
 from nodes.commands.replay import check_span, scene_of
 from nodes.replay import write_scores
 from pipeline.config import load_deployment
@@ -70,7 +71,7 @@ def command(
     _check(budget, from_s, to_s)
     deployment = load_deployment(config) if config is not None else None
     span = {"from_s": from_s, "to_s": to_s}
-    with Console(stderr=True).status("scoring and judging"):
+    with Bar(Console(stderr=True)) as bar:
         if scores is not None:
             alarm = _alarm(deployment, scene)
             evaluation, watched = evaluate_scores(
@@ -83,7 +84,7 @@ def command(
                 raise typer.BadParameter(what, param_hint="--recording")
             evaluation, watched = evaluate_recording(
                 deployment, scene_of(deployment, scene), recordings, labels,
-                model=model, budget=budget, **span,
+                model=model, budget=budget, progress=bar.tell, **span,
             )  # fmt: skip
         report = write_report(output, evaluation, watched)
         write_scores(output / "scores.csv", watched.scores, watched.start_ns)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pipeline.models.text_aligned import TextAligned
 
 
+_ANY_WIDTH = 10_000  # columns of a console
+
+
 def register(app: typer.Typer) -> None:
     """Add ``search`` to the command line."""
     app.command(name="search")(command)
@@ -184,18 +187,28 @@ def tell(console: Console, answer: Answer) -> None:
     else:
         console.print(f"like {_words(answer.like)}", highlight=False)
     streams = list(dict.fromkeys(name for m in answer.moments for name in m.streams))
-    several = len({moment.recording for moment in answer.moments}) > 1
-    table = Table()
-    table.add_column("at", no_wrap=True)
-    for name in (*(["recording"] if several else []), "second", "alike"):
-        table.add_column(name)
-    for name in streams:
-        table.add_column(escape(name), overflow="fold")
-    table.add_column("p", no_wrap=True)
-    for moment in answer.moments:
-        table.add_row(*_row(moment, streams, several))
-    table.caption = f"{answer.windows} windows compared"
+    table = _table(answer, streams, streams)
+    unbound = console.options.update(max_width=_ANY_WIDTH)
+    if console.measure(table, options=unbound).maximum > console.width:
+        table = _table(answer, streams, [str(n) for n, _ in enumerate(streams, start=1)])
+        legend = ", ".join(f"{n} {name}" for n, name in enumerate(streams, start=1))
+        table.caption = f"{escape(legend)}\n{table.caption}"
     console.print(table)
+
+
+def _table(answer: Answer, streams: list[str], heads: list[str]) -> Table:
+    """The moments, a row each; `heads` stand over how alike each is in a stream."""
+    several = len({moment.recording for moment in answer.moments}) > 1
+    rare = any(moment.p is not None for moment in answer.moments)  # words know nothing of it
+    table = Table(caption=f"{answer.windows} windows compared")
+    table.add_column("at", no_wrap=True)
+    if several:
+        table.add_column("recording", overflow="fold")
+    for name in ("second", "alike", *map(escape, heads), *(["p"] if rare else [])):
+        table.add_column(name, no_wrap=True, justify="right")
+    for moment in answer.moments:
+        table.add_row(*_row(moment, streams, several, rare))
+    return table
 
 
 def _words(moment: Moment) -> str:
@@ -203,13 +216,14 @@ def _words(moment: Moment) -> str:
     return escape(f"{moment.start}, second {moment.seconds:.1f} of {moment.recording}{rare}")
 
 
-def _row(moment: Moment, streams: list[str], several: bool) -> list[str]:
+def _row(moment: Moment, streams: list[str], several: bool, rare: bool) -> list[str]:
     alike = (moment.streams.get(name) for name in streams)
+    p = "" if moment.p is None else f"{moment.p:.1e}"
     return [
         moment.start[5:19].replace("T", " "),  # month to second; --json tells all
         *([escape(moment.recording)] if several else []),
         f"{moment.seconds:.1f}",
         f"{moment.similarity:.2f}",
         *("" if value is None else f"{value:.2f}" for value in alike),
-        "" if moment.p is None else f"{moment.p:.1e}",
+        *([p] if rare else []),
     ]

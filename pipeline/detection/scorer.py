@@ -8,7 +8,7 @@ the next (`SceneScoring`) depends on their order alone, not on how they are shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -40,6 +40,24 @@ _DEFAULT_CELLS = DetectorSettings().picture_cells
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What the model saw in a window that was scored.
+
+    Attributes:
+        window: The window.
+        places: ``-log10 p`` of each place ``(P,)``, by stream that was seen.
+        embeddings: Whitened principal components ``(E,)`` of these streams.
+    """
+
+    window: Window
+    places: Mapping[str, Array]
+    embeddings: Mapping[str, torch.Tensor]
+
+
+Watch = Callable[[Look], None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Scene:
     model: SceneModel
     calibration: Calibration
@@ -52,13 +70,20 @@ class Scorer:
     Args:
         models: Model per scene.
         device: ``cpu``, ``cuda`` or ``auto`` (CUDA where there is any).
+        watch: Shown what the model saw in each window, in the order of the scores; None: nobody.
 
     Raises:
         ModelError: CUDA was asked for and is not there.
     """
 
-    def __init__(self, models: Mapping[str, SceneModel], device: str = "auto") -> None:
+    def __init__(
+        self,
+        models: Mapping[str, SceneModel],
+        device: str = "auto",
+        watch: Watch | None = None,
+    ) -> None:
         self.device = _device(device)
+        self._watch = watch
         self._scenes = {
             name: _Scene(
                 model.to(self.device),
@@ -147,13 +172,18 @@ class Scorer:
             scene = self._scene(window.scene)
             features.append(scene.live.running.follow(scene.model.features(window)))
         results: dict[int, WindowScore] = {}
+        looks: dict[int, Look] = {}
         for scene, rows in self._groups(windows):
             indices = [windows[r].index for r in rows]
-            table, places = scene.model.score(
+            table, places, shown = scene.model.score(
                 [features[r] for r in rows], indices, scene.live.past, self.device
             )
             for at, row in enumerate(rows):
                 results[row] = _verdict(scene, windows[row], features[row], table[at], places[at])
+                looks[row] = Look(windows[row], places[at], shown[at])
+        if self._watch is not None:
+            for row in range(len(windows)):
+                self._watch(looks[row])
         return [results[row] for row in range(len(windows))]
 
     def _groups(self, windows: Sequence[Window]) -> list[tuple[_Scene, list[int]]]:

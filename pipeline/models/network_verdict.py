@@ -6,7 +6,8 @@ streams, if any, was swapped in from another time or is shifted. As for the odd 
     score of stream i = log P(i was swapped | window) - log P(none was | window)
 
 It sees the windows themselves, through its encoders, where the odd one out sees a few principal
-components. It speaks when all its streams are seen.
+components. It speaks when all its streams are seen, now and in every window that it looks back
+on: a stream that has just come back, among others that had been there, would be the odd one to it.
 
 It knows its own normal by heart: windows that it has learnt from look more normal to it than what
 is live, and must not calibrate it. So its file says which they are.
@@ -118,7 +119,9 @@ class NetworkVerdict:
 
     @torch.no_grad()
     def scores(self, z: Tensor, seen: Tensor, indices: Sequence[int], past: Past) -> Tensor:
-        """Scores of windows, float64 ``(B, M)``, NaN where not all streams were seen.
+        """Scores of windows, float64 ``(B, M)``.
+
+        NaN where not all streams were seen, now and before.
 
         Args:
             z: Their vectors ``(B, M, Z)``.
@@ -130,7 +133,8 @@ class NetworkVerdict:
         told = self.saved.network.fuse(torch.stack(rows, dim=2), shown)[:, -1]  # (B, F)
         logits = self._head.logits(told)
         odds = (logits[:, 1:] - logits[:, :1]).double()
-        return torch.where(seen.all(dim=1, keepdim=True), odds, torch.nan)
+        whole = shown.flatten(1).all(dim=1, keepdim=True)  # (B, 1)
+        return torch.where(whole, odds, torch.nan)
 
     def unknown(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Windows of which it has learnt no part, nor of those it looks back on, ``(n,)``."""

@@ -29,12 +29,13 @@ that have not seen a part judge it, which calibrates (cross-conformal prediction
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.models.odd_ensemble import OddEnsemble
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
 from pipeline.models.patterns import ODD, Pattern, patterns_of
@@ -61,8 +62,8 @@ class OddNetwork(nn.Module):
 
     def embed(self, components: Sequence[Tensor]) -> Tensor:
         """Map each stream into Z: per stream ``(B, E)`` to ``(B, M, Z)``."""
-        bent = [_BEND * torch.tanh(one / _BEND) for one in components]
-        return torch.stack([net(x) for net, x in zip(self.mappers, bent, strict=True)], dim=1)
+        pairs = zip(self.mappers, _bent(components), strict=True)
+        return torch.stack([net(x) for net, x in pairs], dim=1)
 
     def forward(self, z: Tensor, present: Tensor) -> Tensor:
         """Logits of *none* and of each stream, ``(B, T, 1 + M)``.
@@ -78,6 +79,10 @@ class OddNetwork(nn.Module):
         logits: Tensor = self.answer(self.dropout(told))
         possible = F.pad(present, (1, 0), value=True)  # none is
         return logits.masked_fill(~possible, torch.finfo(logits.dtype).min)
+
+
+def _bent(components: Sequence[Tensor]) -> list[Tensor]:
+    return [_BEND * torch.tanh(one / _BEND) for one in components]
 
 
 def _mapper(settings: OddSettings, width: int) -> nn.Sequential:
@@ -105,6 +110,12 @@ class OddOneOut:
     widths: tuple[int, ...]
     networks: tuple[OddNetwork, ...]
     spares: tuple[OddNetwork, ...] = ()
+    _whole: OddEnsemble = field(init=False, repr=False, compare=False)
+    _fewer: OddEnsemble | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_whole", OddEnsemble(self.networks))
+        object.__setattr__(self, "_fewer", OddEnsemble(self.spares) if self.spares else None)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
@@ -148,10 +159,10 @@ class OddOneOut:
         size = len(seen), len(self.needs())
         table = torch.full(size, torch.nan, dtype=torch.float64, device=seen.device)
         if whole.any():
-            told = _mean_scores(self.networks, rows, shown, whole, [every])
+            told = _mean_scores(self._whole, rows, shown, whole, [every])
             table[whole, : len(every)] = told
-        if fewer and not whole.all():
-            told = _mean_scores(self.spares, rows, shown, ~whole, fewer)
+        if self._fewer is not None and not whole.all():
+            told = _mean_scores(self._fewer, rows, shown, ~whole, fewer)
             table[~whole, len(every) :] = told
         return table
 
@@ -169,17 +180,21 @@ class OddOneOut:
         return copy
 
 
+@torch.no_grad()
 def _mean_scores(
-    networks: Sequence[OddNetwork],
+    networks: OddEnsemble,
     components: Sequence[Tensor],
     seen: Tensor,
     chosen: Tensor,
     patterns: Sequence[Pattern],
 ) -> Tensor:
-    """Mean of what networks say of the chosen rows ``(B,)``, ``(chosen, D)``."""
-    rows = [one[chosen] for one in components]
-    found = [odd_scores(network, rows, seen[chosen], patterns) for network in networks]
-    return torch.stack(found).mean(dim=0).double()
+    """Mean of what networks say of the chosen rows ``(B,)``, float64 ``(chosen, D)``."""
+    rows, seen = [one[chosen] for one in components], seen[chosen]
+    present = _asked(patterns, seen)  # (P, B, T, M)
+    z = networks.embed(_bent([one.flatten(0, 1) for one in rows]))  # (N, B * T, M, Z)
+    each = z.reshape(len(z), 1, *seen.shape, -1).expand(-1, len(patterns), -1, -1, -1, -1)
+    logits = networks.logits(each.flatten(1, 2), present.flatten(0, 1)).mean(dim=0)
+    return _odds(logits, seen, patterns).double()
 
 
 @torch.no_grad()
@@ -199,12 +214,23 @@ def odd_scores(
         was not seen in all windows of the row.
     """
     z = network.embed([one.flatten(0, 1) for one in components]).reshape(*seen.shape, -1)
+    present = _asked(patterns, seen)  # (P, B, T, M)
+    logits = network(z.expand(len(patterns), *z.shape).flatten(0, 1), present.flatten(0, 1))
+    return _odds(logits, seen, patterns)
+
+
+def _asked(patterns: Sequence[Pattern], seen: Tensor) -> Tensor:
+    """The streams of each pattern alone as those that are there, bool ``(P, B, T, M)``."""
     member = torch.zeros(len(patterns), seen.shape[-1], dtype=torch.bool, device=seen.device)
     for number, pattern in enumerate(patterns):
         member[number, list(pattern)] = True
-    present = member[:, None, None].expand(-1, *seen.shape)  # (P, B, T, M)
-    logits = network(z.expand(len(patterns), *z.shape).flatten(0, 1), present.flatten(0, 1))
-    odds = (logits[:, -1, 1:] - logits[:, -1, :1]).unflatten(0, present.shape[:2])  # (P, B, M)
+    return member[:, None, None].expand(-1, *seen.shape)
+
+
+def _odds(logits: Tensor, seen: Tensor, patterns: Sequence[Pattern]) -> Tensor:
+    """What `odd_scores` returns, of logits ``(P * B, T, 1 + M)``."""
+    last = logits[:, -1].reshape(len(patterns), len(seen), -1)
+    odds = last[..., 1:] - last[..., :1]  # (P, B, M)
     found = []
     for odd, pattern in zip(odds, patterns, strict=True):
         whole = seen[..., list(pattern)].all(dim=-1).all(dim=-1)  # (B,)

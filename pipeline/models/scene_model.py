@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pipeline.core.errors import ModelError
-from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.sample import StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.encoders.base import Prepared
 from pipeline.models.features import StreamFeatures
@@ -18,10 +19,10 @@ from pipeline.models.network_verdict import NetworkVerdict
 from pipeline.models.odd import OddOneOut
 from pipeline.models.packing import on_device
 from pipeline.models.past import Past, ScenePast
-from pipeline.models.picture import grid_shape
 from pipeline.models.quality import Quality
 from pipeline.models.running_level import RunningLevels
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_likeness import differences
 from pipeline.models.stream_model import StreamModel, Surprise
 from pipeline.models.together import Together
 
@@ -43,6 +44,20 @@ class Held:
 
     scores: Array
     end_ns: npt.NDArray[np.int64]
+
+
+class Seen(NamedTuple):
+    """What windows of a scene show.
+
+    Attributes:
+        scores: Raw sub-detector scores ``(B, D)``, NaN where not seen.
+        places: Per window the surprise of each place ``(P,)`` by stream that was seen.
+        embeddings: Per window the whitened principal components ``(E,)`` of these streams.
+    """
+
+    scores: Array
+    places: list[dict[str, Array]]
+    embeddings: list[dict[str, torch.Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +167,7 @@ class SceneModel:
         indices: Sequence[int],
         past: ScenePast,
         device: torch.device,
-    ) -> tuple[Array, list[dict[str, Array]]]:
+    ) -> Seen:
         """Score windows of this scene together.
 
         Args:
@@ -160,10 +175,6 @@ class SceneModel:
             indices: Index of each on the scene's grid, growing.
             past: The windows before them; takes them in.
             device: Where the model is.
-
-        Returns:
-            Raw sub-detector scores ``(B, D)``, NaN where not seen, and per window the
-            surprise of each place ``(P,)`` by stream.
         """
         surprises: dict[str, tuple[list[int], Surprise]] = {}
         for stream in self.streams:
@@ -172,18 +183,20 @@ class SceneModel:
             if rows:
                 surprises[name] = rows, stream.score([windows[i][name] for i in rows], device)
         places: list[dict[str, Array]] = [{} for _ in windows]
+        shown: list[dict[str, torch.Tensor]] = [{} for _ in windows]
         for name, (rows, surprise) in surprises.items():
             for at, row in enumerate(rows):
                 places[row][name] = surprise.places[at]
+                shown[row][name] = surprise.raw.embedding[at]
         embeddings, seen = self._embeddings(len(windows), surprises, device)
         found = [self.together.scores(embeddings, seen, self.settings)]
         if self.odd is not None:
             found.append(self.odd.scores(embeddings, seen, indices, past.odd))
         if self.network is not None and past.network is not None:
-            z, shown = self.network.embed([_prepared(window) for window in windows], device)
-            found.append(self.network.scores(z, shown, indices, past.network))
+            z, there = self.network.embed([_prepared(window) for window in windows], device)
+            found.append(self.network.scores(z, there, indices, past.network))
         between = np.asarray(torch.cat(found, dim=1).cpu().numpy(), np.float64)
-        return self.table(len(windows), surprises, between), places
+        return Seen(self.table(len(windows), surprises, between), places, shown)
 
     def table(
         self,
@@ -257,38 +270,3 @@ class SceneModel:
 def _prepared(features: Features) -> dict[str, Prepared]:
     """What a network sees of a window, by stream."""
     return {name: one.prepared for name, one in features.items() if one.prepared is not None}
-
-
-def differences(
-    known: StreamInfo, live: StreamInfo, settings: DetectorSettings
-) -> list[tuple[str, object, object]]:
-    """What differs, as (what, learnt, live)."""
-    found: list[tuple[str, object, object]] = []
-    if known.modality is not live.modality:
-        return [("the modality", known.modality.value, live.modality.value)]
-    if known.channels != live.channels:
-        found.append(("the list of channels", known.channels, live.channels))
-    if (known.unit, known.units) != (live.unit, live.units):
-        found.append(("the unit", known.units or known.unit, live.units or live.unit))
-    if not _same_shape(known, live, settings):
-        found.append(("the shape", known.shape, live.shape))
-    exact = known.modality is Modality.AUDIO
-    if not _same_rate(known.rate_hz, live.rate_hz, 0.005 if exact else 0.25):
-        found.append(("the rate in Hz", known.rate_hz, live.rate_hz))
-    return found
-
-
-def _same_shape(known: StreamInfo, live: StreamInfo, settings: DetectorSettings) -> bool:
-    if known.modality is not Modality.VIDEO:
-        return known.shape == live.shape
-    if len(live.shape) != 3 or not live.shape[0] or not live.shape[1]:
-        return False
-    cells = settings.picture_cells
-    learnt = grid_shape(known.shape[0], known.shape[1], cells)
-    return learnt == grid_shape(live.shape[0], live.shape[1], cells)
-
-
-def _same_rate(known: float | None, live: float | None, tolerance: float) -> bool:
-    if known is None or live is None:
-        return True
-    return abs(live - known) <= tolerance * known

@@ -16,12 +16,12 @@ counting alike, searches found hardly more moments of the kind than chance does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.core.window import Window
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.search_index import SearchIndex, unit
 
@@ -45,22 +45,32 @@ def vector_widths(model: SceneModel) -> dict[str, int]:
     return {**widths, EVIDENCE: len(_detectors(model)) + 1}
 
 
+class Shown(Protocol):
+    """What the model saw in a window, by stream that could be seen."""
+
+    @property
+    def places(self) -> Mapping[str, npt.NDArray[np.float64]]:
+        """``-log10 p`` of each place, ``(P,)``."""
+
+    @property
+    def embeddings(self) -> Mapping[str, torch.Tensor]:
+        """Whitened principal components, ``(E,)``."""
+
+
 def window_vectors(
-    model: SceneModel, window: Window, detectors: Mapping[str, float]
+    model: SceneModel, shown: Shown, detectors: Mapping[str, float]
 ) -> dict[str, Vector]:
     """The vectors of a window, of each stream that could be seen.
 
     Args:
-        model: The scene's model, on the CPU.
-        window: The window.
+        model: The scene's model.
+        shown: What it saw there.
         detectors: p-value of each detector that could see.
     """
     found: dict[str, Vector] = {}
-    for name, features in model.features(window).items():
-        stream = next(s for s in model.streams if s.info.name == name)
-        surprise = stream.score([features], torch.device("cpu"))
-        does = surprise.raw.embedding[0].numpy()
-        odd = np.maximum(np.nan_to_num(surprise.places[0]) - _USUAL, 0.0)
+    for name, embedding in shown.embeddings.items():
+        does = embedding.cpu().numpy()
+        odd = np.maximum(np.nan_to_num(shown.places[name]) - _USUAL, 0.0)
         halves = unit([*does, _BESIDE_DOES]), unit([*odd, _BESIDE_ODD])
         found[name] = np.concatenate(halves)
     says = [_level(detectors.get(name, 1.0)) for name in _detectors(model)]

@@ -21,8 +21,9 @@ from pipeline.core.window import Window
 from pipeline.models.encoders.base import Prepared
 from pipeline.models.features import StreamFeatures
 from pipeline.models.network_verdict import NetworkVerdict
-from pipeline.models.scene_model import SceneModel, differences
+from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.stream_likeness import differences
 
 Array = npt.NDArray[np.float64]
 
@@ -67,7 +68,8 @@ class NetworkRows:
     def held(self, kept: npt.NDArray[np.int64]) -> Array:
         """Scores of the windows of these indices, growing, ``(kept, M)``.
 
-        They are NaN where not all streams were seen, and where the network learnt from it.
+        They are NaN where not all streams were seen, now and before, and where the network
+        learnt from it.
 
         Raises:
             ModelError: Too few windows are left to calibrate by.

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 import structlog
 import torch
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import StreamInfo
@@ -74,6 +74,19 @@ class SceneTrainingSettings(Settings):
 
     seed: int = Field(default=0, ge=0)
     """First weights; also added to the seed of each phase."""
+
+    @field_validator("network")
+    @classmethod
+    def _taught(cls, network: FusionModelSettings) -> FusionModelSettings:
+        """Refuse heads that no phase teaches; those of a phase may be given options."""
+        taught = (*NormalitySettings.teaches, *FineTuneSettings.teaches)
+        for name in network.heads:
+            if name not in taught:
+                raise ValueError(
+                    f"no phase teaches the head {name!r}: take it out, or call it one of "
+                    f"{', '.join(taught)}; further heads are learnt by 'task: classifier'"
+                )
+        return network
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +151,17 @@ def build_network(
         settings: How it is made and trained.
         streams: Its streams.
         kinds: Kinds of labelled events to tell apart; none: nothing is labelled.
+
+    Raises:
+        ModelError: There is nothing to tell apart.
     """
-    network = with_heads(settings.network, kinds) if kinds else settings.network
-    if any(isinstance(phase, NormalitySettings) for phase in settings.phases):
+    wanted = [phase for phase in settings.phases if kinds or not phase.needs_labels]
+    taught = {name for phase in wanted for name in phase.teaches}
+    heads = {name: head for name, head in settings.network.heads.items() if name in taught}
+    network = settings.network.model_copy(update={"heads": heads})
+    if any(isinstance(phase, FineTuneSettings) for phase in wanted):
+        network = with_heads(network, kinds)
+    if any(isinstance(phase, NormalitySettings) for phase in wanted):
         network = with_swap_head(network, [info.name for info in streams])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

@@ -210,7 +210,7 @@ def levels(model: SceneModel, windows: Sequence[Window]) -> list[WindowScore]:
     calibration, past = calibration_of(model), model.past()
     found = []
     for window in windows:
-        table, _ = model.score([model.features(window)], [window.index], past, _CPU)
+        table, *_ = model.score([model.features(window)], [window.index], past, _CPU)
         verdict = calibration.judge(table[0])
         span = window.start_ns, window.end_ns
         found.append(WindowScore(SCENE, window.index, *span, verdict.p, verdict.detectors))

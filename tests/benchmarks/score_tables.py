@@ -121,10 +121,11 @@ class Kept:
 def _scored(model: SceneModel, windows: Iterable[Window]) -> Table:
     ends: list[int] = []
     rows = [np.zeros((0, len(model.names)))]
-    left = iter(windows)
+    left, past = iter(windows), model.past()
     while some := list(islice(left, BATCH)):
         ends += [w.end_ns for w in some]
-        rows.append(model.score([model.features(w) for w in some], torch.device("cpu"))[0])
+        seen = [model.features(w) for w in some], [w.index for w in some]
+        rows.append(model.score(*seen, past, torch.device("cpu")).scores)
     return Table(np.array(ends, np.int64), np.concatenate(rows))
 
 

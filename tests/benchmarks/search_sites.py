@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from nodes.search import Asked, Shelf
-from pipeline.detection.scorer import Scorer
+from pipeline.detection.scorer import Look, Scorer
 from pipeline.models.checkpoint import load_model, save_model
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.search_index import About, IndexBuilder, SearchIndex
@@ -57,11 +57,12 @@ def _model(site: Site, cache: Path) -> SceneModel:
 
 
 def _shelf(model: SceneModel, wrong: Recorded) -> tuple[Shelf, SearchIndex]:
-    scorer = Scorer({SCENE: model}, "cpu")
+    looks: list[Look] = []
+    scorer = Scorer({SCENE: model}, "cpu", looks.append)
     builder = IndexBuilder(ABOUT, vector_widths(model))
     for window in wrong.windows():
         (score,) = scorer.score([window])
-        builder.add(window.index, window_vectors(model, window, score.detectors), score.p)
+        builder.add(window.index, window_vectors(model, looks.pop(), score.detectors), score.p)
     index = builder.finish("wrong", 0, START_NS)
     return Shelf([index]), index
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace as Space
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from nodes.commands.compare import tell
 from nodes.shipped import shipped_config
 from pipeline.config import load_settings
 from pipeline.core.errors import ConfigError
@@ -70,6 +74,7 @@ def test_what_no_stream_shows_alone_is_found_between_them(
     assert fusewatch("compare", *files, *where, *data, "-o", folder / "out") == 0
     said = capsys.readouterr().out
     assert "single-senses" in said
+    assert "default: scoring" in said  # judging takes as long as learning, and is told too
     found = json.loads((folder / "out" / "comparison.json").read_text())
     with_between = found["default"]["windows"]["auroc"]
     without = found["single-senses"]["windows"]["auroc"]
@@ -77,6 +82,23 @@ def test_what_no_stream_shows_alone_is_found_between_them(
     assert without < with_between - 0.15
     assert (folder / "out" / "default.model").is_file()
     assert (folder / "out" / "default" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("kinds", [3, 14])
+def test_the_tables_are_whole_at_80_columns_whatever_the_number_of_kinds(kinds: int) -> None:
+    names = [f"kind-{n}" for n in range(kinds)]
+    groups = [Space(name=name, recall=Space(found=n, labels=15)) for n, name in enumerate(names)]
+    events = Space(recall=Space(found=3, labels=20, delay_median_s=1.5), per_hour=2.0)
+    headline = Space(events=events, limit=Space(budget="6/hour"))
+    windows = Space(auroc=0.9, vus_pr=0.8)
+    evaluation = Space(headline=headline, windows=windows, kinds=groups)
+    found = [Space(name=one, evaluation=evaluation, learnt_s=12.0) for one in ("one", "another")]
+    page = io.StringIO()
+    tell(Console(width=80, file=page), found)
+    said = page.getvalue()
+    assert max(map(len, said.splitlines())) <= 80
+    assert "…" not in said
+    assert all(word in said for word in (*names, "another", "15%", "1.5 s", "2/15"))
 
 
 @pytest.mark.parametrize(

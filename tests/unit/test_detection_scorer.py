@@ -9,6 +9,8 @@ from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.scorer import Scorer
+from pipeline.models.scene_model import SceneModel
+from pipeline.models.window_vectors import vector_widths, window_vectors
 from tests.toy_site import CAMERA, FIRST, HOP_NS, MICROPHONE, SENSORS, Site, commissioned
 
 LIVE = 5000
@@ -86,7 +88,7 @@ def test_windows_scored_together_as_on_cuda_agree_but_for_rounding():
     windows = [model.features(w) for w in Site(seed=1).windows(LIVE, 6)]
     windows[2] = {k: v for k, v in windows[2].items() if k != "cam"}
     cpu = torch.device("cpu")
-    together, places = model.score(windows, range(6), model.past(), cpu)
+    together, places, _ = model.score(windows, range(6), model.past(), cpu)
     alone = np.concatenate([model.score([w], [0], model.past(), cpu)[0] for w in windows])
     np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-9)
     unseen = [n for n, score in zip(model.names, together[2], strict=True) if np.isnan(score)]
@@ -96,6 +98,26 @@ def test_windows_scored_together_as_on_cuda_agree_but_for_rounding():
     assert {n for n in unseen[4:] if "|" not in n} == set(whole)
     assert all("cam" in n for n in unseen[4:] if "|" in n)
     assert set(places[2]) == {"mic", "plc", "log"}
+
+
+def test_who_watches_is_shown_what_was_seen_in_each_window_in_their_order(monkeypatch):
+    model, looks, made = commissioned()[0], [], []
+    extracted = SceneModel.features
+    monkeypatch.setattr(
+        SceneModel, "features", lambda self, window: made.append(1) or extracted(self, window)
+    )
+    windows = list(Site(seed=1).windows(LIVE, 3))
+    windows[1] = Site(seed=1, missing=frozenset({"mic"})).window(LIVE + 1)
+    scores = Scorer({"hall": model}, "cpu", looks.append).score(windows)
+    vectors = [
+        window_vectors(model, look, score.detectors)
+        for look, score in zip(looks, scores, strict=True)
+    ]
+    assert len(made) == len(windows)  # and not once more for the vectors
+    assert [look.window.index for look in looks] == [window.index for window in windows]
+    assert set(vectors[0]) - set(vectors[1]) == {"mic"}
+    widths = vector_widths(model)
+    assert {name: len(one) for name, one in vectors[0].items()} == widths
 
 
 def test_scenes_are_scored_side_by_side_with_their_own_models():
@@ -163,8 +185,10 @@ def test_a_stream_unlike_the_learnt_one_is_refused(scorer, change, says):
 def test_other_channels_rates_and_units_are_refused(scorer):
     with pytest.raises(ModelError, match="channels"):
         scorer.check("hall", [replace(SENSORS, channels=("heat", "current", "door"))])
-    with pytest.raises(ModelError, match="unit"):
+    with pytest.raises(ModelError, match="the unit is V, but"):
         scorer.check("hall", [replace(SENSORS, unit="V")])
+    with pytest.raises(ModelError, match="the unit is A, none, V, but"):
+        scorer.check("hall", [replace(SENSORS, units=("A", "", "V"))])
     with pytest.raises(ModelError, match="rate"):
         scorer.check("hall", [replace(MICROPHONE, rate_hz=16000)])
 

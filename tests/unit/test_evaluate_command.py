@@ -122,7 +122,9 @@ def test_a_model_judged_on_what_it_learnt_from_is_told(
 ) -> None:
     span = ["--from", NORMAL_S - 60, "--to", NORMAL_S + 60]
     assert fusewatch("evaluate", *site.options(), *span, "-o", tmp_path) == 0
-    assert "the model learnt from" in " ".join(capsys.readouterr().out.split())
+    told = capsys.readouterr()
+    assert "the model learnt from" in " ".join(told.out.split())
+    assert "scoring" in told.err  # how far it is
 
 
 @pytest.mark.parametrize(

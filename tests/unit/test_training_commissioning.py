@@ -170,7 +170,7 @@ def test_a_slow_shift_between_channels_is_not_rare_where_it_was_seen_to_happen()
     model, _ = commission(SCENE, table.windows(readings[:800]), QUICK)
     column = model.names.index("sensor:readings/level")
     held = model.held.scores[:, column]
-    scores, _ = model.score(
+    scores, *_ = model.score(
         [model.features(w) for w in table.windows(readings[800:1200], 800)],
         range(397),
         model.past(),

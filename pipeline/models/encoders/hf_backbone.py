@@ -173,5 +173,7 @@ def load_whole(source: str, local: bool, unused: Sequence[str] = _NO_WEIGHTS) ->
 def not_loaded(error: Exception, source: str, local: bool) -> ModelError:
     """What to say when the library cannot load something."""
     fix = "download it first, or set local_files_only: false" if local else "check the name"
+    if Path(source).is_dir():
+        fix = "name the folder that holds the model's config.json and weights"
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelError(f"the pretrained model cannot be loaded: {first}", where=source, fix=fix)

@@ -98,6 +98,7 @@ class PhaseSettings(Settings):
     """Settings that every kind of phase has."""
 
     needs_labels: ClassVar[bool] = False
+    teaches: ClassVar[tuple[str, ...]] = ()  # names of heads
 
     type: str
     """Kind of phase; the name of its file."""

@@ -36,6 +36,7 @@ class FineTuneSettings(PhaseSettings):
     """Options of fine-tuning."""
 
     needs_labels: ClassVar[bool] = True
+    teaches: ClassVar[tuple[str, ...]] = (ANOMALY, KIND)
 
     type: Literal["fine_tune"] = "fine_tune"
     """Kind of phase."""
@@ -59,7 +60,16 @@ class FineTuneSettings(PhaseSettings):
 
 
 def with_heads(settings: FusionModelSettings, kinds: tuple[str, ...]) -> FusionModelSettings:
-    """The network with the heads that fine-tuning teaches, where it does not have them."""
+    """The network with the heads that fine-tuning teaches, where it does not have them.
+
+    Raises:
+        ModelError: There is but one kind.
+    """
+    if len(kinds) < 2:
+        raise ModelError(
+            f"all labelled events are of the kind {kinds[0]!r}: there are no kinds to tell apart",
+            fix="label another kind too, or leave the phase 'fine_tune' out",
+        )
     heads = {ANOMALY: AnomalySettings(), KIND: ClassificationSettings(classes=kinds)}
     return settings.model_copy(update={"heads": heads | settings.heads})
 

@@ -12,7 +12,7 @@ Held out are blocks of normal time, as in every phase; they decide when to stop.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -37,6 +37,8 @@ _LEAST_STARTS = 8
 
 class NormalitySettings(PhaseSettings):
     """Options of normality; those of the swaps are as in `OddSettings`."""
+
+    teaches: ClassVar[tuple[str, ...]] = (SWAPPED,)
 
     type: Literal["normality"] = "normality"
     """Kind of phase."""
