@@ -206,7 +206,7 @@ class _Outlet:
             except CodecError as error:
                 self._node.reject(sample.stream, DropReason.CORRUPT, error.message)
                 continue
-            placed = estimate is not None or self._stamper.is_exact(sample.stream)
+            placed = estimate is not None or self.stamper.is_exact(sample.stream)
             self._sender.send(ready, placed=placed)
 
     def rejected(self, stream: str, reason: DropReason, detail: str) -> None:
