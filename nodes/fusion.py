@@ -28,8 +28,8 @@ from pipeline.core.arrival import Arrival
 from pipeline.core.clock import Clock
 from pipeline.core.event import Event, to_json
 from pipeline.core.sample import StreamInfo
-from pipeline.detection.engine import SceneState
 from pipeline.detection.evidence_files import EvidenceFiles
+from pipeline.detection.outcome import SceneState
 from pipeline.store import Commit, FusionStore, SceneCheckpoint
 from pipeline.transport.event_link import EventSender
 from pipeline.transport.memory import keep_large_blocks

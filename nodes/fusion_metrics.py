@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from pipeline.detection.engine import Engine, Outcome
+from pipeline.detection.engine import Engine
 from pipeline.detection.live_rate import LiveRate
+from pipeline.detection.outcome import Outcome
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import anomaly_score
 from pipeline.recording.retention import Removal

@@ -19,8 +19,9 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.event import Event, to_json
 from pipeline.detection.calibration import Budget
-from pipeline.detection.engine import Engine, Outcome
+from pipeline.detection.engine import Engine
 from pipeline.detection.evidence import EvidenceWriter
+from pipeline.detection.outcome import Outcome
 from pipeline.detection.score import WindowScore
 from pipeline.recording.merge import read_many
 from pipeline.recording.reader import Recording

@@ -10,14 +10,14 @@ The rules that make a replay give the events of the live run:
 - A window's score does not depend on what is scored with it, see `Scorer`.
 
 After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
-send again what was not committed; until all streams are back, or a grace time is over, the
-timers stand still, so that a node that is slower to return is waited for.
+send again what was not committed; until they are back, the timers stand still, see
+`pipeline.detection.resume_hold`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -31,46 +31,14 @@ from pipeline.core.window import Window
 from pipeline.detection.alarm import Alarm
 from pipeline.detection.events import event_of
 from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.outcome import Outcome, SceneState
+from pipeline.detection.resume_hold import ResumeHold
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import Transition
 
 log = structlog.get_logger(__name__)
-
-RESUME_GRACE_NS = 10_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class SceneState:
-    """Where a scene stands; committed with its events, restored after a crash.
-
-    Attributes:
-        next_window: Index of the first window that is not scored yet.
-        alarm: State of the alarm, see `Alarm.state`; empty when the scene has none.
-        scoring: State of the scoring, see `Scorer.state`; likewise.
-    """
-
-    next_window: int
-    alarm: bytes = b""
-    scoring: bytes = b""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of the arrivals since the last `Engine.collect`.
-
-    Attributes:
-        scores: One per scored window, in order of cutting.
-        events: Phases to publish, in order.
-        states: State per scene that moved on.
-        windows: Windows that were cut, scored or not.
-    """
-
-    scores: list[WindowScore] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    states: dict[str, SceneState] = field(default_factory=dict)
-    windows: list[Window] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -118,11 +86,9 @@ class Engine:
         self._cuts: list[_Cut] = []
         self._passed: dict[str, int] = {}
         self._latest: dict[str, int] = {}
-        self._opened: set[str] = set()
         self._streams = {name: frozenset(used) for name, used in streams.items()}
         self._ended: set[str] = set()
-        self._hold_from_ns: int | None = None
-        self._held_ns = 0
+        self._timers = ResumeHold(self._users)
         self.corrupt: dict[str, int] = {}
         self.unfit: dict[tuple[str, str], str] = {}
 
@@ -137,7 +103,7 @@ class Engine:
                 scene.alarm.restore(state.alarm)
             if self._scorer is not None and scene.alarm is not None and state.scoring:
                 self._scorer.restore(name, state.scoring)
-            self._hold_from_ns = now_ns
+            self._timers.hold(now_ns)
 
     def take(self, arrival: Arrival) -> None:
         """Take one arrival; windows that it completes wait for `collect`."""
@@ -156,16 +122,13 @@ class Engine:
     def advance(self, now_ns: int) -> None:
         """Let timers run up to `now_ns`."""
         deadline_ns = self.next_deadline_ns()
-        if self._hold_from_ns is not None or (deadline_ns is not None and deadline_ns <= now_ns):
+        if self._timers.holding or (deadline_ns is not None and deadline_ns <= now_ns):
             self._cut(now_ns)
 
     def next_deadline_ns(self) -> int | None:
         """When `advance` would cut a window without any further arrival."""
-        if self._hold_from_ns is not None:
-            return self._hold_from_ns + RESUME_GRACE_NS
         deadlines = [scene.aligner.next_deadline_ns() for scene in self._scenes.values()]
-        due = [d for d in deadlines if d is not None]
-        return min(due) + self._held_ns if due else None
+        return self._timers.next_ns([d for d in deadlines if d is not None])
 
     def collect(self) -> Outcome:
         """Score the windows that wait, run the alarms, and say what to commit."""
@@ -219,7 +182,7 @@ class Engine:
         for scene in self._users.get(info.name, ()):
             if self._fits(scene, info):
                 scene.aligner.open(info)
-        self._opened.add(info.name)
+        self._timers.opened(info.name)
         self._ended.discard(info.name)
 
     def _end(self, stream: str) -> None:
@@ -279,20 +242,10 @@ class Engine:
             return sample
 
     def _cut(self, now_ns: int) -> None:
-        timer_ns = self._timer_ns(now_ns)
+        timer_ns = self._timers.now_ns(now_ns)
         for scene in self._scenes.values():
             for window in scene.aligner.pop_ready(timer_ns):
                 self._cuts.append(_Cut(window, self._accounts))
-
-    def _timer_ns(self, now_ns: int) -> int:
-        """Time for the timers: stands still after a restore until the streams are back."""
-        if self._hold_from_ns is not None:
-            over = now_ns >= self._hold_from_ns + RESUME_GRACE_NS
-            if not over and not self._opened.issuperset(self._users):
-                return self._hold_from_ns
-            self._held_ns = now_ns - self._hold_from_ns
-            self._hold_from_ns = None
-        return now_ns - self._held_ns
 
     def _scores(self, scene: str) -> bool:
         return self._scenes[scene].alarm is not None

@@ -23,12 +23,12 @@ from pipeline.models.background import Background
 from pipeline.models.cycle import Cycle
 from pipeline.models.density import (
     Axes,
-    ItemDensity,
     LevelDensity,
     PlaceDensity,
     PooledDensity,
 )
 from pipeline.models.drift import Wander
+from pipeline.models.item_density import ItemDensity
 from pipeline.models.network_verdict import NETWORK, NetworkVerdict, verdict_of
 from pipeline.models.normalise import Normaliser
 from pipeline.models.objects import ObjectDensity

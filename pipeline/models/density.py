@@ -1,24 +1,21 @@
 """Densities of normal: shrinkage Mahalanobis distance and distance to the nearest neighbours.
 
-Three shapes: one density per place, one over a whole stream (or all streams jointly), and
-one shared by any number of items. All are float64 tensors with distances summed element by
-element, so that a window's score does not depend on what else is scored.
+One density per place, one over a whole stream (or all streams jointly); one shared by any number
+of items is in `pipeline.models.item_density`. All are float64 tensors with distances summed element
+by element, so that a window's score does not depend on what else is scored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pipeline.models.neighbours import choose, kth_distance
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
-_DUST = 1e-9  # whitened units; less is rounding
-_ROUNDING = 1e-12  # of squared lengths; some 30 times what products of 64 numbers lose
-_EXACT = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +73,9 @@ def fit_places(
     whiten = whitening(covariance + torch.diag_embed(slack))
     white = (data - mean[:, None]) @ whiten
     far = torch.where(present.T, white.square().sum(dim=-1), -1.0)  # (P, n)
-    chosen = _choose(far, min(memory, len(places)), generator)
+    chosen = choose(far, min(memory, len(places)), generator)
     kept = torch.gather(white, 1, chosen[..., None].expand(-1, -1, white.shape[2]))
     return PlaceDensity(mean, whiten, kept.contiguous(), present.any(dim=0))
-
-
-def _choose(far: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Indices ``(P, count)`` of present rows; `far` is negative where a row is not present."""
-    draw = torch.rand(far.shape, generator=generator, dtype=far.dtype)
-    draw = torch.where(far >= 0, draw, -1.0)
-    tail = far.topk(count // 2, dim=1).indices
-    draw.scatter_(1, tail, -1.0)  # nothing is remembered twice
-    chosen = torch.cat([draw.topk(count - count // 2, dim=1).indices, tail], dim=1)
-    valid = torch.gather(far, 1, chosen) >= 0
-    return torch.where(valid, chosen, far.argmax(dim=1, keepdim=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,94 +194,3 @@ def fit_axes(data: Tensor, dims: int, wider: Tensor | None = None) -> Axes:
     values, vectors = torch.linalg.eigh(covariance[0])
     project = vectors[:, -dims:] / values[-dims:].clamp_min(1e-9).sqrt()
     return Axes(mean[0] / less, (less[:, None] * project).contiguous())
-
-
-@dataclass(frozen=True, slots=True)
-class ItemDensity:
-    """One density shared by all items of a stream.
-
-    Attributes:
-        mean: ``(e,)``.
-        whiten: ``(e, e)``.
-        memory: ``(M, e)``.
-    """
-
-    mean: Tensor
-    whiten: Tensor
-    memory: Tensor
-
-    def scores(self, items: Tensor, k: int) -> Tensor:
-        """Neighbour distance of each item, ``(I, e)`` to ``(I,)``."""
-        return kth_distance(self._white(items)[None], self.memory[None], k)[0]
-
-    def furthest(self, items: Tensor, counts: Sequence[int], k: int) -> Tensor:
-        """Largest neighbour distance in each window, ``(B,)``; 0 in one without items.
-
-        The largest of `scores`, to the bit, for a fraction of the time: products of matrices,
-        which are quick but lose digits, tell which items may be the furthest, and the distances
-        of these few are taken exactly.
-
-        Args:
-            items: Those of all windows, one window after the other, ``(I, e)``.
-            counts: How many each window has, ``B`` numbers.
-            k: Which neighbour.
-        """
-        white = self._white(items)
-        rough, doubt = _rough_square(white, self.memory, k)
-        lengths = torch.tensor(counts, device=items.device)
-        window = torch.repeat_interleave(lengths)  # (I,)
-        none = torch.zeros(len(counts), dtype=items.dtype, device=items.device)
-        least = none.scatter_reduce(0, window, rough - doubt, "amax")
-        likely = ~(rough + doubt < least[window])  # what is not a number is looked at, too
-        exact = kth_distance(white[likely][None], self.memory[None], k)[0]
-        return none.scatter_reduce(0, window[likely], exact, "amax")
-
-    def _white(self, items: Tensor) -> Tensor:
-        return (items - self.mean) @ self.whiten
-
-
-def fit_items(items: Tensor, memory: int, plain: bool, generator: torch.Generator) -> ItemDensity:
-    """Learn the density of items.
-
-    Args:
-        items: ``(I, e)``, at least one.
-        memory: ``M``; of more than that, half are drawn evenly, half are the furthest.
-        plain: Compare as they are (lines of text) instead of whitened; repetitions are
-            remembered once.
-        generator: Source of the choice.
-    """
-    dims = items.shape[1]
-    if plain:
-        items = torch.unique(items, dim=0)
-        mean, whiten = torch.zeros(dims, dtype=items.dtype), torch.eye(dims, dtype=items.dtype)
-    else:
-        means, covariance = ledoit_wolf(items[None])
-        mean, whiten = means[0], whitening(covariance)[0]
-    white = (items - mean) @ whiten
-    chosen = _choose(white.square().sum(dim=1)[None], min(memory, len(white)), generator)[0]
-    return ItemDensity(mean, whiten, white[chosen].contiguous())
-
-
-def _rough_square(points: Tensor, memory: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Squared distance to the k-th nearest of `memory` by its binomial, and how far it may be off.
-
-    Args:
-        points: ``(I, e)``.
-        memory: ``(M, e)``.
-        k: Which neighbour.
-
-    Returns:
-        Both ``(I,)``.
-    """
-    lengths, known = points.square().sum(dim=1), memory.square().sum(dim=1)
-    part = torch.addmm(known, points, memory.T, alpha=-2.0)  # (I, M)
-    kth = part.topk(min(k, len(memory)), dim=1, largest=False).values[:, -1]
-    return kth + lengths, _ROUNDING * (lengths + known.max())
-
-
-def kth_distance(points: Tensor, memory: Tensor, k: int) -> Tensor:
-    """Distance to the k-th nearest of `memory`: ``(P, B, d)``, ``(P, M, d)`` to ``(P, B)``."""
-    distances = torch.cdist(points, memory, compute_mode=_EXACT)
-    kth = distances.topk(min(k, memory.shape[1]), dim=2, largest=False).values[..., -1]
-    # What is known exactly is so whichever way the product before it was rounded.
-    return torch.where(kth < _DUST, 0.0, kth)

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.background import DIFFERENT, Background, ByteArray, fit_background
-from pipeline.models.density import ItemDensity, fit_items
+from pipeline.models.item_density import ItemDensity, fit_items
 from pipeline.models.picture import CELL_PX
 from pipeline.models.recent import Recent
 from pipeline.models.video_motion import moment_beside, pack_motion, unpack_motion

@@ -74,10 +74,9 @@ def _draw_score(axes: Axes, evaluation: Evaluation, watched: Watched) -> None:
         )
     axes.plot(times, np.minimum(levels, most), color=BLUE, lw=0.9)
     axes.axhline(threshold, color=RED, lw=1.1, ls=(0, (4, 3)))
-    note = f"threshold {threshold:.2f}"
-    axes.annotate(
-        note, (1, threshold), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-        textcoords="offset points", ha="right", color=RED,
+    axes.annotate(  # beside the axes: within them it would lie on the score
+        f"threshold\n{threshold:.2f}", (1, threshold), xycoords=("axes fraction", "data"),
+        xytext=(4, 0), textcoords="offset points", va="center", color=RED,
     )  # fmt: skip
     axes.set_ylabel("score, $-\\log_{10}p$")
     axes.set_ylim(0, min(most, max(float(levels.max()), threshold)) * 1.06)
@@ -256,7 +255,8 @@ def curves(
         figure = Figure(figsize=(5.6, 3.0), layout="constrained")
         axes = figure.subplots()
         for name, places, values, colour in lines:
-            axes.plot(places, values, color=colour, lw=1.8, label=name)
+            # A line of one point would not be seen without its mark.
+            axes.plot(places, values, "o-", color=colour, lw=1.8, ms=3, label=name)
         axes.set(xlabel=x, ylabel=y)
         axes.legend(loc="best")
         return _svg(figure, title)

@@ -265,10 +265,11 @@ def _more(count: int) -> str:
 def _outside(e: Evaluation) -> str:
     if not e.outside:
         return ""
-    spans = ", ".join(f"{label.kind} at {clock(label.start_s)}" for label in e.outside[:20])
+    listed = e.outside[:_MOST_LISTED]
+    spans = ", ".join(f"{label.kind} at {clock(label.start_s)}" for label in listed)
     return (
         f"<h2>Not judged</h2><p>Labels that lie where nothing was scored ({len(e.outside)}): "
-        f"{escape(spans)}.</p>"
+        f"{escape(spans)}.</p>{_more(len(e.outside))}"
     )
 
 

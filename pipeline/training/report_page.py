@@ -22,7 +22,7 @@ h2{font-size:1.2rem;margin:2.4rem 0 .6rem}
 h3{font-size:1rem;margin:1rem 0 .3rem;color:var(--soft)}
 .lead,.note,.key{color:var(--soft);margin:.5rem 0}
 .note,.key,li{font-size:.92rem}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(20rem,100%),1fr));
 gap:.7rem;margin:1rem 0}
 .card{background:var(--card);border-radius:.6rem;padding:.8rem 1rem;
 display:flex;flex-direction:column}

@@ -13,8 +13,9 @@ from pipeline.core.event import Phase, to_json
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.detection.alarm import Alarm, AlarmSettings
-from pipeline.detection.engine import Engine, Scene, SceneState
+from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.outcome import SceneState
 from pipeline.detection.score import WindowScore
 
 SECOND = 1_000_000_000

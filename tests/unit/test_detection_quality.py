@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from nodes.fusion_metrics import FusionMetrics
 from pipeline.core.event import Phase, Severity, from_json, to_json
-from pipeline.detection.engine import Outcome
 from pipeline.detection.events import event_of, summary
+from pipeline.detection.outcome import Outcome
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer, calibration_of
 from pipeline.detection.transition import Transition, anomaly_score

@@ -12,7 +12,8 @@ from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpe
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, to_json
 from pipeline.detection.alarm import Alarm, AlarmSettings
-from pipeline.detection.engine import Engine, Scene, SceneState
+from pipeline.detection.engine import Engine, Scene
+from pipeline.detection.outcome import SceneState
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.scoring_state import ScoringState, watched_in

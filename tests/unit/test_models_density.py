@@ -4,13 +4,13 @@ import torch
 
 from pipeline.models.density import (
     fit_axes,
-    fit_items,
     fit_level,
     fit_places,
     fit_pooled,
-    kth_distance,
 )
 from pipeline.models.drift import widening
+from pipeline.models.item_density import fit_items
+from pipeline.models.neighbours import kth_distance
 from pipeline.models.normalise import drift_of, fit_normaliser
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 from pipeline.models.tails import PlaceTails, Tail, fit_pareto, fit_place_tails

@@ -11,9 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core.errors import ConfigError
-from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.core.window import AudioSlice, SensorSlice, VideoSlice, Window
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget
 from pipeline.detection.score import WindowScore
@@ -21,9 +18,7 @@ from pipeline.training.evaluation import evaluate
 from pipeline.training.evaluation_report import render, write_report
 from pipeline.training.evaluation_result import Evaluation, Limit
 from pipeline.training.labels import Label
-from pipeline.training.levels import levels_of
 from pipeline.training.report_words import clock, number, share, short
-from pipeline.training.score_file import read_scores
 from pipeline.training.watched import Watched, watch
 
 HOP_NS = 500_000_000
@@ -233,98 +228,17 @@ def test_drawings_take_the_ink_of_the_page() -> None:
     assert "prefers-color-scheme:dark" in text
 
 
+def test_labels_that_were_not_judged_are_listed_up_to_a_number_that_is_told() -> None:
+    late = tuple(Label(5000.0 + n, 5000.5 + n, "A", ("audio",)) for n in range(240))
+    found = watch(scores(), LABELS + late, HOP_NS)
+    text = render(evaluate(found, LIMIT, ALARM), found)
+    assert "nothing was scored (241)" in text
+    assert text.count("A at 1:2") == 200
+    assert "And 41 more, see evaluation.json" in text
+
+
 def test_figures_read_well() -> None:
     assert [clock(s) for s in (0, 59.6, 3725, -2)] == ["0:00", "1:00", "1:02:05", "-0:02"]
     assert [short(x) for x in (0.5, 0.996, 1.0, math.nan)] == [".50", "1.00", "1.00", "-"]
     assert [number(x) for x in (0.04, 3.25, 120.4, math.inf)] == ["0.0", "3.2", "120", "-"]
     assert share(2 / 3) == "67%"
-
-
-def written(path: Path, *rows: str) -> Path:
-    path.write_text("\n".join(["start_s,end_s,p,joint,video:cam,scene", *rows]) + "\n")
-    return path
-
-
-def test_scores_are_read_with_their_places_on_the_grid(tmp_path: Path) -> None:
-    # Out of order, and with a gap of three windows.
-    rows = ("1.000,3.000,0.5,0.25,,a", "0.500,2.500,0.1,0.5,0.2,a", "3.000,5.000,1e-9,,,a")
-    found, hop_ns = read_scores(written(tmp_path / "s.csv", *rows))
-    assert [score.index for score in found] == [0, 1, 5]
-    assert hop_ns == HOP_NS
-    assert found[0].detectors == {"joint": 0.5, "video:cam": 0.2}
-    assert found[1].detectors == {"joint": 0.25}
-    assert (found[2].p, found[2].detectors) == (1e-9, {})
-
-
-def test_a_hop_that_milliseconds_cannot_tell_keeps_its_places(tmp_path: Path) -> None:
-    rows = [f"{n / 3:.3f},{2 + n / 3:.3f},0.5,,,a" for n in range(3000) if n != 1500]
-    found, hop_ns = read_scores(written(tmp_path / "s.csv", *rows))
-    assert hop_ns == pytest.approx(1e9 / 3, rel=1e-5)
-    assert [score.index for score in found] == [n for n in range(3000) if n != 1500]
-
-
-def test_scores_of_one_of_several_scenes(tmp_path: Path) -> None:
-    rows = ("0,2,0.5,,,a", "0,2,0.4,,,b", "0.5,2.5,0.3,,,a", "0.5,2.5,0.2,,,b")
-    path = written(tmp_path / "s.csv", *rows)
-    found, hop_ns = read_scores(path, "b")
-    assert ([score.p for score in found], hop_ns) == ([0.4, 0.2], HOP_NS)
-    with pytest.raises(ConfigError, match=r"several scenes .*--scene a\|b"):
-        read_scores(path)
-    with pytest.raises(ConfigError, match="no scene 'c'"):
-        read_scores(path, "c")
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        (("0,2,0.5,,,a", "0.5,2.5,1.5,,,a"), "s.csv:3: p is 1.5, not a p-value"),
-        (("0,two,0.5,,,a",), "s.csv:2: end_s is 'two', not a number"),
-        (("0,2,0.5,nan,,a",), "s.csv:2: joint is 'nan', not a number"),
-        (("0,2,,,,a",), "s.csv:2: p is '', not a number"),
-        ((), "holds no scores"),
-        (("0,2,0.5,,,a",), "fewer than two windows"),
-        (("0,2,0.5,,,a", "0,2,0.4,,,a"), "two windows end at 2.000 s"),
-    ],
-)
-def test_wrong_scores_are_told_with_their_line(
-    tmp_path: Path, rows: tuple[str, ...], said: str
-) -> None:
-    with pytest.raises(ConfigError, match=re.escape(said)):
-        read_scores(written(tmp_path / "s.csv", *rows))
-
-
-def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "s.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(ConfigError, match="has no column start_s, end_s, p"):
-        read_scores(path)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not a CSV"):
-        read_scores(path)
-
-
-def test_loudness_and_motion_are_those_of_the_window() -> None:
-    camera = StreamInfo("cam", Modality.VIDEO, 2.0, (4, 4, 3), "uint8")
-    sound = StreamInfo("mic", Modality.AUDIO, 10.0, (1,), "float32")
-    dark, light = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 30, np.uint8)
-    frames = tuple(Sample("cam", n, n, f, Encoding.RAW) for n, f in enumerate((dark, light, dark)))
-    heard = np.array([[0.1], [-0.1], [9.0]], np.float32)
-    grid = np.arange(3, dtype=np.int64)
-    slices = {
-        "cam": VideoSlice(camera, grid, (*frames, None), np.ones(4, bool), 1.0),
-        "mic": AudioSlice(sound, heard, np.array([True, True, False]), 0.7),
-    }
-    found = levels_of(Window("hall", 0, 0, 1, slices))
-    assert found["motion:cam"] == 30.0
-    assert found["loudness:mic"] == pytest.approx(-20.0, abs=1e-3)
-
-
-def test_what_was_not_seen_has_no_level() -> None:
-    camera = StreamInfo("cam", Modality.VIDEO, 2.0, (4, 4, 3), "uint8")
-    plc = StreamInfo("plc", Modality.SENSOR, 1.0, (1,), "float64", "", ("x",))
-    grid = np.zeros(1, np.int64)
-    slices = {
-        "cam": VideoSlice(camera, grid, (None,), np.zeros(1, bool), 0.0),
-        "plc": SensorSlice(plc, grid, np.zeros((1, 1)), np.ones((1, 1), bool), 1.0),
-    }
-    assert levels_of(Window("hall", 0, 0, 1, slices)) == {}

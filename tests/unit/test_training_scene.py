@@ -11,9 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nodes.shipped import shipped_config
-from pipeline.config import load_settings
-from pipeline.core.errors import ConfigError, ModelError
+from pipeline.core.errors import ModelError
 from pipeline.models.checkpoint import load_model
 from pipeline.models.network_file import load_network
 from pipeline.training.labelled import LabelledScene, kinds_of, label_scene
@@ -187,21 +185,6 @@ def test_the_report_says_what_was_found(whole: SceneTraining, tmp_path: Path) ->
     assert not re.search(
         r"https?://(?!www\.w3\.org)", re.sub(r"<svg.*?</svg>", "", shown, flags=re.S)
     )
-
-
-def test_the_shipped_settings_load() -> None:
-    settings = load_settings(shipped_config("models/scene-network.yaml"), SceneTrainingSettings)
-    assert [phase.type for phase in settings.phases] == PHASES
-    assert SceneTrainingSettings.model_validate_json(settings.model_dump_json()) == settings
-
-
-def test_wrong_settings_are_refused_with_their_line(tmp_path: Path) -> None:
-    file = tmp_path / "wrong.yaml"
-    file.write_text("task: scene\nphases:\n  - type: alignement\n")
-    with pytest.raises(ConfigError) as caught:
-        load_settings(file, SceneTrainingSettings)
-    assert "wrong.yaml:3" in caught.value.problems[0]
-    assert "alignment" in caught.value.problems[0]
 
 
 CONFIG = """

@@ -1,4 +1,4 @@
-"""Heads of a scene's network: those that its phases teach, and no others."""
+"""Settings of a scene's training: those shipped, wrong ones, and heads that nothing teaches."""
 
 from __future__ import annotations
 
@@ -6,10 +6,28 @@ from pathlib import Path
 
 import pytest
 
+from nodes.shipped import shipped_config
 from pipeline.config import load_settings
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.training.scene_training import SceneTrainingSettings, build_network
 from tests.toy_causes import STREAMS
+
+PHASES = ["self_supervision", "alignment", "normality", "fine_tune"]
+
+
+def test_the_shipped_settings_load() -> None:
+    settings = load_settings(shipped_config("models/scene-network.yaml"), SceneTrainingSettings)
+    assert [phase.type for phase in settings.phases] == PHASES
+    assert SceneTrainingSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_wrong_settings_are_refused_with_their_line(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("task: scene\nphases:\n  - type: alignement\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, SceneTrainingSettings)
+    assert "wrong.yaml:3" in caught.value.problems[0]
+    assert "alignment" in caught.value.problems[0]
 
 
 def test_a_head_that_no_phase_teaches_is_refused_with_its_line(tmp_path: Path) -> None:

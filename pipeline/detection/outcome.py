@@ -1,0 +1,41 @@
+"""What comes of arrivals: scores, events, and where each scene stands, to be committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipeline.core.event import Event
+from pipeline.core.window import Window
+from pipeline.detection.score import WindowScore
+
+
+@dataclass(frozen=True, slots=True)
+class SceneState:
+    """Where a scene stands; committed with its events, restored after a crash.
+
+    Attributes:
+        next_window: Index of the first window that is not scored yet.
+        alarm: State of the alarm, see `Alarm.state`; empty when the scene has none.
+        scoring: State of the scoring, see `Scorer.state`; likewise.
+    """
+
+    next_window: int
+    alarm: bytes = b""
+    scoring: bytes = b""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of the arrivals since the last `Engine.collect`.
+
+    Attributes:
+        scores: One per scored window, in order of cutting.
+        events: Phases to publish, in order.
+        states: State per scene that moved on.
+        windows: Windows that were cut, scored or not.
+    """
+
+    scores: list[WindowScore] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    states: dict[str, SceneState] = field(default_factory=dict)
+    windows: list[Window] = field(default_factory=list)
