@@ -14,7 +14,7 @@ from pipeline.core.codec import describe
 from pipeline.core.errors import ProtocolError
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.transport.clock_sync import ClockEstimate
+from pipeline.transport.clock_sync import ClockEstimator
 from pipeline.transport.protocol import (
     LINK_LOST_NS,
     NODE_LOST_NS,
@@ -438,13 +438,16 @@ def test_nothing_is_sent_before_it_can_be_put_on_site_time() -> None:
     assert sending.sent() == []
     assert not sending.link.drained
     assert sending.link.waits_for_clock
-    sending.link.place(ClockEstimate(5 * S, 7, 0.0, NOW, "udp"))
+    estimator = ClockEstimator("udp")
+    estimator.add(NOW, NOW + 5 * S + 10, NOW + 5 * S + 10, NOW + 20)
+    sending.link.place(estimator.estimate())
     assert not sending.link.waits_for_clock
     described, samples = sending.link.next(), sending.link.next()
     assert described == StreamSaid(VIB)
     assert isinstance(samples, list)
-    assert [kept.header.timestamp_ns for kept in samples] == [NOW + 5 * S, NOW + 2 * S]
-    assert samples[0].header.uncertainty_ns >= 7
+    stamps = [kept.header.timestamp_ns for kept in samples]
+    assert stamps == [pytest.approx(NOW + 5 * S, abs=2), NOW + 2 * S]
+    assert samples[0].header.uncertainty_ns >= 10
 
 
 def test_an_old_welcome_is_ignored() -> None:
