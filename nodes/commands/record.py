@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -122,12 +122,7 @@ def _record(console: Console, deployment: Deployment, target: Path, seconds: flo
     accounts = recorder.ledger.snapshot()
     if not any(account.delivered for account in accounts.values()):
         target.unlink()
-        raise RecordingError(
-            "no source gave anything, so nothing was kept",
-            where=str(target),
-            fix="see why above; 'fusewatch doctor' lists the devices that are here",
-        )
-    _tell(console, accounts)
+    _tell(console, accounts, target)
     console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -143,7 +138,18 @@ def _run(console: Console, recorder: DirectRecorder, seconds: float | None) -> N
     recorder.close()
 
 
-def _tell(console: Console, accounts: Mapping[str, StreamAccount]) -> None:
+def _tell(console: Console, accounts: Mapping[str, StreamAccount], target: Path) -> None:
+    """Say what each stream gave.
+
+    Raises:
+        RecordingError: None gave anything.
+    """
+    if not any(account.delivered for account in accounts.values()):
+        raise RecordingError(
+            "no source gave anything, so nothing was kept",
+            where=str(target),
+            fix="see why above; 'fusewatch doctor' lists the devices that are here",
+        )
     for stream, account in accounts.items():
         lost = ", ".join(f"{n} {reason}" for reason, n in account.dropped.items())
         console.print(f"{stream}: {account.delivered} samples" + (f", lost {lost}" if lost else ""))
@@ -171,11 +177,13 @@ def _record_folder(
     try:
         settings = RecordSettings(folder=folder, **limits)
     except ValidationError as error:
-        raise typer.BadParameter(error.errors()[0]["msg"], param_hint=_flag(limits)) from error
+        first = error.errors()[0]
+        named = [str(name) for name in first["loc"]] or list(limits)
+        raise typer.BadParameter(first["msg"], param_hint=_flag(named)) from error
     files = open_folder(deployment, settings)
     recorder = DirectRecorder(deployment, files, node_clock())
     _run(console, recorder, seconds)
-    _tell(console, recorder.ledger.snapshot())
+    _tell(console, recorder.ledger.snapshot(), folder)
     size = sum(path.stat().st_size for path in files.files())
     console.print(f"{folder}: {len(files.files())} files of {deployment.name}, {size / 1e6:.1f} MB")
     for reason, count in files.removed.items():
@@ -185,8 +193,9 @@ def _record_folder(
         console.print(f"[yellow]the disk refused {files.lost} messages[/]")
 
 
-def _flag(limits: Mapping[str, float]) -> str:
-    return "--" + next(iter(limits)).replace("_", "-")
+def _flag(names: Iterable[str]) -> str:
+    """The options of these settings."""
+    return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
 def _ask(console: Console, deployment: Deployment, target: Path, seconds: float | None) -> None:

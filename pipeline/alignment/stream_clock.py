@@ -34,6 +34,7 @@ from pipeline.alignment.rate_fit import RateFit
 from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.core.settings import Settings
 
+_GAP_PERIODS = 3  # of frames or readings, where that is longer
 _STRIKES = 8
 _LOOK_BACK = 32
 _UNEVEN = 0.2  # spread over period from which stamps are left alone
@@ -67,7 +68,8 @@ class StreamClockSettings(Settings):
     """Stamps older than this hardly count any more, seconds."""
 
     max_gap_s: float = Field(default=1.0, gt=0)
-    """After a longer silence the phase is found anew, seconds."""
+    """After a longer silence, and one of more than three periods, the phase is found anew,
+    seconds."""
 
     def build(self, info: StreamInfo) -> StreamClock:
         """Make the clock of a stream."""
@@ -91,6 +93,8 @@ class StreamClock:
         self._exact = info.stamp == "exact"
         self._counted = info.modality is Modality.AUDIO
         self._gap_ns = round(settings.max_gap_s * 1e9)
+        if info.rate_hz:
+            self._gap_ns = max(self._gap_ns, round(_GAP_PERIODS * 1e9 / info.rate_hz))
         self._fit: RateFit | None = None
         if settings.dejitter and info.rate_hz:
             self._fit = RateFit(1e9 / info.rate_hz, settings.memory_s * 1e9)

@@ -2,7 +2,9 @@
 
 Our own stand-in for the way of ROS 2's ``message_filters`` approximate time synchroniser in
 Python: each message is put into its queue, all queues are searched for the stamps nearest to it,
-and the first combination that lies within the slop is a set, whose messages are taken out.
+and the first combination that lies within the slop is a set, whose messages are taken out. A set
+holds one message of each stream, so of streams of 30, 50 and 10 Hz no more than a third of the
+first and a fifth of the second can ever be used, however clean they are.
 """
 
 from __future__ import annotations

@@ -57,11 +57,11 @@ def _row(axes: Axes, use: Use) -> None:
     middles = edges[:-1] + BIN_S / 2
     for used, name, colour in (
         (use.ours, "fusewatch", _BLUE),
-        (use.peer, "nearest-stamp matcher (in the way of ROS 2)", _ORANGE),
+        (use.peer, "nearest-stamp matcher in the way of ROS 2, one of each a set", _ORANGE),
     ):
         hits, _ = np.histogram(seconds[used], edges)
         share = np.where(came > 0, 100 * hits / np.maximum(came, 1), np.nan)
-        label = f"{name}: {100 * used.mean():.1f}%"
+        label = f"{name}: {100 * used.mean():.2f}%"
         axes.plot(middles, share, color=colour, marker=".", linewidth=1.2, label=label)
     ordered = np.sort(seconds)
     for gap in np.flatnonzero(np.diff(ordered) > 1.0):

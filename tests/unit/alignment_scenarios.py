@@ -1,8 +1,8 @@
 """Scenes drawn at random: awkward rates, and everything that streams do wrong.
 
 A scene is drawn from a seed, which keeps drawing cheap: ten thousand scenes a property take
-minutes. ``FUSEWATCH_EXAMPLES=10000`` draws that many, new ones on each run; unset, it is the same
-few every time.
+minutes. ``FUSEWATCH_EXAMPLES=10000 pytest --timeout=0 ...`` draws that many, new ones on each run;
+unset, it is the same few every time.
 """
 
 from __future__ import annotations

@@ -94,6 +94,20 @@ def test_a_camera_slower_than_announced_is_believed_after_a_while() -> None:
     assert worst(found, true, 700) < 0.4 * MS
 
 
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+def test_slow_streams_lose_their_jitter_too_and_say_how_unsure_they_are(rate: float) -> None:
+    """Each of their steps was once longer than the gap limit, so they were left as they came."""
+    rng = random.Random(9)
+    true = even(600, S / rate, 40.0)
+    samples = stamped(t + rng.gauss(0, 20 * MS) for t in true)
+    a_clock = clock(rate, Modality.SENSOR)
+    out = [a_clock.correct(sample) for sample in samples]
+    errors = np.abs([o.timestamp_ns - t for o, t in zip(out, true, strict=True)])[50:]
+    assert np.median(errors) < 6 * MS
+    assert np.mean(errors <= [o.uncertainty_ns for o in out[50:]]) > 0.99
+    assert a_clock.counts[Correction.GAP] == 0
+
+
 def test_uneven_streams_keep_their_own_stamps() -> None:
     rng = random.Random(6)
     times = list(np.cumsum([rng.uniform(0.2, 1.8) * S / 10 for _ in range(400)]) + T0)

@@ -1,0 +1,83 @@
+"""What nodes do to samples and files can be read from their metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from nodes.capture_metrics import CaptureMetrics
+from nodes.fusion_metrics import FusionMetrics
+from nodes.recorder import Recorder
+from nodes.stamping import Stamper
+from pipeline.alignment.stream_clock import Correction
+from pipeline.config import load_deployment
+from pipeline.config.deployment import Deployment
+from pipeline.core.ledger import Ledger
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.retention import Removal
+from tests.unit.recordings import scene
+
+SECOND_NS = 1_000_000_000
+CONFIG = """\
+name: home
+data: data
+nodes:
+  hall:
+    sources:
+      - {type: csv_file, stream: climate, path: climate.csv}
+scenes:
+  hall:
+    streams: [climate]
+fusion:
+  record: {folder: kept, max_file_mb: 0.2, max_total_gb: 0.0006}
+"""
+
+
+def deployment(folder: Path) -> Deployment:
+    file = folder / "home.yaml"
+    file.write_text(CONFIG)
+    return load_deployment(file)
+
+
+def test_corrected_stamps_are_counted_by_reason_across_announcements(tmp_path: Path) -> None:
+    info = StreamInfo("climate", Modality.SENSOR, 10.0, (1,), stamp="device")
+    stamper = Stamper(deployment(tmp_path))
+    for start_ns in (0, 100 * SECOND_NS):
+        stamper.open(info)
+        for index in (0, 1, 2, 2, 3):
+            at_ns = start_ns + index * SECOND_NS // 10
+            stamper.stamp(Sample("climate", index, at_ns, b"", Encoding.FLOAT), 5, 7)
+    registry = CollectorRegistry()
+    CaptureMetrics(registry, Ledger()).stamps(stamper.clocks)
+
+    def told(reason: Correction) -> float | None:
+        labels = {"stream": "climate", "reason": reason.value}
+        return registry.get_sample_value("fusewatch_stamp_corrections", labels)
+
+    assert told(Correction.REPEATED) == 2
+    assert told(Correction.BACK) == 0
+    named = {"stream": "climate"}
+    assert registry.get_sample_value("fusewatch_stamp_jitter_seconds", named) == 0
+    assert registry.get_sample_value("fusewatch_stream_rate_error_ppm", named) == 0
+
+
+def test_exact_stamps_are_not_corrected_and_have_no_figures(tmp_path: Path) -> None:
+    stamper = Stamper(deployment(tmp_path))
+    stamper.open(StreamInfo("climate", Modality.SENSOR, 10.0, (1,), stamp="exact"))
+    assert stamper.clocks == {}
+
+
+def test_recordings_removed_by_the_limits_are_counted(tmp_path: Path) -> None:
+    recorder = Recorder(deployment(tmp_path))
+    for arrival in scene(8.0):
+        recorder.write(arrival)
+    recorder.close()
+    registry = CollectorRegistry()
+    FusionMetrics(registry).recording(recorder.lost, recorder.removed)
+    removed = recorder.removed[Removal.SIZE]
+    assert removed > 3
+    labels = {"reason": "size"}
+    assert registry.get_sample_value("fusewatch_recordings_removed", labels) == removed
+    assert registry.get_sample_value("fusewatch_recordings_removed", {"reason": "age"}) == 0
+    assert registry.get_sample_value("fusewatch_recording_lost") == 0
