@@ -1,6 +1,8 @@
 """From a source's stamp to site time: latency, jitter and clock offset taken out.
 
-Streams whose stamps are ``exact`` are on site time already and pass through untouched.
+Streams whose stamps are ``exact`` are on site time already and pass through untouched. A stream
+that is announced anew with stamps of another meaning keeps its clock: the epoch that changes
+with it makes the fit begin anew, and times handed out go on growing.
 """
 
 from __future__ import annotations
@@ -25,10 +27,14 @@ class Stamper:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._clocks: dict[str, StreamClock | None] = {}
+        self._infos: dict[str, StreamInfo] = {}
 
     def open(self, info: StreamInfo) -> None:
         """A stream was announced, or announced anew."""
-        self._clocks[info.name] = None if info.stamp == EXACT else self._clock(info)
+        known = self._infos.get(info.name)
+        self._infos[info.name] = info
+        if known is None or info.stamp == EXACT or replace(info, stamp=known.stamp) != known:
+            self._clocks[info.name] = None if info.stamp == EXACT else self._clock(info)
 
     def stamp(self, sample: Sample, offset_ns: int, uncertainty_ns: int) -> Sample:
         """The sample on site time.

@@ -48,8 +48,9 @@ class StreamInfo:
         channels: Channel names of a sensor, ``len == C``; empty otherwise.
         units: Unit per channel when they differ; empty otherwise.
         stamp: What the timestamp means: ``grab`` (right after the frame was grabbed), ``adc``
-            (converter time of the first audio sample), ``pts`` (the medium's own clock),
-            ``arrival``, ``device`` (the sender's own stamp), ``exact`` (a recording, a
+            (converter time of the first audio sample), ``pts`` (the medium's own clock,
+            laid on ours by the smallest delay), ``sender`` (the wall clock of the medium's
+            sender), ``arrival``, ``device`` (the sender's own stamp), ``exact`` (a recording, a
             simulation).
     """
 
