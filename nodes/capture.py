@@ -132,6 +132,11 @@ class CaptureNode:
         with self._changed:
             self._changed.notify_all()
 
+    def on_stream(self, info: StreamInfo) -> None:
+        """A source announced a stream, or announced it anew."""
+        if self._metrics is not None:
+            self._metrics.stream(info)
+
     def stamper(self) -> Stamper:
         """A new stamper for one source."""
         return Stamper(self._deployment)
@@ -189,6 +194,7 @@ class _Outlet:
         for info in infos:
             self._streams.add(info.name)
             self._stamper.open(info)
+            self._node.on_stream(info)
             self._sender.add_stream(info, on_full=self._node.on_full(info.name))
 
     def samples(self, samples: Sequence[Sample]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Enum, Gauge
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from pipeline.core.ledger import Ledger, missing
+from pipeline.core.sample import StreamInfo
 from pipeline.sources.runner import SourceState, SourceStatus
 from pipeline.transport.clock_sync import ClockEstimate
 from pipeline.transport.sender import SenderStatus
@@ -44,6 +45,19 @@ class CaptureMetrics:
         self._stalls = Gauge(
             "fusewatch_source_stalls", "Replaced for silence", ["source"], registry=registry
         )
+        self._stamp = Gauge(
+            "fusewatch_stream_stamp",
+            "1 for what the stamps of a stream mean now",
+            ["stream", "stamp"],
+            registry=registry,
+        )
+        self._stamp_changes = Counter(
+            "fusewatch_stamp_changes",
+            "Times the stamps of a stream came to mean something else",
+            ["stream"],
+            registry=registry,
+        )
+        self._stamps: dict[str, str] = {}
         self._state = Enum(
             "fusewatch_source_state",
             "State of a source",
@@ -51,6 +65,15 @@ class CaptureMetrics:
             states=[state.value for state in SourceState],
             registry=registry,
         )
+
+    def stream(self, info: StreamInfo) -> None:
+        """A stream was announced, or announced anew."""
+        before = self._stamps.get(info.name)
+        self._stamps[info.name] = info.stamp
+        if before is not None and before != info.stamp:
+            self._stamp.remove(info.name, before)
+            self._stamp_changes.labels(info.name).inc()
+        self._stamp.labels(info.name, info.stamp).set(1)
 
     def source(self, status: SourceStatus) -> None:
         """A source changed its state."""

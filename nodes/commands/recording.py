@@ -125,6 +125,7 @@ def describe(recording: Recording) -> dict[str, object]:
             "rate_hz": stream.rate_hz,
             "shape": list(stream.shape),
             "channels": list(stream.channels),
+            "stamp": stream.stamp,
             **(asdict(totals[name]) if name in totals else {"samples": 0}),
         }
         for name, stream in recording.streams.items()
@@ -148,7 +149,9 @@ def describe(recording: Recording) -> dict[str, object]:
 
 def _tell(data: dict[str, object]) -> None:
     console = Console()
-    table = Table("stream", "kind", "node", "samples", "rate", "MB", title=str(data["file"]))
+    table = Table(
+        "stream", "kind", "node", "samples", "rate", "stamp", "MB", title=str(data["file"])
+    )
     streams = data["streams"] if isinstance(data["streams"], list) else []
     for stream in streams:
         rate = stream["rate_hz"]
@@ -158,6 +161,7 @@ def _tell(data: dict[str, object]) -> None:
             stream.get("node", "-"),
             f"{stream['samples']:,}",
             f"{rate:g} Hz" if rate else "-",
+            stream["stamp"],
             f"{stream.get('nbytes', 0) / 1e6:,.1f}",
         )
     console.print(table)

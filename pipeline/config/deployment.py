@@ -28,7 +28,9 @@ class StreamSettings(Settings):
     """What gives way when the send buffer is full."""
 
     latency_ms: float = 0.0
-    """Subtracted from each stamp: the device's known delay between event and stamp."""
+    """Subtracted from each stamp: the device's known delay between event and stamp, as
+    ``fusewatch sync test`` finds it. It goes with what the stamp means: find it anew after that
+    has changed (``stamp`` in ``fusewatch recording info``, ``fusewatch_stream_stamp``)."""
 
     dejitter: bool = True
     """Smooth stamps by a fitted rate and phase (streams of a nominal rate only)."""
