@@ -8,17 +8,21 @@ others get as much more as they are later.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.alignment.activity import Activity, activity_of
+import structlog
+
+from pipeline.alignment.activity import Activity, ActivityMeter
 from pipeline.alignment.sync_offset import SyncOffset, find_offset
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import SampleArrived
 from pipeline.core.errors import AlignmentError, RecordingError
-from pipeline.core.sample import Modality, Sample, StreamInfo
+from pipeline.core.sample import Modality, StreamInfo
 from pipeline.recording.reader import Recording
+
+log = structlog.get_logger(__name__)
 
 MILLISECOND_NS = 1_000_000
 _BEST_FIRST = (Modality.AUDIO, Modality.SENSOR, Modality.VIDEO)
@@ -66,11 +70,10 @@ def sync_of(
         AlignmentError: Fewer than two streams can be compared.
         RecordingError: The recording cannot be read, or lacks the reference.
     """
-    infos, samples = _read(recording, deployment.scenes[scene].streams)
+    infos, activities, unusable = _activities(recording, deployment.scenes[scene].streams)
     if reference is not None and reference not in infos:
         known = ", ".join(infos) or "none"
         raise RecordingError(f"no stream {reference!r}; there is {known}", where=str(recording))
-    activities, unusable = _activities(infos, samples)
     if len(activities) < 2 or (reference is not None and reference not in activities):
         said = "; ".join(f"{name}: {why}" for name, why in unusable.items())
         raise AlignmentError(
@@ -91,30 +94,31 @@ def sync_of(
     return SyncFinding(scene, chosen, activities, tuple(offsets), unusable, latencies)
 
 
-def _read(
-    recording: Path, streams: tuple[str, ...] | list[str]
-) -> tuple[dict[str, StreamInfo], dict[str, list[Sample]]]:
-    samples: dict[str, list[Sample]] = {}
-    with Recording(recording) as opened:
-        infos = {n: i for n, i in opened.streams.items() if n in streams}
-        for arrival in opened.arrivals():
-            if isinstance(arrival, SampleArrived) and arrival.sample.stream in infos:
-                samples.setdefault(arrival.sample.stream, []).append(arrival.sample)
-    return infos, samples
-
-
 def _activities(
-    infos: Mapping[str, StreamInfo], samples: Mapping[str, list[Sample]]
-) -> tuple[dict[str, Activity], dict[str, str]]:
-    found: dict[str, Activity] = {}
+    recording: Path, streams: Sequence[str]
+) -> tuple[dict[str, StreamInfo], dict[str, Activity], dict[str, str]]:
+    """Streams that are there, the activity of those that have any, why others have none."""
+    meters: dict[str, ActivityMeter] = {}
     unusable: dict[str, str] = {}
-    for name, info in infos.items():
-        ordered = sorted(samples.get(name, ()), key=lambda sample: sample.timestamp_ns)
+    with Recording(recording) as opened:
+        infos = {name: info for name, info in opened.streams.items() if name in streams}
+        for name, info in infos.items():
+            try:
+                meters[name] = ActivityMeter(info)
+            except AlignmentError as error:
+                unusable[name] = error.message
+        for arrival in opened.arrivals():
+            if isinstance(arrival, SampleArrived) and arrival.sample.stream in meters:
+                meters[arrival.sample.stream].take(arrival.sample)
+    found: dict[str, Activity] = {}
+    for name, meter in meters.items():
         try:
-            found[name] = activity_of(info, ordered)
+            found[name] = meter.activity()
         except AlignmentError as error:
             unusable[name] = error.message
-    return found, unusable
+        if meter.passed_over:
+            log.warning("stamps went back, left out", stream=name, samples=meter.passed_over)
+    return infos, found, unusable
 
 
 def _reference(activities: Mapping[str, Activity], infos: Mapping[str, StreamInfo]) -> str:
