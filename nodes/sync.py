@@ -15,17 +15,16 @@ from pathlib import Path
 import structlog
 
 from pipeline.alignment.activity import Activity, ActivityMeter
-from pipeline.alignment.sync_offset import SyncOffset, find_offset
+from pipeline.alignment.sync_offset import SyncOffset, find_offset, reference_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import SampleArrived
 from pipeline.core.errors import AlignmentError, RecordingError
-from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.sample import StreamInfo
 from pipeline.recording.reader import Recording
 
 log = structlog.get_logger(__name__)
 
 MILLISECOND_NS = 1_000_000
-_BEST_FIRST = (Modality.AUDIO, Modality.SENSOR, Modality.VIDEO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def sync_of(
         raise AlignmentError(
             f"fewer than two streams to compare{f' ({said})' if said else ''}", where=scene
         )
-    chosen = reference or _reference(activities, infos)
+    chosen = reference or reference_of(activities, infos)
     offsets: list[SyncOffset] = []
     for name in activities:
         if name == chosen:
@@ -119,13 +118,6 @@ def _activities(
         if meter.passed_over:
             log.warning("stamps went back, left out", stream=name, samples=meter.passed_over)
     return infos, found, unusable
-
-
-def _reference(activities: Mapping[str, Activity], infos: Mapping[str, StreamInfo]) -> str:
-    def rank(name: str) -> tuple[int, int]:
-        return _BEST_FIRST.index(infos[name].modality), activities[name].stretch_ns
-
-    return min(activities, key=rank)
 
 
 def _latencies(

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field, SerializeAsAny, field_validator
 
+from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
@@ -100,6 +101,9 @@ class SceneSettings(Settings):
 
     alarm: AlarmSettings = AlarmSettings()
     """When scores become an event."""
+
+    sync_watch: SyncWatchSettings = SyncWatchSettings()
+    """Whether streams that drift apart in time are told as an event."""
 
     recalibrate: RecalibrationSettings = RecalibrationSettings()
     """How far scores may follow slow changes of what is normal."""
