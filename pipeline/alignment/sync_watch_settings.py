@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from pipeline.core.settings import Settings
 
@@ -24,3 +26,9 @@ class SyncWatchSettings(Settings):
 
     span_s: float = Field(default=1.0, ge=0.1, le=10)
     """Largest offset that is looked for, seconds; ten of them must fit into the window."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if 10 * self.span_s > self.window_s:
+            raise ValueError("'window_s' must be ten times 'span_s' or more")
+        return self
