@@ -1,8 +1,9 @@
 """Asking a running fusion node how well its streams agree on the time: two small files.
 
-The one who asks touches ``run/sync-request.json`` every second. While it is fresh the fusion
-node compares the streams of every scene, also of those whose deployment does not ask for it,
-and writes what it found last to ``run/sync-answer.json``. Nobody asks: nothing is compared.
+The one who asks touches ``run/sync-request.json`` every second; it says how much of the past is
+to be compared. While it is fresh the fusion node compares the streams of every scene, also of
+those whose deployment does not ask for it, and writes what it found last to
+``run/sync-answer.json``.
 """
 
 from __future__ import annotations
@@ -28,23 +29,27 @@ class SyncRequest:
         self._wish = data / "run" / "sync-request.json"
         self._answer = data / "run" / "sync-answer.json"
 
-    def ask(self) -> None:
+    def ask(self, window_s: float) -> None:
         """Ask; call again about once a second to keep it going."""
+        if self._wish.exists():
+            os.utime(self._wish)
+            return
         self._wish.parent.mkdir(parents=True, exist_ok=True)
-        self._wish.touch()
+        self._write(self._wish, {"window_s": window_s})
 
     def withdraw(self) -> None:
         """It need not be known any longer."""
         self._wish.unlink(missing_ok=True)
         self._answer.unlink(missing_ok=True)
 
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody asks."""
+    def wanted_s(self) -> float | None:
+        """How much of the past is to be compared, seconds; None while nobody asks."""
         try:
-            return time.time() - self._wish.stat().st_mtime < STALE_S
-        except OSError:
-            return False
+            age_s = time.time() - self._wish.stat().st_mtime
+            window_s = float(json.loads(self._wish.read_text())["window_s"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return window_s if age_s < STALE_S else None
 
     def answer(self, found: Mapping[str, Any]) -> None:
         """Write what was found, by scene, whole or not at all.
@@ -52,9 +57,7 @@ class SyncRequest:
         Raises:
             OSError: The disk refuses.
         """
-        draft = self._answer.with_suffix(".tmp")
-        draft.write_text(json.dumps(found))
-        os.replace(draft, self._answer)
+        self._write(self._answer, found)
 
     def read(self) -> dict[str, Any]:
         """What was answered last; empty when nothing was."""
@@ -63,3 +66,9 @@ class SyncRequest:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    @staticmethod
+    def _write(path: Path, content: Mapping[str, Any]) -> None:
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(content))
+        draft.replace(path)

@@ -24,6 +24,7 @@ from pipeline.core.timestamps import format_iso
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 32
+SHORTEST_S = 30.0
 MILLISECOND_NS = 1_000_000
 
 
@@ -41,7 +42,7 @@ class SyncWatching:
         self._engine = engine
         self._asked: dict[str, SyncWatch] = {}
         self._infos: dict[str, StreamInfo] = {}
-        self._wanted = False
+        self._wanted_s: float | None = None
         self._looks = 0
         self._answered: dict[str, Any] = {}
 
@@ -67,18 +68,20 @@ class SyncWatching:
         self._looks += 1
         if self._looks % LOOK_EVERY:
             return
-        wanted = self._request.wanted
-        if wanted and not self._wanted:
-            self._begin()
-        elif not wanted and self._wanted:
-            self._asked = {}
-        self._wanted = wanted
-        if wanted:
+        wanted_s = self._request.wanted_s()
+        if wanted_s != self._wanted_s:
+            self._wanted_s = wanted_s
+            self._begin(wanted_s)
+        if wanted_s is not None:
             self._answer()
 
-    def _begin(self) -> None:
-        settings = SyncWatchSettings()
-        self._answered = {}
+    def _begin(self, window_s: float | None) -> None:
+        """Watch what is not watched anyway from now on; nothing when nobody asks any more."""
+        self._asked, self._answered = {}, {}
+        if window_s is None:
+            return
+        window_s = max(window_s, SHORTEST_S)
+        settings = SyncWatchSettings(window_s=window_s, span_s=min(1.0, window_s / 60))
         self._asked = {
             name: SyncWatch(settings, scene.streams)
             for name, scene in self._deployment.scenes.items()

@@ -84,13 +84,17 @@ def watch(
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop after this long; none: Ctrl-C.")
     ] = None,
+    window: Annotated[
+        float,
+        typer.Option("--window", min=30, help="How much of the past is compared, seconds."),
+    ] = 120,
     as_json: Annotated[bool, typer.Option("--json", help="Print each look as JSON.")] = False,
 ) -> None:
     """Follow how well the streams of a running deployment agree on when things happen.
 
-    The fusion node looks at the last two minutes once a minute, so the first answer takes two
-    minutes (a scene with sync_watch has its answer ready). Only what several streams notice
-    sharply tells anything: where nothing does, it says so.
+    The fusion node looks at the last two minutes (or --window) once a minute, so the first answer
+    takes as long; a scene with sync_watch has its own window and its answer ready. Only what
+    several streams notice sharply tells anything: where nothing does, it says so.
     """
     deployment = load_deployment(config)
     if not any(found.name == "fusion" for found in read_run_files(deployment.data)):
@@ -100,11 +104,12 @@ def watch(
             fix="start it with 'fusewatch run', or use 'fusewatch sync test'",
         )
     request = SyncRequest(deployment.data)
+    request.withdraw()  # of one who was killed, and what he was answered
     until_s = float("inf") if seconds is None else time.monotonic() + seconds
     told: dict[str, str] = {}
     try:
         while (left_s := until_s - time.monotonic()) > 0:
-            request.ask()
+            request.ask(window)
             for line in news(request.read(), told, as_json=as_json):
                 typer.echo(line)
             time.sleep(min(ASK_EVERY_S, left_s))
