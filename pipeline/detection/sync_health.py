@@ -27,6 +27,7 @@ from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.core.event import HEALTH_PREFIX, Account, Event, Phase, Severity, event_id
 from pipeline.core.sample import Sample, StreamInfo
 
+ALARM = "sync:"
 CONFIRM = 3
 PATIENCE = 5
 MILLISECOND_NS = 1_000_000
@@ -68,6 +69,8 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Scene:
+    """One scene, and its streams by the name of their alarm."""
+
     settings: SyncWatchSettings
     watch: SyncWatch
     streams: dict[str, _Stream] = field(default_factory=dict)
@@ -98,7 +101,7 @@ class SyncHealth:
         for event in events:
             scene = self._scenes.get(event.scene)
             if scene is not None and event.health:
-                known = scene.streams.setdefault(event.alarm.partition(":")[2], _Stream())
+                known = scene.streams.setdefault(event.alarm, _Stream())
                 known.event = None if event.phase is Phase.CLEARED else event
 
     def open(self, info: StreamInfo) -> None:
@@ -116,7 +119,7 @@ class SyncHealth:
         for name, scene in self._scenes.items():
             look = scene.watch.look(now_ns)
             for offset in look.offsets if look is not None else ():
-                known = scene.streams.setdefault(offset.second, _Stream())
+                known = scene.streams.setdefault(_alarm(offset.second), _Stream())
                 event = self._judge(name, scene.settings, known, offset, now_ns)
                 if event is not None:
                     yield replace(event, ledger=dict(accounts))
@@ -125,9 +128,9 @@ class SyncHealth:
         """All streams of a scene ended: what stands is over."""
         if scene not in self._scenes:
             return
-        for stream, known in self._scenes[scene].streams.items():
+        for alarm, known in self._scenes[scene].streams.items():
             if known.event is not None:
-                said = f"{stream} has ended; it was not seen to agree again"
+                said = f"{alarm.removeprefix(ALARM)} has ended; it was not seen to agree again."
                 yield self._go_on(known, Phase.CLEARED, known.event.end_ns, said)
 
     def stands(self, scene: str) -> bool:
@@ -198,7 +201,7 @@ def _follow(
 
 
 def _raised(scene: str, offset: SyncOffset, start_ns: int, now_ns: int, limit_ms: float) -> Event:
-    alarm = f"sync:{offset.second}"
+    alarm = _alarm(offset.second)
     return Event(
         id=HEALTH_PREFIX + event_id(scene, alarm, start_ns),
         revision=0,
@@ -213,6 +216,11 @@ def _raised(scene: str, offset: SyncOffset, start_ns: int, now_ns: int, limit_ms
         summary=_apart(offset, limit_ms),
         clock_uncertainty_ns=offset.uncertainty_ns,
     )
+
+
+def _alarm(stream: str) -> str:
+    """Name of the alarm of a stream, no longer than sinks can keep."""
+    return f"{ALARM}{stream}"[:64]
 
 
 def _apart(offset: SyncOffset, limit_ms: float) -> str:
