@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nodes.commands.replay import check_span
+from pipeline.core.stamps import STAMPS
 from pipeline.core.timestamps import format_iso
 from pipeline.recording import Recording, rewrite
 from pipeline.recording import repair as repair_file
@@ -126,6 +127,7 @@ def describe(recording: Recording) -> dict[str, object]:
             "shape": list(stream.shape),
             "channels": list(stream.channels),
             "stamp": stream.stamp,
+            "usual_latency_ms": _usual_latency(stream.stamp),
             **(asdict(totals[name]) if name in totals else {"samples": 0}),
         }
         for name, stream in recording.streams.items()
@@ -145,6 +147,11 @@ def describe(recording: Recording) -> dict[str, object]:
         "truncated": recording.truncated,
         "faults": list(recording.faults),
     }
+
+
+def _usual_latency(stamp: str) -> list[float] | None:
+    known = STAMPS.get(stamp)
+    return None if known is None else [known.least_ms, known.most_ms]
 
 
 def _tell(data: dict[str, object]) -> None:

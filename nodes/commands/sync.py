@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from nodes.sync_watching import offset_data
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import TransportError
+from pipeline.core.stamps import STAMPS
 
 group = typer.Typer(
     help="See whether the streams of a scene agree on when things happen.", no_args_is_help=True
@@ -159,8 +160,18 @@ def as_data(finding: SyncFinding) -> dict[str, Any]:
         "reference": finding.reference,
         "streams": {one.second: offset_data(one) for one in finding.offsets},
         "unusable": dict(finding.unusable),
+        "stamps": {name: list(stamps) for name, stamps in finding.stamps.items()},
         "latency_ms": dict(finding.latencies_ms),
     }
+
+
+def _stamps(stamps: Sequence[str]) -> str:
+    """What stamps mean and how late they usually are."""
+    if len(stamps) > 1:
+        told = " then ".join(stamps)
+        return f"its stamps changed ({told}), which mixes two latencies: test it again"
+    known = STAMPS.get(stamps[0])
+    return f"stamp {stamps[0]}" + (f", {known.meaning}; {known.usual}" if known else "")
 
 
 def _now(
@@ -192,6 +203,8 @@ def _tell(finding: SyncFinding, config: Path, plot: Path | None) -> None:
     console.print(table)
     for name, why in finding.unusable.items():
         console.print(f"{escape(name)}: {escape(why)}")
+    for name, stamps in finding.stamps.items():
+        console.print(f"{escape(name)}: {_stamps(stamps)}")
     if finding.latencies_ms:
         console.print(f"to mend it, write into {config}:\n", soft_wrap=True)
         lines = [f"  {name}: {{latency_ms: {ms:g}}}" for name, ms in finding.latencies_ms.items()]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-LONG = {"day", "fusion", "phases", "real_time", "recalibration"}
+LONG = {"day", "fusion", "phases", "real_time", "recalibration", "sync_watch"}
 
 
 def benchmarks() -> list[str]:
