@@ -33,7 +33,7 @@ class Stamper:
         """A stream was announced, or announced anew."""
         known = self._infos.get(info.name)
         self._infos[info.name] = info
-        if known is None or info.stamp == EXACT or replace(info, stamp=known.stamp) != known:
+        if known is None or info.stamp == EXACT or not info.like(known):
             self._clocks[info.name] = None if info.stamp == EXACT else self._clock(info)
 
     def stamp(self, sample: Sample, offset_ns: int, uncertainty_ns: int) -> Sample:

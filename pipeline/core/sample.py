@@ -7,7 +7,7 @@ here validates. Sources make them right, and the codec checks what comes from ou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -63,6 +63,10 @@ class StreamInfo:
     channels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     stamp: str = "arrival"
+
+    def like(self, other: StreamInfo) -> bool:
+        """Whether the other is the same in all but what its stamps mean."""
+        return replace(self, stamp=other.stamp) == other
 
 
 Payload: TypeAlias = npt.NDArray[np.generic] | bytes | memoryview | str

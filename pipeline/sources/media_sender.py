@@ -75,15 +75,13 @@ class SenderClock:
             latest_ns: Node time minus PTS, at most: by the smallest delay.
             now_ns: Node time.
         """
-        if self._offset_ns is None or now_ns < self._again_ns:
-            return False
-        delay_ns = latest_ns - self._offset_ns
-        if self._believable(delay_ns) is self.believed:
+        delay_ns = None if self._offset_ns is None else latest_ns - self._offset_ns
+        if now_ns < self._again_ns or self._believable(delay_ns) is self.believed:
             return False
         self.believed = not self.believed
         self._again_ns = 0 if self.believed else now_ns + AGAIN_NS
         what = "stamps are the sender's own" if self.believed else "the sender's clock is off"
-        log.info(what, source=self._where, delay_ms=round(delay_ns / 1e6, 1))
+        log.info(what, source=self._where, delay_ms=None if delay_ns is None else delay_ns / 1e6)
         return True
 
     def offset_ns(self, latest_ns: int) -> int:
@@ -104,6 +102,8 @@ class SenderClock:
         middles = [median_low(known) for known in self._differences.values()]
         return min(middles) if max(middles) - min(middles) <= AGREE_NS else None
 
-    def _believable(self, delay_ns: int) -> bool:
+    def _believable(self, delay_ns: int | None) -> bool:
+        if delay_ns is None:
+            return False
         slack = SLACK if self.believed else 1.0
         return self._wanted == "always" or -AHEAD_NS * slack <= delay_ns <= LONGEST_NS * slack

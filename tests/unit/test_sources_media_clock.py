@@ -184,6 +184,18 @@ def test_reports_count_when_every_track_that_is_read_has_them_and_they_agree():
     assert (alone.by_sender, both.by_sender, apart.by_sender) == (True, False, False)
 
 
+def test_tracks_that_agree_no_longer_end_the_belief():
+    clock = LivePtsClock()
+    reported(clock)
+    for number in range(30, 60):
+        pts = number * 100 * MS
+        now = TRUE_OFFSET + pts + 80 * MS
+        timeline = clock.place("video", pts, now, 0, TRUE_OFFSET + pts)
+        clock.place("audio", pts, now, 0, TRUE_OFFSET + pts + 50 * MS)
+    assert not clock.by_sender
+    assert timeline.epoch == 2
+
+
 def test_a_sender_whose_clock_goes_wrong_is_left_and_tried_again_after_a_minute():
     clock = LivePtsClock()
     reported(clock)

@@ -11,9 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from nodes.capture_metrics import CaptureMetrics
 from nodes.stamping import Stamper
+from pipeline.alignment.account import Discard
 from pipeline.config import load_deployment
 from pipeline.core.ledger import Ledger
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from tests.unit.alignment_streams import feed, opened, patient, sound, unaccounted
 
 MS = 1_000_000
 START_NS = 1_700_000_000_000 * MS
@@ -56,3 +58,30 @@ def test_metrics_tell_what_stamps_mean_now_and_how_often_that_changed() -> None:
     assert read("fusewatch_stream_stamp", {"stream": "cam", "stamp": "sender"}) == 1
     assert read("fusewatch_stream_stamp", {"stream": "cam", "stamp": "pts"}) is None
     assert read("fusewatch_stamp_changes_total", {"stream": "cam"}) == 1
+
+
+def test_sound_goes_on_in_its_windows_when_its_stamps_come_to_mean_something_earlier(
+    tmp_path: Path,
+) -> None:
+    late = StreamInfo("microphone", Modality.AUDIO, 8000.0, (1,), "int16", stamp="pts")
+    early = replace(late, stamp="sender")
+    (tmp_path / "d.yaml").write_text(DEPLOYMENT)
+    stamper = Stamper(load_deployment(tmp_path / "d.yaml"))
+    aligner = opened(patient(streams=("microphone",)), [late])
+    stamper.open(late)
+    given = [stamper.stamp(sound(n), 0, 0) for n in range(500)]
+    stamper.open(early)
+    for n in range(500, 1000):
+        chunk = sound(n)
+        moved = replace(chunk, timestamp_ns=chunk.timestamp_ns - 200 * MS, epoch=1)
+        moved.position -= 500 * 160
+        given.append(stamper.stamp(moved, 0, 0))
+    run = feed(aligner, given[:500], end=False)
+    aligner.open(early)
+    rest = feed(aligner, given[500:])
+    coverage = [window.slices["microphone"].coverage for window in (*run.windows, *rest.windows)]
+    assert len(coverage) > 30
+    assert coverage == [1.0] * len(coverage)
+    assert not unaccounted(aligner)
+    assert aligner.counts["microphone"].discarded == {Discard.UNUSED: 9}  # what was heard twice
+    assert rest.windows[-1].slices["microphone"].info == early
