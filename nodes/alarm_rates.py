@@ -29,7 +29,7 @@ class AlarmRates:
     def take(self, events: Iterable[Event]) -> None:
         """Count what was raised."""
         for event in events:
-            if event.phase is Phase.RAISED and event.scene in self._raised:
+            if event.phase is Phase.RAISED and event.scene in self._raised and not event.health:
                 self._raised[event.scene].append(event.start_ns)
 
     def of(self, scene: str, watched: Watched) -> list[LiveRate]:

@@ -21,6 +21,7 @@ from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
 from pipeline.detection.scorer import Scorer, Watch
+from pipeline.detection.sync_health import SyncHealth
 from pipeline.models.checkpoint import load_model
 from pipeline.models.scene_model import SceneModel
 
@@ -77,7 +78,9 @@ def build_engine(
         scenes.append(Scene(name, aligner_of(deployment, name), alarm))
     streams = {name: settings.streams for name, settings in deployment.scenes.items()}
     keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer)
-    return Assembly(Engine(scenes, streams, scorer, keeper), budgets)
+    watched = {n: s.sync_watch for n, s in deployment.scenes.items() if s.sync_watch.enabled}
+    health = SyncHealth(watched, streams)
+    return Assembly(Engine(scenes, streams, scorer, keeper, health=health), budgets)
 
 
 def _model(deployment: Deployment, scene: str, path: Path) -> SceneModel:

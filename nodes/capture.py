@@ -102,7 +102,7 @@ class CaptureNode:
             self._tell_link(self._health, status)
             self._metrics.link(status, self._sender.clock_estimate())
             for outlet in self._outlets:
-                self._metrics.stamps(outlet.stamper.clocks)
+                self._metrics.stamps.look(outlet.stamper.clocks)
         return not over
 
     def drain(self, timeout_s: float) -> None:
@@ -134,6 +134,11 @@ class CaptureNode:
             self._metrics.source(status)
         with self._changed:
             self._changed.notify_all()
+
+    def on_stream(self, info: StreamInfo) -> None:
+        """A source announced a stream, or announced it anew."""
+        if self._metrics is not None:
+            self._metrics.stamps.announce(info)
 
     def stamper(self) -> Stamper:
         """A new stamper for one source."""
@@ -192,6 +197,7 @@ class _Outlet:
         for info in infos:
             self._streams.add(info.name)
             self.stamper.open(info)
+            self._node.on_stream(info)
             self._sender.add_stream(info, on_full=self._node.on_full(info.name))
 
     def samples(self, samples: Sequence[Sample]) -> None:

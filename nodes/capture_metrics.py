@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import get_args
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Enum, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from pipeline.alignment.stream_clock import StreamClock
+from nodes.time_metrics import ClockMetrics, StampMetrics
 from pipeline.core.ledger import Ledger, missing
 from pipeline.sources.runner import SourceState, SourceStatus
-from pipeline.transport.clock_sync import ClockEstimate, Why
+from pipeline.transport.clock_sync import ClockEstimate
 from pipeline.transport.sender import SenderStatus
 from pipeline.transport.sender_session import LinkState
 
@@ -24,31 +23,16 @@ class CaptureMetrics:
     Args:
         registry: Where they are registered.
         ledger: The node's loss ledger, read whenever somebody asks.
+
+    Attributes:
+        clock: Metrics of the clock offset.
+        stamps: Metrics of the streams' stamps.
     """
 
     def __init__(self, registry: CollectorRegistry, ledger: Ledger) -> None:
         registry.register(LedgerCollector(ledger))
-        self._offset = Gauge(
-            "fusewatch_clock_offset_seconds", "Site time minus node time", registry=registry
-        )
-        self._unsure = Gauge(
-            "fusewatch_clock_uncertainty_seconds", "Bound of the offset's error", registry=registry
-        )
-        self._drift = Gauge(
-            "fusewatch_clock_drift_ppm", "How fast the offset grows", registry=registry
-        )
-        self._clock_source = Enum(
-            "fusewatch_clock_source",
-            "How the offset is found: over UDP, over the link, or known to be the same clock",
-            states=["none", "udp", "zmq", "same"],
-            registry=registry,
-        )
-        self._found_anew = Gauge(
-            "fusewatch_clock_found_anew",
-            "Times the offset was forgotten: a clock stepped, may have, slept or is another",
-            ["reason"],
-            registry=registry,
-        )
+        self.clock = ClockMetrics(registry)
+        self.stamps = StampMetrics(registry)
         self._connected = Gauge(
             "fusewatch_link_connected", "Whether the fusion node answers", registry=registry
         )
@@ -69,33 +53,6 @@ class CaptureMetrics:
             registry=registry,
         )
 
-        self._corrections = Gauge(
-            "fusewatch_stamp_corrections",
-            "Stamps that needed more than smoothing, by reason",
-            ["stream", "reason"],
-            registry=registry,
-        )
-        self._jitter = Gauge(
-            "fusewatch_stamp_jitter_seconds",
-            "Usual distance of stamps from the stream's fitted rate",
-            ["stream"],
-            registry=registry,
-        )
-        self._rate = Gauge(
-            "fusewatch_stream_rate_error_ppm",
-            "How much slower than nominal the device runs",
-            ["stream"],
-            registry=registry,
-        )
-
-    def stamps(self, clocks: Mapping[str, StreamClock]) -> None:
-        """Say what the stamps of streams needed."""
-        for stream, clock in clocks.items():
-            self._jitter.labels(stream).set(clock.spread_ns / 1e9)
-            self._rate.labels(stream).set(clock.rate_error_ppm)
-            for reason, count in clock.counts.items():
-                self._corrections.labels(stream, reason.value).set(count)
-
     def source(self, status: SourceStatus) -> None:
         """A source changed its state."""
         self._restarts.labels(status.name).set(status.restarts)
@@ -105,13 +62,7 @@ class CaptureMetrics:
     def link(self, status: SenderStatus, estimate: ClockEstimate | None) -> None:
         """Note the state of the link and of the clock."""
         self._connected.set(1 if status.state is LinkState.READY else 0)
-        for reason in get_args(Why):
-            self._found_anew.labels(reason).set(status.counters.get(f"clock_{reason}", 0))
-        if estimate is not None:
-            self._clock_source.state(estimate.source)
-            self._drift.set(estimate.drift_ppm)
-            self._offset.set(estimate.offset_ns / 1e9)
-            self._unsure.set(estimate.uncertainty_ns / 1e9)
+        self.clock.look(estimate, status.counters)
 
 
 class LedgerCollector(Collector):

@@ -23,10 +23,11 @@ from nodes.health import Health
 from nodes.links import event_sender, sample_receiver
 from nodes.places import evidence_folder, fusion_store
 from nodes.recorder import Recorder
+from nodes.sync_watching import SyncWatching
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival
 from pipeline.core.clock import Clock
-from pipeline.core.event import Event, to_json
+from pipeline.core.event import HEALTH_PREFIX, Event, to_json
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.outcome import SceneState
@@ -88,6 +89,7 @@ class FusionNode:
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
         self._rates = AlarmRates(budgets_hz, self._store)
         self._recorder = self._kept(Recorder(self._deployment))
+        self._syncs = SyncWatching(self._deployment, self._engine.health.watches)
         self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
@@ -118,6 +120,7 @@ class FusionNode:
         for arrival in arrivals:
             self._recorder.write(arrival)
             self._points.follow(arrival)
+            self._syncs.take(arrival)
             self._engine.take(arrival)
         now_ns = self._clock.now_ns()
         self._engine.advance(now_ns)
@@ -126,6 +129,7 @@ class FusionNode:
             self._recorder.event(event, now_ns)
         self._commit(outcome.states, outcome.events)
         self._recorder.look(now_ns)
+        self._syncs.look(now_ns)
         self._rates.take(outcome.events)
         if self._metrics is not None:
             self._metrics.turn(outcome, now_ns)
@@ -182,6 +186,7 @@ class FusionNode:
                 self._tell_if_set_back(scene, round(at.next_window * settings.hop_s))
                 states[scene] = SceneState(at.next_window, at.alarm, at.scoring)
         assembly.engine.restore(states, self._clock.now_ns())
+        assembly.engine.health.restore(self._store.phases(HEALTH_PREFIX))
         for scene, budget in assembly.budgets.items():
             log.info("alarm threshold", scene=scene, score=round(budget.threshold, 2))
 
@@ -216,6 +221,7 @@ class FusionNode:
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
         self._metrics.look(self._receiver, self._engine)
         self._metrics.recording(self._recorder.lost, self._recorder.removed)
+        self._metrics.syncs(self._syncs.watches)
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

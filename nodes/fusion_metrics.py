@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from pipeline.alignment.sync_watch import SyncWatch
 from pipeline.detection.engine import Engine
 from pipeline.detection.live_rate import LiveRate
 from pipeline.detection.outcome import Outcome
@@ -79,6 +80,22 @@ class FusionMetrics:
             ["reason"],
             registry=registry,
         )
+        labels = ["scene", "stream"]
+        self._sync_offset = Gauge(
+            "fusewatch_sync_offset_seconds",
+            "How much later than the reference a stream was when that was last certain",
+            labels,
+            registry=registry,
+        )
+        self._sync_unsure = Gauge(
+            "fusewatch_sync_uncertainty_seconds", "Of that offset", labels, registry=registry
+        )
+        self._sync_at = Gauge(
+            "fusewatch_sync_certain_time_seconds",
+            "When that was, Unix time",
+            labels,
+            registry=registry,
+        )
         self._raised = self._by_period(
             "fusewatch_alarms_raised", "Alarms raised in the period up to now"
         )
@@ -141,6 +158,14 @@ class FusionMetrics:
         self._unrecorded.set(lost)
         for reason, count in removed.items():
             self._removed.labels(reason.value).set(count)
+
+    def syncs(self, watches: Mapping[str, SyncWatch]) -> None:
+        """Say how well streams agree on the time, of those of which it is known."""
+        for scene, watch in watches.items():
+            for stream, (at_ns, offset) in watch.certain.items():
+                self._sync_offset.labels(scene, stream).set(offset.offset_ns / 1e9)
+                self._sync_unsure.labels(scene, stream).set(offset.uncertainty_ns / 1e9)
+                self._sync_at.labels(scene, stream).set(at_ns / 1e9)
 
     def _by_period(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["scene", "period"], registry=self._registry)

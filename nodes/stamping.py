@@ -1,6 +1,8 @@
 """From a source's stamp to site time: latency, jitter and clock offset taken out.
 
-Streams whose stamps are ``exact`` are on site time already and pass through untouched.
+Streams whose stamps are ``exact`` are on site time already and pass through untouched. A stream
+that is announced anew with stamps of another meaning keeps its clock: the epoch that changes
+with it makes the fit begin anew, and times handed out go on growing.
 """
 
 from __future__ import annotations
@@ -25,9 +27,14 @@ class Stamper:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._clocks: dict[str, StreamClock | None] = {}
+        self._infos: dict[str, StreamInfo] = {}
 
     def open(self, info: StreamInfo) -> None:
         """A stream was announced, or announced anew."""
+        known = self._infos.get(info.name)
+        self._infos[info.name] = info
+        if known is not None and info.stamp != EXACT and info.like(known):
+            return
         before = self._clocks.get(info.name)
         clock = None if info.stamp == EXACT else self._clock(info)
         if clock is not None and before is not None:

@@ -8,20 +8,23 @@ others get as much more as they are later.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.alignment.activity import Activity, activity_of
-from pipeline.alignment.sync_offset import SyncOffset, find_offset
+import structlog
+
+from pipeline.alignment.activity import Activity, ActivityMeter
+from pipeline.alignment.sync_offset import SyncOffset, find_offset, reference_of
 from pipeline.config.deployment import Deployment
-from pipeline.core.arrival import SampleArrived
+from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import AlignmentError, RecordingError
-from pipeline.core.sample import Modality, Sample, StreamInfo
+from pipeline.core.sample import StreamInfo
 from pipeline.recording.reader import Recording
 
+log = structlog.get_logger(__name__)
+
 MILLISECOND_NS = 1_000_000
-_BEST_FIRST = (Modality.AUDIO, Modality.SENSOR, Modality.VIDEO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class SyncFinding:
         activities: Activity per stream.
         offsets: Offset of each other stream against the reference.
         unusable: Streams that cannot be compared, and why.
+        stamps: What the stamps of each stream meant, one after the other (`StreamInfo.stamp`).
         latencies_ms: What to write into the deployment, for streams that should change.
     """
 
@@ -42,6 +46,7 @@ class SyncFinding:
     activities: Mapping[str, Activity]
     offsets: tuple[SyncOffset, ...]
     unusable: Mapping[str, str]
+    stamps: Mapping[str, tuple[str, ...]]
     latencies_ms: Mapping[str, float]
 
 
@@ -66,62 +71,72 @@ def sync_of(
         AlignmentError: Fewer than two streams can be compared.
         RecordingError: The recording cannot be read, or lacks the reference.
     """
-    infos, samples = _read(recording, deployment.scenes[scene].streams)
+    found = _read(recording, deployment.scenes[scene].streams)
+    infos, activities, unusable = found.infos, found.activities, found.unusable
     if reference is not None and reference not in infos:
         known = ", ".join(infos) or "none"
         raise RecordingError(f"no stream {reference!r}; there is {known}", where=str(recording))
-    activities, unusable = _activities(infos, samples)
     if len(activities) < 2 or (reference is not None and reference not in activities):
         said = "; ".join(f"{name}: {why}" for name, why in unusable.items())
         raise AlignmentError(
             f"fewer than two streams to compare{f' ({said})' if said else ''}", where=scene
         )
-    chosen = reference or _reference(activities, infos)
+    chosen = reference or reference_of(activities, infos)
     offsets: list[SyncOffset] = []
     for name in activities:
         if name == chosen:
             continue
         try:
-            found = find_offset(activities[chosen], activities[name], round(span_s * 1e9))
+            offset = find_offset(activities[chosen], activities[name], round(span_s * 1e9))
         except AlignmentError as error:
             unusable[name] = str(error)
         else:
-            offsets.append(found)
+            offsets.append(offset)
     latencies = _latencies(deployment, chosen, offsets)
-    return SyncFinding(scene, chosen, activities, tuple(offsets), unusable, latencies)
+    return SyncFinding(scene, chosen, activities, tuple(offsets), unusable, found.stamps, latencies)
 
 
-def _read(
-    recording: Path, streams: tuple[str, ...] | list[str]
-) -> tuple[dict[str, StreamInfo], dict[str, list[Sample]]]:
-    samples: dict[str, list[Sample]] = {}
+@dataclass(slots=True)
+class _Streams:
+    """What a recording holds of a scene: streams, activity, why others have none, stamps."""
+
+    infos: dict[str, StreamInfo]
+    activities: dict[str, Activity] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+    stamps: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _read(recording: Path, streams: Sequence[str]) -> _Streams:
+    """Read a recording once, without keeping a sample of it."""
     with Recording(recording) as opened:
-        infos = {n: i for n, i in opened.streams.items() if n in streams}
+        found = _Streams({n: info for n, info in opened.streams.items() if n in streams})
+        meters = _meters(found)
         for arrival in opened.arrivals():
-            if isinstance(arrival, SampleArrived) and arrival.sample.stream in infos:
-                samples.setdefault(arrival.sample.stream, []).append(arrival.sample)
-    return infos, samples
-
-
-def _activities(
-    infos: Mapping[str, StreamInfo], samples: Mapping[str, list[Sample]]
-) -> tuple[dict[str, Activity], dict[str, str]]:
-    found: dict[str, Activity] = {}
-    unusable: dict[str, str] = {}
-    for name, info in infos.items():
-        ordered = sorted(samples.get(name, ()), key=lambda sample: sample.timestamp_ns)
+            if isinstance(arrival, StreamOpened) and arrival.info.name in found.infos:
+                known = found.stamps.get(arrival.info.name, ())
+                if arrival.info.stamp not in known:
+                    found.stamps[arrival.info.name] = (*known, arrival.info.stamp)
+            elif isinstance(arrival, SampleArrived) and arrival.sample.stream in meters:
+                meters[arrival.sample.stream].take(arrival.sample)
+    for name, meter in meters.items():
         try:
-            found[name] = activity_of(info, ordered)
+            found.activities[name] = meter.activity()
         except AlignmentError as error:
-            unusable[name] = error.message
-    return found, unusable
+            found.unusable[name] = error.message
+        if meter.passed_over:
+            log.warning("stamps went back, left out", stream=name, samples=meter.passed_over)
+    return found
 
 
-def _reference(activities: Mapping[str, Activity], infos: Mapping[str, StreamInfo]) -> str:
-    def rank(name: str) -> tuple[int, int]:
-        return _BEST_FIRST.index(infos[name].modality), activities[name].stretch_ns
-
-    return min(activities, key=rank)
+def _meters(found: _Streams) -> dict[str, ActivityMeter]:
+    """A meter for each stream that can have activity."""
+    meters: dict[str, ActivityMeter] = {}
+    for name, info in found.infos.items():
+        try:
+            meters[name] = ActivityMeter(info)
+        except AlignmentError as error:
+            found.unusable[name] = error.message
+    return meters
 
 
 def _latencies(

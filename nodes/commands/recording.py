@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from nodes.commands.replay import check_span
+from pipeline.core.stamps import STAMPS
 from pipeline.core.timestamps import format_iso
 from pipeline.recording import Recording, rewrite
 from pipeline.recording import repair as repair_file
@@ -126,6 +127,8 @@ def describe(recording: Recording) -> dict[str, object]:
             "rate_hz": stream.rate_hz,
             "shape": list(stream.shape),
             "channels": list(stream.channels),
+            "stamp": stream.stamp,
+            "usual_latency_ms": _usual_latency(stream.stamp),
             **(asdict(totals[name]) if name in totals else {"samples": 0}),
         }
         for name, stream in recording.streams.items()
@@ -147,9 +150,16 @@ def describe(recording: Recording) -> dict[str, object]:
     }
 
 
+def _usual_latency(stamp: str) -> list[float] | None:
+    known = STAMPS.get(stamp)
+    return None if known is None else [known.least_ms, known.most_ms]
+
+
 def _tell(data: dict[str, object]) -> None:
     console = Console()
-    table = Table("stream", "kind", "node", "samples", "rate", "size", title=str(data["file"]))
+    table = Table(
+        "stream", "kind", "node", "samples", "rate", "stamp", "size", title=str(data["file"])
+    )
     streams = data["streams"] if isinstance(data["streams"], list) else []
     for stream in streams:
         rate = stream["rate_hz"]
@@ -159,6 +169,7 @@ def _tell(data: dict[str, object]) -> None:
             stream.get("node", "-"),
             f"{stream['samples']:,}",
             f"{rate:g} Hz" if rate else "-",
+            stream["stamp"],
             decimal(stream.get("nbytes", 0)),
         )
     console.print(table)

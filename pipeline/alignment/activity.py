@@ -6,12 +6,17 @@ less what the whole became darker by, of sound the level from one hundredth of a
 next, of a sensor the largest step among its channels. A lamp is so counted when it goes on and
 not when it goes off, however long it was on, and a sound when it begins. Onsets are in units of
 their own usual spread and end at `CEILING`, so that one loud moment does not outweigh all others.
+
+It is gathered sample by sample: no picture and no sound is kept, only how much changed. A sample
+whose stamp goes back has no place in what was gathered before it; it is passed over and counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -59,6 +64,60 @@ class Activity:
         return Activity(self.name, self.begin_ns[kept], self.end_ns[kept], self.amount[kept])
 
 
+class ActivityMeter:
+    """Gathers the activity of one stream.
+
+    Args:
+        info: The stream: video, audio or sensor.
+        keep_ns: What is older than this before the newest is forgotten; None: nothing is.
+
+    Attributes:
+        passed_over: Samples whose stamp went back.
+
+    Raises:
+        AlignmentError: Text.
+    """
+
+    def __init__(self, info: StreamInfo, keep_ns: int | None = None) -> None:
+        self._info = info
+        self._probe = _probe_of(info)
+        self._keep_ns = keep_ns
+        self._newest_ns: int | None = None
+        self._pieces: deque[_Piece] = deque()
+        self.passed_over = 0
+
+    def take(self, sample: Sample) -> None:
+        """Take in one sample."""
+        if self._newest_ns is not None and sample.timestamp_ns < self._newest_ns:
+            self.passed_over += 1
+            return
+        self._newest_ns = sample.timestamp_ns
+        piece = self._probe.take(sample)
+        if piece is not None:
+            self._pieces.append(piece)
+        if self._keep_ns is not None:
+            self._forget(self._newest_ns - self._keep_ns)
+
+    def activity(self) -> Activity:
+        """The activity of what was gathered.
+
+        Raises:
+            AlignmentError: Too few samples to tell.
+        """
+        count = sum(len(piece.values) for piece in self._pieces)
+        if count < _LEAST:
+            raise AlignmentError(f"only {count} changes to compare by", where=self._info.name)
+        values = np.concatenate([piece.values for piece in self._pieces])
+        change = _onsets(self._probe.change(values), self._probe.before)
+        begin_ns = np.concatenate([piece.begin_ns for piece in self._pieces])
+        end_ns = np.concatenate([piece.end_ns for piece in self._pieces])
+        return Activity(self._info.name, begin_ns, end_ns, _in_spreads(change))
+
+    def _forget(self, before_ns: int) -> None:
+        while self._pieces and self._pieces[0].end_ns[-1] < before_ns:
+            self._pieces.popleft()
+
+
 def activity_of(info: StreamInfo, samples: Iterable[Sample]) -> Activity:
     """The activity of a stream.
 
@@ -69,34 +128,126 @@ def activity_of(info: StreamInfo, samples: Iterable[Sample]) -> Activity:
     Raises:
         AlignmentError: Text, or too few samples to tell.
     """
-    if info.modality is Modality.VIDEO:
-        steps = _picture_steps(samples)
-    elif info.modality is Modality.AUDIO:
-        steps = _sound_steps(info, list(samples))
-    elif info.modality is Modality.SENSOR:
-        steps = _sensor_steps(list(samples))
-    else:
-        raise AlignmentError("text has no activity to compare", where=info.name)
-    begin_ns, end_ns, change = steps
-    if len(change) < _LEAST:
-        raise AlignmentError(f"only {len(change)} changes to compare by", where=info.name)
-    return Activity(info.name, begin_ns, end_ns, _in_spreads(change))
-
-
-def _picture_steps(samples: Iterable[Sample]) -> tuple[Times, Times, Floats]:
-    times: list[int] = []
-    changes: list[float] = []
-    before: npt.NDArray[np.float32] | None = None
+    meter = ActivityMeter(info)
     for sample in samples:
+        meter.take(sample)
+    return meter.activity()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What one sample adds.
+
+    Attributes:
+        begin_ns: Begin of each stretch, ``(k,)``.
+        end_ns: Its end.
+        values: What was seen in it, ``(k, channels)``.
+    """
+
+    begin_ns: Times
+    end_ns: Times
+    values: Floats
+
+
+class _Probe(Protocol):
+    """What is looked at in the samples of a modality."""
+
+    before: int
+
+    def take(self, sample: Sample) -> _Piece | None:
+        """What a sample adds; None when nothing."""
+        ...
+
+    def change(self, values: Floats) -> Floats:
+        """One number per stretch, ``(n,)``, of what was seen, ``(n, channels)``."""
+        ...
+
+
+def _probe_of(info: StreamInfo) -> _Probe:
+    if info.modality is Modality.VIDEO:
+        return _PictureProbe()
+    if info.modality is Modality.AUDIO:
+        return _SoundProbe(info.rate_hz or 1.0)
+    if info.modality is Modality.SENSOR:
+        return _SensorProbe()
+    raise AlignmentError("text has no activity to compare", where=info.name)
+
+
+class _PictureProbe:
+    """Mean change of brightness from one picture to the next."""
+
+    before = _BEFORE
+
+    def __init__(self) -> None:
+        self._last: tuple[int, npt.NDArray[np.float32]] | None = None
+
+    def take(self, sample: Sample) -> _Piece | None:
         picture = _small(sample)
         if picture is None:
-            continue
-        times.append(sample.timestamp_ns)
-        if before is not None:
-            changes.append(_change(picture - before))
-        before = picture
-    edges = np.array(times, np.int64)
-    return edges[:-1], edges[1:], _onsets(np.array(changes), _BEFORE)
+            return None
+        last, self._last = self._last, (sample.timestamp_ns, picture)
+        if last is None:
+            return None
+        return _between(last[0], sample.timestamp_ns, [_change(picture - last[1])])
+
+    def change(self, values: Floats) -> Floats:
+        return values[:, 0]
+
+
+class _SoundProbe:
+    """Level of each hop, chunk by chunk; what is left of a chunk is left out.
+
+    Args:
+        rate_hz: Samples a second.
+    """
+
+    before = _BEFORE_SOUND
+
+    def __init__(self, rate_hz: float) -> None:
+        self._rate_hz = rate_hz
+        self._hop = max(1, round(rate_hz * _HOP_S))
+
+    def take(self, sample: Sample) -> _Piece | None:
+        sound, hop = np.asarray(sample.data), self._hop
+        loud = sound.astype(np.float64) / (32768.0 if sound.dtype == np.int16 else 1.0)
+        count = len(loud) // hop
+        if not count:
+            return None
+        power = np.square(loud[: count * hop]).mean(axis=1).reshape(count, hop).mean(axis=1)
+        begins = np.rint(np.arange(count) * hop / self._rate_hz * 1e9).astype(np.int64)
+        begin_ns = sample.timestamp_ns + begins
+        level = 20.0 * np.log10(np.sqrt(power) + _QUIET)
+        return _Piece(begin_ns, begin_ns + round(hop / self._rate_hz * 1e9), level[:, None])
+
+    def change(self, values: Floats) -> Floats:
+        return values[:, 0]
+
+
+class _SensorProbe:
+    """Step of each channel from one reading to the next."""
+
+    before = _BEFORE
+
+    def __init__(self) -> None:
+        self._last: tuple[int, Floats] | None = None
+
+    def take(self, sample: Sample) -> _Piece | None:
+        reading = np.asarray(sample.data, np.float64).ravel()
+        last, self._last = self._last, (sample.timestamp_ns, reading)
+        if last is None:
+            return None
+        step = np.nan_to_num(np.abs(reading - last[1]), nan=0.0)
+        return _between(last[0], sample.timestamp_ns, step)
+
+    def change(self, values: Floats) -> Floats:
+        usual = np.array([_spread(column) for column in values.T])
+        return np.asarray((values / usual).max(axis=1))
+
+
+def _between(begin_ns: int, end_ns: int, values: npt.ArrayLike) -> _Piece:
+    """One stretch."""
+    times = np.array([begin_ns, end_ns], np.int64)
+    return _Piece(times[:1], times[1:], np.asarray(values, np.float64)[None, :])
 
 
 def _change(difference: npt.NDArray[np.float32]) -> float:
@@ -121,27 +272,6 @@ def _small(sample: Sample) -> npt.NDArray[np.float32] | None:
     return np.asarray(cv2.resize(found, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _sound_steps(info: StreamInfo, samples: Sequence[Sample]) -> tuple[Times, Times, Floats]:
-    """Rise of the level per hop, chunk by chunk; across a gap there is none."""
-    rate = info.rate_hz or 1.0
-    hop = max(1, round(rate * _HOP_S))
-    begins: list[Times] = []
-    levels: list[Floats] = []
-    for sample in samples:
-        sound = np.asarray(sample.data)
-        loud = sound.astype(np.float64) / (32768.0 if sound.dtype == np.int16 else 1.0)
-        count = len(loud) // hop
-        power = np.square(loud[: count * hop]).mean(axis=1).reshape(count, hop).mean(axis=1)
-        begins.append(
-            sample.timestamp_ns + np.rint(np.arange(count) * hop / rate * 1e9).astype(int)
-        )
-        levels.append(20.0 * np.log10(np.sqrt(power) + _QUIET))
-    if not levels:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    begin_ns, level = np.concatenate(begins), np.concatenate(levels)
-    return begin_ns, begin_ns + round(hop / rate * 1e9), _onsets(level, _BEFORE_SOUND)
-
-
 def _onsets(values: Floats, before: int) -> Floats:
     """By how much each rises above the largest of those before it; none for the first."""
     earlier = np.full((before, len(values)), -np.inf)
@@ -150,17 +280,6 @@ def _onsets(values: Floats, before: int) -> Floats:
     found: Floats = np.maximum(values - earlier.max(axis=0, initial=-np.inf), 0.0)
     found[:before] = 0.0
     return found
-
-
-def _sensor_steps(samples: Sequence[Sample]) -> tuple[Times, Times, Floats]:
-    times = np.array([sample.timestamp_ns for sample in samples], np.int64)
-    if len(times) < _LEAST:
-        return times[:-1], times[1:], np.zeros(max(0, len(times) - 1))
-    values = np.stack([np.asarray(sample.data, np.float64).ravel() for sample in samples])
-    steps = np.abs(np.diff(values, axis=0))
-    steps = np.nan_to_num(steps, nan=0.0)
-    usual = np.array([_spread(column) for column in steps.T])
-    return times[:-1], times[1:], _onsets((steps / usual).max(axis=1), _BEFORE)
 
 
 def _in_spreads(change: Floats) -> Floats:

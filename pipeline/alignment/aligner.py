@@ -122,8 +122,10 @@ class Aligner:
             AlignmentError: The scene has no such stream, or it changed its modality.
         """
         lane = self._lane(info.name)
-        if lane.track is None or info != lane.track.info:
+        if lane.track is None or not info.like(lane.track.info):
             self._form(lane, info)
+        else:
+            lane.track.info = info  # at most what its stamps mean: samples are as they were
         lane.ended = False
         lane.reopened = True
         lane.spoke_ns = self._scene.now_ns or 0

@@ -12,18 +12,23 @@ falls into another part of its stretch, so the error falls with the root of how 
 of the range of best agreement where it is wider, and the scatter of the offset when parts of the
 recording are left out (jackknife, Efron and Stein 1981) are added in squares; half a stretch of
 the finer stream comes on top. Whether there is anything in common at all is told by offsets that
-cannot be right: the best agreement must stand clear of the best among those.
+cannot be right: the best agreement must stand clear of the best among those. One look in ten or
+so takes streams with nothing in common to agree, which is well for one who looks once and knows
+that he clapped; who looks again and again asks for more (`SyncOffset.certain`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.alignment.activity import Activity, Floats
 from pipeline.core.errors import AlignmentError
+from pipeline.core.sample import Modality, StreamInfo
 
+_BEST_FIRST = (Modality.AUDIO, Modality.SENSOR, Modality.VIDEO)
 STEP_NS = 2_000_000
 _PARTS = 6
 _STUDENT = 2.57  # 95 % of Student's t with as many parts less one
@@ -32,6 +37,7 @@ _HOLDS = 0.5  # of the agreement: below, the part left out held what there was i
 _NEAR_BEST = 0.95  # of the best agreement: counts as equally good
 _CLEAR = 1.5  # times the best wrong agreement
 _LEAST_AGREEMENT = 0.15
+_CERTAIN_CLEAR, _CERTAIN_AGREEMENT = 2.0, 0.25  # the same for who looks again and again
 _LEAST_STRETCHES = 30
 _REACH = 3  # spans: offsets from one to three spans either way count as wrong
 
@@ -65,14 +71,39 @@ class SyncOffset:
         """Whether something was seen by both."""
         return self.agreement >= max(_LEAST_AGREEMENT, _CLEAR * self.wrong)
 
+    @property
+    def certain(self) -> bool:
+        """Whether it is sure enough to be told unasked."""
+        return self.agreement >= max(_CERTAIN_AGREEMENT, _CERTAIN_CLEAR * self.wrong)
 
-def find_offset(first: Activity, second: Activity, span_ns: int = 1_000_000_000) -> SyncOffset:
+
+def reference_of(activities: Mapping[str, Activity], infos: Mapping[str, StreamInfo]) -> str:
+    """The stream to compare others with: sound knows moments best, then sensors; then the finest.
+
+    Args:
+        activities: Activity per stream, at least one; none of text.
+        infos: The streams.
+    """
+
+    def rank(name: str) -> tuple[int, int]:
+        return _BEST_FIRST.index(infos[name].modality), activities[name].stretch_ns
+
+    return min(activities, key=rank)
+
+
+def find_offset(
+    first: Activity,
+    second: Activity,
+    span_ns: int = 1_000_000_000,
+    step_ns: int = STEP_NS,
+) -> SyncOffset:
     """The offset of the second stream against the first.
 
     Args:
         first: Activity of the one stream.
         second: Activity of the other, of the same time.
         span_ns: Largest offset that is looked for, either way.
+        step_ns: From one offset that is tried to the next.
 
     Raises:
         AlignmentError: The two have too little time in common.
@@ -89,7 +120,7 @@ def find_offset(first: Activity, second: Activity, span_ns: int = 1_000_000_000)
             where=f"{first.name} and {second.name}",
             fix=f"record at least {2 * margin_ns / 1e9 + 10:.0f} s of both",
         )
-    offsets = np.arange(-span_ns, span_ns + 1, STEP_NS, dtype=np.float64)
+    offsets = np.arange(-span_ns, span_ns + 1, step_ns, dtype=np.float64)
     table = _moved(fine, inner, offsets)  # (n offsets, n stretches)
     curve = _correlations(table, inner.amount)
     best_ns, half_width_ns = _best(offsets, curve)
@@ -119,6 +150,9 @@ def _moved(fine: Activity, coarse: Activity, offsets: Floats) -> Floats:
     edges = np.concatenate([[0], (fine.end_ns - origin)]).astype(np.float64)
     total = np.concatenate([[0.0], np.cumsum(fine.amount)])
     begin, end = coarse.begin_ns - origin, coarse.end_ns - origin
+    if np.array_equal(begin[1:], end[:-1]):  # each edge but the outer ones is needed once
+        sides = np.concatenate([begin[:1], end])
+        return np.stack([np.diff(np.interp(sides + offset, edges, total)) for offset in offsets])
     return np.stack(
         [
             np.interp(end + offset, edges, total) - np.interp(begin + offset, edges, total)
@@ -145,7 +179,7 @@ def _best(offsets: Floats, curve: Floats) -> tuple[float, float]:
     while last < len(good) - 1 and good[last + 1]:
         last += 1
     middle = (offsets[first] + offsets[last]) / 2
-    return float(middle), float((offsets[last] - offsets[first] + STEP_NS) / 2)
+    return float(middle), float((offsets[last] - offsets[first] + offsets[1] - offsets[0]) / 2)
 
 
 def _moments(found: Floats, wanted: Floats) -> float:

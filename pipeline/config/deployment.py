@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
+from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
@@ -28,7 +29,9 @@ class StreamSettings(Settings):
     """What gives way when the send buffer is full."""
 
     latency_ms: float = 0.0
-    """Subtracted from each stamp: the device's known delay between event and stamp."""
+    """Subtracted from each stamp: the device's known delay between event and stamp, as
+    ``fusewatch sync test`` finds it. It goes with what the stamp means: find it anew after that
+    has changed (``stamp`` in ``fusewatch recording info``, ``fusewatch_stream_stamp``)."""
 
     dejitter: bool = True
     """Smooth stamps by a fitted rate and phase (streams of a nominal rate only)."""
@@ -98,6 +101,9 @@ class SceneSettings(Settings):
 
     alarm: AlarmSettings = AlarmSettings()
     """When scores become an event."""
+
+    sync_watch: SyncWatchSettings = SyncWatchSettings()
+    """Whether streams that drift apart in time are told as an event."""
 
     recalibrate: RecalibrationSettings = RecalibrationSettings()
     """How far scores may follow slow changes of what is normal."""

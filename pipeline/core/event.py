@@ -16,6 +16,9 @@ import msgspec
 
 from pipeline.core.explanation import Explanation
 
+HEALTH_PREFIX = "sync-"
+"""How ids of events begin that tell of the equipment and not of the scene."""
+
 
 class Phase(StrEnum):
     """Where in its life an event is."""
@@ -121,6 +124,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """Idempotency key of this phase."""
         return f"{self.id}.{self.revision}"
+
+    @property
+    def health(self) -> bool:
+        """Whether it tells of the equipment and not of the scene; counts against no budget."""
+        return self.id.startswith(HEALTH_PREFIX)
 
 
 def event_id(scene: str, alarm: str, start_ns: int) -> str:

@@ -7,7 +7,7 @@ here validates. Sources make them right, and the codec checks what comes from ou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -48,8 +48,9 @@ class StreamInfo:
         channels: Channel names of a sensor, ``len == C``; empty otherwise.
         units: Unit per channel when they differ; empty otherwise.
         stamp: What the timestamp means: ``grab`` (right after the frame was grabbed), ``adc``
-            (converter time of the first audio sample), ``pts`` (the medium's own clock),
-            ``arrival``, ``device`` (the sender's own stamp), ``exact`` (a recording, a
+            (converter time of the first audio sample), ``pts`` (the medium's own clock,
+            laid on ours by the smallest delay), ``sender`` (the wall clock of the medium's
+            sender), ``arrival``, ``device`` (the sender's own stamp), ``exact`` (a recording, a
             simulation).
     """
 
@@ -62,6 +63,10 @@ class StreamInfo:
     channels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     stamp: str = "arrival"
+
+    def like(self, other: StreamInfo) -> bool:
+        """Whether the other is the same in all but what its stamps mean."""
+        return replace(self, stamp=other.stamp) == other
 
 
 Payload: TypeAlias = npt.NDArray[np.generic] | bytes | memoryview | str

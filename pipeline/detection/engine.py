@@ -7,6 +7,8 @@ The rules that make a replay give the events of the live run:
   that it completed are cut with that same time. Calls of `advance` in between change nothing.
 - What an event quotes of the world around it (the ledger, the pictures) is fixed when its
   window is cut, not when it happens to be scored.
+- Streams are compared in time (`SyncHealth`) when an arrival says that it is time, and what
+  comes of it is told after the windows cut up to then.
 - A window's score does not depend on what is scored with it, see `Scorer`.
 
 After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import structlog
 
@@ -36,6 +39,7 @@ from pipeline.detection.resume_hold import ResumeHold
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.scoring_state import SceneScoring
+from pipeline.detection.sync_health import SyncHealth
 from pipeline.detection.transition import Transition
 
 log = structlog.get_logger(__name__)
@@ -67,6 +71,7 @@ class Engine:
         scorer: Scores windows of all scenes that have a model; None: align only.
         evidence: Keeps pictures and sound around events; None: events carry none.
         prepare: Makes a sample ready for the model when it arrives; None: the scorer's own.
+        health: Tells when streams drift apart; None: nobody does.
     """
 
     def __init__(
@@ -76,10 +81,13 @@ class Engine:
         scorer: Scorer | None,
         evidence: EvidenceKeeper | None = None,
         prepare: Callable[[Sample], Sample] | None = None,
+        health: SyncHealth | None = None,
     ) -> None:
         self._scenes = {scene.name: scene for scene in scenes}
         self._scorer = scorer
         self._evidence = evidence
+        self.health = health or SyncHealth({}, {})
+        self._told: list[tuple[int, Event]] = []
         self._prepare_sample = prepare or (scorer.prepare if scorer is not None else None)
         self._users = _users(scenes, streams)
         self._accounts: Mapping[str, Account] = {}
@@ -118,6 +126,8 @@ class Engine:
             case LedgerReport(accounts=accounts):
                 self._accounts = {**self._accounts, **_quoted(accounts)}
         self._cut(arrival.arrival_ns)
+        told = self.health.look(arrival.arrival_ns, self._accounts)
+        self._told.extend((len(self._cuts), event) for event in told)
 
     def advance(self, now_ns: int) -> None:
         """Let timers run up to `now_ns`."""
@@ -133,12 +143,18 @@ class Engine:
     def collect(self) -> Outcome:
         """Score the windows that wait, run the alarms, and say what to commit."""
         cuts, self._cuts = self._cuts, []
+        told, self._told = self._told, []
         outcome = Outcome(windows=[cut.window for cut in cuts])
         scored = [cut for cut in cuts if self._scores(cut.window.scene)]
         if self._scorer is not None and scored:
             outcome.scores = self._scorer.score([cut.window for cut in scored])
-        for cut, score in zip(scored, outcome.scores, strict=True):
-            outcome.events.extend(self._alarm(cut, score))
+        place = {id(cut): number for number, cut in enumerate(cuts, 1)}
+        alarms = [
+            (place[id(cut)], event)
+            for cut, score in zip(scored, outcome.scores, strict=True)
+            for event in self._alarm(cut, score)
+        ]
+        outcome.events = [event for _, event in sorted([*alarms, *told], key=itemgetter(0))]
         over = self._over()
         for name in over:
             outcome.events.extend(self._finish(self._scenes[name]))
@@ -179,6 +195,7 @@ class Engine:
         }
 
     def _open(self, info: StreamInfo) -> None:
+        self.health.open(info)
         for scene in self._users.get(info.name, ()):
             if self._fits(scene, info):
                 scene.aligner.open(info)
@@ -191,17 +208,18 @@ class Engine:
         self._ended.add(stream)
 
     def _over(self) -> list[str]:
-        """Scenes that nothing more can come from, and whose alarm still stands."""
+        """Scenes that nothing more can come from, and of which an event still stands."""
         return [
             name
             for name, scene in self._scenes.items()
-            if scene.alarm is not None and scene.alarm.standing
+            if (scene.alarm is not None and scene.alarm.standing) or self.health.stands(name)
             if self._streams[name] <= self._ended
         ]
 
     def _finish(self, scene: Scene) -> Iterable[Event]:
         for transition in scene.alarm.finish() if scene.alarm is not None else ():
             yield self._publish(transition, None, self._accounts)
+        yield from self.health.finish(scene.name)
 
     def _fits(self, scene: Scene, info: StreamInfo) -> bool:
         """Whether the scene's model can use the stream; if not, the scene goes on without it."""
@@ -223,6 +241,7 @@ class Engine:
             return
         self._latest[sample.stream] = sample.sequence
         prepared = self._prepare(sample)
+        self.health.take(prepared)
         if self._evidence is not None:
             self._evidence.keep(sample)
         for scene in users:

@@ -10,7 +10,8 @@ Topics, under ``<prefix>`` (``fusewatch/<deployment>`` unless set):
 
 An event counts as delivered when the broker has confirmed (PUBACK) event and state. A repeat
 carries the same ``id`` and ``revision``. An older phase that comes late, a revived one say, is
-published as an event but does not turn the state back.
+published as an event but does not turn the state back, and one that tells of the equipment and
+not of the scene leaves the scene's state alone.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class MqttSink:
             self._scenes[event.scene] = None
             sent += self._announce(client, event.scene)
         mark = (event.start_ns, event.revision)
-        if mark >= self._latest.get(event.scene, mark):
+        if not event.health and mark >= self._latest.get(event.scene, mark):
             topic = self._topic(event.scene, "state")
             sent.append(self._publish(client, topic, state(event), True))
             self._latest[event.scene] = mark

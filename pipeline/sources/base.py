@@ -10,8 +10,8 @@ reason, and the source goes on.
 Stamps are node time (`SourceContext.clock`) unless the stream's ``stamp`` is ``exact``: then
 they are site time already (a recording, a simulation, a file with its own times) and pass
 through untouched. A source leaves ``sequence`` at 0; the sender numbers samples. Within one
-``open()`` a source raises ``epoch`` itself when its medium's clock resets; the runner adds
-one for every reopening.
+``open()`` a source raises ``epoch`` itself when its medium's clock resets or its stamps come to
+mean something else; the runner adds one for every reopening.
 """
 
 from __future__ import annotations
@@ -36,10 +36,13 @@ class SourceContext:
     Attributes:
         clock: Node time.
         reject: Called as ``reject(stream, reason, detail)`` for each reading that is unusable.
+        announce: Called by ``read()`` with all streams when what they are changed in a way that
+            their samples so far and to come fit; samples it gives from then on are of these.
     """
 
     clock: Clock
     reject: Callable[[str, DropReason, str], None]
+    announce: Callable[[tuple[StreamInfo, ...]], None] = lambda _infos: None
 
 
 class Source(Protocol):
@@ -117,6 +120,7 @@ SOURCES = Family(
             "media_clock",
             "media_input",
             "media_picture",
+            "media_sender",
             "media_sound",
             "media_source",
             "media_tracks",

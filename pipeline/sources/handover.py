@@ -26,6 +26,13 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """The streams of the open source are these from now on."""
+
+    infos: tuple[StreamInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Samples, oldest first per stream."""
 
@@ -59,7 +66,7 @@ class Ended:
     """The source gave everything it had; the reader is at its end."""
 
 
-Message: TypeAlias = Opened | Batch | Rejected | Alive | Lost | Ended
+Message: TypeAlias = Opened | Announced | Batch | Rejected | Alive | Lost | Ended
 
 
 class Handover:

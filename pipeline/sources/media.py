@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from pipeline.sources.base import Source, SourceContext, SourceSettings
+from pipeline.sources.media_sender import SenderTime
 from pipeline.sources.media_source import MediaSource
 
 
@@ -31,6 +32,11 @@ class MediaSettings(SourceSettings):
 
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     """How RTSP carries its data; UDP loses packets."""
+
+    sender_time: SenderTime = "auto"
+    """Live streams: stamp by the wall clock of the sender where it tells it (RTSP cameras do).
+    auto: while that is plausible, half a second behind ours at most; always: whatever it says;
+    never: by the smallest delay alone."""
 
     open_timeout_s: float = Field(default=10.0, gt=0, le=15.0)
     """Longest time to connect, seconds."""

@@ -5,7 +5,10 @@ offset plus a delay that is never negative: the smallest value of the last 30 s 
 estimate (minimum-delay filter). It may fall at once and rises by at most 500 ppm, enough for
 any clock's drift. Picture and sound of one input share the estimate, so their relation is
 that of the medium. The first half second only observes: servers begin with a burst of what
-they had buffered, and its end is what tells the offset.
+they had buffered, and its end is what tells the offset. Where the sender tells its own time
+and is believed (`media_sender`), that is the offset. When this begins or ends, the timeline
+goes on under a new epoch, so that whoever follows its stamps begins anew: nothing is decoded
+anew and no sample is lost. The stamps move by the sender's delay at that moment.
 
 Files. The file's start is the given time, all else follows the medium exactly.
 
@@ -17,10 +20,13 @@ track that jumps later joins the newest timeline if its PTS fit there.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+
+from pipeline.sources.media_sender import SenderClock, SenderTime
 
 log = structlog.get_logger(__name__)
 
@@ -58,16 +64,18 @@ class Timeline(Protocol):
 
 
 class LiveTimeline:
-    """Minimum-delay filter. One thread observes, another may ask for stamps.
+    """Minimum-delay filter, or the sender's clock where that is believed.
 
     Args:
         epoch: Number of the stretch.
         pts_ns: First PTS.
         arrival_ns: When it arrived, node time.
+        sender: What its sender says of the time.
     """
 
-    def __init__(self, epoch: int, pts_ns: int, arrival_ns: int) -> None:
+    def __init__(self, epoch: int, pts_ns: int, arrival_ns: int, sender: SenderClock) -> None:
         self.epoch = epoch
+        self.sender = sender
         self.offset_ns = arrival_ns - pts_ns
         self._begun_ns = self._last_ns = arrival_ns
         self._minima: deque[tuple[int, int]] = deque()
@@ -94,6 +102,8 @@ class LiveTimeline:
 
     def stamp(self, pts_ns: int) -> int:
         """See `Timeline`."""
+        if self.sender.believed:
+            return pts_ns + self.sender.offset_ns(self.offset_ns)
         return pts_ns + self.offset_ns
 
     def medium_ns(self, pts_ns: int) -> int:
@@ -103,6 +113,8 @@ class LiveTimeline:
     @property
     def uncertainty_ns(self) -> int:
         """Median delay above the smallest, as the smallest may itself be delayed so much."""
+        if self.sender.believed:
+            return self.sender.uncertainty_ns(self.offset_ns)
         return max(self._spread_ns, FLOOR_NS)
 
     def settled(self, now_ns: int) -> bool:
@@ -143,18 +155,44 @@ class LivePtsClock:
 
     Args:
         where: Name for the log.
+        sender_time: Whether the sender's own clock is believed.
+        tracks: Tracks that are read.
     """
 
-    def __init__(self, where: str = "") -> None:
+    def __init__(
+        self,
+        where: str = "",
+        sender_time: SenderTime = "auto",
+        tracks: Iterable[str] = ("video", "audio"),
+    ) -> None:
         self._where = where
+        self._sender_time: SenderTime = sender_time
+        self._names = tuple(tracks)
         self._tracks: dict[str, _Track] = {}
         self._newest: LiveTimeline | None = None
         self.resets = 0
 
-    def place(self, track: str, pts_ns: int, arrival_ns: int, lasts_ns: int = 0) -> LiveTimeline:
+    @property
+    def by_sender(self) -> bool:
+        """Whether stamps are the sender's own by now."""
+        return self._newest is not None and self._newest.sender.believed
+
+    def place(
+        self,
+        track: str,
+        pts_ns: int,
+        arrival_ns: int,
+        lasts_ns: int = 0,
+        wall_ns: int | None = None,
+    ) -> LiveTimeline:
         """The timeline of a packet, after taking it in.
 
-        Sound lasts: a packet of it cannot arrive before its end, `lasts_ns` after its PTS.
+        Args:
+            track: Its track.
+            pts_ns: Its PTS.
+            arrival_ns: When it arrived, node time.
+            lasts_ns: How long it lasts, of sound: it cannot arrive before its end.
+            wall_ns: What the sender's clock showed at its PTS; None: it did not say.
         """
         state = self._tracks.get(track)
         if state is None or self._jumped(state, pts_ns, arrival_ns):
@@ -162,8 +200,13 @@ class LivePtsClock:
             self._tracks[track] = state
         state.pts_ns = max(state.pts_ns, pts_ns)
         state.arrival_ns = arrival_ns
-        state.timeline.observe(pts_ns + lasts_ns, arrival_ns)
-        return state.timeline
+        timeline = state.timeline
+        timeline.observe(pts_ns + lasts_ns, arrival_ns)
+        if wall_ns is not None:
+            timeline.sender.observe(track, pts_ns, wall_ns)
+        if timeline is self._newest and timeline.settled(arrival_ns):
+            timeline.epoch += timeline.sender.judge(timeline.offset_ns, arrival_ns)
+        return timeline
 
     def _jumped(self, state: _Track, pts_ns: int, arrival_ns: int) -> bool:
         moved = pts_ns - state.pts_ns
@@ -172,15 +215,19 @@ class LivePtsClock:
     def _join(self, track: str, pts_ns: int, arrival_ns: int) -> LiveTimeline:
         newest = self._newest
         if newest is None:
-            self._newest = LiveTimeline(0, pts_ns, arrival_ns)
+            self._newest = self._timeline(0, pts_ns, arrival_ns)
             return self._newest
         known = self._tracks.get(track)
         if (known is None or known.timeline is not newest) and newest.fits(pts_ns, arrival_ns):
             return newest
         self.resets += 1
         log.warning("the medium's clock was set", source=self._where, track=track)
-        self._newest = LiveTimeline(newest.epoch + 1, pts_ns, arrival_ns)
+        self._newest = self._timeline(newest.epoch + 1, pts_ns, arrival_ns)
         return self._newest
+
+    def _timeline(self, epoch: int, pts_ns: int, arrival_ns: int) -> LiveTimeline:
+        sender = SenderClock(self._sender_time, self._names, self._where)
+        return LiveTimeline(epoch, pts_ns, arrival_ns, sender)
 
 
 class FilePtsClock:

@@ -8,6 +8,7 @@ dropped, video up to its next key frame, and counted; packets of a file wait.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,17 @@ def packet_duration_ns(packet: av.Packet[Any]) -> int:
     if not packet.duration or packet.time_base is None:
         return 0
     return to_ns(packet.duration, packet.time_base)
+
+
+def packet_wall_ns(packet: av.Packet[Any]) -> int | None:
+    """What the sender's clock showed at a packet's time, UTC; None when it did not say.
+
+    FFmpeg's producer reference time begins with a signed count of microseconds.
+    """
+    if not packet.has_sidedata("prft"):
+        return None
+    data = bytes(packet.get_sidedata("prft"))
+    return int.from_bytes(data[:8], sys.byteorder, signed=True) * 1000
 
 
 def open_container(access: Access) -> InputContainer:

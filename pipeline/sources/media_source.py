@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from time import monotonic
@@ -28,6 +29,7 @@ from pipeline.sources.media_input import (
     Unit,
     packet_duration_ns,
     packet_pts_ns,
+    packet_wall_ns,
 )
 from pipeline.sources.media_picture import PictureFormat
 from pipeline.sources.media_tracks import AudioTrack, VideoTrack
@@ -49,6 +51,7 @@ class MediaSource:
         self._input: MediaInput | None = None
         self._clock: LivePtsClock | FilePtsClock = LivePtsClock()
         self._opened_ns = 0
+        self._by_sender = False
         self._pace_ns: int | None = None
         self._tracks: dict[str, VideoTrack | AudioTrack] = {}
         self._timelines: dict[str, Timeline] = {}
@@ -69,7 +72,7 @@ class MediaSource:
             if self._settings.pace == "real_time":
                 self._pace_ns = self._opened_ns - start_ns
         else:
-            self._clock = LivePtsClock(where)
+            self._clock = LivePtsClock(where, self._settings.sender_time, self._tracks)
         return tuple(track.info for track in self._tracks.values())
 
     def read(self, timeout_s: float) -> Sequence[Sample]:
@@ -179,6 +182,7 @@ class MediaSource:
         if pts_ns is not None:
             timeline = self._timeline_of(unit, pts_ns)
             self._timelines[unit.track] = timeline
+            self._announce()
         self._held.append((unit, timeline))
 
     def _timeline_of(self, unit: Unit, pts_ns: int) -> Timeline:
@@ -186,7 +190,17 @@ class MediaSource:
         if isinstance(self._clock, FilePtsClock):
             return self._clock.place(unit.track, pts_ns, duration_ns)
         lasts_ns = duration_ns if unit.track == "audio" else 0
-        return self._clock.place(unit.track, pts_ns, unit.arrival_ns, lasts_ns)
+        wall_ns = packet_wall_ns(unit.packet)
+        return self._clock.place(unit.track, pts_ns, unit.arrival_ns, lasts_ns, wall_ns)
+
+    def _announce(self) -> None:
+        """Say so when stamps have become the sender's own, or ceased to be."""
+        if not isinstance(self._clock, LivePtsClock) or self._clock.by_sender is self._by_sender:
+            return
+        self._by_sender = self._clock.by_sender
+        for track in self._tracks.values():
+            track.info = replace(track.info, stamp="sender" if self._by_sender else "pts")
+        self._context.announce(tuple(track.info for track in self._tracks.values()))
 
     def _decode_settled(self) -> None:
         """Decode packets in order, up to the first whose timeline is not settled.

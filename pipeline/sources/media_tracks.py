@@ -215,6 +215,7 @@ class AudioTrack:
             raise SourceUnavailable("the sound's rate or channels are not known", where=name)
         self._form = SoundFormat(self._rate_hz, channels)
         self._counter = SampleCounter(self._rate_hz)
+        self._counted_epoch: int | None = None
         self._stamper = _Stamper()
         self._begin = _Begin(name, reject)
         self._reject = reject
@@ -232,6 +233,7 @@ class AudioTrack:
     def take_over(self, previous: AudioTrack) -> None:
         """Go on where the track of the previous round of a loop ended."""
         self._counter = previous._counter
+        self._counted_epoch = previous._counted_epoch
         self._stamper = previous._stamper
 
     def feed(self, packet: av.Packet[Any] | None, timeline: Timeline) -> Iterator[Sample]:
@@ -239,8 +241,6 @@ class AudioTrack:
         if self._timeline is not None and timeline is not self._timeline:
             yield from self._rest(self._timeline)
             self._codec.flush_buffers()
-            if timeline.epoch != self._timeline.epoch:
-                self._counter = SampleCounter(self._rate_hz)
         self._timeline = timeline
         if packet is None:
             yield from self._rest(timeline)
@@ -270,6 +270,8 @@ class AudioTrack:
         self._end_ns = None
 
     def _samples(self, frame: av.AudioFrame | None, timeline: Timeline) -> Iterator[Sample]:
+        if timeline.epoch != self._counted_epoch:
+            self._counter, self._counted_epoch = SampleCounter(self._rate_hz), timeline.epoch
         for chunk in self._form.chunks(frame):
             stamp_ns, uncertainty_ns = self._stamper.stamp(timeline, chunk.pts_ns)
             yield Sample(

@@ -12,8 +12,18 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import FusewatchError, SourceEnded
 from pipeline.core.ledger import DropReason
 from pipeline.core.redact import redact_url
+from pipeline.core.sample import StreamInfo
 from pipeline.sources.base import Source, SourceContext, SourceSettings
-from pipeline.sources.handover import Alive, Batch, Ended, Handover, Lost, Opened, Rejected
+from pipeline.sources.handover import (
+    Alive,
+    Announced,
+    Batch,
+    Ended,
+    Handover,
+    Lost,
+    Opened,
+    Rejected,
+)
 
 READ_S = 0.2
 """How long one ``read()`` may wait: also how soon a stop is noticed."""
@@ -58,7 +68,8 @@ class ReaderLoop:
             self._close()
 
     def _read_until_stopped(self) -> None:
-        self._source = self._settings.build(SourceContext(self._clock, self._reject))
+        context = SourceContext(self._clock, self._reject, self._announce)
+        self._source = self._settings.build(context)
         self._handover.put(Opened(tuple(self._source.open())))
         while not self._stopping.is_set():
             samples = self._source.read(READ_S)
@@ -66,6 +77,9 @@ class ReaderLoop:
 
     def _reject(self, stream: str, reason: DropReason, detail: str) -> None:
         self._handover.put(Rejected(stream, reason, redact_url(detail)))
+
+    def _announce(self, infos: tuple[StreamInfo, ...]) -> None:
+        self._handover.put(Announced(infos))
 
     def _close(self) -> None:
         self._handover.close()

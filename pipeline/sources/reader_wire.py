@@ -21,13 +21,23 @@ import numpy as np
 from pipeline.core.errors import ProtocolError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Payload, Sample, StreamInfo
-from pipeline.sources.handover import Alive, Batch, Ended, Lost, Message, Opened, Rejected
+from pipeline.sources.handover import (
+    Alive,
+    Announced,
+    Batch,
+    Ended,
+    Lost,
+    Message,
+    Opened,
+    Rejected,
+)
 
 PREFIX: Final = struct.Struct("!IQ")
 
 
 class _Opened(msgspec.Struct, tag="opened"):
     infos: tuple[StreamInfo, ...]
+    anew: bool = False
 
 
 class _Rejected(msgspec.Struct, tag="rejected"):
@@ -95,6 +105,8 @@ def _encode(message: Message) -> Iterator[tuple[object, memoryview]]:
             yield from (_encode_sample(s) for s in samples)
         case Opened(infos):
             yield _Opened(infos), nothing
+        case Announced(infos):
+            yield _Opened(infos, anew=True), nothing
         case Rejected(stream, reason, detail, count):
             yield _Rejected(stream, reason, detail, count), nothing
         case Lost(reason):
@@ -199,7 +211,7 @@ def _decode(header: _Header | None, payload: memoryview) -> Message:
         case _Sample():
             return Batch((_decode_sample(header, payload),))
         case _Opened(infos=infos):
-            return Opened(infos)
+            return Announced(infos) if header.anew else Opened(infos)
         case _Rejected():
             return Rejected(header.stream, header.reason, header.detail, header.count)
         case _Lost(reason=reason):

@@ -20,7 +20,16 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import FusewatchError
 from pipeline.core.sample import StreamInfo
 from pipeline.sources.base import SourceSettings
-from pipeline.sources.handover import Alive, Batch, Ended, Lost, Message, Opened, Rejected
+from pipeline.sources.handover import (
+    Alive,
+    Announced,
+    Batch,
+    Ended,
+    Lost,
+    Message,
+    Opened,
+    Rejected,
+)
 from pipeline.sources.reader_link import ReaderLink, connect
 from pipeline.sources.supervision import (
     SECOND_NS,
@@ -161,6 +170,9 @@ class SourceRunner:
             case Opened(infos):
                 self._on_opened(infos)
                 watch.opened(self._clock.now_ns())
+            case Announced(infos):
+                self._tell(infos)
+                watch.sign(self._clock.now_ns())
             case Batch(samples):
                 for sample in samples:
                     sample.epoch += self._epoch_base
@@ -178,10 +190,13 @@ class SourceRunner:
         self._epoch_base = self._status.epoch + 1 if self._openings else 0
         self._openings += 1
         self._note_epoch(self._epoch_base)
+        self._tell(infos)
+        self._report(SourceState.RUNNING, pid=self._status.pid)
+
+    def _tell(self, infos: tuple[StreamInfo, ...]) -> None:
         if infos != self._infos:
             self._infos = infos
             self._outlet.opened(infos)
-        self._report(SourceState.RUNNING, pid=self._status.pid)
 
     def _note_epoch(self, epoch: int) -> None:
         if epoch > self._status.epoch:

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Select, delete, false, func, inspect, select, tuple_, update
 
-from pipeline.core.event import Event, Phase, to_json
+from pipeline.core.event import HEALTH_PREFIX, Event, Phase, to_json
 from pipeline.store.database import Database, stored_event
 from pipeline.store.fusion_tables import EVENTS, METADATA, RESUME, SCENES, SCORING, VERSION
 
@@ -137,8 +137,12 @@ class FusionStore:
         return self._read(wanted.limit(limit))[::-1]
 
     def raised_ns(self, scene: str, since_ns: int) -> list[int]:
-        """When each event of a scene began that began at or after this time, in that order."""
+        """When each event of a scene began that began at or after this time, in that order.
+
+        Events that tell of the equipment are not among them.
+        """
         raised = (EVENTS.c.scene == scene) & (EVENTS.c.phase == Phase.RAISED.value)
+        raised &= ~EVENTS.c.id.startswith(HEALTH_PREFIX, autoescape=True)
         wanted = select(EVENTS.c.start_ns).where(raised & (EVENTS.c.start_ns >= since_ns))
         with self._db.read() as connection:
             return sorted(connection.execute(wanted).scalars())

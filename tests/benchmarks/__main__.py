@@ -15,7 +15,16 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-LONG = {"day", "fusion", "phases", "real_time", "recalibration", "replay", "two_nodes"}
+LONG = {
+    "day",
+    "fusion",
+    "phases",
+    "real_time",
+    "recalibration",
+    "replay",
+    "sync_watch",
+    "two_nodes",
+}
 
 
 def benchmarks() -> list[str]:

@@ -38,8 +38,8 @@ def server(tmp_path):
 def read():
     runners = []
 
-    def start(url, **more):
-        outlet, clock = KeptOutlet(), NodeClock()
+    def start(url, clock=None, **more):
+        outlet, clock = KeptOutlet(), clock or NodeClock()
         own = MediaSettings(url=url, video="cam", audio="mic", **more)
         runner = SourceRunner("yard", own, clock, outlet)
         runner.start()
@@ -49,6 +49,16 @@ def read():
     yield start
     for runner in runners:
         assert runner.stop(5.0)
+
+
+def clock_ahead(seconds):
+    """Node time as a node has it whose clock is ahead of the sender's."""
+    return NodeClock(NodeClock().offset_ns + round(seconds * SECOND_NS))
+
+
+def meanings(outlet):
+    """What the stamps of picture and sound meant, each time it was said."""
+    return [[info.stamp for info in infos] for infos in outlet.openings]
 
 
 def stamps(samples):
@@ -104,6 +114,35 @@ def test_no_picture_counts_as_corrupt_because_the_server_begins_without_a_time(s
         assert outlet.refusals["cam", DropReason.CORRUPT] == 0, outlet.details
         assert outlet.refusals["mic", DropReason.CORRUPT] == 0, outlet.details
         assert np.diff(stamps(outlet.of("cam"))).max() < 0.15 * SECOND_NS  # none is missing
+
+
+def test_stamps_become_the_senders_own_once_it_reports_its_time(server, read):
+    # A clip is sent without delay and its sound, 0.1 s in each packet, even before it is over.
+    runner, outlet, _ = read(server.url, clock_ahead(0.3))
+    wait_until(lambda: len(outlet.of("cam", 1)) >= 35 and len(outlet.of("mic", 1)) >= 40)
+    assert meanings(outlet) == [["pts", "pts"], ["sender", "sender"]]
+    for name in ("cam", "mic"):
+        before, after = stamps(outlet.of(name, 0)), stamps(outlet.of(name, 1))
+        assert np.all(np.diff(before) > 0)
+        assert np.all(np.diff(after) > 0)
+        assert 0.08e9 < np.diff(after).mean() < 0.12e9  # nothing is lost at the change
+        step = (after[0] - before[-1]) / 1e9
+        assert step == pytest.approx(0.1 - 0.2, abs=0.06)  # a period on, and the delay back
+    assert outlet.of("mic", 1)[0].position == 0
+    assert all(0.15e9 < s.uncertainty_ns < 0.4e9 for s in outlet.of("cam", 1))
+    frames, chunks = outlet.of("cam", 1), outlet.of("mic", 1)
+    flashes, beeps = flash_onsets_ns(frames), beep_onsets_ns(chunks)
+    assert np.median([np.abs(beeps - flash).min() / 1e9 for flash in flashes]) <= 0.1
+    assert not outlet.refusals
+    assert runner.status.restarts == 0
+
+
+def test_a_sender_whose_clock_is_an_hour_off_is_not_believed(server, read):
+    _, outlet, clock = read(server.url, clock_ahead(3600))
+    wait_until(lambda: len(outlet.of("cam")) >= 70)
+    assert {s.epoch for s in outlet.kept} == {0}
+    assert meanings(outlet) == [["pts", "pts"]]
+    assert abs(clock.now_ns() - stamps(outlet.of("cam"))[-1]) < 2 * SECOND_NS
 
 
 def test_positions_of_the_sound_are_those_of_its_time(server, read):

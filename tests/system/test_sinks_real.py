@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import SinkRejected, SinkUnavailable
-from pipeline.core.event import Event, Phase, from_json
+from pipeline.core.event import HEALTH_PREFIX, Event, Phase, from_json
 from pipeline.sinks.base import Sink, SinkContext
 from pipeline.sinks.delivery import DeliveryPolicy
 from pipeline.sinks.mqtt import MqttSettings, MqttSink
@@ -194,6 +194,18 @@ def test_a_late_phase_does_not_turn_the_state_back(broker) -> None:
         states = [json.loads(m.payload)["phase"] for m in listener.on("/state")]
         assert states == [Phase.CLEARED, Phase.RAISED]
         assert len(listener.on("/event")) == 3
+
+
+def test_an_event_of_the_equipment_leaves_the_scenes_state_alone(broker) -> None:
+    with MqttListener(broker.port) as listener:
+        sink = mqtt(broker, home_assistant=False)
+        sink.open()
+        for each in (event(), event(9, id=f"{HEALTH_PREFIX}0", phase=Phase.CLEARED)):
+            sink.deliver(each)
+        sink.close()
+        listener.wait_last(b"offline")
+        assert len(listener.on("/event")) == 2
+        assert [json.loads(m.payload)["state"] for m in listener.on("/state")] == ["ON"]
 
 
 def test_login_and_encryption_are_asked_for_and_given(tmp_path: Path) -> None:

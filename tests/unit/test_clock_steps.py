@@ -217,7 +217,7 @@ def test_the_state_of_the_clock_is_in_the_metrics_of_a_capture_node() -> None:
     assert registry.get_sample_value("fusewatch_clock_found_anew", {"reason": "suspend"}) == 0
 
 
-def test_exchanges_over_the_link_count_where_udp_does_notpass_by() -> None:
+def test_exchanges_over_the_link_count_where_udp_does_not_pass() -> None:
     sync = ClockSync("ipc://somewhere", ManualClock(3_000))
     assert sync.estimate() is None
     sync.add_link_exchange(ClockAnswer(1_000, 5_500, 5_600), 2_100)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from nodes.capture_metrics import CaptureMetrics
 from nodes.fusion_metrics import FusionMetrics
 from nodes.recorder import Recorder
 from nodes.stamping import Stamper
+from nodes.time_metrics import StampMetrics
 from pipeline.alignment.stream_clock import Correction
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
-from pipeline.core.ledger import Ledger
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.recording.retention import Removal
 from tests.unit.recordings import scene
@@ -49,7 +48,7 @@ def test_corrected_stamps_are_counted_by_reason_across_announcements(tmp_path: P
             at_ns = start_ns + index * SECOND_NS // 10
             stamper.stamp(Sample("climate", index, at_ns, b"", Encoding.FLOAT), 5, 7)
     registry = CollectorRegistry()
-    CaptureMetrics(registry, Ledger()).stamps(stamper.clocks)
+    StampMetrics(registry).look(stamper.clocks)
 
     def told(reason: Correction) -> float | None:
         labels = {"stream": "climate", "reason": reason.value}

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from pipeline.core.errors import ProtocolError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.sources.handover import Alive, Batch, Ended, Handover, Lost, Opened, Rejected
+from pipeline.sources.handover import (
+    Alive,
+    Announced,
+    Batch,
+    Ended,
+    Handover,
+    Lost,
+    Opened,
+    Rejected,
+)
 from pipeline.sources.reader_wire import PREFIX, MessageReader, send
 from tests.waiting import wait_until
 
@@ -114,6 +123,7 @@ def pair():
     "message",
     [
         Opened((StreamInfo("v", Modality.VIDEO, 10.0, (4, 5, 3), "uint8", stamp="grab"),)),
+        Announced((StreamInfo("v", Modality.VIDEO, 10.0, (4, 5, 3), "uint8", stamp="sender"),)),
         Rejected("v", DropReason.CORRUPT, "no EOI", 3),
         Lost("cable"),
         Ended(),

@@ -118,3 +118,93 @@ def test_the_position_never_goes_back_when_time_does():
     assert counter.place(10 * MS, 160) == 320
     assert counter.place(30 * MS, 160) == 480
     assert counter.place(70 * MS, 160) == 800
+
+
+def reported(clock, count=30, *, behind_ms=80, wrong_first=True, first=0, sender_ahead_ns=0):
+    """Picture and sound of a sender that tells its time, arriving `behind_ms` after it at least.
+
+    Returns:
+        Timelines by packet of the picture.
+    """
+    found = []
+    for number in range(first, first + count):
+        pts = number * 100 * MS
+        wall = TRUE_OFFSET + pts + sender_ahead_ns
+        arrival = TRUE_OFFSET + pts + behind_ms * MS + number % 3 * MS
+        early = wrong_first and number == first
+        found.append(clock.place("video", pts, arrival, 0, wall + early * 100 * MS))
+        clock.place("audio", pts, arrival, 10 * MS, wall)
+    return found
+
+
+def test_a_sender_that_is_believed_gives_the_stamps_and_begins_a_new_epoch_once():
+    clock = LivePtsClock()
+    timelines = reported(clock)
+    assert clock.by_sender
+    assert len({id(one) for one in timelines}) == 1  # so nothing is decoded anew
+    assert (timelines[-1].epoch, clock.resets) == (1, 0)
+    assert timelines[-1].stamp(2900 * MS) == TRUE_OFFSET + 2900 * MS
+    assert 60 * MS < timelines[-1].uncertainty_ns <= 80 * MS  # what it claims the way took
+
+
+def test_a_sender_is_believed_only_as_far_as_packets_cannot_arrive_before_they_happened():
+    clock = LivePtsClock()
+    timeline = reported(clock, behind_ms=0)[-1]  # sound of 10 ms is there before its end
+    assert clock.by_sender
+    assert timeline.stamp(0) == TRUE_OFFSET - 10 * MS
+
+
+def test_a_clock_that_is_off_is_not_believed_unless_told_to():
+    for hours in (-1, 1):
+        by_default, told = LivePtsClock(), LivePtsClock(sender_time="always")
+        for clock in (by_default, told):
+            timeline = reported(clock, sender_ahead_ns=hours * 3600 * SECOND)[-1]
+        assert not by_default.by_sender
+        assert told.by_sender
+        assert timeline.stamp(0) == TRUE_OFFSET + hours * 3600 * SECOND
+
+
+def test_a_sender_is_not_asked_where_that_is_unwanted():
+    clock = LivePtsClock(sender_time="never")
+    timeline = reported(clock)[-1]
+    assert not clock.by_sender
+    assert timeline.epoch == 0
+    assert timeline.stamp(0) == TRUE_OFFSET + 70 * MS
+
+
+def test_reports_count_when_every_track_that_is_read_has_them_and_they_agree():
+    alone, both = LivePtsClock(tracks=["video"]), LivePtsClock()
+    apart = LivePtsClock()
+    for number in range(30):
+        pts, now = number * 100 * MS, TRUE_OFFSET + number * 100 * MS + 80 * MS
+        for clock in (alone, both, apart):
+            clock.place("video", pts, now, 0, TRUE_OFFSET + pts)
+        both.place("audio", pts, now)
+        apart.place("audio", pts, now, 0, TRUE_OFFSET + pts + 50 * MS)
+    assert (alone.by_sender, both.by_sender, apart.by_sender) == (True, False, False)
+
+
+def test_tracks_that_agree_no_longer_end_the_belief():
+    clock = LivePtsClock()
+    reported(clock)
+    for number in range(30, 60):
+        pts = number * 100 * MS
+        now = TRUE_OFFSET + pts + 80 * MS
+        timeline = clock.place("video", pts, now, 0, TRUE_OFFSET + pts)
+        clock.place("audio", pts, now, 0, TRUE_OFFSET + pts + 50 * MS)
+    assert not clock.by_sender
+    assert timeline.epoch == 2
+
+
+def test_a_sender_whose_clock_goes_wrong_is_left_and_tried_again_after_a_minute():
+    clock = LivePtsClock()
+    reported(clock)
+    wrong = reported(clock, first=30, sender_ahead_ns=-2 * SECOND)
+    assert not clock.by_sender
+    assert wrong[-1].epoch == 2
+    right = reported(clock, first=60, count=400)
+    assert not clock.by_sender
+    assert right[-1].epoch == 2
+    again = reported(clock, first=460, count=300)
+    assert clock.by_sender
+    assert again[-1].epoch == 3

@@ -141,6 +141,19 @@ def test_epochs_the_source_counted_itself_are_never_used_again(run, clock):
     assert [s.epoch for s in outlet.kept] == [0, 3, 4, 5]
 
 
+def test_an_open_source_can_say_that_its_streams_changed(run):
+    sender = StreamInfo("s", Modality.SENSOR, shape=(1,), channels=("x",), stamp="sender")
+
+    def announce(source):
+        source.context.announce((sender,))
+        return [sample(2, epoch=1)]
+
+    runner, outlet = run(Script([[sample(1)], announce]))
+    wait_until(lambda: len(outlet.kept) == 2)
+    assert outlet.openings == [(INFO,), (sender,)]
+    assert (runner.status.restarts, runner.status.state) == (0, SourceState.RUNNING)
+
+
 def test_streams_are_announced_again_when_they_changed(run, clock):
     wider = StreamInfo("s", Modality.SENSOR, shape=(2,), dtype="float64", channels=("x", "y"))
     script = Script([(INFO,), SourceUnavailable("x")], [(wider,), [sample(1)]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +104,13 @@ def test_a_lamp_is_counted_when_it_goes_on_and_not_when_it_goes_off(frames: int)
     assert np.delete(amount, 39).max() < amount[39] / 2
 
 
-def write_claps(path: Path, late_ms: dict[str, int], count: int = 12) -> Path:
-    """40 s of a lamp that flashes, a click and a spike at once, each as late as is said."""
+def write_claps(
+    path: Path, late_ms: dict[str, int], count: int = 12, anew: tuple[StreamInfo, ...] = ()
+) -> Path:
+    """40 s of a lamp that flashes, a click and a spike at once, each as late as is said.
+
+    Streams `anew` are announced once more.
+    """
     random = np.random.default_rng(3)
     happened = moments(count, 40, 5)
     seen = {name: happened + ms / 1e3 for name, ms in late_ms.items()}
@@ -128,7 +134,7 @@ def write_claps(path: Path, late_ms: dict[str, int], count: int = 12) -> Path:
         samples.append(Sample("knock", n, START_NS + n * 20 * MS, shaken[n], Encoding.FLOAT))
     infos = (CAM, MIC, KNOCK)
     with RecordingWriter(path, deployment="d", scenes={"s": [i.name for i in infos]}) as writer:
-        for info in infos:
+        for info in (*infos, *anew):
             writer.write(StreamOpened(START_NS, "n", info))
         for sample in sorted(samples, key=lambda one: one.timestamp_ns):
             writer.write(SampleArrived(sample.timestamp_ns + MS, "n", sample))
@@ -168,6 +174,7 @@ def test_claps_tell_what_latency_each_stream_should_have(
         stream = told["streams"][name]
         assert stream["sure"]
         assert abs(stream["offset_ms"] - true_ms) <= stream["uncertainty_ms"] <= 60
+    assert told["stamps"] == {"cam": ["arrival"], "mic": ["arrival"], "knock": ["arrival"]}
     assert told["latency_ms"]["cam"] == pytest.approx(40 + 230, abs=45)
     assert told["latency_ms"]["knock"] == pytest.approx(80, abs=25)
     assert plot.read_bytes().startswith(b"\x89PNG")
@@ -191,6 +198,17 @@ def test_streams_that_agree_need_nothing(
     said = capsys.readouterr().out
     assert "they agree as far as this can tell" in said
     assert "latency_ms" not in said
+
+
+def test_it_tells_what_stamps_meant_and_when_that_changed_meanwhile(
+    deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    anew = (replace(CAM, stamp="sender"),)
+    recording = write_claps(tmp_path / "a.mcap", {"cam": 0, "mic": 0, "knock": 0}, anew=anew)
+    assert run(["sync", "test", str(deployment), "-r", str(recording)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cam: its stamps changed (arrival then sender)" in said
+    assert "mic: stamp arrival, when it arrived; usually 1 to 1000 ms late" in said
 
 
 def test_a_reference_that_is_not_there_is_a_clear_error(
