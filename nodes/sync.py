@@ -3,7 +3,8 @@
 Each stream with anything to compare is put beside a reference: the sound if there is any, as its
 moments are known best, else the sensor or camera of the highest rate. What comes out can be
 written into the deployment as ``latency_ms``: the stream that is earliest keeps what it has, the
-others get as much more as they are later.
+others get as much more as they are later. Where the stamps of a stream came to mean something
+else, with another latency, only what came after that is compared.
 """
 
 from __future__ import annotations
@@ -113,9 +114,7 @@ def _read(recording: Path, streams: Sequence[str]) -> _Streams:
         meters = _meters(found)
         for arrival in opened.arrivals():
             if isinstance(arrival, StreamOpened) and arrival.info.name in found.infos:
-                known = found.stamps.get(arrival.info.name, ())
-                if arrival.info.stamp not in known:
-                    found.stamps[arrival.info.name] = (*known, arrival.info.stamp)
+                _note_stamp(found, meters, arrival.info)
             elif isinstance(arrival, SampleArrived) and arrival.sample.stream in meters:
                 meters[arrival.sample.stream].take(arrival.sample)
     for name, meter in meters.items():
@@ -126,6 +125,16 @@ def _read(recording: Path, streams: Sequence[str]) -> _Streams:
         if meter.passed_over:
             log.warning("stamps went back, left out", stream=name, samples=meter.passed_over)
     return found
+
+
+def _note_stamp(found: _Streams, meters: dict[str, ActivityMeter], info: StreamInfo) -> None:
+    """Note what stamps mean from now on; a stream of which that changed is gathered anew."""
+    known = found.stamps.get(info.name, ())
+    if known[-1:] == (info.stamp,):
+        return
+    found.stamps[info.name] = (*known, info.stamp)
+    if known and info.name in meters:
+        meters[info.name] = ActivityMeter(info)
 
 
 def _meters(found: _Streams) -> dict[str, ActivityMeter]:

@@ -169,7 +169,7 @@ def _stamps(stamps: Sequence[str]) -> str:
     """What stamps mean and how late they usually are."""
     if len(stamps) > 1:
         told = " then ".join(stamps)
-        return f"its stamps changed ({told}), which mixes two latencies: test it again"
+        return f"its stamps changed ({told}); only what came after that was compared"
     known = STAMPS.get(stamps[0])
     return f"stamp {stamps[0]}" + (f", {known.meaning}; {known.usual}" if known else "")
 

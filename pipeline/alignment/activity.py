@@ -14,7 +14,6 @@ whose stamp goes back has no place in what was gathered before it; it is passed 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -116,22 +115,6 @@ class ActivityMeter:
     def _forget(self, before_ns: int) -> None:
         while self._pieces and self._pieces[0].end_ns[-1] < before_ns:
             self._pieces.popleft()
-
-
-def activity_of(info: StreamInfo, samples: Iterable[Sample]) -> Activity:
-    """The activity of a stream.
-
-    Args:
-        info: The stream: video, audio or sensor.
-        samples: Its samples in time order.
-
-    Raises:
-        AlignmentError: Text, or too few samples to tell.
-    """
-    meter = ActivityMeter(info)
-    for sample in samples:
-        meter.take(sample)
-    return meter.activity()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ One look proves little, as ordinary life has its coincidences. So `CONFIRM` look
 were certain must say the same: all beyond the limit on one side, or all within it, each no
 further than the limit from the one before. Looks that saw nothing in common say nothing: they
 neither count nor break a row, but a row without news for `PATIENCE` windows is forgotten. What
-lies beyond the limit by less than its uncertainty is neither beyond nor within.
+lies beyond the limit by less than its uncertainty is neither beyond nor within. An event stands
+until its streams are seen to agree again, or end: silence is no agreement.
 
 It is in the engine, fed by arrivals alone, so that a replay tells the same. After a restart the
 events that stand come from the store; what was looked at is seen anew within a window.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nodes.cli import run
-from pipeline.alignment.activity import CEILING, Activity, activity_of
+from pipeline.alignment.activity import CEILING, Activity, ActivityMeter
 from pipeline.alignment.sync_offset import find_offset
 from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import AlignmentError
@@ -85,11 +85,13 @@ def test_too_little_in_common_is_a_clear_error() -> None:
 
 def test_text_and_too_few_samples_have_no_activity() -> None:
     with pytest.raises(AlignmentError, match="text"):
-        activity_of(StreamInfo("log", Modality.TEXT), [])
+        ActivityMeter(StreamInfo("log", Modality.TEXT))
     with pytest.raises(AlignmentError, match="only 0 changes"):
-        activity_of(MIC, [])
+        ActivityMeter(MIC).activity()
+    meter = ActivityMeter(KNOCK)
+    meter.take(Sample("knock", 0, 0, np.zeros(2), Encoding.FLOAT))
     with pytest.raises(AlignmentError, match="only 0 changes"):
-        activity_of(KNOCK, [Sample("knock", 0, 0, np.zeros(2), Encoding.FLOAT)])
+        meter.activity()
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 6, 20])
@@ -105,11 +107,11 @@ def test_a_lamp_is_counted_when_it_goes_on_and_not_when_it_goes_off(frames: int)
 
 
 def write_claps(
-    path: Path, late_ms: dict[str, int], count: int = 12, anew: tuple[StreamInfo, ...] = ()
+    path: Path, late_ms: dict[str, int], count: int = 12, sender_from_s: int | None = None
 ) -> Path:
     """40 s of a lamp that flashes, a click and a spike at once, each as late as is said.
 
-    Streams `anew` are announced once more.
+    Stamps of the picture are half a second later until they become the sender's own.
     """
     random = np.random.default_rng(3)
     happened = moments(count, 40, 5)
@@ -119,7 +121,8 @@ def write_claps(
     lit[np.ceil(seen["cam"] * 10).astype(int)] = True
     for n in range(400):
         picture = random.normal(80 + 120 * lit[n], 3, (24, 32, 3)).clip(0, 255).astype(np.uint8)
-        samples.append(Sample("cam", n, START_NS + n * 100 * MS, picture, Encoding.RAW))
+        late = 500 * MS if sender_from_s is not None and n < 10 * sender_from_s else 0
+        samples.append(Sample("cam", n, START_NS + n * 100 * MS + late, picture, Encoding.RAW))
     sound = random.normal(0, 20, 40 * RATE)
     for moment in seen["mic"]:
         at = round(moment * RATE)
@@ -134,9 +137,12 @@ def write_claps(
         samples.append(Sample("knock", n, START_NS + n * 20 * MS, shaken[n], Encoding.FLOAT))
     infos = (CAM, MIC, KNOCK)
     with RecordingWriter(path, deployment="d", scenes={"s": [i.name for i in infos]}) as writer:
-        for info in (*infos, *anew):
+        for info in infos:
             writer.write(StreamOpened(START_NS, "n", info))
         for sample in sorted(samples, key=lambda one: one.timestamp_ns):
+            begins = sender_from_s is not None and sample.sequence == 10 * sender_from_s
+            if begins and sample.stream == "cam":
+                writer.write(StreamOpened(sample.timestamp_ns, "n", replace(CAM, stamp="sender")))
             writer.write(SampleArrived(sample.timestamp_ns + MS, "n", sample))
     return path
 
@@ -203,11 +209,12 @@ def test_streams_that_agree_need_nothing(
 def test_it_tells_what_stamps_meant_and_when_that_changed_meanwhile(
     deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    anew = (replace(CAM, stamp="sender"),)
-    recording = write_claps(tmp_path / "a.mcap", {"cam": 0, "mic": 0, "knock": 0}, anew=anew)
+    late_ms = {"cam": 0, "mic": 0, "knock": 0}
+    recording = write_claps(tmp_path / "a.mcap", late_ms, sender_from_s=15)
     assert run(["sync", "test", str(deployment), "-r", str(recording)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "cam: its stamps changed (arrival then sender)" in said
+    assert "they agree as far as this can tell" in said
+    assert "cam: its stamps changed (arrival then sender); only what came after" in said
     assert "mic: stamp arrival, when it arrived; usually 1 to 1000 ms late" in said
 
 
