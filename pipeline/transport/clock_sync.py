@@ -15,7 +15,8 @@ as the whole delay may be on one side. Two widenings are used:
 
 * `CREEP_PPM` and the error of the drift give the bound. 15 ppm is what RFC 5905 (PHI) allows a
   clock to go astray unseen; it covers a clock that is warmed, or slewed gently.
-* The error of the drift alone gives the best guess, the middle of what is left.
+* What the drift is likely off, a third of what it may be, gives the best guess: the middle of
+  what is left.
 
 The drift is fitted by least squares through the lowest delays of short stretches, in each
 direction, weighted by how near they are to the edge. Its prior is 0 within `MOST_PPM`, the most
@@ -50,12 +51,12 @@ _MOST = 2048
 _STRETCHES = 12
 _WANDER_PPM = 1.0  # the drift moves by less than this within a window
 _REFIT_NS = 1_000_000_000
-_RECENT_NS = 8_000_000_000
+_RECENT_NS = 8_000_000_000  # the last seconds that may tell of another drift
 _READING_NS = 1_000  # a clock is read with no better resolution than this
 _EDGE = 10  # lowest delays that say how sharp an edge is
-_UNDERCUT = 4.0
+_UNDERCUT = 4.0  # how many times as far apart as those are a delay must lie below them
 _KNOWN_EDGE = 32  # exchanges from which an edge is known
-_SHARP_NS = 20_000.0
+_SHARP_NS = 20_000.0  # and this much besides, as no edge is sharper
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Why: TypeAlias = Literal["step", "doubt", "slew", "suspend", "restart"]
@@ -109,11 +110,9 @@ class ClockEstimator:
         self._window_ns = window_ns
         self._table = np.empty((_MOST, 3), np.int64)
         self._begin = self._end = 0
-        self._drift = self._drift_error = 0.0
+        self._drift, self._drift_error = 0.0, MOST_PPM * 1e-6
         self._fitted_ns: int | None = None
         self.forgotten: Counter[Why] = Counter()
-        self.forget("restart")
-        self.forgotten.clear()
 
     def add(self, t1: int, t2: int, t3: int, t4: int) -> bool:
         """Take in an exchange, times in nanoseconds; False when it cannot be true."""
