@@ -213,12 +213,14 @@ class ClockEstimator:
         age, forward, backward = self._since(now)
         self._drift, self._drift_error = _drift(-age, forward, backward)
         recent = age <= _RECENT_NS
-        if 2 * _STRETCHES <= np.count_nonzero(recent) < len(age) // 2:
-            drift, error = _drift(-age[recent], forward[recent], backward[recent])
-            if abs(drift - self._drift) > error + self._drift_error:
-                self.forgotten["slew"] += 1
-                self._begin = self._end - int(np.count_nonzero(recent))
-                self._drift, self._drift_error = drift, error
+        if not 2 * _STRETCHES <= np.count_nonzero(recent) < len(age) // 2:
+            return
+        drift, error = _drift(-age[recent], forward[recent], backward[recent])
+        if abs(drift - self._drift) > error + self._drift_error:
+            self.forgotten["slew"] += 1
+            newest = age <= _RECENT_NS / 2  # half of what told of it may be older than it
+            self._begin = self._end - int(np.count_nonzero(newest))
+            self._drift, self._drift_error = _drift(-age[newest], forward[newest], backward[newest])
 
     def _make_room(self) -> None:
         """Move what counts to the begin of the table, the older half aside if it is full."""
