@@ -67,8 +67,9 @@ class NodeClock:
 
     @property
     def is_of_this_machine(self) -> bool:
-        """Whether it counts by this machine's own time since boot."""
-        return self._since_boot_ns is since_boot_ns
+        """Whether it is this machine's own time since boot, shifted and nothing else."""
+        plain = type(self).now_ns is NodeClock.now_ns
+        return plain and self._since_boot_ns is since_boot_ns
 
     def now_ns(self) -> int:
         """Nanoseconds since the Unix epoch, on this node's timeline."""

@@ -14,7 +14,8 @@ What was heard is forgotten, counted in `ClockSync.forgotten`, and asked for fas
   offset to UTC (one that its parent starts again goes on with the same);
 * when this machine slept: its time went on, but by a clock that is less exact.
 
-Until the next answer the last estimate holds, with a bound wider by `DOUBT_NS`. Where both
+Until the next answer the last estimate holds, with a bound wider by `DOUBT_NS`; a step is not
+known before it, and a receiver that comes back hours off lies outside until then. Where both
 sides have the same timeline (processes of one deployment on one machine) the offset is 0 and
 known to be; the source is ``same`` then.
 """

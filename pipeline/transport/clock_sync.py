@@ -15,7 +15,8 @@ as the whole delay may be on one side. Two widenings are used:
 
 * `CREEP_PPM` and the error of the drift give the bound. 15 ppm is what RFC 5905 (PHI) allows a
   clock to go astray unseen; it covers a clock that is warmed, or slewed gently.
-* The error of the drift alone gives the best guess, the middle of what is left.
+* What the drift is likely off, a third of what it may be, gives the best guess: the middle of
+  what is left.
 
 The drift is fitted by least squares through the lowest delays of short stretches, in each
 direction, weighted by how near they are to the edge. Its prior is 0 within `MOST_PPM`, the most
@@ -50,13 +51,12 @@ _MOST = 2048
 _STRETCHES = 12
 _WANDER_PPM = 1.0  # the drift moves by less than this within a window
 _REFIT_NS = 1_000_000_000
-_RECENT_NS = 8_000_000_000
-_SIGMAS = 3.0
+_RECENT_NS = 8_000_000_000  # the last seconds that may tell of another drift
 _READING_NS = 1_000  # a clock is read with no better resolution than this
 _EDGE = 10  # lowest delays that say how sharp an edge is
-_UNDERCUT = 4.0
+_UNDERCUT = 4.0  # how many times as far apart as those are a delay must lie below them
 _KNOWN_EDGE = 32  # exchanges from which an edge is known
-_SHARP_NS = 20_000.0
+_SHARP_NS = 20_000.0  # and this much besides, as no edge is sharper
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Why: TypeAlias = Literal["step", "doubt", "slew", "suspend", "restart"]
@@ -110,11 +110,9 @@ class ClockEstimator:
         self._window_ns = window_ns
         self._table = np.empty((_MOST, 3), np.int64)
         self._begin = self._end = 0
-        self._drift = self._drift_error = 0.0
+        self._drift, self._drift_error = 0.0, MOST_PPM * 1e-6
         self._fitted_ns: int | None = None
         self.forgotten: Counter[Why] = Counter()
-        self.forget("restart")
-        self.forgotten.clear()
 
     def add(self, t1: int, t2: int, t3: int, t4: int) -> bool:
         """Take in an exchange, times in nanoseconds; False when it cannot be true."""
@@ -150,7 +148,7 @@ class ClockEstimator:
         if self._end == self._begin:
             return None
         now, forward, backward = self._table[self._end - 1].tolist()
-        low, high = self._limits(now, min(self._drift_error, CRYSTAL_PPM * 1e-6))
+        low, high = self._limits(now, self._likely)
         low_sure, high_sure = self._limits(now, self._growth)
         middle = min(max((low + high) / 2, low_sure), high_sure)
         return ClockEstimate(
@@ -161,6 +159,11 @@ class ClockEstimator:
             now,
             self._source,
         )
+
+    @property
+    def _likely(self) -> float:
+        """How far off the drift likely is, where `_drift_error` is how far it may be."""
+        return min(self._drift_error / 3, CRYSTAL_PPM * 1e-6)
 
     @property
     def _growth(self) -> float:
@@ -196,8 +199,8 @@ class ClockEstimator:
         if self._end - self._begin < _KNOWN_EDGE:
             return None
         age, before_f, before_b = self._since(now)
-        under_f = _undercut(forward - middle, before_f + (self._drift + self._drift_error) * age)
-        under_b = _undercut(backward + middle, before_b - (self._drift - self._drift_error) * age)
+        under_f = _undercut(forward - middle, before_f + (self._drift + self._likely) * age)
+        under_b = _undercut(backward + middle, before_b - (self._drift - self._likely) * age)
         return "doubt" if under_f or under_b else None
 
     def _refit(self, now: int) -> None:
@@ -210,12 +213,14 @@ class ClockEstimator:
         age, forward, backward = self._since(now)
         self._drift, self._drift_error = _drift(-age, forward, backward)
         recent = age <= _RECENT_NS
-        if 2 * _STRETCHES <= np.count_nonzero(recent) < len(age) // 2:
-            drift, error = _drift(-age[recent], forward[recent], backward[recent])
-            if abs(drift - self._drift) > error + self._drift_error:
-                self.forgotten["slew"] += 1
-                self._begin = self._end - int(np.count_nonzero(recent))
-                self._drift, self._drift_error = drift, error
+        if not 2 * _STRETCHES <= np.count_nonzero(recent) < len(age) // 2:
+            return
+        drift, error = _drift(-age[recent], forward[recent], backward[recent])
+        if abs(drift - self._drift) > error + self._drift_error:
+            self.forgotten["slew"] += 1
+            newest = age <= _RECENT_NS / 2  # half of what told of it may be older than it
+            self._begin = self._end - int(np.count_nonzero(newest))
+            self._drift, self._drift_error = _drift(-age[newest], forward[newest], backward[newest])
 
     def _make_room(self) -> None:
         """Move what counts to the begin of the table, the older half aside if it is full."""
@@ -235,32 +240,35 @@ def _drift(age: Array, forward: Array, backward: Array) -> tuple[float, float]:
     """Drift of the offset and how far it may be off, nanoseconds per nanosecond."""
     slope_f, error_f = _edge_slope(age, forward)
     slope_b, error_b = _edge_slope(age, backward)
-    weight_f, weight_b, prior = 1 / error_f**2, 1 / error_b**2, (MOST_PPM * 1e-6 / _SIGMAS) ** -2
+    weight_f, weight_b, prior = 1 / error_f**2, 1 / error_b**2, (MOST_PPM * 1e-6) ** -2
     weight = weight_f + weight_b + prior
     drift = (slope_f * weight_f - slope_b * weight_b) / weight
-    return float(drift), float(_SIGMAS * weight**-0.5) + _WANDER_PPM * 1e-6
+    return float(drift), float(weight**-0.5) + _WANDER_PPM * 1e-6
 
 
 def _edge_slope(age: Array, delay: Array) -> tuple[float, float]:
-    """Slope of the lower edge and its standard error.
+    """Slope of the lower edge, and how far it may be off.
 
     A line through the lowest point of each stretch of time, fitted again and again with less
-    weight on points above it, since queues only add.
+    weight on points above it, since queues only add. The error is the standard error times
+    what Student's distribution asks for at 99.9 %, as few points may carry all the weight.
     """
     bounds = np.searchsorted(age, np.linspace(age[0], 0.0, _STRETCHES + 1)[1:-1])
     lowest = [p[np.argmin(delay[p])] for p in np.split(np.arange(len(age)), bounds) if len(p)]
     x, y = age[lowest], delay[lowest]
     weight = np.ones(len(x))
-    slope = 0.0
-    scale = 1.0
+    slope = error = 0.0
     for _ in range(6):
-        mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
-        spread = float(np.sum(weight * (x - mean_x) ** 2))
+        total = float(weight.sum())
+        off_x, off_y = x - weight @ x / total, y - weight @ y / total
+        spread = float(weight @ off_x**2)
         if spread <= 0:
             return 0.0, MOST_PPM * 1e-6
-        slope = float(np.sum(weight * (x - mean_x) * (y - mean_y)) / spread)
-        residual = y - mean_y - slope * (x - mean_x)
+        slope = float(weight @ (off_x * off_y)) / spread
+        residual = off_y - slope * off_x
         above = residual - residual.min()
         scale = max(float(np.median(above)), 100.0)
+        carrying = max(total**2 / float(weight @ weight) - 2, 1.0)
+        error = (3.0 + 76.0 / carrying**2) * scale / spread**0.5
         weight = 1 / (1 + (above / scale) ** 2)
-    return slope, scale / float(np.sqrt(np.sum(weight * (x - np.average(x, weights=weight)) ** 2)))
+    return slope, error

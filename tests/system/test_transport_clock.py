@@ -19,6 +19,7 @@ class CountingClock(NodeClock):
     """Counts how often it is read, which is with every probe answered."""
 
     count = 0
+    is_of_this_machine = True
 
     def now_ns(self) -> int:
         self.count += 1

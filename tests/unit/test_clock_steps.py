@@ -96,6 +96,13 @@ class Flow:
         assert (np.abs(self.times - np.array(self.truth)) <= doubt).all()
 
 
+class TwiceAsFast(NodeClock):
+    """A clock with an offset as any other, which shows something else."""
+
+    def now_ns(self) -> int:
+        return 2 * super().now_ns()
+
+
 @pytest.mark.parametrize("by_ns", [HOUR, -HOUR, 3 * MS, -3 * MS])
 @pytest.mark.parametrize("side", ["node", "site"])
 def test_a_step_of_either_system_clock_tears_no_stream(side: str, by_ns: int) -> None:
@@ -183,6 +190,7 @@ def test_a_stamp_that_is_missing_or_absurd_is_replaced_by_the_moment_of_reading(
 def test_only_clocks_that_always_show_the_same_share_a_timeline() -> None:
     assert timeline_of(NodeClock(5)) == timeline_of(NodeClock(5))
     assert timeline_of(NodeClock(5)) != timeline_of(NodeClock(6))
+    assert timeline_of(TwiceAsFast(5)) != timeline_of(NodeClock(5))
     pretended = Machine(UTC, 5 * HOUR).node_clock()
     assert timeline_of(pretended) != timeline_of(pretended)
     assert timeline_of(ManualClock(5)) != timeline_of(ManualClock(5))
