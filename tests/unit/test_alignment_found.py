@@ -51,13 +51,17 @@ def test_a_chunk_behind_a_wrong_stamp_that_completes_a_window_lets_it_out_at_onc
         assert deadline is None or deadline > arrival
 
 
-@pytest.mark.parametrize("delay_ms", [0, 900])
-def test_what_lies_between_windows_that_do_not_touch_is_unused_and_not_late(delay_ms: int) -> None:
-    """They were called late when they came after the window before them was cut."""
+@pytest.mark.parametrize("length_ms", [500, 340])
+@pytest.mark.parametrize("delay_ms", [-200, 0, 900])
+def test_what_no_window_wants_is_unused_and_not_late(delay_ms: int, length_ms: int) -> None:
+    """Between windows that do not touch, and past the last grid point of a window.
+
+    Such frames were called late when they came after the window before them was cut.
+    """
     pairs = [(T0 + i * 100 * MS, frame(i)) for i in range(60)]
     pairs += [(T0 + (i * 100 + delay_ms) * MS, line(i, T0 + i * 100 * MS)) for i in range(60)]
     pairs.sort(key=lambda pair: pair[0])
-    aligner = opened(patient(streams=("camera", "log"), window_ns=500 * MS, hop_ns=S))
+    aligner = opened(patient(streams=("camera", "log"), window_ns=length_ms * MS, hop_ns=S))
     run = feed(aligner, [s for _, s in pairs], arrivals=[at for at, _ in pairs])
     assert len(run.windows) == 6
     counts = aligner.counts["camera"]
