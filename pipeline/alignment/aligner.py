@@ -30,9 +30,8 @@ sure sample that went in.
 
 When it is cut:
 
-* Windows come out once each, in order.
-* The first window is the first grid start at or after the earliest stamp seen when it is cut.
-  A stream that begins later is missing in it.
+* Windows come out once each, in order; first the one that starts at or after the earliest stamp
+  seen when it is cut. A stream that begins later is missing in it.
 * A stream is *settled* for a window when everything the window takes from it is here for
   good: its watermark (see `watermark`) has passed the window's end; for frames, the reach of
   the last grid point; for readings joined by lines, the reading after the last grid point.
@@ -41,13 +40,12 @@ When it is cut:
   The timer of a window starts when the first stream's watermark passes its end. After
   ``latency_ns`` it is cut with what is there, marked ``complete=False``. So is a window that
   some stream is ``max_ahead_ns`` past, which bounds memory. See `watermark`.
-* A sample behind its stream's watermark, or one that only windows already cut could have
-  used, is counted as late and never merged.
+* A sample behind its stream's watermark, or one missed by windows already cut, is counted as
+  late and never merged.
 * When no stream has anything for longer than ``max_ahead_ns`` (and the longest bridge between
   sensor readings), the windows in between are skipped, not cut empty.
-* A stream that was never announced has no slice: nothing is known about it.
-* A stamp far ahead of the scene is held back until confirmed, see `quarantine`.
-* Every sample pushed is accounted for, see `account`.
+* A stream never announced has no slice. A stamp far ahead of the scene is held back until
+  confirmed, see `quarantine`. Every sample pushed is accounted for, see `account`.
 """
 
 from __future__ import annotations
@@ -257,6 +255,8 @@ class Aligner:
         if target is not None and target > due.index:
             self.skipped += target - due.index
             scene.cut_end_ns = scene.start_ns(target)
+            for lane in scene.lanes.values():
+                lane.missed_ns = scene.cut_end_ns
             self._advance(target)
             return
         window = self._cut(due, start_ns)
@@ -284,9 +284,11 @@ class Aligner:
         end_ns = start_ns + scene.options.window_ns
         cuts: dict[str, Cut] = {}
         for name, lane in scene.lanes.items():
+            settled = self._schedule.settled(lane, start_ns)
+            if lane.ended or not settled:
+                lane.missed_ns = end_ns
             if lane.track is not None:
                 over = lane.ended and lane.newest_ns < end_ns
-                settled = self._schedule.settled(lane, start_ns)
                 cuts[name] = lane.track.cut(start_ns, end_ns, settled=settled, over=over)
         return Window(
             scene=scene.options.scene,

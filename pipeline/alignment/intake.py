@@ -85,7 +85,7 @@ class Intake:
             scene.stirred = True
         if stamp_ns > self._quarantine.newest_ns:
             self._quarantine.believe(stamp_ns)
-        if stamp_ns < scene.next_start_ns and stamp_ns < scene.cut_end_ns:
+        if stamp_ns < scene.next_start_ns and stamp_ns < lane.missed_ns:
             lane.behind.add(stamp_ns)
         if scene.fixed_index is None and stamp_ns < scene.earliest_ns:
             scene.see(stamp_ns)
@@ -97,13 +97,14 @@ class Intake:
         scene = self._scene
         if track.holds(sample, lane.session):
             return Discard.DUPLICATE
+        in_time = lane.newest_ns - extent_ns <= self._lateness_ns
+        in_time = in_time or track.in_order(sample, lane.session)
         if extent_ns >= lane.floor_ns or self._remembered(track, extent_ns):
-            in_time = lane.newest_ns - extent_ns <= self._lateness_ns
-            return None if in_time or track.in_order(sample, lane.session) else Discard.LATE
+            return None if in_time else Discard.LATE
         if extent_ns < track.keep_from_ns(scene.resume_ns):
             remembered = track.memory_from_ns(scene.start_ns(scene.fixed_index or 0))
             return None if extent_ns >= remembered else Discard.RESUMED
-        if sample.timestamp_ns >= scene.cut_end_ns:
+        if in_time and sample.timestamp_ns >= lane.missed_ns:
             return Discard.UNUSED
         return Discard.LATE if fresh else Discard.DUPLICATE
 

@@ -26,7 +26,8 @@ class Lane:
         needs_ns: Watermark below which it cannot be settled for the next window; `NEVER`
             once it is settled.
         floor_ns: Samples that reach no further are behind every window still to come.
-        behind: Stamps of samples taken after the windows they lie in were cut. A reading can
+        missed_ns: End of the last window cut before all that it wants of the stream was here.
+        behind: Stamps of samples taken after a window that missed them was cut. A reading can
             still serve as the neighbour of later ones; if it does not, it was late.
         held: Samples with stamps too far ahead to be believed yet.
     """
@@ -40,6 +41,7 @@ class Lane:
         "floor_ns",
         "held",
         "highest",
+        "missed_ns",
         "name",
         "needs_ns",
         "newest_ns",
@@ -63,6 +65,7 @@ class Lane:
         self.reopened = False
         self.needs_ns = NEVER
         self.floor_ns = LONG_AGO
+        self.missed_ns = LONG_AGO
         self.behind: set[int] = set()
         self.held: list[Sample] = []
         self._released = -1

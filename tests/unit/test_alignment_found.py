@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.alignment.account import Discard
+from pipeline.alignment.settings import StreamOptions
 from tests.unit.alignment_streams import (
     MS,
     T0,
@@ -15,6 +16,7 @@ from tests.unit.alignment_streams import (
     line,
     opened,
     patient,
+    reading,
     settings,
     sound,
 )
@@ -63,6 +65,20 @@ def test_what_lies_between_windows_that_do_not_touch_is_unused_and_not_late(dela
     counts = aligner.counts["camera"]
     assert counts.used + aligner.buffered()["camera"] + counts.discarded[Discard.UNUSED] == 60
     assert counts.late == 0
+
+
+def test_readings_past_the_last_grid_point_of_a_window_are_unused_and_not_late() -> None:
+    """They lie in the window's span, but it was cut before they came and did not want them."""
+    held = StreamOptions(grid_hz=5, interpolation="previous")
+    spans = {"window_ns": 340 * MS, "hop_ns": S}
+    aligner = opened(patient(streams=("probe", "log"), options={"probe": held}, **spans))
+    pairs = [(T0 + i * 50 * MS, reading(i)) for i in range(120)]
+    pairs += [(T0 + (i * 100 - 200) * MS, line(i, T0 + i * 100 * MS)) for i in range(60)]
+    pairs.sort(key=lambda pair: pair[0])
+    run = feed(aligner, [s for _, s in pairs], arrivals=[at for at, _ in pairs])
+    assert len(run.windows) == 6
+    assert all(window.slices["probe"].coverage == 1.0 for window in run.windows)
+    assert aligner.counts["probe"].late == 0
 
 
 def test_windows_that_do_not_touch_hear_the_same_whatever_came_when() -> None:

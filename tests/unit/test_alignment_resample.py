@@ -13,6 +13,7 @@ from pipeline.alignment.grid import Grid
 from pipeline.alignment.resample import Cells, onto_grid, plan, stretch
 from pipeline.alignment.settings import Interpolation
 from pipeline.core.window import SensorSlice, Window
+from tests.unit.alignment_scenarios import examples
 from tests.unit.alignment_streams import MS, PROBE, T0, S, feed, opened, patient, reading
 
 NAN = float("nan")
@@ -84,6 +85,7 @@ def test_no_readings_give_no_cells() -> None:
     assert np.isnan(found.values).all()
 
 
+@examples(100)
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.floats(-1e6, 1e6)), min_size=2, max_size=30),
     st.lists(st.integers(0, 10**6), min_size=1, max_size=30),

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.alignment.stream_clock import Correction, StreamClock, StreamClockSettings
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from tests.unit.alignment_scenarios import examples
 from tests.unit.alignment_streams import MS, T0, S
 
 
@@ -240,12 +241,24 @@ def test_every_correction_is_counted_by_its_reason() -> None:
     assert set(cases) | {Correction.COUNTER} == set(Correction)
 
 
-@settings(max_examples=60, deadline=None)
+steps_ns = st.integers(0, 300 * MS) | st.integers(-3 * S, 40 * S) | st.just(0)
+
+
+@examples(60)
 @given(
-    st.lists(st.integers(0, 300 * MS), min_size=2, max_size=200), st.sampled_from(list(Modality))
+    st.lists(steps_ns, min_size=2, max_size=200),
+    st.sampled_from(list(Modality)),
+    st.sampled_from([0.5, 30.0]),
 )
-def test_times_handed_out_always_grow(steps: list[int], modality: Modality) -> None:
-    rate = 16000.0 if modality is Modality.AUDIO else 30.0
-    times = [float(T0 + t) for t in np.cumsum(steps)]
-    found = corrected(clock(rate, modality), stamped(times, chunk=320))
-    assert all(b > a for a, b in itertools.pairwise(found))
+def test_times_grow_unless_stamps_go_far_back_and_every_such_stamp_is_counted(
+    steps: list[int], modality: Modality, rate: float
+) -> None:
+    rate = 16000.0 if modality is Modality.AUDIO else rate
+    times = [T0 + t for t in itertools.accumulate(steps)]
+    a_clock = clock(rate, modality)
+    found = corrected(a_clock, stamped(times, chunk=320))
+    far_ns = max(S, 3 * S / rate)
+    for step, (before, after) in zip(steps[1:], itertools.pairwise(found), strict=True):
+        assert after > before or step < -far_ns
+    assert a_clock.counts[Correction.BACK] == sum(step < 0 for step in steps[1:])
+    assert a_clock.counts[Correction.REPEATED] == sum(step == 0 for step in steps[1:])
