@@ -100,8 +100,10 @@ def test_a_lamp_is_counted_when_it_goes_on_and_not_when_it_goes_off(frames: int)
     lit = np.zeros(100)
     lit[40 : 40 + frames] = 120
     pictures = (random.normal(80 + lit[:, None, None, None], 3, (100, 24, 32, 3))).astype(np.uint8)
-    shown = [Sample("cam", n, n * 100 * MS, one, Encoding.RAW) for n, one in enumerate(pictures)]
-    amount = activity_of(CAM, shown).amount
+    meter = ActivityMeter(CAM)
+    for number, picture in enumerate(pictures):
+        meter.take(Sample("cam", number, number * 100 * MS, picture, Encoding.RAW))
+    amount = meter.activity().amount
     assert amount.argmax() == 39
     assert np.delete(amount, 39).max() < amount[39] / 2
 
