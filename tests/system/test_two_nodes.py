@@ -142,16 +142,15 @@ def windows(witnessed: Witnessed) -> list[Window]:
 
 @over_each_line
 def test_windows_are_complete(witnessed: Witnessed, windows: list[Window], scene: str) -> None:
-    moments_ns = witnessed.moments_ns
+    # By the fourth moment the first guesses of the offsets have been bettered. Where one was off
+    # by more than half a frame, as on a busy machine, that step leaves a hole in the grid.
+    first_ns, *_, last_ns = witnessed.moments_ns[3:]
     inner = [
         window
         for window in windows
-        if window.scene == scene
-        and moments_ns[0] <= window.start_ns
-        and window.end_ns <= moments_ns[-1]
+        if window.scene == scene and first_ns <= window.start_ns and window.end_ns <= last_ns
     ]
-    span_ns = moments_ns[-1] - moments_ns[0]
-    assert len(inner) >= span_ns / (SECOND_NS / 2) - 5
+    assert len(inner) >= (last_ns - first_ns) / (SECOND_NS / 2) - 5 > 5
     for window in inner:
         assert window.complete
         assert not any(window.late.values())
