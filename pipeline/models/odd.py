@@ -29,6 +29,7 @@ that have not seen a part judge it, which calibrates (cross-conformal prediction
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -169,15 +170,10 @@ class OddOneOut:
     def to(self, device: torch.device) -> OddOneOut:
         """The same on `device`."""
         networks, spares = (
-            tuple(self._copy(network).to(device).eval() for network in group)
+            tuple(deepcopy(network).to(device).eval() for network in group)
             for group in (self.networks, self.spares)
         )
         return replace(self, networks=networks, spares=spares)
-
-    def _copy(self, network: OddNetwork) -> OddNetwork:
-        copy = OddNetwork(self.settings, self.widths)
-        copy.load_state_dict(network.state_dict())
-        return copy
 
 
 @torch.no_grad()
