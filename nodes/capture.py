@@ -162,13 +162,14 @@ class CaptureNode:
         return self._deployment.stream(stream).on_full
 
     def _await_offset(self, sender: Sender) -> None:
-        """Wait a moment for the first clock offset, so that the first stamps have it too."""
+        """Wait a moment for a good clock offset, so that the first stamps have it too."""
         waited = threading.Event()
         for _ in range(round(FIRST_OFFSET_S / OFFSET_POLL_S)):
-            if sender.offset_ns is not None:
+            if sender.clock_settled:
                 return
             waited.wait(OFFSET_POLL_S)
-        log.info("no clock offset yet, samples wait for it")
+        if sender.clock_estimate() is None:
+            log.info("no clock offset yet, samples wait for it")
 
     def _tell_link(self, health: Health, status: SenderStatus) -> None:
         trouble = self._trouble.look(status, self._clock.now_ns(), encrypted=self._encrypted)

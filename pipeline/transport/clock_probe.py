@@ -37,6 +37,7 @@ from pipeline.core.clock import SLEPT_NS, Clock, slept_ns
 from pipeline.transport.arrival_stamps import ArrivalStamps, ask_for_stamps, receive
 from pipeline.transport.clock_responder import MAGIC_ANSWER, MAGIC_ASK, PROBE, timeline_of
 from pipeline.transport.clock_sync import DOUBT_NS, ClockEstimate, ClockEstimator, Why
+from pipeline.transport.held_offset import HeldOffset
 from pipeline.transport.protocol import ClockAnswer
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ class ClockSync:
         self._link = ClockEstimator("zmq")
         self._forgotten: Counter[Why] = Counter()
         self._estimate: ClockEstimate | None = None
+        self._held = HeldOffset()
+        self._heard = 0
         self._timeline = timeline_of(clock)
         self._others: int | None = None
         self._closing = threading.Event()
@@ -85,6 +88,24 @@ class ClockSync:
             self._look_for_sleep()
             found = self._estimate
         return found.at(self._clock.now_ns()) if found else None
+
+    def held(self) -> ClockEstimate | None:
+        """The offset to stamp by now, which does not jump, see `HeldOffset`."""
+        with self._lock:
+            self._look_for_sleep()
+            if self._estimate is None:
+                return None
+            steps = self._held.steps
+            found = self._held.follow(self._estimate.at(self._clock.now_ns()))
+            if self._held.steps > steps:
+                log.warning("stamps follow another clock now", offset_s=found.offset_ns / 1e9)
+            return found
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough was heard that the estimate will not be bettered by much."""
+        with self._lock:
+            return self._heard >= FAST_PROBES
 
     @property
     def forgotten(self) -> Counter[Why]:
@@ -193,7 +214,7 @@ class ClockSync:
             if self._others not in (None, timeline):
                 self._udp.forget("restart")
             self._others = timeline
-            self._udp.add(*times)
+            self._heard += self._udp.add(*times)
             self._tell(self._udp, before)
             if timeline == self._timeline and asked <= received <= answered <= heard:
                 self._estimate = ClockEstimate(0, 0, 0.0, 0.0, heard, "same")

@@ -185,14 +185,13 @@ class Sender:
             )
 
     def clock_estimate(self) -> ClockEstimate | None:
-        """The offset to site time now; None until the first exchange (or without sync)."""
-        return self._sync.estimate() if self._sync else None
+        """The offset to stamp by now; None until the first exchange (or without sync)."""
+        return self._sync.held() if self._sync else None
 
     @property
-    def offset_ns(self) -> int | None:
-        """``site_ns = node_ns + offset_ns``; None while unknown."""
-        found = self.clock_estimate()
-        return found.offset_ns if found else None
+    def clock_settled(self) -> bool:
+        """Whether the offset is as exact as the first probes make it."""
+        return self._sync is not None and self._sync.settled
 
     @property
     def status(self) -> SenderStatus:

@@ -128,7 +128,7 @@ class SenderLoop:
         """Put samples that came before the clock offset was known on site time."""
         with self._changed:
             waits = self._session.waits_for_clock
-        estimate = self._sync.estimate() if self._sync is not None and waits else None
+        estimate = self._sync.held() if self._sync is not None and waits else None
         if estimate is not None:
             with self._changed:
                 self._session.place(estimate)

@@ -72,7 +72,7 @@ class Flow:
 
     def sample(self) -> None:
         taken = Sample("reading", 0, self.node.now_ns(), np.zeros(1), Encoding.FLOAT)
-        estimate = self.sync.estimate()
+        estimate = self.sync.held()
         assert estimate is not None
         self.truth.append(self.site.now_ns())
         self.stamped.append(self.stamper.stamp(taken, estimate.offset_ns, estimate.uncertainty_ns))
