@@ -16,6 +16,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 LONG = {
+    "clock",
     "day",
     "fusion",
     "phases",
