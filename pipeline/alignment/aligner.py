@@ -150,7 +150,7 @@ class Aligner:
         self._intake.drop_held(lane)
         lane.ended = True
         self._scene.stirred = True
-        if lane.track is not None and lane.newest_ns != LONG_AGO:
+        if lane.track is not None and len(lane.track):  # what was let go no window waits for
             reach_ns = lane.newest_ns + lane.track.overhang_ns
             self._schedule.pass_by(reach_ns, self._scene.now_ns or 0)
 

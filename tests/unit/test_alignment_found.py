@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.alignment.account import Discard
 from pipeline.alignment.settings import StreamOptions
 from tests.unit.alignment_streams import (
+    CAMERA,
     MS,
+    PROBE,
     T0,
     S,
     feed,
     fingerprint,
     frame,
+    in_order,
     line,
     opened,
     patient,
@@ -96,3 +101,15 @@ def test_windows_that_do_not_touch_hear_the_same_whatever_came_when() -> None:
         arrivals = [at for at, _ in pairs]
         runs.append(feed(opened(options), [s for _, s in pairs], arrivals=arrivals))
     assert [fingerprint(w) for w in runs[0].windows] == [fingerprint(w) for w in runs[1].windows]
+
+
+def test_a_slow_stream_of_which_nothing_is_left_holds_no_windows_open_at_its_end() -> None:
+    """Its last reading, long let go, made empty windows for as long as one may reach."""
+    slow = replace(PROBE, rate_hz=1 / 60)
+    gap = StreamOptions(channel_interpolation={"a": "previous"}, max_gap_ns=150 * MS)
+    options = patient(
+        streams=("camera", "probe"), window_ns=700 * MS, hop_ns=800 * MS, options={"probe": gap}
+    )
+    samples = [reading(0, start_ns=T0 + 1900 * MS), *(frame(i) for i in range(80))]
+    run = feed(opened(options, [CAMERA, slow]), in_order(samples))
+    assert run.windows[-1].start_ns <= T0 + 8 * S
