@@ -13,8 +13,8 @@ from nodes.time_metrics import ClockMetrics, StampMetrics
 from pipeline.core.ledger import Ledger, missing
 from pipeline.sources.runner import SourceState, SourceStatus
 from pipeline.transport.clock_sync import ClockEstimate
-from pipeline.transport.sender import SenderStatus
 from pipeline.transport.sender_session import LinkState
+from pipeline.transport.sender_status import SenderStatus
 
 
 class CaptureMetrics:
