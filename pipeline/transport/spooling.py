@@ -56,6 +56,8 @@ class Spooling:
     Attributes:
         earlier: Sessions before the live one that have something to deliver, oldest first:
             ``(id, buffer)``.
+        counters: Records found torn and parts found damaged, samples written, segments let go,
+            failures of the disk.
         live: Buffer of the live session.
     """
 
@@ -63,6 +65,14 @@ class Spooling:
         self._spool = plan.spool
         self._ledger = ledger
         self._retry_ns: int | None = None
+        torn = sum(part.torn for part in plan.spool.damage)
+        self.counters: Counter[str] = Counter(
+            spool_torn=torn,
+            spool_damaged=len(plan.spool.damage) - torn,
+            spool_written=0,
+            spool_let_go=0,
+            spool_failed=0,
+        )
         self.earlier: list[tuple[str, SpoolingBuffer]] = []
         for recalled in plan.spool.earlier:
             disk = SpoolSession(plan.spool, recalled.session, ledger, recalled)
@@ -74,10 +84,6 @@ class Spooling:
                 self._try(disk.clear)
         disk = SpoolSession(plan.spool, session, ledger)
         self.live = SpoolingBuffer(capacity, ledger, disk, plan.after_ns)
-        self.counters: Counter[str] = Counter(
-            spool_torn=sum(part.torn for part in plan.spool.damage),
-            spool_damaged=sum(not part.torn for part in plan.spool.damage),
-        )
 
     @property
     def left(self) -> int:
@@ -135,6 +141,7 @@ class Spooling:
                 for item, place in zip(items, places, strict=False):
                     self.live.written(item, place)
                 self.live.not_written(items[len(places) :])
+                self.counters["spool_written"] += len(places)
                 lock.notify_all()
 
     def _keep_limits(self, now_ns: int, lock: threading.Condition) -> None:

@@ -30,6 +30,7 @@ from pipeline.transport.spool_segment import Place
 from pipeline.transport.spool_session import SpoolSession, Unsent
 
 _BATCH_BYTES = 1 << 20
+_FEWEST_SENT = 1 << 17
 
 
 class ToWrite(NamedTuple):
@@ -177,9 +178,12 @@ class SpoolingBuffer(SendBuffer):
 
     @property
     def _flooded(self) -> bool:
-        """Whether so much is sent and not acked that its headers alone fill the memory."""
+        """Whether so many are sent and not acked that their headers alone fill the memory.
+
+        Not before the receiver has more than any window of it can need.
+        """
         sent = sum(len(stream.sent) for stream in self.streams.values())
-        return 2 * SAMPLE_COST * sent > self._capacity
+        return sent > max(_FEWEST_SENT, self._capacity // (2 * SAMPLE_COST))
 
     @property
     def _next_in_memory(self) -> int:
