@@ -161,6 +161,20 @@ def test_after_a_broken_link_everything_follows_from_where_the_receiver_is(tmp_p
     assert bench.account() == (35, 35, 0, {})
 
 
+def test_what_is_acked_leaves_the_disk_and_is_not_there_after_a_restart(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.give(count=100)
+    bench.wait_long()
+    bench.send()
+    before = bench.spool.size
+    bench.buffer.acked("a", 79)
+    bench.turn(1.0)
+    assert bench.spool.size < before / 3
+    bench.end()
+    again = Bench(tmp_path, session="two")
+    assert again.account() == (20, 0, 20, {})
+
+
 def test_a_changed_description_keeps_its_place_between_samples_on_the_disk(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.give(count=3)
