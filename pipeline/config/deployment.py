@@ -230,6 +230,13 @@ class Deployment(Settings):
                 raise ValueError(f"name {name!r} may hold a-z, 0-9, '-' and '_' only")
         return value
 
+    @model_validator(mode="after")
+    def _spools_apart(self) -> Self:
+        folders = [n.spool.folder for n in self.nodes.values() if n.spool and n.spool.folder]
+        if len(set(folders)) < len(folders):
+            raise ValueError("two nodes have one spool folder: give each its own")
+        return self
+
     def stream(self, name: str) -> StreamSettings:
         """Options of a stream, the defaults where none are given."""
         return self.streams.get(name, StreamSettings())

@@ -1,8 +1,9 @@
 """What one session of a node has in the spool: written at the end, read back from the front.
 
-Samples are read back in the order in which they were written, a segment at a time; only that
-segment is in memory. A segment goes once it is read, everything in it is acked, and all before
-it went, so that an acked point is never deleted before the samples it speaks of.
+Everything is for the one thread that owns the spool, save for `unread`. Samples are read back
+in the order in which they were written, a segment at a time; only that segment is in memory. A
+segment goes once it is read, everything in it is acked, and all before it went, so that an
+acked point is never deleted before the samples it speaks of.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Unsent(NamedTuple):
 
 
 class SpoolSession:
-    """See the module. Called from one thread.
+    """See the module.
 
     Args:
         spool: The spool.
@@ -73,13 +74,13 @@ class SpoolSession:
 
     @property
     def unread(self) -> int:
-        """Samples that are here alone and were not read back yet."""
-        return sum(s.unread.total() for s in self._segments if not s.gone)
+        """Samples that are here alone and were not read back yet; for any thread, locked."""
+        return sum(s.unread.total() for s in tuple(self._segments))
 
     @property
     def first_order(self) -> int | None:
         """No sample that is to be read back has a lower order; None when there is none."""
-        return next((s.first_order for s in self._segments if s.unread.total()), None)
+        return next((s.first_order for s in tuple(self._segments) if s.unread.total()), None)
 
     @property
     def next_order(self) -> int | None:

@@ -4,10 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from nodes import links
+from nodes.capture_metrics import CaptureMetrics
 from nodes.lock import hold
 from pipeline.config import load_deployment
+from pipeline.core.errors import ConfigError
+from pipeline.core.ledger import Ledger
+from pipeline.transport.sender_session import LinkState
+from pipeline.transport.sender_status import SenderStatus
 from tests.command_line import fusewatch
 from tests.spool_samples import SECOND_NS, Writer, open_spool
 
@@ -117,3 +123,23 @@ def test_a_node_has_a_spool_only_if_its_deployment_says_so(config: Path) -> None
 def test_a_folder_that_cannot_be_made_leaves_the_node_without_a_spool(config: Path) -> None:
     (config.parent / "data").write_text("a file where the folder should be")
     assert links.open_spool(load_deployment(config), "cell") is None
+
+
+def test_what_the_spool_does_is_in_the_metrics_of_its_node() -> None:
+    registry = CollectorRegistry()
+    metrics = CaptureMetrics(registry, Ledger())
+    counters = {"spool_written": 7, "spool_damaged": 1, "connections": 3}
+    metrics.link(SenderStatus(LinkState.READY, "", 0, 0, False, counters), None)
+    assert registry.get_sample_value("fusewatch_spool", {"what": "written"}) == 7
+    assert registry.get_sample_value("fusewatch_spool", {"what": "damaged"}) == 1
+    assert registry.get_sample_value("fusewatch_spool", {"what": "connections"}) is None
+
+
+def test_two_nodes_cannot_share_a_folder(config: Path) -> None:
+    shared = DEPLOYMENT.replace("max_mb: 4", "folder: here").replace(
+        "path: hum.csv}", "path: hum.csv}\n    spool: {folder: here}"
+    )
+    config.write_text(shared)
+    with pytest.raises(ConfigError) as error:
+        load_deployment(config)
+    assert "two nodes have one spool folder" in "".join(error.value.problems)
