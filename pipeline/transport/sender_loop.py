@@ -43,8 +43,7 @@ class SenderLoop:
         endpoint: Address of the receiver.
         curve: Keys, or None.
         clock: Node time.
-        sessions: What to say: sessions of earlier lives, each until all it has is acked, then
-            the live one; used under `changed`.
+        sessions: What to say, one after the other, the live one last; used under `changed`.
         changed: Lock of the session and its buffer; notified when either changed.
         sync: Told of clock exchanges over the link; or None.
         spooling: Told the time at every turn; or None.
@@ -142,10 +141,10 @@ class SenderLoop:
 
     def _finish_earlier(self, now_ns: int) -> None:
         """An earlier session all of which is acked says goodbye; then the next one opens."""
+        said: Sequence[Message] = ()
         with self._changed:
-            finished = self.session.finished
-            said = self.session.close() if finished else []
-            self._goodbye_ns = now_ns if finished else self._goodbye_ns
+            if self.session.finished:
+                said, self._goodbye_ns = self.session.close(), now_ns
             state = self.session.state
         for message in said:
             self._say(message)
