@@ -24,7 +24,8 @@ class SpoolSettings(Settings):
 
     after_s: float = Field(default=5.0, ge=0)
     """A sample that has waited for its ack this long is written, seconds; 0: every one, at
-    once. At most this much is lost when the capture node is killed."""
+    once. About this much is lost when the capture node is killed. Less than the fusion node
+    takes to commit (window, hop and latency) writes every sample for nothing."""
 
     fsync_s: float = Field(default=1.0, ge=0)
     """At most this much of what was written is lost at a power cut, seconds; 0: nothing."""
