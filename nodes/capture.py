@@ -31,7 +31,8 @@ from pipeline.core.sample import Sample, StreamInfo
 from pipeline.sources.runner import SourceRunner, SourceState, SourceStatus
 from pipeline.transport.frames import encode_for_link
 from pipeline.transport.kept import OnFull
-from pipeline.transport.sender import Sender, SenderStatus
+from pipeline.transport.sender import Sender
+from pipeline.transport.sender_status import SenderStatus
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from nodes.time_metrics import ClockMetrics, StampMetrics
 from pipeline.core.ledger import Ledger, missing
 from pipeline.sources.runner import SourceState, SourceStatus
 from pipeline.transport.clock_sync import ClockEstimate
-from pipeline.transport.sender import SenderStatus
 from pipeline.transport.sender_session import LinkState
+from pipeline.transport.sender_status import SenderStatus
 
 
 class CaptureMetrics:
@@ -35,6 +35,13 @@ class CaptureMetrics:
         self.stamps = StampMetrics(registry)
         self._connected = Gauge(
             "fusewatch_link_connected", "Whether the fusion node answers", registry=registry
+        )
+        self._spool = Gauge(
+            "fusewatch_spool",
+            "Since the start: torn and damaged parts found, samples written, files let go, "
+            "failures of the disk",
+            ["what"],
+            registry=registry,
         )
         self._restarts = Gauge(
             "fusewatch_source_restarts",
@@ -63,6 +70,9 @@ class CaptureMetrics:
         """Note the state of the link and of the clock."""
         self._connected.set(1 if status.state is LinkState.READY else 0)
         self.clock.look(estimate, status.counters)
+        for name, count in status.counters.items():
+            if name.startswith("spool_"):
+                self._spool.labels(name.removeprefix("spool_")).set(count)
 
 
 class LedgerCollector(Collector):

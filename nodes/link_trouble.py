@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.transport.sender import SenderStatus
 from pipeline.transport.sender_session import LinkState
+from pipeline.transport.sender_status import SenderStatus
 
 NO_ANSWER = "no answer from the fusion node"
 HANDSHAKE_FAILED = (

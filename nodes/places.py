@@ -13,6 +13,12 @@ def evidence_folder(deployment: Deployment) -> Path:
     return deployment.data / "evidence"
 
 
+def spool_folder(deployment: Deployment, node: str) -> Path:
+    """The spool of a capture node."""
+    spool = deployment.nodes[node].spool
+    return (spool.folder if spool else None) or deployment.data / "spool" / node
+
+
 def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
     """The fusion node's store."""
     path = deployment.data / "fusion.db"

@@ -18,6 +18,7 @@ from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
+from pipeline.transport.spool_settings import SpoolSettings
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
@@ -67,6 +68,9 @@ class CaptureSettings(Settings):
 
     max_message_mb: float = Field(default=32.0, gt=0)
     """Largest message sent, MiB; a larger sample is dropped and counted."""
+
+    spool: SpoolSettings | None = None
+    """Keep on disk what waits long for the fusion node; ``{}``: by its defaults; none: do not."""
 
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
@@ -225,6 +229,13 @@ class Deployment(Settings):
             if not re.match(NAME, name):
                 raise ValueError(f"name {name!r} may hold a-z, 0-9, '-' and '_' only")
         return value
+
+    @model_validator(mode="after")
+    def _spools_apart(self) -> Self:
+        folders = [n.spool.folder for n in self.nodes.values() if n.spool and n.spool.folder]
+        if len(set(folders)) < len(folders):
+            raise ValueError("two nodes have one spool folder: give each its own")
+        return self
 
     def stream(self, name: str) -> StreamSettings:
         """Options of a stream, the defaults where none are given."""

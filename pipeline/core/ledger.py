@@ -17,7 +17,9 @@ from enum import StrEnum
 class DropReason(StrEnum):
     """Why a sample is not delivered."""
 
-    BUFFER_FULL = "buffer_full"  # send buffer or spool full, by the stream's on_full rule
+    BUFFER_FULL = "buffer_full"  # send buffer full, by the stream's on_full rule
+    SPOOL_FULL = "spool_full"  # the disk spool's ring let go of it to make room
+    SPOOL_AGE = "spool_age"  # it lay in the disk spool longer than it may
     READER_OVERRUN = "reader_overrun"  # capture could not take it from the reader in time
     CORRUPT = "corrupt"  # payload damaged (JPEG, PCM, number)
     NOT_FINITE = "not_finite"  # NaN or infinity where a number must stand

@@ -7,10 +7,13 @@ polls it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
+import numpy as np
 import zmq
 
+from pipeline.core.codec import Buffer
 from pipeline.core.errors import TransportError
 from pipeline.transport.security import CurveClient, CurveServer
 
@@ -69,6 +72,27 @@ def listen(context: Context, endpoint: str, curve: CurveServer | None, max_messa
             fix="another process may listen there already",
         ) from error
     return socket
+
+
+def can(socket: Socket, event: int) -> bool:
+    """Whether a socket is ready for ``POLLIN`` or ``POLLOUT`` now."""
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & event)
+
+
+def send_frames(socket: Socket, frames: Sequence[Buffer]) -> None:
+    """Send without waiting: the first frame copied, large payloads from their own memory.
+
+    Whoever calls this has seen that the socket takes a message; if it does not after all, the
+    message is lost like on a broken line, and the heartbeat finds out.
+    """
+    last = len(frames) - 1
+    for number, frame in enumerate(frames):
+        more = zmq.SNDMORE if number < last else 0
+        data = frame.data if isinstance(frame, np.ndarray) else frame
+        try:
+            socket.send(data, zmq.NOBLOCK | more, copy=number == 0)
+        except zmq.Again:
+            return  # the connection broke between the look and the sending
 
 
 def bound_address(socket: Socket) -> str:

@@ -18,6 +18,8 @@ Session
     and session, so a new session of a node starts every stream anew. A node name belongs to
     one session at a time: a second one is refused with ``name_taken`` until the first said
     BYE, its connection is gone, or nothing was heard of it for `NODE_LOST_NS`.
+    What a life left in its spool is delivered by the next one, as the session it was, before
+    its own; the attempts of such a session go on from the time of day, so that they are newer.
 
 Data
     STREAM describes a stream before its first sample and again when it changes. DATA carries

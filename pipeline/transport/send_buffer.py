@@ -20,7 +20,7 @@ Every sample leaves through exactly one of `acked`, `dropped`: the ledger is tol
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pipeline.core.codec import Buffer, SampleHeader
 from pipeline.core.ledger import DropReason, Ledger
@@ -40,7 +40,10 @@ from pipeline.transport.protocol import SAMPLE_COST, Resume
 from pipeline.transport.shared_arena import Lease
 
 _SWEEP = 1024
-_WAITING, _SENT, _FORGOTTEN, _GONE = State  # looking a member up costs, and there are many
+LAST = 2**62
+# Looking a member up costs, and there are many.
+_WAITING, _SENT, _FORGOTTEN, _GONE, _SPOOLED = State
+_TO_SEND = (_WAITING, _SPOOLED)
 
 
 class SendBuffer:
@@ -52,7 +55,7 @@ class SendBuffer:
 
     Attributes:
         used: Bytes taken or set aside.
-        pending: Samples that are neither acked nor dropped.
+        pending: Samples in memory that are neither acked nor dropped.
         sent_total: Cost of all samples sent on this connection.
         unplaced: Samples that are not on site time yet.
     """
@@ -141,10 +144,12 @@ class SendBuffer:
         stream.next_sequence += 1
         self._ledger.dropped(stream.name, reason)
 
-    def take(self, max_bytes: int, max_samples: int) -> list[Kept] | Described | Ended | None:
+    def take(
+        self, max_bytes: int, max_samples: int, *, before: int = LAST
+    ) -> list[Kept] | Described | Ended | None:
         """What is to be sent next: samples up to a limit, or one thing said about a stream.
 
-        At least one sample is given however large it is.
+        At least one sample is given however large it is. Nothing from the place `before` on.
         """
         taken: list[Kept] = []
         total = 0
@@ -152,13 +157,14 @@ class SendBuffer:
         while line:
             item = line[0]
             if not isinstance(item, Kept):
-                if not taken:
+                if not taken and item.order < before:
                     line.popleft()
                     return item
                 break
-            if item.state is _WAITING:
+            if item.state is _WAITING or item.state is _SPOOLED:
                 total += item.cost
-                if taken and (total > max_bytes or len(taken) >= max_samples):
+                full = total > max_bytes or len(taken) >= max_samples
+                if (taken and full) or item.order >= before:
                     break
                 item.stream.mark_sent(item)
                 self._sent_line.append(item)
@@ -180,7 +186,7 @@ class SendBuffer:
                 count += 1
         if count:
             self._ledger.delivered(name, count)
-            stream.prune(self._order + 1)
+            stream.prune(self.next_order)
             self._sweep()
         return count
 
@@ -204,30 +210,11 @@ class SendBuffer:
                 self.acked(stream.name, point.acked - 1)
             for sequence, reason in point.rejected.items():
                 self.rejected(stream.name, frozenset((sequence,)), reason)
-            items += self._again(stream, point.wanted)
+            for kept in stream.wind_back(point.wanted):
+                self._drop(kept, DropReason.BUFFER_FULL)
+            items += stream.to_say(self.next_order)
         self._line = deque(sorted(items, key=lambda item: item.order))
         self._sent_line = deque(kept for kept in self._sent_line if kept.state is _SENT)
-
-    def _again(self, stream: Stream, wanted: int) -> Iterator[Item]:
-        keep: deque[Kept] = deque()
-        again: list[Kept] = []
-        for kept in stream.sent:
-            if kept.state is _GONE:
-                continue
-            if kept.header.sequence < wanted:
-                keep.append(kept)
-            elif kept.state is _FORGOTTEN:
-                self._drop(kept, DropReason.BUFFER_FULL)
-            else:
-                kept.state = _WAITING
-                stream.waiting_bytes += kept.cost
-                again.append(kept)
-        stream.sent = keep
-        stream.waiting = deque([*again, *(k for k in stream.waiting if k.state is _WAITING)])
-        yield from stream.waiting
-        yield from stream.descriptions_again(self._order + 1)
-        if stream.end_order is not None:
-            yield Ended(stream.end_order, stream)
 
     def give_up(self, reason: DropReason) -> int:
         """Drop everything that is not acked; how many samples."""
@@ -242,6 +229,16 @@ class SendBuffer:
         self._line.clear()
         self._sent_line.clear()
         return count
+
+    @property
+    def next_order(self) -> int:
+        """No sample that is not in memory yet has a lower place in the line."""
+        return self._order + 1
+
+    @property
+    def left(self) -> int:
+        """Samples that are neither acked nor dropped."""
+        return self.pending
 
     @property
     def idle(self) -> bool:
@@ -266,14 +263,14 @@ class SendBuffer:
         return found
 
     def _drop(self, kept: Kept, reason: DropReason) -> None:
-        if kept.state is _WAITING:
+        if kept.state in _TO_SEND:
             kept.stream.waiting_bytes -= kept.cost
         self._release(kept)
         self._ledger.dropped(kept.stream.name, reason)
         self._sweep()
 
     def _release(self, kept: Kept) -> None:
-        if kept.state is not _FORGOTTEN:
+        if kept.state is not _FORGOTTEN and kept.state is not _SPOOLED:
             self._free(kept)
             self._dead += 1
         kept.state = _GONE
@@ -292,9 +289,9 @@ class SendBuffer:
         if self._dead > _SWEEP and 2 * self._dead > len(self._line) + len(self._sent_line):
             self._dead = 0
             self._line = deque(
-                i for i in self._line if not isinstance(i, Kept) or i.state is _WAITING
+                i for i in self._line if not isinstance(i, Kept) or i.state in _TO_SEND
             )
             self._sent_line = deque(k for k in self._sent_line if k.state is _SENT)
             for stream in self.streams.values():
                 stream.sent = deque(k for k in stream.sent if k.state is not _GONE)
-                stream.waiting = deque(k for k in stream.waiting if k.state is _WAITING)
+                stream.waiting = deque(k for k in stream.waiting if k.state in _TO_SEND)

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import structlog
 
@@ -32,31 +31,12 @@ from pipeline.transport.security import CurveClient, needs_curve
 from pipeline.transport.send_buffer import SendBuffer
 from pipeline.transport.sender_loop import SenderLoop
 from pipeline.transport.sender_session import LinkState, SenderSession
+from pipeline.transport.sender_status import SenderStatus
+from pipeline.transport.spooling import Spooling, SpoolPlan
 
 log = structlog.get_logger(__name__)
 
 _BLOCK_LOOK_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class SenderStatus:
-    """How the link is.
-
-    Attributes:
-        state: ``offline``, ``asked``, ``ready``, ``closing`` or ``closed``.
-        refusal: Why the receiver does not take us, in words; empty when it does.
-        pending: Samples neither acked nor dropped.
-        buffer_used: Bytes of the buffer in use.
-        shared: Whether large payloads go through shared memory.
-        counters: What happened so far, by name; ``clock_...``: the offset was found anew.
-    """
-
-    state: LinkState
-    refusal: str
-    pending: int
-    buffer_used: int
-    shared: bool
-    counters: Mapping[str, int]
 
 
 class Sender:
@@ -72,6 +52,7 @@ class Sender:
         curve: Keys, for an encrypted link.
         shared_memory: Whether a receiver on this machine may get large payloads that way.
         clock_sync: Whether to measure the clock offset to the receiver.
+        spool: Where samples go that wait for long; closed with the sender. None: nowhere.
 
     Raises:
         TransportError: The address is not one.
@@ -89,11 +70,15 @@ class Sender:
         curve: CurveClient | None = None,
         shared_memory: bool = True,
         clock_sync: bool = True,
+        spool: SpoolPlan | None = None,
     ) -> None:
         self.session = secrets.token_hex(4) + f"-{clock.now_ns()}"
         self._ledger = ledger
         self._changed = threading.Condition(threading.Lock())
-        self._buffer = SendBuffer(buffer_bytes, ledger)
+        self._clock = clock
+        self._spooling = Spooling(spool, self.session, buffer_bytes, ledger) if spool else None
+        live = self._spooling.live if self._spooling else None
+        self._buffer = live or SendBuffer(buffer_bytes, ledger)
         local = shared_memory and curve is None and not needs_curve(endpoint)
         self._link = SenderSession(
             node,
@@ -103,15 +88,22 @@ class Sender:
             arena_bytes=buffer_bytes if local else 0,
             max_message=max_message_bytes,
         )
+        earlier = [
+            SenderSession(
+                node, name, kept, ledger, max_message=max_message_bytes, attempt=clock.now_ns()
+            )
+            for name, kept in (self._spooling.earlier if self._spooling else ())
+        ]
         self._sync = ClockSync(endpoint, clock) if clock_sync else None
         self._closed = False
         self._loop = SenderLoop(
             endpoint,
             curve,
             clock,
-            session=self._link,
+            sessions=(*earlier, self._link),
             changed=self._changed,
             sync=self._sync,
+            spooling=self._spooling,
             max_message=max_message_bytes,
         )
 
@@ -180,9 +172,7 @@ class Sender:
         only when it knows that no more will come.
         """
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._buffer.pending and self._buffer.idle, timeout_s
-            )
+            return self._changed.wait_for(lambda: not self._left and self._buffer.idle, timeout_s)
 
     def clock_estimate(self) -> ClockEstimate | None:
         """The offset to stamp by now; None until the first exchange (or without sync)."""
@@ -197,16 +187,16 @@ class Sender:
     def status(self) -> SenderStatus:
         """How the link is."""
         with self._changed:
-            link, buffer = self._link, self._buffer
-            refusal = link.refusal
+            link, refusal = self._loop.session, self._loop.session.refusal
             clock = self._sync.forgotten if self._sync else {}
+            spool = self._spooling.counters if self._spooling else {}
             return SenderStatus(
                 link.state,
                 f"{refusal.code.value}: {refusal.detail}" if refusal else "",
-                buffer.pending,
-                buffer.used,
+                self._left,
+                self._buffer.used,
                 link.shared,
-                {**link.counters, **{f"clock_{why}": n for why, n in clock.items()}},
+                {**link.counters, **spool, **{f"clock_{why}": n for why, n in clock.items()}},
             )
 
     def wait_ready(self, timeout_s: float) -> bool:
@@ -215,7 +205,7 @@ class Sender:
             return self._changed.wait_for(lambda: self._link.state is LinkState.READY, timeout_s)
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Say goodbye and stop; what is not acked by then is dropped and counted.
+        """Say goodbye and stop; what is not acked by then is in the spool, or dropped and counted.
 
         Args:
             timeout_s: Longest wait for the receiver's answer.
@@ -224,14 +214,21 @@ class Sender:
             if self._closed:
                 return
             self._closed = True
-            self._buffer.give_up(DropReason.SHUTDOWN)
+            if self._spooling is None:
+                self._buffer.give_up(DropReason.SHUTDOWN)
             self._changed.notify_all()
         self._loop.close(timeout_s)
         if self._sync:
             self._sync.close()
+        if self._spooling is not None:
+            self._spooling.close(self._clock.now_ns(), self._changed)
         with self._changed:
             self._buffer.give_up(DropReason.SHUTDOWN)
             self._link.close_arena()
+
+    @property
+    def _left(self) -> int:
+        return self._spooling.left if self._spooling else self._buffer.left
 
     def _stream(self, name: str) -> Stream:
         stream = self._buffer.streams.get(name)

@@ -5,27 +5,29 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 
-import numpy as np
 import structlog
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from pipeline.core.clock import Clock
-from pipeline.core.codec import Buffer, Described, SampleHeader, pack
+from pipeline.core.codec import Described, SampleHeader, pack
 from pipeline.core.errors import ProtocolError, TransportError
 from pipeline.transport.clock_probe import ClockSync
 from pipeline.transport.kept import Kept
-from pipeline.transport.link import Context, Socket, connect
+from pipeline.transport.link import Context, Socket, can, connect, send_frames
 from pipeline.transport.protocol import Data, Message, decode, encode
 from pipeline.transport.security import CurveClient
 from pipeline.transport.sender_session import LinkState, SenderSession
 from pipeline.transport.shared_arena import Lease
+from pipeline.transport.spooling import Spooling
 
 log = structlog.get_logger(__name__)
 
 _TICK_MS = 50
+_GOODBYE_NS = 1_000_000_000
 _GONE = (
     zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -41,9 +43,10 @@ class SenderLoop:
         endpoint: Address of the receiver.
         curve: Keys, or None.
         clock: Node time.
-        session: What to say; used under `changed`.
+        sessions: What to say, one after the other, the live one last; used under `changed`.
         changed: Lock of the session and its buffer; notified when either changed.
         sync: Told of clock exchanges over the link; or None.
+        spooling: Told the time at every turn; or None.
         max_message: Largest message accepted, bytes.
 
     Raises:
@@ -56,17 +59,19 @@ class SenderLoop:
         curve: CurveClient | None,
         clock: Clock,
         *,
-        session: SenderSession,
+        sessions: Sequence[SenderSession],
         changed: threading.Condition,
         sync: ClockSync | None,
+        spooling: Spooling | None,
         max_message: int,
     ) -> None:
         self._endpoint = endpoint
         self._curve = curve
         self._clock = clock
-        self._session = session
+        self._sessions = deque(sessions)
         self._changed = changed
         self._sync = sync
+        self._spooling = spooling
         self._max_message = max_message
         self._context: Context = zmq.Context()
         self._socket: Socket | None = None
@@ -79,6 +84,7 @@ class SenderLoop:
         self._asleep = False
         self._closing = threading.Event()
         self._goodbye_s = 0.0
+        self._goodbye_ns = 0
         self._receiver = ""
         try:
             self._connect()
@@ -87,6 +93,11 @@ class SenderLoop:
             raise
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
+
+    @property
+    def session(self) -> SenderSession:
+        """The session whose turn it is."""
+        return self._sessions[0]
 
     def wake(self) -> None:
         """There is something to send."""
@@ -113,35 +124,55 @@ class SenderLoop:
         """Send what can be sent, then wait for whatever comes next."""
         now_ns = self._clock.now_ns()
         with self._changed:
-            due = self._session.tick(now_ns)
-            again = self._session.wants_reconnect and now_ns >= self._session.reconnect_at_ns
+            due = self.session.tick(now_ns)
+            again = self.session.wants_reconnect and now_ns >= self.session.reconnect_at_ns
         if again:
             self._disconnect()
             self._connect()
         for message in due:
             self._say(message)
+        if len(self._sessions) > 1:
+            self._finish_earlier(now_ns)
         self._place()
+        if self._spooling is not None:
+            self._spooling.turn(now_ns, self._changed)
         blocked = self._send_waiting()
         self._wait(blocked)
 
+    def _finish_earlier(self, now_ns: int) -> None:
+        """An earlier session all of which is acked says goodbye; then the next one opens."""
+        said: Sequence[Message] = ()
+        with self._changed:
+            if self.session.finished:
+                said, self._goodbye_ns = self.session.close(), now_ns
+            state = self.session.state
+        for message in said:
+            self._say(message)
+        late = state is LinkState.CLOSING and now_ns - self._goodbye_ns > _GOODBYE_NS
+        if late or state is LinkState.CLOSED:
+            self._disconnect()
+            self._sessions.popleft()
+            self._connect()
+
     def _place(self) -> None:
         """Put samples that came before the clock offset was known on site time."""
+        live = self._sessions[-1]
         with self._changed:
-            waits = self._session.waits_for_clock
+            waits = live.waits_for_clock
         estimate = self._sync.held() if self._sync is not None and waits else None
         if estimate is not None:
             with self._changed:
-                self._session.place(estimate)
+                live.place(estimate)
 
     def _send_waiting(self) -> bool:
         """Send until there is nothing to send or no room; whether the socket is full."""
         while self._socket is not None:
-            if not _can(self._socket, zmq.POLLOUT):
+            if not can(self._socket, zmq.POLLOUT):
                 return True
             with self._changed:
-                item = self._session.next()
+                item = self.session.next()
                 if item is None:
-                    self._asleep = self._session.drained
+                    self._asleep = self.session.drained
                     if self._asleep:
                         self._changed.notify_all()
                     return False
@@ -150,14 +181,14 @@ class SenderLoop:
             if isinstance(item, list):
                 self._send_samples(self._socket, parts, leases)
             else:
-                _send(self._socket, [encode(item)])
+                send_frames(self._socket, [encode(item)])
         return False
 
     def _parts(
         self, samples: Sequence[Kept]
     ) -> tuple[list[Described], list[tuple[SampleHeader, Lease]]]:
         """Samples as the codec takes them, and those whose payloads stay in shared memory."""
-        arena = self._session.arena if self._session.shared else None
+        arena = self.session.arena if self.session.shared else None
         parts: list[Described] = []
         leases = []
         for kept in samples:
@@ -179,12 +210,12 @@ class SenderLoop:
         places = [(head.frame, lease.offset, lease.size) for head, lease in leases]
         left_out = {frame for frame, _, _ in places}
         inline = [frame for number, frame in enumerate(large, 2) if number not in left_out]
-        _send(socket, [encode(Data(bytes(header), bytes(joined), places)), *inline])
+        send_frames(socket, [encode(Data(bytes(header), bytes(joined), places)), *inline])
 
     def _say(self, message: Message) -> None:
         """Say something that will be said again; not now if the socket is full."""
-        if self._socket is not None and _can(self._socket, zmq.POLLOUT):
-            _send(self._socket, [encode(message)])
+        if self._socket is not None and can(self._socket, zmq.POLLOUT):
+            send_frames(self._socket, [encode(message)])
 
     def _wait(self, blocked: bool) -> None:
         if self._socket is not None:
@@ -200,7 +231,7 @@ class SenderLoop:
 
     def _hear(self) -> None:
         socket = self._socket
-        while socket is not None and _can(socket, zmq.POLLIN):
+        while socket is not None and can(socket, zmq.POLLIN):
             frames = socket.recv_multipart()
             now_ns = self._clock.now_ns()
             try:
@@ -209,9 +240,9 @@ class SenderLoop:
                 log.warning("malformed message", error=error.message)
                 continue
             with self._changed:
-                self._session.receive(message, now_ns)
-                answers = self._session.clock_answers()
-                receiver = self._session.receiver
+                self.session.receive(message, now_ns)
+                answers = self.session.clock_answers()
+                receiver = self.session.receiver
                 self._changed.notify_all()
             if self._sync is not None:
                 if self._receiver and receiver != self._receiver:
@@ -221,22 +252,22 @@ class SenderLoop:
             self._receiver = receiver
 
     def _hear_monitor(self) -> None:
-        while self._monitor is not None and _can(self._monitor, zmq.POLLIN):
+        while self._monitor is not None and can(self._monitor, zmq.POLLIN):
             event = recv_monitor_message(self._monitor)["event"]
             if event & _GONE:
                 with self._changed:
                     failed = event != zmq.EVENT_DISCONNECTED
                     if failed:
-                        self._session.counters["handshake_failed"] += 1
+                        self.session.counters["handshake_failed"] += 1
                     now_ns = self._clock.now_ns()
-                    self._session.lost(now_ns, 1_000_000_000 if failed else 0)
+                    self.session.lost(now_ns, 1_000_000_000 if failed else 0)
 
     def _connect(self) -> None:
         self._socket = connect(self._context, self._endpoint, self._curve, self._max_message)
         self._monitor = self._socket.get_monitor_socket(_GONE)
         self._poller.register(self._monitor, zmq.POLLIN)
         with self._changed:
-            said = self._session.open(self._clock.now_ns())
+            said = self.session.open(self._clock.now_ns())
         for message in said:
             self._say(message)
 
@@ -253,36 +284,16 @@ class SenderLoop:
 
     def _say_goodbye(self) -> None:
         with self._changed:
-            said = self._session.close()
+            said = self.session.close()
         for message in said:
             if self._socket is not None and self._socket.poll(
                 int(self._goodbye_s * 1e3), zmq.POLLOUT
             ):
                 self._say(message)
         until = self._clock.now_ns() + int(self._goodbye_s * 1e9)
-        while self._session.state is LinkState.CLOSING and self._clock.now_ns() < until:
+        while self.session.state is LinkState.CLOSING and self._clock.now_ns() < until:
             self._wait(blocked=False)
 
     def _release(self) -> None:
         self._disconnect()
         self._context.term()
-
-
-def _can(socket: Socket, event: int) -> bool:
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & event)
-
-
-def _send(socket: Socket, frames: Sequence[Buffer]) -> None:
-    """Send without waiting: the first frame copied, large payloads from their own memory.
-
-    Whoever calls this has seen that the socket takes a message; if it does not after all, the
-    message is lost like on a broken line, and the heartbeat finds out.
-    """
-    last = len(frames) - 1
-    for number, frame in enumerate(frames):
-        more = zmq.SNDMORE if number < last else 0
-        data = frame.data if isinstance(frame, np.ndarray) else frame
-        try:
-            socket.send(data, zmq.NOBLOCK | more, copy=number == 0)
-        except zmq.Again:
-            return  # the connection broke between the look and the sending

@@ -72,6 +72,7 @@ class SenderSession:
         ledger: Accounts reported to the receiver.
         arena_bytes: Size of the memory offered to a receiver on this machine; 0: none.
         max_message: Largest cost of one sample we send, bytes.
+        attempt: Higher than that of any HELLO the session said before.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class SenderSession:
         *,
         arena_bytes: int = 0,
         max_message: int,
+        attempt: int = 0,
     ) -> None:
         self._node = node
         self._session = session
@@ -90,7 +92,7 @@ class SenderSession:
         self._ledger = ledger
         self._arena_bytes = arena_bytes
         self.arena: SharedArena | None = None
-        self._attempt = 0
+        self._attempt = attempt
         self._granted = 0
         self._since_ns = 0
         self._heard_ns = 0
@@ -228,6 +230,11 @@ class SenderSession:
     def drained(self) -> bool:
         """Whether the link is ready and nothing waits to be sent."""
         return self.state is LinkState.READY and self._buffer.idle
+
+    @property
+    def finished(self) -> bool:
+        """Whether the link is ready and everything was acked or dropped."""
+        return self.drained and not self._buffer.left
 
     def clock_answers(self) -> list[tuple[ClockAnswer, int]]:
         """Clock answers since the last call, with the node time at which each came."""

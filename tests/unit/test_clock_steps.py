@@ -19,8 +19,8 @@ from pipeline.transport.clock_probe import ClockSync, probe_target
 from pipeline.transport.clock_responder import timeline_of
 from pipeline.transport.clock_sync import DOUBT_NS, ClockEstimate
 from pipeline.transport.protocol import ClockAnswer
-from pipeline.transport.sender import SenderStatus
 from pipeline.transport.sender_session import LinkState
+from pipeline.transport.sender_status import SenderStatus
 from tests.machines import Machine
 
 S, MS, US = 1_000_000_000, 1_000_000, 1_000

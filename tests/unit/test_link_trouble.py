@@ -1,8 +1,8 @@
 """When a link that is down is worth a warning, and which one."""
 
 from nodes.link_trouble import HANDSHAKE_FAILED, NO_ANSWER, LinkTrouble
-from pipeline.transport.sender import SenderStatus
 from pipeline.transport.sender_session import LinkState
+from pipeline.transport.sender_status import SenderStatus
 
 SECOND_NS = 1_000_000_000
 

@@ -1,0 +1,165 @@
+"""A segment of the spool: a file of records of one session, read whole.
+
+Reading never fails for what a file holds: whole records are taken, a torn tail and damaged
+parts are told. `mend` leaves a file of whole records alone and puts damaged parts aside.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.core.errors import CodecError
+from pipeline.core.stream_codec import decode_stream
+from pipeline.transport.spool_format import Found, Kind, is_torn, read_acked, read_sample, scan
+
+QUARANTINE = "quarantine"
+_NAME = re.compile(r"(?P<number>[0-9]{10})\.(?P<session>[A-Za-z0-9_-]{1,128})\.spool")
+_READS: dict[Kind, Callable[[bytes | memoryview], object]] = {
+    Kind.STREAM: decode_stream,
+    Kind.SAMPLE: read_sample,
+    Kind.COPY: read_sample,
+    Kind.ACKED: read_acked,
+}
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """A file of the spool.
+
+    Attributes:
+        path: The file.
+        number: Its place among all segments.
+        session: Session whose records it holds.
+        size: Its bytes.
+        written_ns: When its newest record was written, node time.
+        first_order: Order of its first sample.
+        unread: Samples that are here alone and were not read back yet, by stream.
+        last: Highest sequence by stream.
+        skipped: Offsets of samples that were given up while they were written.
+        gone: Whether the file was removed.
+    """
+
+    path: Path
+    number: int
+    session: str
+    size: int = 0
+    written_ns: int = 0
+    first_order: int | None = None
+    unread: Counter[str] = field(default_factory=Counter)
+    last: dict[str, int] = field(default_factory=dict)
+    skipped: set[int] = field(default_factory=set)
+    gone: bool = False
+
+    def add(self, stream: str, sequence: int, order: int) -> None:
+        """Note a sample that was written or found."""
+        self.last[stream] = max(sequence, self.last.get(stream, -1))
+        if self.first_order is None:
+            self.first_order = order
+
+
+class Place(NamedTuple):
+    """Where a record lies."""
+
+    segment: Segment
+    offset: int
+    size: int
+
+
+class Damage(NamedTuple):
+    """A part of a file that holds no whole record.
+
+    Attributes:
+        path: The file.
+        offset: Where it begins.
+        size: Its bytes.
+        torn: Whether it is a last record that was not written to its end.
+    """
+
+    path: Path
+    offset: int
+    size: int
+    torn: bool
+
+
+class Content(NamedTuple):
+    """What a segment's file holds."""
+
+    records: list[Found]
+    damage: list[Damage]
+
+
+def segment_name(number: int, session: str) -> str:
+    """File name of a segment."""
+    return f"{number:010d}.{session}.spool"
+
+
+def segments_in(folder: Path) -> list[Segment]:
+    """Segments of a folder, oldest first, unread."""
+    found = []
+    for path in folder.glob("*.spool"):
+        name = _NAME.fullmatch(path.name)
+        if name is not None and path.is_file():
+            size = path.stat().st_size
+            found.append(Segment(path, int(name["number"]), name["session"], size))
+    return sorted(found, key=lambda segment: segment.number)
+
+
+def read_content(path: Path, data: bytes) -> Content:
+    """Whole records and damaged parts of a segment."""
+    records, damage, end = [], [], 0
+    for found in scan(data):
+        if not _is_sound(found):
+            continue
+        if found.offset > end:
+            damage.append(Damage(path, end, found.offset - end, torn=False))
+        records.append(found)
+        end = found.offset + found.size
+    if end < len(data):
+        torn = is_torn(memoryview(data)[end:])
+        damage.append(Damage(path, end, len(data) - end, torn))
+    return Content(records, damage)
+
+
+def mend(path: Path, data: bytes, content: Content) -> None:
+    """Leave whole records only: cut a torn tail off, put damaged parts into quarantine.
+
+    Raises:
+        OSError: The disk does not let it.
+    """
+    rotten = [part for part in content.damage if not part.torn]
+    for part in rotten:
+        _put_aside(path, data[part.offset : part.offset + part.size])
+    if rotten:
+        _rewrite(path, [data[r.offset : r.offset + r.size] for r in content.records])
+    elif content.damage:
+        os.truncate(path, content.damage[0].offset)
+
+
+def _put_aside(path: Path, piece: bytes) -> None:
+    folder = path.parent / QUARANTINE
+    folder.mkdir(exist_ok=True)
+    number = sum(1 for _ in folder.glob(f"{path.stem}.*.bin"))
+    (folder / f"{path.stem}.{number}.bin").write_bytes(piece)
+
+
+def _rewrite(path: Path, pieces: Sequence[bytes]) -> None:
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as file:
+        file.writelines(pieces)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _is_sound(found: Found) -> bool:
+    try:
+        _READS[found.record.kind](found.record.body)
+    except CodecError:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""Settings of a capture node's spool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.core.settings import Settings
+
+
+class SpoolSettings(Settings):
+    """Keep on disk what the fusion node has not committed."""
+
+    folder: Path | None = None
+    """Where the spool lies; none: ``spool/NODE`` in the deployment's data folder. A folder of
+    the node's own, on a disk of this machine."""
+
+    max_mb: float = Field(default=1024.0, ge=1)
+    """Most the spool takes, MiB; beyond it the oldest samples go, counted as ``spool_full``."""
+
+    max_age_h: float = Field(default=24.0, gt=0)
+    """Samples written longer ago go, hours, counted as ``spool_age``."""
+
+    after_s: float = Field(default=5.0, ge=0)
+    """A sample that has waited for its ack this long is written, seconds; 0: every one, at
+    once. About this much is lost when the capture node is killed. Less than the fusion node
+    takes to commit (window, hop and latency) writes every sample for nothing."""
+
+    fsync_s: float = Field(default=1.0, ge=0)
+    """At most this much of what was written is lost at a power cut, seconds; 0: nothing."""
