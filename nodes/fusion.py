@@ -89,7 +89,7 @@ class FusionNode:
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
         self._rates = AlarmRates(budgets_hz, self._store)
         self._recorder = self._kept(Recorder(self._deployment))
-        self._syncs = SyncWatching(self._deployment, self._engine.health.watches)
+        self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
         self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
@@ -152,7 +152,10 @@ class FusionNode:
             return
         # A kill must not leave windows committed whose samples no recording holds.
         self._recorder.flush(now_ns)
-        scenes = {n: SceneCheckpoint(s.next_window, s.alarm, s.scoring) for n, s in states.items()}
+        scenes = {
+            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight)
+            for n, s in states.items()
+        }
         self._store.commit(Commit(scenes, self._resume, tuple(events)))
         self._committed_ns = now_ns
         self._waiting = self._waiting or bool(events)
@@ -184,7 +187,7 @@ class FusionNode:
             at = self._store.checkpoint(scene)
             if at is not None:
                 self._tell_if_set_back(scene, round(at.next_window * settings.hop_s))
-                states[scene] = SceneState(at.next_window, at.alarm, at.scoring)
+                states[scene] = SceneState(at.next_window, at.alarm, at.scoring, at.sight)
         assembly.engine.restore(states, self._clock.now_ns())
         assembly.engine.health.restore(self._store.phases(HEALTH_PREFIX))
         for scene, budget in assembly.budgets.items():
@@ -222,6 +225,7 @@ class FusionNode:
         self._metrics.look(self._receiver, self._engine)
         self._metrics.recording(self._recorder.lost, self._recorder.removed)
         self._metrics.syncs(self._syncs.watches)
+        self._metrics.unseen(self._engine.health.sight.unseen())
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)
