@@ -181,8 +181,8 @@ def _judge(scene: _Scene, look: Look, accounts: Mapping[str, Account]) -> Iterat
             told.update(alarm.streams)
     for stream, alarm in scene.streams.items():
         reason = look.reasons.get(stream, "")
-        held = reason == ABSENT and stream in told
-        found.append(alarm.judge(look, "" if reason == QUIET else reason, held=held))
+        reason = "" if reason == QUIET else reason
+        found.append(alarm.judge(look, reason, held=stream in told))
     for event in found:
         if event is not None:
             yield replace(event, ledger=dict(accounts))
