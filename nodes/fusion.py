@@ -25,7 +25,7 @@ from nodes.places import evidence_folder, fusion_store
 from nodes.recorder import Recorder
 from nodes.sync_watching import SyncWatching
 from pipeline.config.deployment import Deployment
-from pipeline.core.arrival import Arrival
+from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
 from pipeline.core.event import HEALTH_PREFIX, Event, to_json
 from pipeline.core.sample import StreamInfo
@@ -94,6 +94,9 @@ class FusionNode:
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
+        began = fusion_began(self._clock.now_ns())
+        self._recorder.write(began)
+        self._engine.take(began)
         log.info("listening", address=self._receiver.address)
 
     def step(self, timeout_s: float) -> bool:

@@ -93,7 +93,6 @@ class Engine:
 
     def restore(self, states: Mapping[str, SceneState], now_ns: int) -> None:
         """Go on where the last commit left off; timers wait for the streams to come back."""
-        self.health.start(now_ns)
         for name, state in states.items():
             scene = self._scenes.get(name)
             if scene is None:
@@ -108,6 +107,7 @@ class Engine:
 
     def take(self, arrival: Arrival) -> None:
         """Take one arrival; windows that it completes wait for `collect`."""
+        self.health.begin(arrival)
         self.advance(arrival.arrival_ns)
         self.health.hear(arrival)
         match arrival:
@@ -124,7 +124,7 @@ class Engine:
 
     def advance(self, now_ns: int) -> None:
         """Let timers run up to `now_ns`."""
-        while not self._timers.holding and (silent := self.health.silent(now_ns)) is not None:
+        while (silent := self.health.silent(now_ns)) is not None:
             self._cut(silent.now_ns)
             self.health.keep(silent, self._accounts, len(self._cuts))
         deadline_ns = self._next_cut_ns()
@@ -133,7 +133,7 @@ class Engine:
 
     def next_deadline_ns(self) -> int | None:
         """When `advance` may have something to do without any further arrival."""
-        due = [self._next_cut_ns(), None if self._timers.holding else self.health.next_ns]
+        due = (self._next_cut_ns(), self.health.next_ns)
         return min((time_ns for time_ns in due if time_ns is not None), default=None)
 
     def collect(self) -> Outcome:
@@ -147,7 +147,8 @@ class Engine:
         over = self._over()
         for name in over:
             outcome.events.extend(self._finish(self._scenes[name]))
-        for name in dict.fromkeys([*(cut.window.scene for cut in cuts), *over]):
+        moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
+        for name in dict.fromkeys(moved):
             scene = self._scenes[name]
             alarm = scene.alarm.state() if scene.alarm is not None else b""
             if scene.aligner.next_index is not None:
@@ -286,9 +287,7 @@ class Engine:
         self, transition: Transition, window: Window | None, accounts: Mapping[str, Account]
     ) -> Event:
         event = event_of(transition, accounts)
-        if self._evidence is None:
-            return event
-        return self._evidence.attach(event, window)
+        return event if self._evidence is None else self._evidence.attach(event, window)
 
 
 def _users(

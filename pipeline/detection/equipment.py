@@ -56,9 +56,9 @@ class Equipment:
         self.sync.restore(events)
         self.sight.restore(events)
 
-    def start(self, now_ns: int) -> None:
-        """Wait for streams from now on; otherwise from the first arrival on."""
-        self._silence.start(now_ns)
+    def begin(self, arrival: Arrival) -> None:
+        """See whether the fusion node begins with this arrival, before timers run up to it."""
+        self._silence.begin(arrival)
 
     def hear(self, arrival: Arrival) -> None:
         """Take in one arrival."""

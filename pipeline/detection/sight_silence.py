@@ -1,7 +1,9 @@
 """When a whole scene has fallen silent, so that no windows are cut and nobody would say so.
 
 Timers run by the times of arrivals. One is due when nothing has arrived for ``after_s``, another
-when it was ``startup_s``, which a stream never seen is given; then it waits for an arrival.
+when it was ``startup_s``, which a stream never seen is given; then it waits for an arrival. While
+the fusion node was away nothing could arrive: when it begins (`fusion_began`, which recordings
+hold), only the longer time is waited for.
 """
 
 from __future__ import annotations
@@ -9,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.arrival import (
+    Arrival,
+    LedgerReport,
+    SampleArrived,
+    StreamEnded,
+    StreamOpened,
+    fusion_began,
+)
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.sight import ABSENT, QUIET, regular
 
@@ -37,7 +46,7 @@ class Silent:
 
     Attributes:
         scene: Name of the scene.
-        since_ns: When the last of it arrived, or when this was last told.
+        since_ns: When the last of it arrived, the fusion node began, or this was last told.
         now_ns: Until when nothing came.
         reasons: Of each of its streams, see `pipeline.detection.sight`.
     """
@@ -50,10 +59,11 @@ class Silent:
 
 @dataclass(slots=True)
 class _Scene:
-    """One scene; `told` timers have been due since the last arrival."""
+    """One scene; `told` timers have been due, or are passed over, since it was heard."""
 
     own: SilenceSettings
     heard_ns: int = 0
+    since_ns: int = 0
     told: int = 0
     over: bool = False
     infos: dict[str, StreamInfo] = field(default_factory=dict)
@@ -87,16 +97,18 @@ class Silence:
         """No timer is due before; None: none at all."""
         return None if self._next_ns == NEVER else self._next_ns
 
-    def start(self, now_ns: int) -> None:
-        """Count from now on, unless it has begun already."""
-        if not self._started:
+    def begin(self, arrival: Arrival) -> None:
+        """Count anew when the fusion node begins with this arrival, or when it is the first."""
+        report = isinstance(arrival, LedgerReport)
+        if not self._started or (report and arrival == fusion_began(arrival.arrival_ns)):
             self._started = True
             for scene in self._scenes.values():
-                self._heard(scene, now_ns)
+                self._heard(scene, arrival.arrival_ns)
+                scene.told = len(scene.own.waits_ns) - 1
+            self._next_ns = min((s.due_ns() for s in self._scenes.values()), default=NEVER)
 
     def take(self, arrival: Arrival) -> None:
         """Take in one arrival."""
-        self.start(arrival.arrival_ns)
         match arrival:
             case SampleArrived(sample=sample):
                 for scene in self._users.get(sample.stream, ()):
@@ -121,15 +133,14 @@ class Silence:
         if time_ns > now_ns or time_ns == NEVER:
             return None
         scene = self._scenes[name]
-        waits_ns, told = scene.own.waits_ns, scene.told
-        since_ns = scene.heard_ns + (waits_ns[told - 1] if told else 0)
+        since_ns, scene.since_ns = scene.since_ns, time_ns
         scene.told += 1
         return Silent(name, since_ns, time_ns, {s: _reason(scene, s) for s in scene.own.streams})
 
     def _heard(self, scene: _Scene, now_ns: int) -> None:
-        scene.heard_ns, scene.told, scene.over = now_ns, 0, False
-        if scene.own.waits_ns:
-            self._next_ns = min(self._next_ns, now_ns + scene.own.waits_ns[0])
+        scene.heard_ns = scene.since_ns = now_ns
+        scene.told, scene.over = 0, False
+        self._next_ns = min(self._next_ns, now_ns + scene.own.waits_ns[0])
 
 
 def _reason(scene: _Scene, stream: str) -> str:

@@ -14,7 +14,14 @@ from nodes.assembly import build_engine
 from nodes.replay import drive, replay
 from pipeline.alignment.aligner import AlignerSettings
 from pipeline.config import load_deployment
-from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.arrival import (
+    Arrival,
+    LedgerReport,
+    SampleArrived,
+    StreamEnded,
+    StreamOpened,
+    fusion_began,
+)
 from pipeline.core.event import Event, Phase, to_json
 from pipeline.core.sample import Sample
 from pipeline.detection.alarm import Alarm, AlarmSettings
@@ -257,11 +264,55 @@ def test_a_scene_that_falls_silent_as_a_whole_is_told_by_time_alone(config: Path
     assert at_s(told[2].end_ns) < TO_S + 2
 
 
+def test_what_was_told_of_a_silent_scene_is_committed_with_what_is_remembered_of_it(
+    config: Path,
+) -> None:
+    machine = build_engine(load_deployment(config)).engine
+    for arrival in arrivals(lambda s: None):
+        if isinstance(arrival, SampleArrived) and at_s(arrival.arrival_ns) > FROM_S + 1:
+            break
+        machine.take(arrival)
+    machine.collect()
+    machine.advance(START_NS + (FROM_S + 15) * SECOND)
+    outcome = machine.collect()
+    assert [event.phase for event in outcome.events] == [Phase.RAISED] * 2
+    assert outcome.states["hall"].sight == machine.health.sight.state("hall")
+    after = build_engine(load_deployment(config)).engine
+    after.restore(outcome.states, START_NS + 20 * SECOND)
+    after.health.restore(outcome.events)
+    back = [
+        (at_s(arrival.arrival_ns), event.phase)
+        for arrival in arrivals(lambda s: None)
+        if not isinstance(arrival, SampleArrived) or at_s(arrival.sample.timestamp_ns) >= TO_S
+        for event in drive(after, arrival).events
+    ]
+    assert [phase for _, phase in back] == [Phase.CLEARED] * 2
+    assert min(told_s for told_s, _ in back) >= TO_S + SightSettings().clear_after_s
+
+
+def test_while_the_fusion_node_itself_was_away_nobody_else_was_silent(config: Path) -> None:
+    gone_ns, back_ns = START_NS + FROM_S * SECOND, START_NS + TO_S * SECOND
+    steps = [  # what could not be sent is sent when it is back
+        replace(a, arrival_ns=back_ns + 1) if gone_ns <= a.arrival_ns <= back_ns else a
+        for a in arrivals(lambda sample: sample)
+    ]
+    whole = sorted([*steps, fusion_began(back_ns)], key=_when)
+    machine = build_engine(load_deployment(config)).engine
+    assert [event for arrival in whole for event in drive(machine, arrival).events] == []
+    gone = [arrival for arrival in whole if arrival.arrival_ns <= back_ns]
+    machine = build_engine(load_deployment(config)).engine
+    assert [event for arrival in gone for event in drive(machine, arrival).events] == []
+    machine.advance(back_ns + 30 * SECOND)
+    told = machine.collect().events
+    assert [event.alarm for event in told] == ["node:pi", "sight:plc"]
+    assert told[0].start_ns == back_ns
+
+
 def test_a_deployment_that_nothing_ever_reaches_says_so_when_its_time_is_over(
     config: Path,
 ) -> None:
     machine = build_engine(load_deployment(config)).engine
-    machine.restore({}, START_NS)
+    machine.take(fusion_began(START_NS))
     machine.advance(START_NS + 30 * SECOND - 1)
     assert machine.collect().events == []
     assert machine.next_deadline_ns() == START_NS + 30 * SECOND
