@@ -111,11 +111,12 @@ class SightAlarm:
 
     def _clear(self, look: Look) -> Event | None:
         stretch = self.stretch
+        good = stretch.good_ns >= self.settings.clear_after_s * SECOND_NS
         if self.alarm.event is None:
-            if stretch.lasted_ns <= 0:
+            if good or stretch.lasted_ns <= 0:
                 stretch.forget()
             return None
-        if stretch.good_ns < self.settings.clear_after_s * SECOND_NS:
+        if not good:
             return None
         end_ns = max(stretch.end_ns, self.alarm.event.end_ns)
         stretch.forget()

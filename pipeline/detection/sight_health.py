@@ -3,10 +3,10 @@
 The rules, for each stream of a scene and for each of its nodes:
 
 - The first window in which it cannot see (`pipeline.detection.sight`) begins a *stretch*. It
-  goes on until the stream has seen for half of the time since, so that one bad window is
-  forgotten soon and a stream that flickers is judged by what prevails. When it was blind for
-  ``after_s`` longer than it saw, the event is raised; before ``startup_s`` are over, not for
-  one that has not been seen at all.
+  goes on until the stream has seen for half of the time since, or for ``clear_after_s`` without
+  a break, so that one bad window is forgotten soon and a stream that flickers is judged by what
+  prevails. When it was blind for ``after_s`` longer than it saw, the event is raised; before
+  ``startup_s`` are over, not for one that has not been seen at all.
 - The event is updated when another reason has held for ``after_s``, and cleared when the stream
   has seen for ``clear_after_s`` without a break.
 - When all streams of a node are gone, one event names the node, and none is raised for each of

@@ -1,8 +1,8 @@
 """How long a stream has been blind: a count that a flicker neither fills nor empties.
 
 The first blind window begins a *stretch*, with its whole length. From then on blind time is
-counted against time in which the stream saw; when it has seen for as long as it was blind, the
-stretch is forgotten. Only windows count: time in which none was cut says nothing.
+counted against time in which the stream saw, until that is as long and the stretch is forgotten.
+Only windows count: time in which none was cut says nothing.
 """
 
 from __future__ import annotations

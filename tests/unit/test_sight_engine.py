@@ -232,6 +232,18 @@ def test_a_deployment_tells_of_its_nodes_before_it_is_commissioned(
     assert [to_json(event) for event in again] == [to_json(event) for event in events]
 
 
+def test_the_part_of_a_recording_that_is_left_out_is_no_silence(
+    config: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mcap"
+    with RecordingWriter(path, deployment="d", scenes={"hall": list(NAMES)}) as writer:
+        for arrival in arrivals(lambda sample: sample, hops=180):
+            writer.write(arrival)
+    replayed = replay([path], load_deployment(config), from_s=40, to_s=45)
+    assert replayed.windows == 7
+    assert replayed.events == []
+
+
 def test_switched_off_nothing_is_told(config: Path) -> None:
     config.write_text(DEPLOYMENT + "    sight: {enabled: false}\n")
     machine = build_engine(load_deployment(config)).engine

@@ -212,6 +212,15 @@ def test_all_streams_of_a_node_gone_is_one_event_that_names_the_node() -> None:
     assert since_s(back[1]) == 21
 
 
+def test_a_long_outage_that_is_over_does_not_make_a_bad_moment_later_an_event() -> None:
+    room = Room()
+    room.see(20)
+    room.see(300, gone=["cam", "mic"])
+    room.see(20)
+    assert phases(room.told) == [("node:pi", Phase.RAISED), ("node:pi", Phase.CLEARED)]
+    assert room.see(5, bad={"cam": "dark"}) == []
+
+
 def test_a_door_contact_and_a_log_may_be_quiet_but_not_absent() -> None:
     room = Room()
     room.see(20)
