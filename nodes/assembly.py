@@ -19,8 +19,10 @@ from pipeline.core.errors import ModelFileError
 from pipeline.detection.alarm import Alarm
 from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine, Scene
+from pipeline.detection.equipment import Equipment
 from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
 from pipeline.detection.scorer import Scorer, Watch
+from pipeline.detection.sight_health import SightScene
 from pipeline.detection.sync_health import SyncHealth
 from pipeline.models.checkpoint import load_model
 from pipeline.models.scene_model import SceneModel
@@ -79,8 +81,31 @@ def build_engine(
     streams = {name: settings.streams for name, settings in deployment.scenes.items()}
     keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer)
     watched = {n: s.sync_watch for n, s in deployment.scenes.items() if s.sync_watch.enabled}
-    health = SyncHealth(watched, streams)
+    health = Equipment(SyncHealth(watched, streams), _sights(deployment))
     return Assembly(Engine(scenes, streams, scorer, keeper, health=health), budgets)
+
+
+def _sights(deployment: Deployment) -> dict[str, SightScene]:
+    """What there is to see in each scene of which it is told."""
+    given = {
+        node: {name for source in capture.sources for name in source.stream_names()}
+        for node, capture in deployment.nodes.items()
+    }
+    return {
+        name: SightScene(
+            settings=scene.sight,
+            streams=tuple(scene.streams),
+            nodes={
+                node: own
+                for node, streams in given.items()
+                if (own := tuple(s for s in scene.streams if s in streams))
+            },
+            window_ns=_ns(scene.window_s),
+            hop_ns=_ns(scene.hop_s),
+        )
+        for name, scene in deployment.scenes.items()
+        if scene.sight.enabled
+    }
 
 
 def _model(deployment: Deployment, scene: str, path: Path) -> SceneModel:

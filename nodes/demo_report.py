@@ -52,9 +52,11 @@ class Match:
 
 
 def final_events(events: Sequence[Event], start_ns: int) -> list[Found]:
-    """The last published phase of each event, on the run's time axis."""
+    """The last published phase of each event of the scene, on the run's time axis."""
     last: dict[str, Event] = {}
     for event in events:
+        if event.health:
+            continue
         if event.id not in last or event.revision >= last[event.id].revision:
             last[event.id] = event
     return [

@@ -25,7 +25,7 @@ from nodes.places import evidence_folder, fusion_store
 from nodes.recorder import Recorder
 from nodes.sync_watching import SyncWatching
 from pipeline.config.deployment import Deployment
-from pipeline.core.arrival import Arrival
+from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
 from pipeline.core.event import HEALTH_PREFIX, Event, to_json
 from pipeline.core.sample import StreamInfo
@@ -89,11 +89,14 @@ class FusionNode:
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
         self._rates = AlarmRates(budgets_hz, self._store)
         self._recorder = self._kept(Recorder(self._deployment))
-        self._syncs = SyncWatching(self._deployment, self._engine.health.watches)
+        self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
         self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
+        began = fusion_began(self._clock.now_ns())
+        self._recorder.write(began)
+        self._engine.take(began)
         log.info("listening", address=self._receiver.address)
 
     def step(self, timeout_s: float) -> bool:
@@ -152,7 +155,10 @@ class FusionNode:
             return
         # A kill must not leave windows committed whose samples no recording holds.
         self._recorder.flush(now_ns)
-        scenes = {n: SceneCheckpoint(s.next_window, s.alarm, s.scoring) for n, s in states.items()}
+        scenes = {
+            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight)
+            for n, s in states.items()
+        }
         self._store.commit(Commit(scenes, self._resume, tuple(events)))
         self._committed_ns = now_ns
         self._waiting = self._waiting or bool(events)
@@ -184,7 +190,7 @@ class FusionNode:
             at = self._store.checkpoint(scene)
             if at is not None:
                 self._tell_if_set_back(scene, round(at.next_window * settings.hop_s))
-                states[scene] = SceneState(at.next_window, at.alarm, at.scoring)
+                states[scene] = SceneState(at.next_window, at.alarm, at.scoring, at.sight)
         assembly.engine.restore(states, self._clock.now_ns())
         assembly.engine.health.restore(self._store.phases(HEALTH_PREFIX))
         for scene, budget in assembly.budgets.items():
@@ -222,6 +228,7 @@ class FusionNode:
         self._metrics.look(self._receiver, self._engine)
         self._metrics.recording(self._recorder.lost, self._recorder.removed)
         self._metrics.syncs(self._syncs.watches)
+        self._metrics.unseen(self._engine.health.sight.unseen())
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

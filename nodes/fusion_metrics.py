@@ -42,6 +42,13 @@ class FusionMetrics:
             ["scene", "stream"],
             registry=registry,
         )
+        self._unseen = Gauge(
+            "fusewatch_stream_unseen",
+            "1 while a stream cannot see, by why (absent, frozen, clock, ...); 0 once it can",
+            ["scene", "stream", "reason"],
+            registry=registry,
+        )
+        self._blind: set[tuple[str, str, str]] = set()
         self._age = Histogram(
             "fusewatch_window_age_seconds",
             "From the end of a window to its score",
@@ -166,6 +173,16 @@ class FusionMetrics:
                 self._sync_offset.labels(scene, stream).set(offset.offset_ns / 1e9)
                 self._sync_unsure.labels(scene, stream).set(offset.uncertainty_ns / 1e9)
                 self._sync_at.labels(scene, stream).set(at_ns / 1e9)
+
+    def unseen(self, reasons: Mapping[tuple[str, str], str]) -> None:
+        """Say which streams cannot see, by scene and stream; no reason: it can."""
+        # Which channels of a sensor are stuck would make a series of each combination.
+        blind = {(*key, why.partition(" (")[0]) for key, why in reasons.items() if why}
+        for labels in self._blind - blind:
+            self._unseen.labels(*labels).set(0)
+        for labels in blind:
+            self._unseen.labels(*labels).set(1)
+        self._blind = blind
 
     def _by_period(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["scene", "period"], registry=self._registry)

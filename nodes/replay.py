@@ -16,7 +16,7 @@ import structlog
 
 from nodes.assembly import build_engine
 from pipeline.config.deployment import Deployment
-from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened, fusion_began
 from pipeline.core.event import Event, to_json
 from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine
@@ -117,15 +117,23 @@ def arrivals_of(
 def spanned(
     arrivals: Iterable[Arrival], from_ns: int | None, to_ns: int | None
 ) -> Iterator[Arrival]:
-    """Arrivals without the samples stamped outside ``[from_ns, to_ns)``."""
+    """Arrivals without the samples stamped outside ``[from_ns, to_ns)``.
+
+    The time of those is none in which nothing came: about every second of it stands for the
+    fusion node not being there yet, or any more.
+    """
+    told_ns = 0
     for arrival in arrivals:
-        if isinstance(arrival, SampleArrived):
-            time_ns = arrival.sample.timestamp_ns
-            if from_ns is not None and time_ns < from_ns:
-                continue
-            if to_ns is not None and time_ns >= to_ns:
-                continue
-        yield arrival
+        if not isinstance(arrival, SampleArrived) or _within(arrival, from_ns, to_ns):
+            yield arrival
+        elif arrival.arrival_ns - told_ns >= SECOND_NS:
+            told_ns = arrival.arrival_ns
+            yield fusion_began(told_ns)
+
+
+def _within(arrival: SampleArrived, from_ns: int | None, to_ns: int | None) -> bool:
+    time_ns = arrival.sample.timestamp_ns
+    return (from_ns is None or time_ns >= from_ns) and (to_ns is None or time_ns < to_ns)
 
 
 def ended(arrivals: Iterable[Arrival]) -> Iterator[Arrival]:

@@ -16,6 +16,7 @@ from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
+from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
 from pipeline.transport.spool_settings import SpoolSettings
@@ -108,6 +109,9 @@ class SceneSettings(Settings):
 
     sync_watch: SyncWatchSettings = SyncWatchSettings()
     """Whether streams that drift apart in time are told as an event."""
+
+    sight: SightSettings = SightSettings()
+    """When a stream that cannot see is told as an event."""
 
     recalibrate: RecalibrationSettings = RecalibrationSettings()
     """How far scores may follow slow changes of what is normal."""

@@ -56,4 +56,12 @@ class LedgerReport:
     accounts: Mapping[str, StreamAccount]
 
 
+def fusion_began(now_ns: int) -> LedgerReport:
+    """The fusion node itself begins: until now nothing could arrive.
+
+    A report of no node on no stream, so that recordings hold it as they are.
+    """
+    return LedgerReport(now_ns, "", {})
+
+
 Arrival: TypeAlias = StreamOpened | SampleArrived | StreamEnded | LedgerReport

@@ -16,7 +16,7 @@ import msgspec
 
 from pipeline.core.explanation import Explanation
 
-HEALTH_PREFIX = "sync-"
+HEALTH_PREFIX = "health-"
 """How ids of events begin that tell of the equipment and not of the scene."""
 
 

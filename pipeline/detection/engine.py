@@ -7,8 +7,9 @@ The rules that make a replay give the events of the live run:
   that it completed are cut with that same time. Calls of `advance` in between change nothing.
 - What an event quotes of the world around it (the ledger, the pictures) is fixed when its
   window is cut, not when it happens to be scored.
-- Streams are compared in time (`SyncHealth`) when an arrival says that it is time, and what
-  comes of it is told after the windows cut up to then.
+- What is told of the equipment (`Equipment`) has its place among the windows: streams that drift
+  apart and a scene fallen silent after those cut up to then, streams that cannot see in a window
+  right after what its score gave.
 - A window's score does not depend on what is scored with it, see `Scorer`.
 
 After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
@@ -18,9 +19,8 @@ send again what was not committed; until they are back, the timers stand still, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 import structlog
 
@@ -28,18 +28,18 @@ from pipeline.alignment.aligner import Aligner
 from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.event import Account, Event
-from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.alarm import Alarm
-from pipeline.detection.events import event_of
+from pipeline.detection.cut import Cut
+from pipeline.detection.equipment import Equipment
+from pipeline.detection.events import event_of, quoted
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.outcome import Outcome, SceneState
 from pipeline.detection.resume_hold import ResumeHold
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.scoring_state import SceneScoring
-from pipeline.detection.sync_health import SyncHealth
 from pipeline.detection.transition import Transition
 
 log = structlog.get_logger(__name__)
@@ -54,14 +54,6 @@ class Scene:
     alarm: Alarm | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """A window with what was known when it was cut."""
-
-    window: Window
-    accounts: Mapping[str, Account]
-
-
 class Engine:
     """Aligns, scores and alarms all scenes of one fusion process.
 
@@ -71,7 +63,7 @@ class Engine:
         scorer: Scores windows of all scenes that have a model; None: align only.
         evidence: Keeps pictures and sound around events; None: events carry none.
         prepare: Makes a sample ready for the model when it arrives; None: the scorer's own.
-        health: Tells when streams drift apart; None: nobody does.
+        health: Watches the equipment; None: nobody does.
     """
 
     def __init__(
@@ -81,17 +73,16 @@ class Engine:
         scorer: Scorer | None,
         evidence: EvidenceKeeper | None = None,
         prepare: Callable[[Sample], Sample] | None = None,
-        health: SyncHealth | None = None,
+        health: Equipment | None = None,
     ) -> None:
         self._scenes = {scene.name: scene for scene in scenes}
         self._scorer = scorer
         self._evidence = evidence
-        self.health = health or SyncHealth({}, {})
-        self._told: list[tuple[int, Event]] = []
+        self.health = health or Equipment()
         self._prepare_sample = prepare or (scorer.prepare if scorer is not None else None)
         self._users = _users(scenes, streams)
         self._accounts: Mapping[str, Account] = {}
-        self._cuts: list[_Cut] = []
+        self._cuts: list[Cut] = []
         self._passed: dict[str, int] = {}
         self._latest: dict[str, int] = {}
         self._streams = {name: frozenset(used) for name, used in streams.items()}
@@ -111,11 +102,14 @@ class Engine:
                 scene.alarm.restore(state.alarm)
             if self._scorer is not None and scene.alarm is not None and state.scoring:
                 self._scorer.restore(name, state.scoring)
+            self.health.sight.resume(name, state.sight)
             self._timers.hold(now_ns)
 
     def take(self, arrival: Arrival) -> None:
         """Take one arrival; windows that it completes wait for `collect`."""
+        self.health.begin(arrival)
         self.advance(arrival.arrival_ns)
+        self.health.hear(arrival)
         match arrival:
             case StreamOpened(info=info):
                 self._open(info)
@@ -124,46 +118,43 @@ class Engine:
             case StreamEnded(stream=stream):
                 self._end(stream)
             case LedgerReport(accounts=accounts):
-                self._accounts = {**self._accounts, **_quoted(accounts)}
+                self._accounts = {**self._accounts, **quoted(accounts)}
         self._cut(arrival.arrival_ns)
-        told = self.health.look(arrival.arrival_ns, self._accounts)
-        self._told.extend((len(self._cuts), event) for event in told)
+        self.health.look(arrival.arrival_ns, self._accounts, len(self._cuts))
 
     def advance(self, now_ns: int) -> None:
         """Let timers run up to `now_ns`."""
-        deadline_ns = self.next_deadline_ns()
+        while (silent := self.health.silent(now_ns)) is not None:
+            self._cut(silent.now_ns)
+            self.health.keep(silent, self._accounts, len(self._cuts))
+        deadline_ns = self._next_cut_ns()
         if self._timers.holding or (deadline_ns is not None and deadline_ns <= now_ns):
             self._cut(now_ns)
 
     def next_deadline_ns(self) -> int | None:
-        """When `advance` would cut a window without any further arrival."""
-        deadlines = [scene.aligner.next_deadline_ns() for scene in self._scenes.values()]
-        return self._timers.next_ns([d for d in deadlines if d is not None])
+        """When `advance` may have something to do without any further arrival."""
+        due = (self._next_cut_ns(), self.health.next_ns)
+        return min((time_ns for time_ns in due if time_ns is not None), default=None)
 
     def collect(self) -> Outcome:
         """Score the windows that wait, run the alarms, and say what to commit."""
         cuts, self._cuts = self._cuts, []
-        told, self._told = self._told, []
         outcome = Outcome(windows=[cut.window for cut in cuts])
-        scored = [cut for cut in cuts if self._scores(cut.window.scene)]
+        scored = [cut for cut in cuts if self._scenes[cut.window.scene].alarm is not None]
         if self._scorer is not None and scored:
             outcome.scores = self._scorer.score([cut.window for cut in scored])
-        place = {id(cut): number for number, cut in enumerate(cuts, 1)}
-        alarms = [
-            (place[id(cut)], event)
-            for cut, score in zip(scored, outcome.scores, strict=True)
-            for event in self._alarm(cut, score)
-        ]
-        outcome.events = [event for _, event in sorted([*alarms, *told], key=itemgetter(0))]
+        outcome.events = list(self._tell(cuts, iter(outcome.scores)))
         over = self._over()
         for name in over:
             outcome.events.extend(self._finish(self._scenes[name]))
-        for name in dict.fromkeys([*(cut.window.scene for cut in cuts), *over]):
+        moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
+        for name in dict.fromkeys(moved):
             scene = self._scenes[name]
             alarm = scene.alarm.state() if scene.alarm is not None else b""
             if scene.aligner.next_index is not None:
                 index = scene.aligner.next_index
-                outcome.states[name] = SceneState(index, alarm, self._scoring(scene))
+                sight = self.health.sight.state(name)
+                outcome.states[name] = SceneState(index, alarm, self._scoring(scene), sight)
         return outcome
 
     def released(self) -> dict[str, int]:
@@ -195,7 +186,6 @@ class Engine:
         }
 
     def _open(self, info: StreamInfo) -> None:
-        self.health.open(info)
         for scene in self._users.get(info.name, ()):
             if self._fits(scene, info):
                 scene.aligner.open(info)
@@ -264,17 +254,29 @@ class Engine:
         timer_ns = self._timers.now_ns(now_ns)
         for scene in self._scenes.values():
             for window in scene.aligner.pop_ready(timer_ns):
-                self._cuts.append(_Cut(window, self._accounts))
+                unfit = frozenset(s for name, s in self.unfit if name == scene.name)
+                self._cuts.append(Cut(window, self._accounts, unfit))
 
-    def _scores(self, scene: str) -> bool:
-        return self._scenes[scene].alarm is not None
+    def _next_cut_ns(self) -> int | None:
+        deadlines = [scene.aligner.next_deadline_ns() for scene in self._scenes.values()]
+        return self._timers.next_ns([d for d in deadlines if d is not None])
+
+    def _tell(self, cuts: Sequence[Cut], scores: Iterator[WindowScore]) -> Iterator[Event]:
+        """Events of these windows, and what is told of the equipment, in order."""
+        for place, cut in enumerate(cuts):
+            yield from self.health.told(place)
+            score = next(scores) if self._scenes[cut.window.scene].alarm is not None else None
+            if score is not None:
+                yield from self._alarm(cut, score)
+            yield from self.health.sight.see(cut, score)
+        yield from self.health.told()
 
     def _scoring(self, scene: Scene) -> bytes:
         if self._scorer is None or scene.alarm is None:
             return b""
         return self._scorer.state(scene.name)
 
-    def _alarm(self, cut: _Cut, score: WindowScore) -> Iterable[Event]:
+    def _alarm(self, cut: Cut, score: WindowScore) -> Iterable[Event]:
         alarm = self._scenes[cut.window.scene].alarm
         if alarm is None:
             return
@@ -285,9 +287,7 @@ class Engine:
         self, transition: Transition, window: Window | None, accounts: Mapping[str, Account]
     ) -> Event:
         event = event_of(transition, accounts)
-        if self._evidence is None:
-            return event
-        return self._evidence.attach(event, window)
+        return event if self._evidence is None else self._evidence.attach(event, window)
 
 
 def _users(
@@ -298,10 +298,3 @@ def _users(
         for stream in streams[scene.name]:
             users[stream] = (*users.get(stream, ()), scene)
     return users
-
-
-def _quoted(accounts: Mapping[str, StreamAccount]) -> dict[str, Account]:
-    return {
-        name: Account(a.captured, a.delivered, a.spooled, dict(a.dropped))
-        for name, a in accounts.items()
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.core.event import Account, Event, ModalityScore
+from pipeline.core.ledger import StreamAccount
 from pipeline.detection.score import WindowScore
 from pipeline.detection.transition import Transition, anomaly_score
 
@@ -39,6 +40,14 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
         ledger=dict(accounts),
         explanation=peak.explanation,
     )
+
+
+def quoted(accounts: Mapping[str, StreamAccount]) -> dict[str, Account]:
+    """The loss ledger as events quote it."""
+    return {
+        name: Account(a.captured, a.delivered, a.spooled, dict(a.dropped))
+        for name, a in accounts.items()
+    }
 
 
 def contributions(peak: WindowScore) -> dict[str, ModalityScore]:

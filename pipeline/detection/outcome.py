@@ -17,11 +17,13 @@ class SceneState:
         next_window: Index of the first window that is not scored yet.
         alarm: State of the alarm, see `Alarm.state`; empty when the scene has none.
         scoring: State of the scoring, see `Scorer.state`; likewise.
+        sight: What is remembered of streams that cannot see, see `SightHealth.state`.
     """
 
     next_window: int
     alarm: bytes = b""
     scoring: bytes = b""
+    sight: bytes = b""
 
 
 @dataclass(slots=True)

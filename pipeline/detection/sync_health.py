@@ -1,8 +1,8 @@
 """Streams of a scene that drift apart in time, as events.
 
-Such an event tells of the equipment and not of the scene: its id begins with ``sync-``, its p is
-1, it counts against no false-alarm budget, and its summary names the streams. It is raised once
-per stream, updated when the offset has moved by more than the limit, and cleared once.
+Such an event tells of the equipment and not of the scene (`EquipmentAlarm`), and its summary
+names the streams. It is raised once per stream, updated when the offset has moved by more than
+the limit, and cleared once.
 
 One look proves little, as ordinary life has its coincidences. So `CONFIRM` looks in a row that
 were certain must say the same: all beyond the limit on one side, or all within it, each no
@@ -25,8 +25,9 @@ from msgspec.structs import replace
 from pipeline.alignment.sync_offset import SyncOffset
 from pipeline.alignment.sync_watch import SECOND_NS, SyncWatch
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
-from pipeline.core.event import HEALTH_PREFIX, Account, Event, Phase, Severity, event_id
+from pipeline.core.event import Account, Event, Phase
 from pipeline.core.sample import Sample, StreamInfo
+from pipeline.detection.equipment_alarm import EquipmentAlarm, alarm_name
 
 ALARM = "sync:"
 CONFIRM = 3
@@ -58,13 +59,13 @@ class _Stream:
     """One stream against the reference.
 
     Attributes:
+        alarm: Its alarm.
         row: The present row.
-        event: The event that stands, at its last phase.
         told_ns: Offset that was told last; None when another run told it.
     """
 
+    alarm: EquipmentAlarm
     row: _Row | None = None
-    event: Event | None = None
     told_ns: int | None = None
 
 
@@ -101,9 +102,8 @@ class SyncHealth:
         """Take up the events that stand, from all phases ever published, in order."""
         for event in events:
             scene = self._scenes.get(event.scene)
-            if scene is not None and event.health:
-                known = scene.streams.setdefault(event.alarm, _Stream())
-                known.event = None if event.phase is Phase.CLEARED else event
+            if scene is not None and event.health and event.alarm.startswith(ALARM):
+                _stream(event.scene, scene, event.alarm).alarm.take_up(event)
 
     def open(self, info: StreamInfo) -> None:
         """A stream was announced."""
@@ -120,8 +120,8 @@ class SyncHealth:
         for name, scene in self._scenes.items():
             look = scene.watch.look(now_ns)
             for offset in look.offsets if look is not None else ():
-                known = scene.streams.setdefault(_alarm(offset.second), _Stream())
-                event = self._judge(name, scene.settings, known, offset, now_ns)
+                known = _stream(name, scene, alarm_name(ALARM, offset.second))
+                event = self._judge(scene.settings, known, offset, now_ns)
                 if event is not None:
                     yield replace(event, ledger=dict(accounts))
 
@@ -130,17 +130,18 @@ class SyncHealth:
         if scene not in self._scenes:
             return
         for alarm, known in self._scenes[scene].streams.items():
-            if known.event is not None:
+            event = known.alarm.event
+            if event is not None:
                 said = f"{alarm.removeprefix(ALARM)} has ended; it was not seen to agree again."
-                yield self._go_on(known, Phase.CLEARED, known.event.end_ns, said)
+                yield known.alarm.go_on(Phase.CLEARED, event.end_ns, said)
 
     def stands(self, scene: str) -> bool:
         """Whether an event of a scene has not been cleared."""
         known = self._scenes.get(scene)
-        return known is not None and any(s.event is not None for s in known.streams.values())
+        return known is not None and any(s.alarm.event is not None for s in known.streams.values())
 
     def _judge(
-        self, scene: str, own: SyncWatchSettings, known: _Stream, offset: SyncOffset, now_ns: int
+        self, own: SyncWatchSettings, known: _Stream, offset: SyncOffset, now_ns: int
     ) -> Event | None:
         side = _side(offset, round(own.limit_ms * MILLISECOND_NS))
         if side is None:
@@ -151,29 +152,21 @@ class SyncHealth:
         if not side:
             known.told_ns = None
             agrees = _again(offset)
-            return self._go_on(known, Phase.CLEARED, now_ns, agrees) if known.event else None
+            stands = known.alarm.event is not None
+            return known.alarm.go_on(Phase.CLEARED, now_ns, agrees) if stands else None
         told_ns, known.told_ns = known.told_ns, offset.offset_ns
-        if known.event is None:
-            known.event = _raised(scene, offset, row.first_ns, now_ns, own.limit_ms)
-            return known.event
+        if known.alarm.event is None:
+            said, unsure_ns = _apart(offset, own.limit_ms), offset.uncertainty_ns
+            return known.alarm.begin(row.first_ns, now_ns, said, uncertainty_ns=unsure_ns)
         if told_ns is not None and abs(offset.offset_ns - told_ns) > own.limit_ms * MILLISECOND_NS:
-            return self._go_on(known, Phase.UPDATED, now_ns, _apart(offset, own.limit_ms))
+            return known.alarm.go_on(Phase.UPDATED, now_ns, _apart(offset, own.limit_ms))
         known.told_ns = offset.offset_ns if told_ns is None else told_ns
         return None
 
-    @staticmethod
-    def _go_on(known: _Stream, phase: Phase, now_ns: int, summary: str) -> Event:
-        if known.event is None:
-            raise ValueError("no event stands")
-        event = replace(
-            known.event,
-            revision=known.event.revision + 1,
-            phase=phase,
-            end_ns=now_ns,
-            summary=summary,
-        )
-        known.event = None if phase is Phase.CLEARED else event
-        return event
+
+def _stream(name: str, scene: _Scene, alarm: str) -> _Stream:
+    """The stream of an alarm of scene `name`, known or new."""
+    return scene.streams.setdefault(alarm, _Stream(EquipmentAlarm(name, alarm)))
 
 
 def _side(offset: SyncOffset, limit_ns: int) -> int | None:
@@ -199,29 +192,6 @@ def _follow(
     ):
         return _Row(side, now_ns, now_ns, offset_ns)
     return _Row(side, row.first_ns, now_ns, offset_ns, row.count + 1)
-
-
-def _raised(scene: str, offset: SyncOffset, start_ns: int, now_ns: int, limit_ms: float) -> Event:
-    alarm = _alarm(offset.second)
-    return Event(
-        id=HEALTH_PREFIX + event_id(scene, alarm, start_ns),
-        revision=0,
-        scene=scene,
-        alarm=alarm,
-        phase=Phase.RAISED,
-        severity=Severity.MEDIUM,
-        start_ns=start_ns,
-        end_ns=now_ns,
-        p=1.0,
-        score=0.0,
-        summary=_apart(offset, limit_ms),
-        clock_uncertainty_ns=offset.uncertainty_ns,
-    )
-
-
-def _alarm(stream: str) -> str:
-    """Name of the alarm of a stream, no longer than sinks can keep."""
-    return f"{ALARM}{stream}"[:64]
 
 
 def _apart(offset: SyncOffset, limit_ms: float) -> str:

@@ -15,11 +15,30 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Select, delete, false, func, inspect, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Table,
+    delete,
+    false,
+    func,
+    inspect,
+    select,
+    tuple_,
+    update,
+)
 
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, to_json
 from pipeline.store.database import Database, stored_event
-from pipeline.store.fusion_tables import EVENTS, METADATA, RESUME, SCENES, SCORING, VERSION
+from pipeline.store.fusion_tables import (
+    EVENTS,
+    METADATA,
+    RESUME,
+    SCENES,
+    SCORING,
+    SIGHT,
+    VERSION,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +54,13 @@ class SceneCheckpoint:
         next_window: Index of the first window that is not yet accounted for.
         alarm: State of the scene's alarm, opaque to the store.
         scoring: State of the scene's scoring, likewise; empty when there is none.
+        sight: What is remembered of streams that cannot see, likewise.
     """
 
     next_window: int
     alarm: bytes
     scoring: bytes = b""
+    sight: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +114,12 @@ class FusionStore:
     def checkpoint(self, scene: str) -> SceneCheckpoint | None:
         """Where the scene stood at the last commit; None when it never had one."""
         wanted = select(SCENES.c.next_window, SCENES.c.alarm).where(SCENES.c.scene == scene)
-        scoring = select(SCORING.c.state).where(SCORING.c.scene == scene)
         with self._db.read() as connection:
             row = connection.execute(wanted).one_or_none()
-            known = row is not None and inspect(connection).has_table(SCORING.name)
-            state = connection.execute(scoring).scalar() if known else None
-        if row is None:
-            return None
-        return SceneCheckpoint(row.next_window, bytes(row.alarm), bytes(state or b""))
+            if row is None:
+                return None
+            scoring, sight = (_state(connection, table, scene) for table in (SCORING, SIGHT))
+        return SceneCheckpoint(row.next_window, bytes(row.alarm), scoring, sight)
 
     def resume_points(self, node: str, session: str) -> dict[str, int]:
         """Last sequence committed per stream of one session of a node."""
@@ -189,11 +208,15 @@ class FusionStore:
                 for name, at in scenes.items()
             ],
         )
-        put = self._db.insert(SCORING)
-        connection.execute(
-            put.on_conflict_do_update(index_elements=["scene"], set_={"state": put.excluded.state}),
-            [{"scene": name, "state": at.scoring} for name, at in scenes.items()],
-        )
+        scoring = {name: at.scoring for name, at in scenes.items()}
+        sight = {name: at.sight for name, at in scenes.items()}
+        for table, states in ((SCORING, scoring), (SIGHT, sight)):
+            put = self._db.insert(table)
+            changed = {"state": put.excluded.state}
+            connection.execute(
+                put.on_conflict_do_update(index_elements=["scene"], set_=changed),
+                [{"scene": name, "state": state} for name, state in states.items()],
+            )
 
     def _put_resume(
         self, connection: Connection, resume: Mapping[tuple[str, str, str], int]
@@ -233,6 +256,14 @@ class FusionStore:
         if fresh is None:
             _compare_with_first(connection, event, body)
         return fresh is not None
+
+
+def _state(connection: Connection, table: Table, scene: str) -> bytes:
+    """What a table of states holds of a scene; nothing where there is no such table yet."""
+    if not inspect(connection).has_table(table.name):
+        return b""
+    found = connection.execute(select(table.c.state).where(table.c.scene == scene)).scalar()
+    return bytes(found or b"")
 
 
 def _compare_with_first(connection: Connection, event: Event, body: str) -> None:

@@ -35,6 +35,13 @@ SCORING = Table(
     Column("scene", String(64), primary_key=True),
     Column("state", LargeBinary, nullable=False),
 )
+# Likewise.
+SIGHT = Table(
+    "fusion_sight",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+)
 RESUME = Table(
     "fusion_resume",
     METADATA,

@@ -49,8 +49,8 @@ def test_a_commit_is_read_back_whole_after_reopening(tmp_path: Path) -> None:
 
 
 def test_the_scoring_of_a_scene_is_committed_with_its_alarm(store) -> None:
-    store.commit(Commit(scenes={"a": SceneCheckpoint(1, b"x", b"learnt")}))
-    assert store.checkpoint("a") == SceneCheckpoint(1, b"x", b"learnt")
+    store.commit(Commit(scenes={"a": SceneCheckpoint(1, b"x", b"learnt", b"blind")}))
+    assert store.checkpoint("a") == SceneCheckpoint(1, b"x", b"learnt", b"blind")
     store.commit(Commit(scenes={"a": SceneCheckpoint(2, b"y")}))
     assert store.checkpoint("a") == SceneCheckpoint(2, b"y", b"")
 
@@ -61,6 +61,7 @@ def test_a_store_made_before_scoring_was_kept_is_read_and_written_on(tmp_path: P
         made.commit(Commit(scenes={"a": SceneCheckpoint(1, b"x")}, events=[event()]))
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("DROP TABLE fusion_scoring")
+        raw.execute("DROP TABLE fusion_sight")
         raw.commit()
     with closing(FusionStore(path, create=False)) as reader:
         assert reader.checkpoint("a") == SceneCheckpoint(1, b"x")

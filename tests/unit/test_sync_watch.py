@@ -154,7 +154,7 @@ def test_streams_that_agree_or_have_nothing_in_common_raise_nothing(
 def test_without_the_setting_nothing_is_watched(config: Path, tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_text(DEPLOYMENT.replace("enabled: true", "enabled: false"))
     engine = build_engine(load_deployment(tmp_path / "d.yaml")).engine
-    assert not engine.health.watches
+    assert not engine.health.sync.watches
 
 
 def test_a_window_too_short_for_its_span_is_refused() -> None:

@@ -55,7 +55,7 @@ def test_an_answer_tells_the_offset_and_how_sure_it_is(
     deployment: Deployment, steps: list[Arrival]
 ) -> None:
     engine = build_engine(deployment).engine
-    watching = SyncWatching(deployment, engine.health.watches)
+    watching = SyncWatching(deployment, engine.health.sync.watches)
     request = SyncRequest(deployment.data)
     request.ask(30)
     follow(watching, engine, steps)
@@ -100,7 +100,7 @@ def test_nothing_is_compared_for_nobody(tmp_path: Path, steps: list[Arrival]) ->
     (tmp_path / "d.yaml").write_text(DEPLOYMENT.replace("enabled: true", "enabled: false"))
     deployment = load_deployment(tmp_path / "d.yaml")
     engine = build_engine(deployment).engine
-    watching = SyncWatching(deployment, engine.health.watches)
+    watching = SyncWatching(deployment, engine.health.sync.watches)
     request = SyncRequest(deployment.data)
     follow(watching, engine, steps[:LOOK_EVERY])
     assert not watching.watches

@@ -1,0 +1,24 @@
+"""A window with what was known when it was cut, for events to quote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.core.event import Account
+from pipeline.core.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A window with what was known when it was cut.
+
+    Attributes:
+        window: The window.
+        accounts: Loss ledger per stream.
+        unfit: Streams that the scene's model cannot use.
+    """
+
+    window: Window
+    accounts: Mapping[str, Account]
+    unfit: frozenset[str]

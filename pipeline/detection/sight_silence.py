@@ -1,0 +1,148 @@
+"""When a whole scene has fallen silent, so that no windows are cut and nobody would say so.
+
+Timers run by the times of arrivals. One is due when nothing has arrived for ``after_s``, another
+when it was ``startup_s``, which a stream never seen is given; then it waits for an arrival. While
+the fusion node was away nothing could arrive: when it begins (`fusion_began`, which recordings
+hold), only the longer time is waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.core.arrival import (
+    Arrival,
+    LedgerReport,
+    SampleArrived,
+    StreamEnded,
+    StreamOpened,
+    fusion_began,
+)
+from pipeline.core.sample import StreamInfo
+from pipeline.detection.sight import ABSENT, QUIET, regular
+
+NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceSettings:
+    """When one scene counts as silent.
+
+    Attributes:
+        streams: Its streams.
+        window_ns: Length of its windows.
+        waits_ns: After how long without an arrival its timers are due, in order.
+    """
+
+    streams: tuple[str, ...]
+    window_ns: int
+    waits_ns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A scene of which nothing came for some time.
+
+    Attributes:
+        scene: Name of the scene.
+        since_ns: When the last of it arrived, the fusion node began, or this was last told.
+        now_ns: Until when nothing came.
+        reasons: Of each of its streams, see `pipeline.detection.sight`.
+    """
+
+    scene: str
+    since_ns: int
+    now_ns: int
+    reasons: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Scene:
+    """One scene; `told` timers have been due, or are passed over, since it was heard."""
+
+    own: SilenceSettings
+    heard_ns: int = 0
+    since_ns: int = 0
+    told: int = 0
+    over: bool = False
+    infos: dict[str, StreamInfo] = field(default_factory=dict)
+
+    def due_ns(self) -> int:
+        """When the next timer is due."""
+        if self.over or self.told >= len(self.own.waits_ns):
+            return NEVER
+        return self.heard_ns + self.own.waits_ns[self.told]
+
+
+class Silence:
+    """Watches scenes for silence.
+
+    Args:
+        scenes: Those that are watched.
+    """
+
+    def __init__(self, scenes: Mapping[str, SilenceSettings]) -> None:
+        self._scenes = {name: _Scene(own) for name, own in scenes.items()}
+        self._users: dict[str, list[_Scene]] = {}
+        for scene in self._scenes.values():
+            for stream in scene.own.streams:
+                self._users.setdefault(stream, []).append(scene)
+        self._ended: set[str] = set()
+        self._started = False
+        self._next_ns = NEVER  # no timer is due before
+
+    @property
+    def next_ns(self) -> int | None:
+        """No timer is due before; None: none at all."""
+        return None if self._next_ns == NEVER else self._next_ns
+
+    def begin(self, arrival: Arrival) -> None:
+        """Count anew when the fusion node begins with this arrival, or when it is the first."""
+        report = isinstance(arrival, LedgerReport)
+        if not self._started or (report and arrival == fusion_began(arrival.arrival_ns)):
+            self._started = True
+            for scene in self._scenes.values():
+                self._heard(scene, arrival.arrival_ns)
+                scene.told = len(scene.own.waits_ns) - 1
+            self._next_ns = min((s.due_ns() for s in self._scenes.values()), default=NEVER)
+
+    def take(self, arrival: Arrival) -> None:
+        """Take in one arrival."""
+        match arrival:
+            case SampleArrived(sample=sample):
+                for scene in self._users.get(sample.stream, ()):
+                    self._heard(scene, arrival.arrival_ns)
+            case StreamOpened(info=info):
+                self._ended.discard(info.name)
+                for scene in self._users.get(info.name, ()):
+                    scene.infos[info.name] = info
+                    self._heard(scene, arrival.arrival_ns)
+            case StreamEnded(stream=stream):
+                self._ended.add(stream)
+                for scene in self._users.get(stream, ()):
+                    scene.over = self._ended.issuperset(scene.own.streams)
+
+    def due(self, now_ns: int) -> Silent | None:
+        """The first timer that is due at `now_ns`, which is then over; None: there is none."""
+        if now_ns < self._next_ns:
+            return None
+        due = [(scene.due_ns(), name) for name, scene in self._scenes.items()]
+        time_ns, name = min(due, default=(NEVER, ""))
+        self._next_ns = time_ns
+        if time_ns > now_ns or time_ns == NEVER:
+            return None
+        scene = self._scenes[name]
+        since_ns, scene.since_ns = scene.since_ns, time_ns
+        scene.told += 1
+        return Silent(name, since_ns, time_ns, {s: _reason(scene, s) for s in scene.own.streams})
+
+    def _heard(self, scene: _Scene, now_ns: int) -> None:
+        scene.heard_ns = scene.since_ns = now_ns
+        scene.told, scene.over = 0, False
+        self._next_ns = min(self._next_ns, now_ns + scene.own.waits_ns[0])
+
+
+def _reason(scene: _Scene, stream: str) -> str:
+    info = scene.infos.get(stream)
+    return QUIET if info is not None and not regular(info, scene.own.window_ns) else ABSENT
