@@ -13,22 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from tests.lsl_alone import LSL_ALONE
+
 NAME = "fusewatch-bench"
 CHANNELS = 6
 _PULL = 1000  # messages taken at once
 PATIENCE_S = 5.0  # without a message, before the rest counts as lost
-
-# Read by the library at its first call: only this machine is asked and answered.
-_ALONE = """
-[ports]
-IPv6 = disable
-[multicast]
-ResolveScope = machine
-MachineAddresses = {127.0.0.1}
-AddressesOverride = {127.0.0.1}
-[lab]
-KnownPeers = {127.0.0.1}
-"""
 
 
 def run_lsl(
@@ -48,7 +38,7 @@ def run_lsl(
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "lsl_api.cfg"
-        settings.write_text(_ALONE)
+        settings.write_text(LSL_ALONE)
         ours, theirs = context.Pipe()
         send_ours, send_theirs = context.Pipe()
         receiver = context.Process(target=_receive, args=(theirs, str(settings), count))

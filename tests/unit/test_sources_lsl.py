@@ -12,28 +12,17 @@ import pytest
 from pipeline.core.clock import slept_ns
 from pipeline.core.errors import SourceUnavailable
 from pipeline.core.sample import Modality
+from tests.lsl_alone import LSL_ALONE
 from tests.requirements import require_module
 from tests.unit.sources import context, read_count
 
 require_module("pylsl")
 
-# Read by the library at its first call: only this machine is asked and answered.
-_ALONE = """
-[ports]
-IPv6 = disable
-[multicast]
-ResolveScope = machine
-MachineAddresses = {127.0.0.1}
-AddressesOverride = {127.0.0.1}
-[lab]
-KnownPeers = {127.0.0.1}
-"""
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _on_this_machine_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     file: Path = tmp_path_factory.mktemp("lsl") / "lsl_api.cfg"
-    file.write_text(_ALONE)
+    file.write_text(LSL_ALONE)
     before = os.environ.get("LSLAPICFG")
     os.environ["LSLAPICFG"] = str(file)
     yield
