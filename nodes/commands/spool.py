@@ -39,7 +39,8 @@ def register(app: typer.Typer) -> None:
 @group.command()
 def show(config: Config, node: Node = None, as_json: AsJson = False) -> None:
     """Show per stream what waits on the disk: samples, bytes, the oldest."""
-    reports = [look_at(name, folder) for name, folder in _folders(load_deployment(config), node)]
+    deployment = load_deployment(config)
+    reports = [look_at(name, folder) for name, folder in _folders(deployment, node)]
     if as_json:
         typer.echo(json.dumps([report.as_data() for report in reports], indent=2))
         return
@@ -50,7 +51,9 @@ def show(config: Config, node: Node = None, as_json: AsJson = False) -> None:
             table.add_row(
                 report.node, Text(line.stream), str(line.samples), size, line.oldest or "-"
             )
-    Console().print(table if table.row_count else "the spool is empty", markup=False)
+    kept = any(one.spool for one in deployment.nodes.values())
+    nothing = "the spool is empty" + ("" if kept else "; no node has one (nodes.NAME.spool)")
+    Console().print(table if table.row_count else nothing, markup=False)
     for report in reports:
         _tell(report.damage)
 
