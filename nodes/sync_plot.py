@@ -34,11 +34,13 @@ def _curve(axes: Axes, offset: SyncOffset) -> None:
     order = offset.offsets_ns.argsort()
     axes.plot(offset.offsets_ns[order] / 1e6, offset.curve[order], color=_BLUE, linewidth=1)
     middle, off = offset.offset_ns / 1e6, offset.uncertainty_ns / 1e6
-    axes.axvspan(middle - off, middle + off, color=_GREEN, alpha=0.25)
-    axes.axvline(middle, color=_GREEN)
     axes.axhline(offset.wrong, color=_GREY, linestyle="--", linewidth=0.8)
-    sure = "" if offset.sure else " (nothing in common)"
-    axes.set_title(f"{offset.second}: {middle:+.0f} ± {off:.0f} ms{sure}", fontsize=10)
+    said = "nothing in common"
+    if offset.sure:
+        axes.axvspan(middle - off, middle + off, color=_GREEN, alpha=0.25)
+        axes.axvline(middle, color=_GREEN)
+        said = f"{middle:+.0f} ± {off:.0f} ms"
+    axes.set_title(f"{offset.second}: {said}", fontsize=10)
     axes.set_xlabel("later than the reference, ms")
     axes.set_ylabel("agreement")
 
