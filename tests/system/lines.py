@@ -16,7 +16,6 @@ import subprocess
 import threading
 import time
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from tests.requirements import missing
@@ -70,12 +69,7 @@ class Machine:
             self._opened = opened.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._opened.close()
 
 
@@ -133,12 +127,7 @@ class Line:
             self._opened = opened.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._opened.close()
 
     @staticmethod

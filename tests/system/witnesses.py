@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,10 +70,8 @@ class Script:
     end_ns: int
 
     def write(self, path: Path) -> None:
-        """Write it; readers see all of it or nothing."""
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(self)))
-        draft.replace(path)
+        """Write it for `read`."""
+        _write(path, asdict(self))
 
     @staticmethod
     def read(path: Path) -> Script:
@@ -97,13 +96,19 @@ class Crystal:
         return self.begun_ns + round(number * self.step_ns)
 
     def write(self, path: Path) -> None:
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(self)))
-        draft.replace(path)
+        """Write it for `read`."""
+        _write(path, asdict(self))
 
     @staticmethod
     def read(path: Path) -> Crystal:
         return Crystal(**json.loads(path.read_text()))
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON such that readers see all of it or nothing."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(content))
+    draft.replace(path)
 
 
 class WitnessSettings(SourceSettings):
@@ -133,7 +138,7 @@ class WitnessSettings(SourceSettings):
         return (self.stream,)
 
 
-class Witness:
+class Witness(ABC):
     """A device; see the module. Kinds say what a frame or chunk of theirs is."""
 
     def __init__(self, settings: WitnessSettings, context: SourceContext) -> None:
@@ -166,13 +171,15 @@ class Witness:
         return (self.take(begin_ns, end_ns, moments_ns),)
 
     def close(self) -> None:
-        pass
+        self._script = None
 
+    @abstractmethod
     def info(self) -> StreamInfo:
-        raise NotImplementedError
+        """Its stream."""
 
+    @abstractmethod
     def take(self, begin_ns: int, end_ns: int, moments_ns: Sequence[int]) -> Sample:
-        raise NotImplementedError
+        """What it saw or heard from one monotonic time to another."""
 
     def _sample(self, true_ns: int, data: npt.NDArray[Any], encoding: Encoding) -> Sample:
         stamp_ns, unsure_ns = on_clock(true_ns, self._clock)

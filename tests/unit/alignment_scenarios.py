@@ -214,6 +214,17 @@ def calls(scene: Scenario, pairs: Iterable[tuple[int, Sample]]) -> list[Call]:
     return sorted([*told, *came], key=lambda call: (call[0], isinstance(call[1], Sample)))
 
 
+def tell(aligner: Aligner, what: object) -> None:
+    """Hand in a sample, announce a stream, or end the one of this name."""
+    match what:
+        case Sample():
+            aligner.push(what)
+        case StreamInfo():
+            aligner.open(what)
+        case str():
+            aligner.end(what)
+
+
 def play(
     aligner: Aligner,
     told: Sequence[Call],
@@ -232,13 +243,7 @@ def play(
     run = Run([], [])
     for arrival, what in told:
         wait(aligner, arrival, run)
-        match what:
-            case Sample():
-                aligner.push(what)
-            case StreamInfo():
-                aligner.open(what)
-            case str():
-                aligner.end(what)
+        tell(aligner, what)
         after()
     if end:
         for stream in aligner.counts:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.alignment.aligner import Aligner
 from pipeline.alignment.grid import Grid
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import AudioSlice, SensorSlice, TextSlice, VideoSlice, Window
@@ -30,6 +29,7 @@ from tests.unit.alignment_scenarios import (
     extent_ns,
     on_time,
     play,
+    tell,
 )
 from tests.unit.alignment_streams import (
     MS,
@@ -213,16 +213,6 @@ def test_a_run_resumed_from_its_released_points_cuts_the_same_windows(
     assert prints(before) + prints(after) == prints(whole)
     assert not unaccounted(again)
     assert all(counts.late == 0 for counts in again.counts.values())
-
-
-def tell(aligner: Aligner, what: object) -> None:
-    match what:
-        case Sample():
-            aligner.push(what)
-        case StreamInfo():
-            aligner.open(what)
-        case str():
-            aligner.end(what)
 
 
 def on_grids(rng: random.Random) -> Scenario:

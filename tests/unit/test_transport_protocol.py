@@ -1,3 +1,5 @@
+"""Messages on the wire, and the receiver's side of the protocol."""
+
 from __future__ import annotations
 
 from contextlib import suppress
@@ -10,13 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, StreamOpened
-from pipeline.core.codec import describe
 from pipeline.core.errors import ProtocolError
 from pipeline.core.ledger import DropReason, Ledger
-from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.transport.clock_sync import ClockEstimator
+from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.transport.protocol import (
-    LINK_LOST_NS,
     NODE_LOST_NS,
     PROTOCOL_VERSION,
     SAMPLE_COST,
@@ -40,17 +39,7 @@ from pipeline.transport.protocol import (
     encode,
 )
 from pipeline.transport.receiver_session import ReceiverSession, from_the_start
-from pipeline.transport.send_buffer import SendBuffer
-from pipeline.transport.sender_session import LinkState, SenderSession
-
-VIB = StreamInfo("vib", Modality.SENSOR, 10.0, (3,), "float64")
-CAM = StreamInfo("cam", Modality.VIDEO, 10.0, (4, 4, 3), "uint8")
-NOW = 1_000_000_000_000
-S = 1_000_000_000
-
-
-def reading(sequence: int, timestamp_ns: int = NOW, stream: str = "vib") -> Sample:
-    return Sample(stream, sequence, timestamp_ns, np.zeros(3), Encoding.FLOAT)
+from tests.unit.link_samples import CAM, NOW, VIB, S, reading, sequences
 
 
 def receiver(**changes: object) -> ReceiverSession:
@@ -77,10 +66,6 @@ def said(session: ReceiverSession, kind: type) -> list[Message]:
 
 def refusals(session: ReceiverSession) -> list[Refusal]:
     return [message.code for message in said(session, Refused)]
-
-
-def sequences(session: ReceiverSession) -> list[int]:
-    return [a.sample.sequence for a in session.arrivals if isinstance(a, SampleArrived)]
 
 
 # Messages
@@ -386,203 +371,3 @@ def test_a_sender_that_ignores_its_credit_is_told() -> None:
     session = opened(credit=1_000, max_message=1_000)
     session.data(b"1", [reading(n) for n in range(20)], 480, NOW)
     assert refusals(session) == [Refusal.OVER_CREDIT]
-
-
-# Sender
-
-
-class Sending:
-    """A sender's session with its buffer and ledger."""
-
-    def __init__(self, capacity: int = 100_000) -> None:
-        self.ledger = Ledger()
-        self.buffer = SendBuffer(capacity, self.ledger)
-        self.link = SenderSession("n1", "s1", self.buffer, self.ledger, max_message=5_000)
-        self.buffer.describe(VIB)
-
-    def give(self, count: int, at: int = NOW, *, placed: bool = True) -> None:
-        for _ in range(count):
-            self.ledger.captured("vib")
-            _, header, payload = describe(reading(0, at))
-            stream = self.buffer.streams["vib"]
-            assert self.buffer.reserve(stream, 24 + SAMPLE_COST)
-            self.buffer.push(stream, header, payload, placed=placed)
-
-    def ready(self, credit: int = 10_000, **resume: Resume) -> None:
-        (greeting,) = self.link.open(NOW)
-        welcome = Welcome(1, greeting.attempt, credit, 4_000, resume)
-        self.link.receive(welcome, NOW)
-
-    def sent(self) -> list[object]:
-        found: list[object] = []
-        while (item := self.link.next()) is not None:
-            found += [k.header.sequence for k in item] if isinstance(item, list) else [item]
-        return found
-
-
-def test_nothing_is_sent_before_the_welcome() -> None:
-    sending = Sending()
-    sending.give(2)
-    sending.link.open(NOW)
-    assert sending.sent() == []
-    sending.ready()
-    assert sending.sent() == [StreamSaid(VIB), 0, 1]
-    assert sending.link.max_message == 4_000
-
-
-def test_nothing_is_sent_before_it_can_be_put_on_site_time() -> None:
-    sending = Sending()
-    sending.give(1, at=NOW, placed=False)
-    sending.give(1, at=NOW + 2 * S)
-    sending.ready()
-    assert sending.sent() == []
-    assert not sending.link.drained
-    assert sending.link.waits_for_clock
-    estimator = ClockEstimator("udp")
-    estimator.add(NOW, NOW + 5 * S + 10, NOW + 5 * S + 10, NOW + 20)
-    sending.link.place(estimator.estimate())
-    assert not sending.link.waits_for_clock
-    described, samples = sending.link.next(), sending.link.next()
-    assert described == StreamSaid(VIB)
-    assert isinstance(samples, list)
-    stamps = [kept.header.timestamp_ns for kept in samples]
-    assert stamps == [pytest.approx(NOW + 5 * S, abs=2), NOW + 2 * S]
-    assert samples[0].header.uncertainty_ns >= 10
-
-
-def test_an_old_welcome_is_ignored() -> None:
-    sending = Sending()
-    sending.link.open(NOW)
-    sending.link.open(NOW)
-    sending.link.receive(Welcome(1, 1, 10_000, 4_000, {}), NOW)
-    assert sending.link.state is LinkState.ASKED
-    sending.link.receive(Welcome(1, 2, 10_000, 4_000, {}), NOW)
-    assert sending.link.state is LinkState.READY
-
-
-def test_sending_stops_at_the_credit_and_goes_on_with_more() -> None:
-    sending = Sending()
-    sending.give(6)
-    cost = 24 + SAMPLE_COST
-    sending.ready(credit=3 * cost)
-    assert sending.sent() == [StreamSaid(VIB), 0, 1, 2]
-    sending.link.receive(Credit(4 * cost), NOW)
-    sending.link.receive(Credit(2 * cost), NOW)
-    assert sending.sent() == [3]
-
-
-def test_acked_samples_are_delivered_and_rejected_ones_dropped() -> None:
-    sending = Sending()
-    sending.give(4)
-    sending.ready()
-    sending.sent()
-    sending.link.receive(Reject("vib", [1], DropReason.FUTURE), NOW)
-    sending.link.receive(Ack({"vib": 2, "unknown": 9}), NOW)
-    account = sending.ledger.snapshot()["vib"]
-    assert (account.delivered, account.spooled, account.dropped) == (2, 1, {"future": 1})
-
-
-def test_silence_loses_the_link_and_unanswered_hellos_are_repeated() -> None:
-    sending = Sending()
-    sending.ready()
-    assert any(isinstance(m, ClockAsk) for m in sending.link.tick(NOW))
-    sending.link.tick(NOW + LINK_LOST_NS + 1)
-    assert sending.link.wants_reconnect
-    sending.link.open(NOW + 6 * S)
-    sending.link.tick(NOW + 9 * S)
-    assert sending.link.wants_reconnect
-
-
-def test_a_receiver_that_does_not_know_us_makes_us_start_over() -> None:
-    sending = Sending()
-    sending.ready()
-    sending.link.receive(Refused(Refusal.HELLO_FIRST), NOW)
-    assert sending.link.wants_reconnect
-    assert sending.link.reconnect_at_ns == NOW
-
-
-def test_a_refused_hello_is_repeated_later() -> None:
-    sending = Sending()
-    (greeting,) = sending.link.open(NOW)
-    sending.link.receive(Refused(Refusal.NAME_TAKEN, "x", greeting.attempt), NOW)
-    assert sending.link.wants_reconnect
-    assert sending.link.reconnect_at_ns > NOW
-    assert sending.link.refusal is not None
-    sending.ready()
-    assert sending.link.refusal is None
-
-
-def test_goodbye_comes_with_the_last_account() -> None:
-    sending = Sending()
-    sending.ready()
-    assert [type(m) for m in sending.link.close()] == [LedgerSaid, Bye]
-    sending.link.receive(Bye(), NOW)
-    assert sending.link.state is LinkState.CLOSED
-
-
-# Both
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(("give", "send", "ack", "break", "restart")), max_size=40))
-def test_whatever_breaks_every_sample_arrives_once_and_the_books_add_up(history: list[str]) -> None:
-    """Links break before or after delivery, the receiver restarts from what was committed."""
-    sending = Sending(10**9)
-    committed = -1
-    taken: list[int] = []
-    link = ReceiverSession(resume=from_the_start, credit=500, max_message=5_000, max_streams=3)
-    connection = 0
-
-    def connect() -> None:
-        nonlocal connection
-        connection += 1
-        (greeting,) = sending.link.open(NOW)
-        assert link.hello(str(connection).encode(), greeting, NOW, shared=False)
-        deliver()
-
-    def deliver() -> None:
-        for target, message in link.outgoing:
-            if target == str(connection).encode():
-                sending.link.receive(decode(encode(message)), NOW)
-        link.outgoing.clear()
-
-    connect()
-    for action in [*history, "break", "send", "send"]:
-        if action == "give":
-            sending.give(3)
-        elif action == "send":
-            while (item := sending.link.next()) is not None:
-                wire = str(connection).encode()
-                if isinstance(item, list):
-                    batch = [reading(k.header.sequence) for k in item]
-                    link.data(wire, batch, 24 * len(batch), NOW)
-                else:
-                    link.receive(wire, item, NOW)
-                link.grant({}, NOW)
-                deliver()
-            taken += sequences(link)
-            link.arrivals.clear()
-        elif action == "ack" and taken:
-            committed = taken[-1]
-            link.ack("n1", {"vib": committed})
-            deliver()
-        elif action == "break":
-            sending.link.next()
-            sending.link.lost(NOW)
-            connect()
-        elif action == "restart":
-            taken = [n for n in taken if n <= committed]
-            points = {"vib": committed + 1}
-            link = ReceiverSession(
-                resume=lambda *_, points=points: points,
-                credit=500,
-                max_message=5_000,
-                max_streams=3,
-            )
-            sending.link.lost(NOW)
-            connect()
-    account = sending.ledger.snapshot().get("vib")
-    if account is not None:
-        assert taken == list(range(account.captured))
-        assert account.missing == 0
-        assert account.delivered <= committed + 1
