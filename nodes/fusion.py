@@ -226,9 +226,9 @@ class FusionNode:
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
         self._metrics.look(self._receiver, self._engine)
-        self._metrics.recording(self._recorder.lost, self._recorder.removed)
-        self._metrics.syncs(self._syncs.watches)
-        self._metrics.unseen(self._engine.health.sight.unseen())
+        self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
+        self._metrics.equipment.syncs(self._syncs.watches)
+        self._metrics.equipment.unseen(self._engine.health.sight.unseen())
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from pipeline.alignment.sync_watch import SyncWatch
+from nodes.equipment_metrics import EquipmentMetrics
 from pipeline.detection.engine import Engine
 from pipeline.detection.live_rate import LiveRate
 from pipeline.detection.outcome import Outcome
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import anomaly_score
-from pipeline.recording.retention import Removal
 from pipeline.transport.receiver import Receiver
 
 AGES_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
@@ -23,9 +22,13 @@ class FusionMetrics:
 
     Args:
         registry: Where they are registered.
+
+    Attributes:
+        equipment: Metrics of streams, clocks and recordings as such.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.equipment = EquipmentMetrics(registry)
         self._registry = registry
         self._windows = Counter(
             "fusewatch_windows", "Windows cut", ["scene", "complete"], registry=registry
@@ -42,13 +45,6 @@ class FusionMetrics:
             ["scene", "stream"],
             registry=registry,
         )
-        self._unseen = Gauge(
-            "fusewatch_stream_unseen",
-            "1 while a stream cannot see, by why (absent, frozen, clock, ...); 0 once it can",
-            ["scene", "stream", "reason"],
-            registry=registry,
-        )
-        self._blind: set[tuple[str, str, str]] = set()
         self._age = Histogram(
             "fusewatch_window_age_seconds",
             "From the end of a window to its score",
@@ -75,32 +71,6 @@ class FusionMetrics:
             "fusewatch_node_connected",
             "Whether a capture node is heard",
             ["node"],
-            registry=registry,
-        )
-
-        self._unrecorded = Gauge(
-            "fusewatch_recording_lost", "Arrivals that the disk refused", registry=registry
-        )
-        self._removed = Gauge(
-            "fusewatch_recordings_removed",
-            "Files deleted by the limits, by reason",
-            ["reason"],
-            registry=registry,
-        )
-        labels = ["scene", "stream"]
-        self._sync_offset = Gauge(
-            "fusewatch_sync_offset_seconds",
-            "How much later than the reference a stream was when that was last certain",
-            labels,
-            registry=registry,
-        )
-        self._sync_unsure = Gauge(
-            "fusewatch_sync_uncertainty_seconds", "Of that offset", labels, registry=registry
-        )
-        self._sync_at = Gauge(
-            "fusewatch_sync_certain_time_seconds",
-            "When that was, Unix time",
-            labels,
             registry=registry,
         )
         self._raised = self._by_period(
@@ -159,30 +129,6 @@ class FusionMetrics:
             self._discarded.labels(*labels).set(count)
         for status in receiver.nodes():
             self._heard.labels(status.node).set(0 if status.lost else 1)
-
-    def recording(self, lost: int, removed: Mapping[Removal, int]) -> None:
-        """Say what recording could not keep, and what it no longer keeps."""
-        self._unrecorded.set(lost)
-        for reason, count in removed.items():
-            self._removed.labels(reason.value).set(count)
-
-    def syncs(self, watches: Mapping[str, SyncWatch]) -> None:
-        """Say how well streams agree on the time, of those of which it is known."""
-        for scene, watch in watches.items():
-            for stream, (at_ns, offset) in watch.certain.items():
-                self._sync_offset.labels(scene, stream).set(offset.offset_ns / 1e9)
-                self._sync_unsure.labels(scene, stream).set(offset.uncertainty_ns / 1e9)
-                self._sync_at.labels(scene, stream).set(at_ns / 1e9)
-
-    def unseen(self, reasons: Mapping[tuple[str, str], str]) -> None:
-        """Say which streams cannot see, by scene and stream; no reason: it can."""
-        # Which channels of a sensor are stuck would make a series of each combination.
-        blind = {(*key, why.partition(" (")[0]) for key, why in reasons.items() if why}
-        for labels in self._blind - blind:
-            self._unseen.labels(*labels).set(0)
-        for labels in blind:
-            self._unseen.labels(*labels).set(1)
-        self._blind = blind
 
     def _by_period(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["scene", "period"], registry=self._registry)

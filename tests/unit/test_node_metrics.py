@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from nodes.fusion_metrics import FusionMetrics
+from nodes.equipment_metrics import EquipmentMetrics
 from nodes.recorder import Recorder
 from nodes.stamping import Stamper
 from nodes.time_metrics import StampMetrics
@@ -73,7 +73,7 @@ def test_recordings_removed_by_the_limits_are_counted(tmp_path: Path) -> None:
         recorder.write(arrival)
     recorder.close()
     registry = CollectorRegistry()
-    FusionMetrics(registry).recording(recorder.lost, recorder.removed)
+    EquipmentMetrics(registry).recording(recorder.lost, recorder.removed)
     removed = recorder.removed[Removal.SIZE]
     assert removed > 3
     labels = {"reason": "size"}

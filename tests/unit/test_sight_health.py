@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from nodes.fusion_metrics import FusionMetrics
+from nodes.equipment_metrics import EquipmentMetrics
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Account, Event, Phase
 from pipeline.core.sample import Modality, StreamInfo
@@ -307,7 +307,7 @@ def test_the_end_of_all_streams_clears_what_stands() -> None:
 
 
 def test_metrics_say_at_once_which_streams_cannot_see_and_why() -> None:
-    metrics = FusionMetrics(registry := CollectorRegistry())
+    metrics = EquipmentMetrics(registry := CollectorRegistry())
     room = Room()
 
     def told(stream: str, reason: str) -> float | None:

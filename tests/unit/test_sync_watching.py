@@ -13,7 +13,7 @@ from nodes.alarm_rates import AlarmRates
 from nodes.assembly import build_engine
 from nodes.cli import run
 from nodes.commands.sync import news
-from nodes.fusion_metrics import FusionMetrics
+from nodes.equipment_metrics import EquipmentMetrics
 from nodes.sync_request import STALE_S, SyncRequest
 from nodes.sync_watching import LOOK_EVERY, SyncWatching
 from pipeline.config import load_deployment
@@ -71,7 +71,7 @@ def test_an_answer_tells_the_offset_and_how_sure_it_is(
     assert list(news(request.read(), told, as_json=False)) == []
     assert json.loads(next(news(request.read(), {}, as_json=True)))["scene"] == "hall"
 
-    metrics = FusionMetrics(registry := CollectorRegistry())
+    metrics = EquipmentMetrics(registry := CollectorRegistry())
     metrics.syncs(watching.watches)
     labels = {"scene": "hall", "stream": "cam"}
     gauge = registry.get_sample_value("fusewatch_sync_offset_seconds", labels)
