@@ -21,8 +21,10 @@ from nodes.assembly import Assembly, build_engine
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health
 from nodes.links import event_sender, sample_receiver
-from nodes.places import evidence_folder, fusion_store
+from nodes.live_view import LiveView
+from nodes.places import evidence_folder, fusion_store, score_history
 from nodes.recorder import Recorder
+from nodes.score_minutes import ScoreMinutes
 from nodes.sync_watching import SyncWatching
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, fusion_began
@@ -89,6 +91,10 @@ class FusionNode:
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
         self._rates = AlarmRates(budgets_hz, self._store)
         self._recorder = self._kept(Recorder(self._deployment))
+        history = score_history(self._deployment)
+        self._minutes = self._kept(ScoreMinutes(history, self._clock))
+        thresholds = {scene: budget.threshold for scene, budget in assembly.budgets.items()}
+        self._live = self._kept(LiveView(self._deployment, thresholds))
         self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
         self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
         self._receiver: Receiver = self._kept(
@@ -124,6 +130,7 @@ class FusionNode:
             self._recorder.write(arrival)
             self._points.follow(arrival)
             self._syncs.take(arrival)
+            self._live.take(arrival)
             self._engine.take(arrival)
         now_ns = self._clock.now_ns()
         self._engine.advance(now_ns)
@@ -134,6 +141,8 @@ class FusionNode:
         self._recorder.look(now_ns)
         self._syncs.look(now_ns)
         self._rates.take(outcome.events)
+        self._minutes.take(outcome.scores)
+        self._live.show(outcome.windows, outcome.scores)
         if self._metrics is not None:
             self._metrics.turn(outcome, now_ns)
             for scene, live in self._engine.live().items() if outcome.scores else ():

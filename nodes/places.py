@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.deployment import Deployment
-from pipeline.store import FusionStore
+from pipeline.store import AnswerStore, FusionStore, ScoreHistory
 
 
 def evidence_folder(deployment: Deployment) -> Path:
@@ -25,3 +25,19 @@ def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
     return FusionStore(path, create=create)
+
+
+def score_history(deployment: Deployment, *, create: bool = True) -> ScoreHistory:
+    """Scores by minute, for looking back."""
+    path = deployment.data / "history.db"
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return ScoreHistory(path, create=create)
+
+
+def answer_store(deployment: Deployment, *, create: bool = True) -> AnswerStore:
+    """What people answered to events."""
+    path = deployment.data / "answers.db"
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return AnswerStore(path, create=create)

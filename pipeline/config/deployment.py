@@ -189,6 +189,25 @@ class AlertSettings(Settings):
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
 
 
+class DashboardSettings(Settings):
+    """The web page that shows the deployment."""
+
+    listen: str = "127.0.0.1:7780"
+    """``HOST:PORT`` to listen on; other than this machine only with a certificate."""
+
+    hosts: list[str] = []
+    """Further names by which browsers reach it, as they stand in their address line."""
+
+    certificate: Path | None = None
+    """PEM file of the certificate, for TLS."""
+
+    private_key: Path | None = None
+    """PEM file of its key."""
+
+    http: str | None = "127.0.0.1:0"
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+
+
 class SecuritySettings(Settings):
     """Keys and encryption."""
 
@@ -222,6 +241,9 @@ class Deployment(Settings):
 
     alert: AlertSettings = AlertSettings()
     """The alert node."""
+
+    dashboard: DashboardSettings | None = None
+    """A web page that shows all this; ``{}``: on this machine only; none: no page."""
 
     security: SecuritySettings = SecuritySettings()
     """Keys and encryption."""

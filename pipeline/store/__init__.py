@@ -1,6 +1,25 @@
-"""What must survive a crash: events, alarm state, resume points, the outbox."""
+"""What must survive a crash: events, alarm state, resume points, the outbox.
 
+And what people look back on: scores by minute, and what was answered to events.
+"""
+
+from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, verdict_of
 from pipeline.store.fusion_store import Commit, FusionStore, SceneCheckpoint
 from pipeline.store.outbox_store import Delivery, OutboxStore
+from pipeline.store.score_history import ScoreHistory, ScoreMinute, coarser
 
-__all__ = ["Commit", "Delivery", "FusionStore", "OutboxStore", "SceneCheckpoint"]
+__all__ = [
+    "Action",
+    "Answer",
+    "AnswerStore",
+    "Commit",
+    "Delivery",
+    "FusionStore",
+    "OutboxStore",
+    "SceneCheckpoint",
+    "ScoreHistory",
+    "ScoreMinute",
+    "Verdict",
+    "coarser",
+    "verdict_of",
+]

@@ -1,0 +1,282 @@
+"""The page's web application: what is asked, by whom, and who answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nodes.dashboard.access import COOKIE, SESSION_S, Access
+from nodes.dashboard.live_feed import LiveFeed
+from nodes.dashboard.neighbours import node_views
+from nodes.dashboard.records import Records
+from nodes.dashboard.views import (
+    AnswerGiven,
+    AnswerView,
+    EventRow,
+    EventView,
+    History,
+    NodeView,
+    SceneView,
+    answer_view,
+)
+from nodes.places import evidence_folder
+from pipeline import __version__
+from pipeline.config.deployment import Deployment
+from pipeline.core.errors import AuthenticationError, StoreError
+from pipeline.store import Action
+
+STATIC = Path(__file__).parent / "static"
+KEEP_ALIVE_S = 10.0
+LONGEST_FORM = 4096
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the application works with.
+
+    Attributes:
+        deployment: The deployment that is shown.
+        access: Who may see it.
+        records: Events, answers and scores.
+        feed: What the fusion node shows.
+        secure: Whether the page is reached over TLS.
+        hosts: Names by which browsers may reach it.
+    """
+
+    deployment: Deployment
+    access: Access
+    records: Records
+    feed: LiveFeed
+    secure: bool
+    hosts: tuple[str, ...]
+
+
+def build_app(desk: Desk) -> FastAPI:
+    """The application."""
+    app = FastAPI(title="fusewatch", version=__version__, docs_url=None, redoc_url=None)
+    # A page elsewhere whose name is made to lead here must not be answered.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(desk.hosts))
+    app.add_middleware(_Headers)
+    _add_login(app, desk)
+    _add_records(app, desk)
+    _add_live(app, desk)
+    _add_files(app, desk)
+    return app
+
+
+class _Headers:
+    """Puts the headers that keep a browser careful on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] += [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+def _visitor(desk: Desk, request: Request) -> str | None:
+    return desk.access.who(request.cookies.get(COOKIE), request.headers.get("authorization"))
+
+
+def _asked_by(desk: Desk) -> Any:  # noqa: ANN401 - stands as the default of a `str`
+    """A dependency: who asks; nobody without a token."""
+
+    def who(request: Request) -> str:
+        name = _visitor(desk, request)
+        if name is None:
+            raise HTTPException(401, "log in first")
+        return name
+
+    return Depends(who)
+
+
+def _add_login(app: FastAPI, desk: Desk) -> None:
+    @app.post("/login", include_in_schema=False)
+    async def login(request: Request) -> Response:
+        given = await _form(request)
+        try:
+            cookie = desk.access.login(given.get("token", "").strip(), given.get("who", ""))
+        except AuthenticationError:
+            return RedirectResponse("/login?again", 303)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            COOKIE,
+            cookie,
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="strict",
+            secure=desk.secure,
+        )
+        return answer
+
+    @app.post("/logout", include_in_schema=False)
+    def logout() -> Response:
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    @app.get("/login", include_in_schema=False)
+    def login_page() -> Response:
+        return FileResponse(STATIC / "login.html")
+
+    @app.get("/", include_in_schema=False)
+    def page(request: Request) -> Response:
+        if _visitor(desk, request) is None:
+            return RedirectResponse("/login", 303)
+        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Fields of a form; none of one that is too long to be a login."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST_FORM:
+            return {}
+    return dict(parse_qsl(body.decode("utf-8", "replace")))
+
+
+def _add_records(app: FastAPI, desk: Desk) -> None:
+    who = _asked_by(desk)
+    records = desk.records
+
+    def known(scene: str) -> str:
+        if scene not in desk.deployment.scenes:
+            raise HTTPException(404, f"no scene {scene!r}")
+        return scene
+
+    @app.get("/api/scenes", dependencies=[who])
+    def scenes() -> list[SceneView]:
+        """All scenes and how they are."""
+        return records.scenes()
+
+    @app.get("/api/scenes/{scene}/history", dependencies=[who])
+    def history(
+        scene: str,
+        from_ms: Annotated[int, Query(ge=0, lt=2**53)],
+        to_ms: Annotated[int, Query(ge=0, lt=2**53)],
+        points: Annotated[int, Query(ge=1, le=2000)] = 720,
+    ) -> History:
+        """Scores of a span, minute by minute or coarser."""
+        windows = desk.feed.windows(known(scene))
+        threshold = windows[-1].threshold if windows else None
+        return records.history(scene, from_ms, max(from_ms, to_ms), points, threshold)
+
+    @app.get("/api/events", dependencies=[who])
+    def events(
+        scene: str | None = None,
+        since_ms: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
+        until_ms: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[EventRow]:
+        """Events at their latest phase, the newest first."""
+        return records.events(scene, since_ms, until_ms, limit)
+
+    @app.get("/api/events/{event_id}", dependencies=[who])
+    def event(event_id: str) -> EventView:
+        """One event with everything known of it."""
+        found = records.event(event_id)
+        if found is None:
+            raise HTTPException(404, "no such event")
+        return found
+
+    @app.post("/api/events/{event_id}/answers", status_code=201)
+    def answer(event_id: str, given: AnswerGiven, name: str = who) -> EventView:
+        """Say that an event was seen, what it was, or anything else of it."""
+        if (given.action is Action.VERDICT) != (given.value is not None):
+            raise HTTPException(422, "a verdict has a value, and nothing else has one")
+        if records.answer(event_id, given, name) is None:
+            raise HTTPException(404, "no such event")
+        return event(event_id)
+
+    @app.delete("/api/answers/{position}")
+    def withdraw(position: int, name: str = who) -> AnswerView:
+        """Take an answer back."""
+        try:
+            return answer_view(records.withdraw(position, name))
+        except StoreError as error:
+            raise HTTPException(404, str(error)) from error
+
+    @app.get("/api/nodes", dependencies=[who])
+    def nodes() -> list[NodeView]:
+        """The processes of the deployment on this machine, and what they say of themselves."""
+        return node_views(desk.deployment.data)
+
+
+def _add_live(app: FastAPI, desk: Desk) -> None:
+    who = _asked_by(desk)
+
+    @app.get("/api/live", dependencies=[who], response_class=StreamingResponse)
+    async def live(request: Request, scene: str | None = None) -> StreamingResponse:
+        """Windows as they are scored, as server-sent events; of one scene or of all."""
+        after = request.headers.get("last-event-id", "")
+        told = _told(desk.feed, scene, int(after) if after.isdecimal() else -1)
+        return StreamingResponse(
+            told, media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
+
+    @app.get("/api/scenes/{scene}/pictures/{stream}", dependencies=[who])
+    def picture(scene: str, stream: str, index: int | None = None) -> Response:
+        """A camera's picture in a window that was shown lately."""
+        jpeg = desk.feed.picture(scene, stream, index)
+        if jpeg is None:
+            raise HTTPException(404, "no such picture, or no longer")
+        return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
+
+async def _told(feed: LiveFeed, scene: str | None, after: int) -> AsyncIterator[bytes]:
+    """Server-sent events: what was seen lately and not yet told, then what comes."""
+    async with feed.looking(scene) as queue:
+        for window in feed.windows(scene) if scene else []:
+            if window.index > after:
+                yield _event(window.index, msgspec.json.encode(window))
+                after = window.index
+        yield b": live\n\n"
+        while True:
+            try:
+                window = await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if scene is None or window.index > after:
+                yield _event(window.index, msgspec.json.encode(window))
+
+
+def _event(number: int, body: bytes) -> bytes:
+    return b"id: %d\ndata: %s\n\n" % (number, body)
+
+
+def _add_files(app: FastAPI, desk: Desk) -> None:
+    folder = evidence_folder(desk.deployment).resolve()
+
+    @app.get("/evidence/{event_id}/{name}", dependencies=[_asked_by(desk)])
+    def evidence(event_id: str, name: str) -> Response:
+        """A file that shows what happened."""
+        path = (folder / event_id / name).resolve()
+        if path.parent.parent != folder or name.startswith(".") or not path.is_file():
+            raise HTTPException(404, "no such file, or not yet")
+        return FileResponse(path)
+
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -1,0 +1,116 @@
+// One event: what happened, when, why it was raised, and what it was.
+
+import * as api from "/static/api.js";
+import { el } from "/static/dom.js";
+import { badges, verdictName } from "/static/eventlist.js";
+import { hertz, long, number, rarity, when } from "/static/format.js";
+
+export async function eventView(main, id) {
+  const show = (event) => main.replaceChildren(...page(event, show));
+  show(await api.event(id));
+  const again = setInterval(async () => {
+    const busy = main.contains(document.activeElement) && ["TEXTAREA", "VIDEO", "AUDIO"].includes(document.activeElement.tagName);
+    if (busy || !main.querySelector("[data-going-on]")) return;
+    const event = await api.event(id).catch(() => null);
+    if (event) show(event);
+  }, 3000);
+  return () => clearInterval(again);
+}
+
+function page(event, show) {
+  return [
+    el("h1", {}, event.health ? "Equipment" : "Event", ` in ${event.scene}`),
+    el("p", { class: "sentence" }, event.summary),
+    el("p", { class: "row", "data-going-on": event.phase !== "cleared" || !event.evidence.clip }, badges(event),
+      el("span", { class: "quiet" }, `${when(event.start_ms)}, ${long(event.end_ms - event.start_ms)}${event.health ? "" : `, ${rarity(event.p)} windows of normal here`}`)),
+    el("div", { class: "two" }, evidence(event), el("div", {}, answers(event, show), why(event))),
+    details(event),
+    el("p", {}, el("a", { href: `#/scene/${encodeURIComponent(event.scene)}` }, `To the scene ${event.scene}`)),
+  ];
+}
+
+function evidence(event) {
+  const shown = event.evidence;
+  const parts = [];
+  if (shown.explained || shown.snapshot) {
+    parts.push(el("img", { src: api.evidence(shown.explained || shown.snapshot), alt: shown.explained ? "picture with a box around what is unusual" : "picture when it was raised" }));
+  }
+  if (shown.clip) parts.push(el("h2", {}, "Clip"), el("video", { src: api.evidence(shown.clip), controls: true, preload: "metadata", "aria-label": "clip with sound" }));
+  else if (shown.sound) parts.push(el("h2", {}, "Sound"), el("audio", { src: api.evidence(shown.sound), controls: true, preload: "metadata", "aria-label": "sound" }));
+  if (event.phase !== "cleared") parts.push(el("p", { class: "quiet" }, "The clip comes when it is over."));
+  if (!parts.length) parts.push(el("p", { class: "quiet" }, "There are no pictures or sounds of it."));
+  const files = Object.entries(shown);
+  if (files.length) {
+    parts.push(el("p", { class: "row" }, files.map(([name, path]) => el("a", { href: api.evidence(path), download: `${event.id}-${path.split("/").pop()}` }, `Download ${name}`))));
+  }
+  return el("section", { class: "card", "aria-label": "evidence" }, parts);
+}
+
+function answers(event, show) {
+  const note = el("textarea", { maxlength: 2000, "aria-label": "Note" });
+  const failed = el("p", { class: "warning", role: "alert" });
+  const give = (given) => async () => {
+    try {
+      show(await api.answer(event.id, { note: note.value, ...given }));
+    } catch (error) {
+      failed.textContent = `Not kept: ${error.message}`;
+    }
+  };
+  const back = (answer) => async () => {
+    try {
+      await api.withdraw(answer.position);
+      show(await api.event(event.id));
+    } catch (error) {
+      failed.textContent = `Not taken back: ${error.message}`;
+    }
+  };
+  const verdict = (value) => el("button", { "aria-pressed": String(event.verdict === value), onclick: give({ action: "verdict", value }) }, capital(verdictName(value)));
+  return el("section", { class: "card", "aria-label": "your answer" },
+    el("h2", {}, "What was it?"),
+    el("div", { class: "row" }, ["real", "normal", "fault"].map(verdict),
+      event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
+    el("label", {}, "Note", note),
+    el("button", { onclick: give({ action: "note" }) }, "Keep the note"), failed,
+    el("ul", { class: "list" }, event.answers.map((answer) => el("li", { class: "row spread" },
+      el("span", {}, `${answer.who}, ${when(answer.at_ms)}: ${answer.action === "verdict" ? verdictName(answer.value) : answer.action}${answer.note ? ` – ${answer.note}` : ""}`),
+      el("button", { class: "plain", onclick: back(answer) }, "Take back")))));
+}
+
+function why(event) {
+  const explained = event.explanation;
+  if (!explained) return null;
+  const parts = Object.entries(explained.contributions ?? {}).sort((a, b) => b[1] - a[1]);
+  const most = Math.max(0.1, ...parts.map(([, value]) => Math.abs(value)));
+  return el("section", { class: "card", "aria-label": "why" },
+    el("h2", {}, "Why"),
+    el("p", {}, explained.kind === "between" ? `Each is as usual by itself, but they do not belong together: ${(explained.pair ?? []).join(" and ")}.` : "It shows in a single stream."),
+    el("table", {}, el("thead", {}, el("tr", {}, ["Stream", "Adds to the score", ""].map((t) => el("th", { scope: "col" }, t)))),
+      el("tbody", {}, parts.map(([stream, value]) => el("tr", {}, el("td", {}, stream), el("td", {}, value.toFixed(1)), el("td", {}, bar(value / most)))))),
+    bands(explained.bands ?? []), channels(explained.channels ?? []));
+}
+
+function bands(found) {
+  if (!found.length) return null;
+  return el("p", {}, found.map((b) => `${b.stream}: ${hertz(b.low_hz)} to ${hertz(b.high_hz)}, ${b.from_s.toFixed(1)} to ${b.to_s.toFixed(1)} s into the window, ${Math.round(b.seen_db)} dB where ${Math.round(b.low_db)} to ${Math.round(b.high_db)} dB is usual.`).join(" "));
+}
+
+function channels(found) {
+  if (!found.length) return null;
+  return el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "Given"].map((t) => el("th", { scope: "col" }, t)))),
+    el("tbody", {}, found.map((c) => el("tr", {}, [c.name, c.what, number(c.seen), `${number(c.low)} to ${number(c.high)}`, (c.given ?? []).join(", ") || "itself"].map((t) => el("td", {}, t)))))));
+}
+
+function details(event) {
+  const ledger = Object.entries(event.ledger ?? {});
+  return el("details", { class: "card" }, el("summary", {}, "Details"),
+    el("dl", {},
+      el("dt", {}, "Id"), el("dd", {}, event.id),
+      el("dt", {}, "Phases"), el("dd", {}, event.phases.map((p) => `${p.phase} (${p.severity}, ${when(p.end_ms)})`).join(", ")),
+      el("dt", {}, "Detectors"), el("dd", {}, Object.entries(event.modalities).map(([n, m]) => `${n}: ${rarity(m.p)}`).join(", ") || "–"),
+      el("dt", {}, "Not seen"), el("dd", {}, [...event.incomplete, ...Object.entries(event.degraded).map(([s, w]) => `${s} (${w})`)].join(", ") || "everything was there"),
+      el("dt", {}, "Clocks agree within"), el("dd", {}, `${event.clock_uncertainty_ms.toFixed(3)} ms`),
+      el("dt", {}, "Samples"), el("dd", {}, ledger.map(([s, a]) => `${s}: ${a.delivered} of ${a.captured} delivered${Object.keys(a.dropped).length ? `, dropped ${JSON.stringify(a.dropped)}` : ""}`).join("; ") || "–")));
+}
+
+const bar = (share) => el("div", { class: "bar" }, (() => { const inner = el("span"); inner.style.width = `${Math.max(0, share) * 100}%`; return inner; })());
+const capital = (text) => text[0].toUpperCase() + text.slice(1);

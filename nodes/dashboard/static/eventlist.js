@@ -1,0 +1,35 @@
+// Events, one under the other.
+
+import * as api from "/static/api.js";
+import { el } from "/static/dom.js";
+import { long, rarity, when } from "/static/format.js";
+
+const VERDICTS = { real: "real", normal: "normal here", fault: "fault of a sensor" };
+
+export function verdictName(verdict) {
+  return VERDICTS[verdict] ?? verdict;
+}
+
+export function eventList(events) {
+  if (!events.length) return el("p", { class: "quiet" }, "Nothing happened.");
+  return el("ul", { class: "list" }, events.map(item));
+}
+
+export function badges(event) {
+  const loud = event.severity === "critical" || event.severity === "high";
+  return [
+    el("span", { class: `badge ${event.phase === "cleared" ? "" : "bad"}` }, event.phase === "cleared" ? "over" : "going on"),
+    event.health ? el("span", { class: "badge warn" }, "equipment") : el("span", { class: `badge ${loud ? "bad" : ""}` }, event.severity),
+    event.verdict ? el("span", { class: "badge good" }, verdictName(event.verdict)) : event.seen ? el("span", { class: "badge" }, "seen") : null,
+  ];
+}
+
+function item(event) {
+  const shown = event.snapshot
+    ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy" }) : el("div", { class: "none" });
+  return el("li", {}, el("a", { class: "event", href: `#/event/${event.id}` }, shown, el("div", {},
+    el("strong", {}, event.summary),
+    el("div", { class: "quiet" }, `${when(event.start_ms)} · ${event.scene} · ${long(event.end_ms - event.start_ms)}`,
+      event.health ? "" : ` · ${rarity(event.p)}`),
+    el("div", { class: "row" }, badges(event)))));
+}

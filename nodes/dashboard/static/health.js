@@ -1,0 +1,34 @@
+// How the equipment is: processes, streams that cannot see, alarms beside the budget.
+
+import * as api from "/static/api.js";
+import { el } from "/static/dom.js";
+import { eventList } from "/static/eventlist.js";
+import { when } from "/static/format.js";
+
+export async function healthView(main) {
+  const load = async () => {
+    const [nodes, scenes, events] = await Promise.all([api.nodes(), api.scenes(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
+    main.replaceChildren(el("h1", {}, "Health"),
+      el("h2", {}, "Processes on this machine"), el("div", { class: "grid" }, nodes.map(node)),
+      el("h2", {}, "Alarms beside the budget of false alarms"), el("div", { class: "wide" }, budgets(scenes)),
+      el("h2", {}, "Equipment, last week"), eventList(events.filter((event) => event.health)));
+  };
+  await load();
+  const again = setInterval(() => load().catch(() => {}), 4000);
+  return () => clearInterval(again);
+}
+
+function node(one) {
+  const ok = one.reached && one.checks.every((check) => check.ok);
+  return el("section", { class: "card", "aria-label": one.name },
+    el("div", { class: "row spread" }, el("strong", {}, one.name), el("span", { class: `badge ${ok ? "good" : "bad"}` }, ok ? "well" : one.reached ? "not well" : "no answer")),
+    el("p", { class: "quiet" }, `since ${when(one.since_ms)}`),
+    el("ul", { class: "list" }, one.checks.filter((check) => !check.ok || check.detail).map((check) =>
+      el("li", {}, `${check.name}: ${check.detail || (check.ok ? "well" : "not well")}`))));
+}
+
+function budgets(scenes) {
+  const rows = scenes.flatMap((scene) => scene.rates.map((rate) => el("tr", {},
+    [scene.name, scene.budget, `last ${rate.period}`, String(rate.raised), rate.budgeted.toFixed(1), `${rate.low.toFixed(1)} to ${rate.high.toFixed(1)}`].map((t) => el("td", {}, t)))));
+  return el("table", {}, el("thead", {}, el("tr", {}, ["Scene", "Budget", "Period", "Raised", "False ones allowed", "Raised over allowed (90 %)"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows));
+}

@@ -1,0 +1,105 @@
+// One scene: live on one axis of time, and looking back.
+
+import * as api from "/static/api.js";
+import { el } from "/static/dom.js";
+import { eventList } from "/static/eventlist.js";
+import { follow } from "/static/live.js";
+import { Lanes, Scores, Spectrogram } from "/static/strips.js";
+import { timeline } from "/static/timeline.js";
+
+export async function sceneView(main, name) {
+  const [scenes, events] = await Promise.all([api.scenes(), api.events({ scene: name, limit: 10 })]);
+  const scene = scenes.find((one) => one.name === name);
+  if (!scene) throw new api.Refused(`there is no scene ${name}`);
+  const live = liveStrips(scene);
+  const past = timeline(name);
+  const listed = el("div", {}, eventList(events));
+  main.replaceChildren(
+    el("h1", {}, name),
+    el("div", { class: "two" }, live.pictures, live.words),
+    el("section", { class: "card", "aria-label": "live" }, live.strips),
+    el("section", { "aria-label": "looking back" }, el("h2", {}, "Looking back"), el("div", { class: "card" }, past.root)),
+    el("section", { "aria-label": "latest events" }, el("h2", {}, "Latest events"), listed,
+      el("p", {}, el("a", { href: `#/events?scene=${encodeURIComponent(name)}` }, "All events of this scene"))));
+  await past.load();
+  const stop = follow(name, live.take);
+  const drawing = setInterval(live.draw, 250);
+  const again = setInterval(async () => {
+    const found = await api.events({ scene: name, limit: 10 }).catch(() => null);
+    if (found) listed.replaceChildren(eventList(found));
+    if (past.following()) past.load().catch(() => {});
+  }, 5000);
+  return () => { stop(); clearInterval(drawing); clearInterval(again); };
+}
+
+function liveStrips(scene) {
+  const pictures = el("div", {}, el("p", { class: "quiet" }, "Waiting for the first window …"));
+  const words = el("section", { class: "card", "aria-live": "off" }, el("p", { class: "quiet" }, rates(scene)));
+  const strips = el("div");
+  const shown = new Map();
+  const scores = new Scores();
+  let latest = null;
+  let offset = null; // of the site's time to the browser's
+  if (scene.learnt) strips.append(scores.root);
+
+  function strip(kind, stream) {
+    if (!shown.has(stream)) {
+      shown.set(stream, new kind(stream));
+      strips.append(shown.get(stream).root);
+    }
+    return shown.get(stream);
+  }
+
+  function picture(stream) {
+    let img = pictures.querySelector(`img[data-stream="${CSS.escape(stream)}"]`);
+    if (!img) {
+      img = el("img", { class: "picture", alt: `latest picture of ${stream}`, "data-stream": stream });
+      pictures.querySelector("p")?.remove();
+      pictures.append(img);
+    }
+    return img;
+  }
+
+  return {
+    pictures, words, strips,
+    take(window_) {
+      latest = window_;
+      offset = Date.now() - window_.end_ms;
+      scores.take(window_);
+      for (const [stream, sound] of Object.entries(window_.sounds)) strip(Spectrogram, stream).take(window_, sound);
+      for (const [stream, readings] of Object.entries(window_.readings)) strip(Lanes, stream).take(window_, readings);
+    },
+    draw() {
+      if (!latest) return;
+      const now = Math.min(Date.now() - offset, latest.end_ms + 3000);
+      scores.draw(now);
+      for (const one of shown.values()) one.draw(now);
+      for (const stream of latest.pictures) {
+        const wanted = api.picture(scene.name, stream, latest.index);
+        if (picture(stream).getAttribute("src") !== wanted) picture(stream).src = wanted;
+      }
+      words.replaceChildren(...said(latest, scene));
+    },
+  };
+}
+
+function rates(scene) {
+  const day = scene.rates.find((one) => one.period === "day");
+  return day ? `Last day: ${day.raised} alarms, ${day.budgeted.toFixed(1)} false ones allowed (budget ${scene.budget}).` : `Budget of false alarms: ${scene.budget}`;
+}
+
+function said(window_, scene) {
+  const over = window_.score !== null && window_.score >= window_.threshold;
+  const notes = Object.entries(window_.notes);
+  const lines = Object.entries(window_.lines).flatMap(([stream, texts]) => texts.map((text) => `${stream}: ${text}`));
+  return [
+    el("p", { class: "row" }, window_.score === null ? el("span", { class: "badge" }, "no model")
+      : el("span", { class: `badge ${over ? "bad" : "good"}` }, over ? "not normal here" : "as usual here"),
+      scene.standing.length ? el("span", { class: "badge bad" }, "alarm") : null),
+    window_.missing.length ? el("p", { class: "warning" }, `Cannot see: ${window_.missing.join(", ")}`) : null,
+    Object.keys(window_.degraded).length ? el("p", { class: "quiet" }, Object.entries(window_.degraded).map(([s, why]) => `${s} is ${why}`).join(", ")) : null,
+    over && notes.length ? el("ul", {}, notes.map(([who, what]) => el("li", {}, `${who}: ${what}`))) : null,
+    el("p", { class: "quiet" }, rates(scene)),
+    lines.length ? el("pre", { class: "quiet" }, lines.slice(-5).join("\n")) : null,
+  ].filter(Boolean);
+}

@@ -1,0 +1,46 @@
+// All scenes at a glance.
+
+import * as api from "/static/api.js";
+import { el } from "/static/dom.js";
+import { long } from "/static/format.js";
+import { follow } from "/static/live.js";
+
+export async function scenesView(main) {
+  const scenes = await api.scenes();
+  const cards = new Map(scenes.map((scene) => [scene.name, card(scene)]));
+  main.replaceChildren(el("h1", {}, "Scenes"), el("div", { class: "grid" }, [...cards.values()].map((c) => c.root)));
+  const stop = follow(null, (window_) => cards.get(window_.scene)?.take(window_));
+  const again = setInterval(async () => {
+    for (const scene of await api.scenes().catch(() => [])) cards.get(scene.name)?.standing(scene.standing);
+  }, 4000);
+  return () => { stop(); clearInterval(again); };
+}
+
+function card(scene) {
+  const picture = el("img", { class: "picture", alt: `latest picture of ${scene.name}`, hidden: true });
+  const state = el("span", { class: "badge" }, "no window yet");
+  const alarms = el("span", { class: "badge" });
+  const note = el("p", { class: "quiet" }, scene.learnt ? `Budget of false alarms: ${scene.budget}` : "Nothing learnt here yet: it is aligned and recorded only.");
+  const root = el("section", { class: "card", "aria-label": scene.name },
+    el("div", { class: "row spread" }, el("h2", {}, el("a", { href: `#/scene/${encodeURIComponent(scene.name)}` }, scene.name)), alarms),
+    picture, el("p", { class: "row" }, state), note);
+  const made = {
+    root,
+    standing(ids) {
+      alarms.textContent = ids.length ? `${ids.length} standing` : "quiet";
+      alarms.className = `badge ${ids.length ? "bad" : "good"}`;
+    },
+    take(window_) {
+      const [stream] = window_.pictures;
+      if (stream) { picture.src = api.picture(scene.name, stream, window_.index); picture.hidden = false; }
+      const over = window_.score !== null && window_.threshold !== null && window_.score >= window_.threshold;
+      state.textContent = window_.score === null ? `live, ${long(Date.now() - window_.end_ms)} ago`
+        : `score ${window_.score.toFixed(1)} of ${window_.threshold.toFixed(1)}`;
+      state.className = `badge ${over ? "bad" : window_.missing.length ? "warn" : "good"}`;
+      if (window_.missing.length) note.textContent = `Cannot see: ${window_.missing.join(", ")}`;
+      else if (scene.learnt) note.textContent = `Budget of false alarms: ${scene.budget}`;
+    },
+  };
+  made.standing(scene.standing);
+  return made;
+}

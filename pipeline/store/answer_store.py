@@ -1,0 +1,193 @@
+"""What people answered to events: seen, real, normal here, a fault of the equipment.
+
+Answers are only ever added. The one that counts is the latest of an event and action that
+was not taken back; taking back is a row of its own, so it is always known who said what when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
+
+from pipeline.core.errors import StoreError
+from pipeline.store.database import Database
+
+VERSION = 1
+
+_METADATA = MetaData()
+_POSITION = BigInteger().with_variant(Integer, "sqlite")
+ANSWERS = Table(
+    "answers",
+    _METADATA,
+    Column("position", _POSITION, primary_key=True, autoincrement=True),
+    Column("event", String(64), nullable=False),
+    Column("scene", String(64), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("value", String(32), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("withdrawn_ns", BigInteger, nullable=False, default=0),
+    Column("withdrawn_by", String(128), nullable=False, default=""),
+)
+Index("answers_event", ANSWERS.c.event, ANSWERS.c.position)
+
+
+class Action(StrEnum):
+    """What kind of answer."""
+
+    SEEN = "seen"
+    VERDICT = "verdict"
+    NOTE = "note"
+
+
+class Verdict(StrEnum):
+    """What an event was."""
+
+    REAL = "real"
+    NORMAL = "normal"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What somebody answered to an event.
+
+    Attributes:
+        event: Id of the event.
+        scene: Its scene.
+        action: What kind of answer.
+        value: The verdict, for `Action.VERDICT`; else empty.
+        note: Words of the one who answered; may be empty.
+        who: Who answered.
+        at_ns: When, UTC.
+        position: Of the answer, given by the store; 0 before it is kept.
+        withdrawn_ns: When it was taken back, UTC; 0 while it stands.
+        withdrawn_by: Who took it back.
+    """
+
+    event: str
+    scene: str
+    action: Action
+    value: str
+    note: str
+    who: str
+    at_ns: int
+    position: int = 0
+    withdrawn_ns: int = 0
+    withdrawn_by: str = ""
+
+
+class AnswerStore:
+    """All answers of a deployment. Safe to share by threads.
+
+    Args:
+        target: Path of an SQLite file, or a database URL.
+        create: Make it when absent; otherwise its absence is an error.
+
+    Raises:
+        StoreError: See `Database`.
+    """
+
+    def __init__(self, target: str | Path, *, create: bool = True) -> None:
+        self._db = Database(
+            target, component="answers", version=VERSION, metadata=_METADATA, create=create
+        )
+
+    def add(self, answer: Answer) -> int:
+        """Keep an answer; its position.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        row = insert(ANSWERS).values(
+            event=answer.event,
+            scene=answer.scene,
+            action=answer.action.value,
+            value=answer.value,
+            note=answer.note,
+            who=answer.who,
+            at_ns=answer.at_ns,
+        )
+        with self._db.write() as connection:
+            key = connection.execute(row).inserted_primary_key
+        return int(key[0]) if key else 0
+
+    def withdraw(self, position: int, who: str, now_ns: int) -> Answer:
+        """Take an answer back; the answer as it now is.
+
+        Raises:
+            StoreError: There is none at this position, or it was taken back before.
+        """
+        stands = (ANSWERS.c.position == position) & (ANSWERS.c.withdrawn_ns == 0)
+        change = update(ANSWERS).where(stands).values(withdrawn_ns=now_ns, withdrawn_by=who)
+        with self._db.write() as connection:
+            if not connection.execute(change).rowcount:
+                raise StoreError(
+                    f"no answer {position} that stands",
+                    where=self._db.where,
+                    fix="'fusewatch feedback list' shows their numbers",
+                )
+            row = connection.execute(select(ANSWERS).where(ANSWERS.c.position == position)).one()
+        return _answer(row)
+
+    def of(self, events: Iterable[str]) -> dict[str, list[Answer]]:
+        """Answers that stand, in order, by event; events without any are left out."""
+        wanted = select(ANSWERS).where(
+            ANSWERS.c.event.in_(list(events)), ANSWERS.c.withdrawn_ns == 0
+        )
+        found: dict[str, list[Answer]] = {}
+        with self._db.read() as connection:
+            for row in connection.execute(wanted.order_by(ANSWERS.c.position)):
+                found.setdefault(row.event, []).append(_answer(row))
+        return found
+
+    def all(self, scene: str | None = None) -> list[Answer]:
+        """Every answer ever given, also those taken back, in order."""
+        wanted = select(ANSWERS).order_by(ANSWERS.c.position)
+        if scene is not None:
+            wanted = wanted.where(ANSWERS.c.scene == scene)
+        with self._db.read() as connection:
+            return [_answer(row) for row in connection.execute(wanted)]
+
+    def close(self) -> None:
+        """Let go of the database; may be called twice."""
+        self._db.close()
+
+
+def verdict_of(answers: Sequence[Answer]) -> Verdict | None:
+    """The verdict that counts among answers in order: the latest that stands."""
+    given = [a for a in answers if a.action is Action.VERDICT and not a.withdrawn_ns]
+    return Verdict(given[-1].value) if given else None
+
+
+def _answer(row: Row[tuple[object, ...]]) -> Answer:
+    return Answer(
+        event=row.event,
+        scene=row.scene,
+        action=Action(row.action),
+        value=row.value,
+        note=row.note,
+        who=row.who,
+        at_ns=row.at_ns,
+        position=row.position,
+        withdrawn_ns=row.withdrawn_ns,
+        withdrawn_by=row.withdrawn_by,
+    )
