@@ -17,7 +17,7 @@ from nodes.last_words import LastWordsHeard
 from nodes.runner import CLOCK_OFFSET
 from pipeline.core.clock import NodeClock
 
-CAPTURE, FUSION, ALERT = 0, 1, 2
+CAPTURE, FUSION, ALERT, PAGE = 0, 1, 2, 3
 _LOOP = 2  # ends in a row, each after a short run, that make a crash loop
 
 
@@ -61,7 +61,7 @@ class Child:
     Attributes:
         name: Name in logs and health.
         command: Program and arguments, see `fusewatch_command`.
-        stage: Place in the order of stopping: `CAPTURE`, `FUSION`, `ALERT`.
+        stage: Place in the order of stopping: `CAPTURE`, `FUSION`, `ALERT`, `PAGE`.
         environment: Variables beside those of the supervisor.
     """
 

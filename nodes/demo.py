@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from nodes.dashboard.access import page_token
 from nodes.demo_report import Match, Truth, draw_timeline, final_events, match, print_summary
 from nodes.demo_site import record_normal, site_of, truths_of
 from nodes.logs import configure_logs
@@ -64,6 +65,7 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     console.rule("1. Learning what is normal")
     learn(deployment, options, console)
     console.rule(f"2. Watching live for {options.live_s:.0f} s")
+    _tell_page(deployment, console)
     code = Supervisor(children(config, deployment)).run()
     console.rule("3. What came of it")
     return conclude(deployment, options, console) or code
@@ -84,6 +86,7 @@ def prepare(options: DemoOptions) -> Path:
         {
             "FUSEWATCH_DEMO_PORT": str(free_port()),
             "FUSEWATCH_DEMO_ALERT_PORT": str(free_port()),
+            "FUSEWATCH_DEMO_PAGE_PORT": str(free_port()),
             "FUSEWATCH_DEMO_SECONDS": str(options.live_s),
             "FUSEWATCH_DEMO_START": options.start,
             # What the nodes find comes from the console sink; logs only when something is off.
@@ -161,6 +164,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _tell_page(deployment: Deployment, console: Console) -> None:
+    """Where the live minute can be watched; what follows # stays in the browser."""
+    if deployment.dashboard is not None:
+        page = f"http://{deployment.dashboard.listen}/login#{page_token(deployment.data)}"
+        console.print(f"in the browser: {page}", soft_wrap=True)
+
+
 def _tell(
     console: Console,
     options: DemoOptions,
@@ -187,4 +197,5 @@ def _tell(
     ):
         console.print(f"  {what:24} {path}", soft_wrap=True)
     files = " ".join(str(r) for r in recordings)
+    console.print(f"in the browser: fusewatch dashboard {out / 'demo.yaml'}", soft_wrap=True)
     console.print(f"again: fusewatch replay {files} --config {out / 'demo.yaml'}", soft_wrap=True)

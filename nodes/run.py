@@ -8,7 +8,7 @@ import structlog
 
 from nodes.lock import hold, wait_until_free
 from nodes.logs import configure_logs
-from nodes.supervisor import ALERT, CAPTURE, FUSION, Child, Supervisor, fusewatch_command
+from nodes.supervisor import ALERT, CAPTURE, FUSION, PAGE, Child, Supervisor, fusewatch_command
 from pipeline.config import Deployment, load, require_models
 
 LEFTOVERS_S = 15.0
@@ -48,4 +48,7 @@ def children(config: Path, deployment: Deployment) -> list[Child]:
     ]
     fusion = Child("fusion", fusewatch_command("fusion", path), FUSION)
     alert = Child("alert", fusewatch_command("alert", path), ALERT)
-    return [*captures, fusion, alert]
+    if deployment.dashboard is None:
+        return [*captures, fusion, alert]
+    page = Child("dashboard", fusewatch_command("dashboard", path), PAGE)
+    return [*captures, fusion, alert, page]

@@ -68,7 +68,7 @@ class Access:
         text, _, seal = cookie.partition(".")
         try:
             body = base64.urlsafe_b64decode(text.encode())
-            if not hmac.compare_digest(seal.encode(), self._seal(body).encode()):
+            if not hmac.compare_digest(seal.encode("utf-8", "replace"), self._seal(body).encode()):
                 return None
             session = msgspec.json.decode(body, type=_Session)
         except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError):
@@ -77,7 +77,7 @@ class Access:
         return session.who if 0 <= age_s < SESSION_S else None
 
     def _is_token(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode(), self.token.encode())
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
 
     def _seal(self, body: bytes) -> str:
         return hmac.new(self.token.encode(), body, hashlib.sha256).hexdigest()

@@ -8,24 +8,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from nodes.dashboard.views import CheckView, NodeView
-from nodes.runner import RunFile
+from nodes.runner import RunFile, read_run_files
 
 _TIMEOUT_S = 1.0
 
 
 def node_views(data: Path) -> list[NodeView]:
     """All processes with a run file in a data folder, by name."""
-    found = []
-    for path in sorted((data / "run").glob("*.json")):
-        try:
-            run = msgspec.json.decode(path.read_bytes(), type=RunFile)
-        except (OSError, msgspec.DecodeError):
-            continue  # it ended just now, or the file is another's
-        found.append(_node(run))
-    return found
+    return [_node(run) for run in read_run_files(data)]
 
 
 def _node(run: RunFile) -> NodeView:

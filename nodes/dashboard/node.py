@@ -110,6 +110,7 @@ class DashboardNode:
                 f"cannot listen on {self._host}:{self._port}",
                 fix="give the page another port: dashboard.listen",
             ) from error
+        listening.listen()  # whoever comes before the server is ready waits
         self._port = listening.getsockname()[1]
         self._thread = threading.Thread(
             target=self._run, args=(self._server, listening), name="page", daemon=True

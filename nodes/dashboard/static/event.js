@@ -3,6 +3,7 @@
 import * as api from "/static/api.js";
 import { el } from "/static/dom.js";
 import { badges, verdictName } from "/static/eventlist.js";
+import { soundPicture } from "/static/sound.js";
 import { hertz, long, number, rarity, when } from "/static/format.js";
 
 export async function eventView(main, id) {
@@ -23,7 +24,7 @@ function page(event, show) {
     el("p", { class: "sentence" }, event.summary),
     el("p", { class: "row", "data-going-on": event.phase !== "cleared" || !event.evidence.clip }, badges(event),
       el("span", { class: "quiet" }, `${when(event.start_ms)}, ${long(event.end_ms - event.start_ms)}${event.health ? "" : `, ${rarity(event.p)} windows of normal here`}`)),
-    el("div", { class: "two" }, evidence(event), el("div", {}, answers(event, show), why(event))),
+    el("div", { class: "two" }, evidence(event), el("div", { class: "stack" }, answers(event, show), why(event))),
     details(event),
     el("p", {}, el("a", { href: `#/scene/${encodeURIComponent(event.scene)}` }, `To the scene ${event.scene}`)),
   ];
@@ -37,6 +38,7 @@ function evidence(event) {
   }
   if (shown.clip) parts.push(el("h2", {}, "Clip"), el("video", { src: api.evidence(shown.clip), controls: true, preload: "metadata", "aria-label": "clip with sound" }));
   else if (shown.sound) parts.push(el("h2", {}, "Sound"), el("audio", { src: api.evidence(shown.sound), controls: true, preload: "metadata", "aria-label": "sound" }));
+  if (shown.sound) parts.push(soundPicture(api.evidence(shown.sound), event.explanation?.bands ?? []));
   if (event.phase !== "cleared") parts.push(el("p", { class: "quiet" }, "The clip comes when it is over."));
   if (!parts.length) parts.push(el("p", { class: "quiet" }, "There are no pictures or sounds of it."));
   const files = Object.entries(shown);
@@ -96,13 +98,13 @@ function bands(found) {
 
 function channels(found) {
   if (!found.length) return null;
-  return el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "Given"].map((t) => el("th", { scope: "col" }, t)))),
+  return el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "channels" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "Given"].map((t) => el("th", { scope: "col" }, t)))),
     el("tbody", {}, found.map((c) => el("tr", {}, [c.name, c.what, number(c.seen), `${number(c.low)} to ${number(c.high)}`, (c.given ?? []).join(", ") || "itself"].map((t) => el("td", {}, t)))))));
 }
 
 function details(event) {
   const ledger = Object.entries(event.ledger ?? {});
-  return el("details", { class: "card" }, el("summary", {}, "Details"),
+  return el("details", { class: "card apart" }, el("summary", {}, "Details"),
     el("dl", {},
       el("dt", {}, "Id"), el("dd", {}, event.id),
       el("dt", {}, "Phases"), el("dd", {}, event.phases.map((p) => `${p.phase} (${p.severity}, ${when(p.end_ms)})`).join(", ")),

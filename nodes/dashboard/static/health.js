@@ -10,7 +10,7 @@ export async function healthView(main) {
     const [nodes, scenes, events] = await Promise.all([api.nodes(), api.scenes(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
     main.replaceChildren(el("h1", {}, "Health"),
       el("h2", {}, "Processes on this machine"), el("div", { class: "grid" }, nodes.map(node)),
-      el("h2", {}, "Alarms beside the budget of false alarms"), el("div", { class: "wide" }, budgets(scenes)),
+      el("h2", {}, "Alarms beside the budget of false alarms"), el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }, budgets(scenes)),
       el("h2", {}, "Equipment, last week"), eventList(events.filter((event) => event.health)));
   };
   await load();

@@ -17,7 +17,7 @@ export async function sceneView(main, name) {
   main.replaceChildren(
     el("h1", {}, name),
     el("div", { class: "two" }, live.pictures, live.words),
-    el("section", { class: "card", "aria-label": "live" }, live.strips),
+    el("section", { class: "card apart", "aria-label": "live" }, live.strips),
     el("section", { "aria-label": "looking back" }, el("h2", {}, "Looking back"), el("div", { class: "card" }, past.root)),
     el("section", { "aria-label": "latest events" }, el("h2", {}, "Latest events"), listed,
       el("p", {}, el("a", { href: `#/events?scene=${encodeURIComponent(name)}` }, "All events of this scene"))));
@@ -40,7 +40,6 @@ function liveStrips(scene) {
   const scores = new Scores();
   let latest = null;
   let offset = null; // of the site's time to the browser's
-  if (scene.learnt) strips.append(scores.root);
 
   function strip(kind, stream) {
     if (!shown.has(stream)) {
@@ -65,6 +64,7 @@ function liveStrips(scene) {
     take(window_) {
       latest = window_;
       offset = Date.now() - window_.end_ms;
+      if (window_.score !== null && !scores.root.parentNode) strips.prepend(scores.root);
       scores.take(window_);
       for (const [stream, sound] of Object.entries(window_.sounds)) strip(Spectrogram, stream).take(window_, sound);
       for (const [stream, readings] of Object.entries(window_.readings)) strip(Lanes, stream).take(window_, readings);
@@ -72,7 +72,7 @@ function liveStrips(scene) {
     draw() {
       if (!latest) return;
       const now = Math.min(Date.now() - offset, latest.end_ms + 3000);
-      scores.draw(now);
+      if (scores.root.parentNode) scores.draw(now);
       for (const one of shown.values()) one.draw(now);
       for (const stream of latest.pictures) {
         const wanted = api.picture(scene.name, stream, latest.index);

@@ -13,7 +13,7 @@ const QUIET_DB = -100;
 export const PALETTE = ["#0b7285", "#c2410c", "#7048e8", "#2f7d32", "#b02a6b", "#8a6d00", "#1f6feb", "#6b7280"];
 const HEAT = [[13, 8, 50], [84, 15, 109], [187, 55, 84], [249, 142, 9], [252, 255, 164]];
 
-function heat(level) {
+export function heat(level) {
   const at = Math.min(0.9999, Math.max(0, level)) * (HEAT.length - 1);
   const low = HEAT[Math.floor(at)], high = HEAT[Math.floor(at) + 1];
   return low.map((value, i) => value + (high[i] - value) * (at % 1));

@@ -1,0 +1,160 @@
+"""The page in a real browser: what a person sees, and what answering does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from nodes.places import answer_store
+from pipeline.config.deployment import Deployment
+from pipeline.store import Action
+from tests.system.browser import DESKTOP, PHONE, Browser, axe_script
+from tests.system.ports import free_port
+from tests.waiting import wait_until
+from tests.watched_site import Shown, happened, remembered, watched_deployment
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+STANDARDS = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']"
+
+
+@contextmanager
+def page_of(deployment: Deployment) -> Iterator[str]:
+    """The real process; its address."""
+    listen = deployment.dashboard.listen if deployment.dashboard else ""
+    config = deployment.data.parent / "site.yaml"
+    command = [sys.executable, "-m", "nodes.cli", "dashboard", str(config)]
+    process = subprocess.Popen(command, env={**os.environ, "FUSEWATCH_LOG_LEVEL": "warning"})
+    try:
+        wait_until((deployment.data / "run" / "dashboard.json").exists)
+        yield f"http://{listen}/"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def showing(deployment: Deployment) -> Iterator[None]:
+    """Windows as a fusion node shows them, twice a second."""
+    done = threading.Event()
+    shown = Shown(deployment, time.time_ns())
+
+    def show() -> None:
+        while not done.wait(0.5):
+            shown.next()
+        shown.close()
+
+    thread = threading.Thread(target=show)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def seen(request, tmp_path: Path):
+    """A browser logged in at the page of a deployment in which something happened."""
+    deployment = watched_deployment(tmp_path, f"127.0.0.1:{free_port()}")
+    now_s = time.time_ns() // 10**9
+    life = happened(deployment, now_s - 90)
+    remembered(deployment, range(now_s // 60 - 50, now_s // 60))
+    with (
+        page_of(deployment) as address,
+        showing(deployment),
+        closing(Browser(tmp_path / "profile", request.param)) as browser,
+    ):
+        token = (deployment.data / "dashboard-token").read_text().strip()
+        browser.driver.get(f"{address}login#{token}")
+        browser.click("Log in")
+        browser.sees("Scenes")
+        yield browser, address, deployment, life
+        assert browser.complaints() == []
+
+
+def painted(browser: Browser, css: str) -> bool:
+    """Whether a canvas holds more than one colour."""
+    return bool(
+        browser.run(
+            f"const c = document.querySelector({css!r}); if (!c || !c.width) return false;"
+            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "const first = d.slice(0, 4).join(); for (let i = 0; i < d.length; i += 4)"
+            "{ if (d.slice(i, i + 4).join() !== first) return true; } return false;"
+        )
+    )
+
+
+def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
+    browser, address, deployment, life = seen
+    browser.sees(r"hall.*score 2\.0 of 3\.0")
+    wait_until(lambda: browser.run("return document.querySelector('img.picture').naturalWidth"))
+    browser.click("hall")
+    browser.sees(r"as usual here.*How unusual")
+    for css in ("canvas[aria-label^=spectrogram]", "canvas[aria-label^=readings]"):
+        wait_until(lambda css=css: painted(browser, css))
+    browser.sees("Looking back.*1 event")
+    assert not browser.wide()
+
+    browser.click("Sound without its cause")
+    browser.sees("mic and cam.*heat")
+    wait_until(lambda: painted(browser, "canvas[aria-label='spectrogram of the sound']"))
+    assert not browser.wide()
+    browser.find("textarea")[0].send_keys("the cat again")
+    browser.click("Normal here")
+    browser.sees("somebody.*normal here.*the cat again")
+    with closing(answer_store(deployment)) as store:
+        (answer,) = store.of([life[0].id])[life[0].id]
+    assert (answer.action, answer.value, answer.note) == (Action.VERDICT, "normal", "the cat again")
+    browser.click("Take back")
+    wait_until(lambda: "the cat again" not in browser.text())
+
+    browser.driver.get(f"{address}#/health")
+    browser.sees("dashboard well")
+    assert not browser.wide()
+
+
+def test_every_view_is_accessible(seen) -> None:
+    browser, address, _, life = seen
+    axe = axe_script()
+    views = {
+        "#/": "hall.*score",
+        "#/scene/hall": "as usual here",
+        "#/events": "Sound without its cause",
+        f"#/event/{life[0].id}": "What was it",
+        "#/health": "dashboard well",
+    }
+    for view, words in views.items():
+        browser.driver.get(f"{address}{view}")
+        browser.sees(words)
+        browser.run(axe)
+        found = browser.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            f"axe.run({{runOnly: {STANDARDS}}}).then(r => done(r.violations.map("
+            "v => v.id + ': ' + v.nodes.map(n => n.html).join(' | '))))"
+        )
+        assert found == [], view
+
+
+def test_a_page_whose_server_went_comes_back_by_itself(tmp_path: Path) -> None:
+    deployment = watched_deployment(tmp_path, f"127.0.0.1:{free_port()}")
+    with closing(Browser(tmp_path / "profile")) as browser:
+        with page_of(deployment) as address, showing(deployment):
+            token = (deployment.data / "dashboard-token").read_text().strip()
+            browser.driver.get(f"{address}login#{token}")
+            browser.click("Log in")
+            browser.sees("live.*hall.*score")
+        browser.sees("link broken")
+        with page_of(deployment), showing(deployment):
+            browser.sees("live.*hall.*score")

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from nodes.dashboard.access import Access
+from nodes.dashboard.app import Desk, build_app
+from nodes.dashboard.live_feed import LiveFeed
+from nodes.dashboard.node import listen_address
+from nodes.dashboard.records import Records
+from pipeline.config.deployment import DashboardSettings
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import ConfigError
+from tests.watched_site import SECOND_NS, happened, remembered, watched_deployment
+
+TOKEN = "a-token-nobody-guesses"
+NOW_S = 1_700_000_400
+
+
+@pytest.fixture
+def desk(tmp_path: Path):
+    deployment = watched_deployment(tmp_path)
+    clock = ManualClock(NOW_S * SECOND_NS)
+    records, feed = Records(deployment, clock), LiveFeed(deployment.data)
+    yield Desk(deployment, Access(TOKEN, clock), records, feed, False, ("page.test",))
+    feed.close()
+    records.close()
+
+
+@pytest.fixture
+def visitor(desk):
+    with TestClient(build_app(desk), base_url="http://page.test") as client:
+        yield client
+
+
+@pytest.fixture
+def ada(visitor):
+    assert visitor.post("/login", data={"who": "Ada", "token": TOKEN}).url.path == "/"
+    return visitor
+
+
+def test_without_the_token_there_is_nothing_but_the_login(visitor, desk) -> None:
+    (made, *_) = happened(desk.deployment, NOW_S - 60)
+    for path in ("/api/scenes", "/api/events", f"/evidence/{made.id}/snapshot.jpg", "/api/live"):
+        assert visitor.get(path).status_code == 401, path
+    assert (
+        visitor.post(f"/api/events/{made.id}/answers", json={"action": "seen"}).status_code == 401
+    )
+    assert visitor.delete("/api/answers/1").status_code == 401
+    assert visitor.get("/", follow_redirects=False).headers["location"] == "/login"
+    refused = visitor.post("/login", data={"token": "wrong"}, follow_redirects=False)
+    assert refused.headers["location"] == "/login?again" and "set-cookie" not in refused.headers
+
+
+def test_every_path_but_the_login_wants_a_token(visitor, desk) -> None:
+    described = visitor.get("/openapi.json").json()["paths"]
+    assert len(described) > 7
+    for path, methods in described.items():
+        filled = path.format(event_id="x", scene="hall", stream="cam", position=1, name="y")
+        for method in methods:
+            assert visitor.request(method, filled, json={}).status_code in (401, 422), path
+
+
+def test_a_page_under_another_name_is_not_answered(visitor) -> None:
+    assert visitor.get("/login", headers={"host": "evil.test"}).status_code == 400
+
+
+def test_answers_keep_browsers_careful(visitor) -> None:
+    headers = visitor.get("/login").headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_before_the_first_run_there_is_nothing_to_show(ada) -> None:
+    (scene,) = ada.get("/api/scenes").json()
+    assert (scene["name"], scene["standing"], scene["rates"]) == ("hall", [], [])
+    assert ada.get("/api/events").json() == []
+    past = ada.get("/api/scenes/hall/history", params={"from_ms": 0, "to_ms": 10**12}).json()
+    assert (past["minutes"], past["first_ms"]) == ([], None)
+
+
+def test_an_event_is_told_with_its_phases_evidence_and_reasons(ada, desk) -> None:
+    life = happened(desk.deployment, NOW_S - 60)
+    (row,) = ada.get("/api/events").json()
+    assert row["summary"] == "Sound without its cause: nothing moved"
+    assert (row["start_ms"], row["phase"]) == ((NOW_S - 60) * 1000, "cleared")
+    told = ada.get(f"/api/events/{row['id']}").json()
+    assert [p["phase"] for p in told["phases"]] == [e.phase.value for e in life]
+    assert told["explanation"]["pair"] == ["mic", "cam"]
+    assert sorted(told["evidence"]) == ["explained", "snapshot", "sound"]
+    picture = ada.get(f"/evidence/{told['evidence']['snapshot']}")
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert ada.get("/api/events/none").status_code == 404
+
+
+def test_events_can_be_asked_for_by_scene_and_time(ada, desk) -> None:
+    happened(desk.deployment, NOW_S - 600)
+    happened(desk.deployment, NOW_S - 60)
+
+    def found(**asked):
+        return [e["start_ms"] // 1000 - NOW_S for e in ada.get("/api/events", params=asked).json()]
+
+    assert found() == [-60, -600]
+    assert found(limit=1) == [-60]
+    assert found(since_ms=(NOW_S - 100) * 1000) == [-60]
+    assert found(until_ms=(NOW_S - 100) * 1000, limit=1) == [-600]
+    assert found(scene="yard") == []
+
+
+def test_an_answer_is_kept_with_who_gave_it_and_can_be_taken_back(ada, desk) -> None:
+    (made, *_) = happened(desk.deployment, NOW_S - 60)
+    path = f"/api/events/{made.id}/answers"
+    given = {"action": "verdict", "value": "normal", "note": " the cat "}
+    told = ada.post(path, json=given).json()
+    (answer,) = told["answers"]
+    assert (told["verdict"], answer["who"], answer["note"]) == ("normal", "Ada", "the cat")
+    assert answer["at_ms"] == NOW_S * 1000
+    (row,) = ada.get("/api/events").json()
+    assert (row["verdict"], row["seen"]) == ("normal", True)
+    assert ada.delete(f"/api/answers/{answer['position']}").json()["withdrawn_ms"] == NOW_S * 1000
+    assert ada.delete(f"/api/answers/{answer['position']}").status_code == 404
+    assert ada.get(f"/api/events/{made.id}").json()["verdict"] is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"action": "verdict"},
+        {"action": "seen", "value": "real"},
+        {"action": "dance"},
+        {"action": "verdict", "value": "perhaps"},
+        {"action": "note", "note": "x" * 2001},
+        {"action": "seen", "who": "Mallory"},
+    ],
+)
+def test_what_is_no_answer_is_refused(ada, desk, wrong) -> None:
+    (made, *_) = happened(desk.deployment, NOW_S - 60)
+    assert ada.post(f"/api/events/{made.id}/answers", json=wrong).status_code == 422
+    assert ada.get(f"/api/events/{made.id}").json()["answers"] == []
+
+
+def test_an_answer_to_no_event_is_refused(ada) -> None:
+    assert ada.post("/api/events/none/answers", json={"action": "seen"}).status_code == 404
+
+
+def test_the_past_is_told_no_finer_than_asked(ada, desk) -> None:
+    first = NOW_S // 60 - 60
+    remembered(desk.deployment, range(first, first + 60))
+    asked = {"from_ms": first * 60_000, "to_ms": (first + 60) * 60_000}
+    fine = ada.get("/api/scenes/hall/history", params=asked).json()
+    coarse = ada.get("/api/scenes/hall/history", params=asked | {"points": 6}).json()
+    assert (fine["step_ms"], len(fine["minutes"])) == (60_000, 60)
+    assert coarse["step_ms"] == 600_000 and len(coarse["minutes"]) in (6, 7)
+    assert {m["score"] for m in coarse["minutes"][1:-1]} == {4.5}
+    assert ada.get("/api/scenes/yard/history", params=asked).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["../fusion.db", "..%2ffusion.db", ".snapshot.jpg", "none.jpg"])
+def test_only_evidence_is_given_out(ada, desk, name: str) -> None:
+    (made, *_) = happened(desk.deployment, NOW_S - 60)
+    folder = desk.deployment.data / "evidence" / made.id
+    (folder / ".snapshot.jpg").write_bytes(b"half")
+    (folder.parent / "fusion.db").write_bytes(b"secret")
+    answer = ada.get(f"/evidence/{made.id}/{name}")
+    assert answer.status_code == 404 and b"secret" not in answer.content
+
+
+def test_evidence_that_points_elsewhere_is_not_given_out(ada, desk) -> None:
+    (made, *_) = happened(desk.deployment, NOW_S - 60)
+    link = desk.deployment.data / "evidence" / made.id / "link.jpg"
+    link.symlink_to(desk.deployment.data / "fusion.db")
+    assert ada.get(f"/evidence/{made.id}/link.jpg").status_code == 404
+
+
+@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:", "127.0.0.1:70000", "0.0.0.0:7780"])
+def test_a_page_is_on_this_machine_or_behind_tls(listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"dashboard\.listen"):
+        listen_address(DashboardSettings(listen=listen))
+
+
+def test_with_a_certificate_it_may_be_reached_from_elsewhere() -> None:
+    settings = DashboardSettings(listen="0.0.0.0:7780", certificate="c.pem", private_key="k.pem")
+    assert listen_address(settings) == ("0.0.0.0", 7780)
+    assert listen_address(DashboardSettings(listen="[::1]:0")) == ("::1", 0)
