@@ -21,6 +21,7 @@ from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.neighbours import node_views
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
+    Alike,
     AnswerGiven,
     AnswerView,
     EventRow,
@@ -198,6 +199,14 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
     def event(event_id: str) -> EventView:
         """One event with everything known of it."""
         found = records.event(event_id)
+        if found is None:
+            raise HTTPException(404, "no such event")
+        return found
+
+    @app.get("/api/events/{event_id}/alike", dependencies=[who])
+    def alike(event_id: str, days: Annotated[int, Query(ge=1, le=366)] = 7) -> Alike:
+        """Events that would not have been sent, had this one been said to be normal."""
+        found = records.alike(event_id, days)
         if found is None:
             raise HTTPException(404, "no such event")
         return found

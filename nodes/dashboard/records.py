@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from nodes.alarm_rates import committed_rates
 from nodes.dashboard.views import (
+    Alike,
     AnswerGiven,
     EventRow,
     EventView,
@@ -21,6 +22,7 @@ from nodes.dashboard.views import (
     row_of,
     view_of,
 )
+from nodes.pardons import Pardons, known_like, worst
 from nodes.places import answer_store, fusion_store, score_history
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
@@ -33,6 +35,7 @@ _Store = TypeVar("_Store", FusionStore, ScoreHistory)
 MINUTE_MS = 60_000
 _STANDING = 200  # latest events of a scene among which those that stand are looked for
 MILLISECOND_NS = 1_000_000
+DAY_NS = 86_400_000_000_000
 
 
 class Records:
@@ -49,6 +52,7 @@ class Records:
         self._fusion: FusionStore | None = None
         self._history: ScoreHistory | None = None
         self._answers: AnswerStore = answer_store(deployment)
+        self._pardons: Pardons | None = None
 
     def close(self) -> None:
         """Let go of the stores; may be called twice."""
@@ -81,13 +85,31 @@ class Records:
         if until_ms is not None:
             found = [e for e in found if e.start_ns < until_ms * MILLISECOND_NS]
         found = found[::-1][:limit]
-        answers = self._answers.of(event.id for event in found)
-        return [row_of(event, answers.get(event.id, ())) for event in found]
+        return self._rows(found)
 
     def event(self, event_id: str) -> EventView | None:
         """One event with everything known of it; None when there is none of this id."""
         phases = self._phases(event_id)
-        return view_of(phases, self._answers.of([event_id]).get(event_id, ())) if phases else None
+        if not phases:
+            return None
+        answers = self._answers.of([event_id]).get(event_id, ())
+        return view_of(phases, answers, known_like(phases, self._known()))
+
+    def alike(self, event_id: str, days: int) -> Alike | None:
+        """What saying that an event is normal would have done; None when there is none."""
+        phases, store = self._phases(event_id), self._fusion_store()
+        event = worst(phases)
+        if event is None or store is None:
+            return None
+        since_ns = self._clock.now_ns() - days * DAY_NS
+        known = self._known()
+        sent = [
+            one
+            for one in store.events(event.scene, since_ns)
+            if not one.health and one.id != event_id and not self._is_known(one, known)
+        ]
+        found = [one for one in sent if self._is_known(one, [event])]
+        return Alike(days=days, of=len(sent), alike=self._rows(found[::-1]))
 
     def answer(self, event_id: str, given: AnswerGiven, who: str) -> Answer | None:
         """Keep an answer to an event; None when there is none of this id.
@@ -160,6 +182,26 @@ class Records:
             standing=[e.id for e in latest if e.phase is not Phase.CLEARED],
             rates=list(rates),
         )
+
+    def _rows(self, events: Sequence[Event]) -> list[EventRow]:
+        answers = self._answers.of(event.id for event in events)
+        known = self._known()
+        return [
+            row_of(event, answers.get(event.id, ()), self._is_known(event, known))
+            for event in events
+        ]
+
+    def _is_known(self, event: Event, known: Sequence[Event]) -> str:
+        """Id of the known event that an event was like all along; its last phase is told first."""
+        found = known_like([event], known)
+        return known_like(self._phases(event.id), known) if found else ""
+
+    def _known(self) -> list[Event]:
+        store = self._fusion_store()
+        if store is None:
+            return []
+        self._pardons = self._pardons or Pardons(store, self._answers)
+        return self._pardons.known()
 
     def _phases(self, event_id: str) -> list[Event]:
         store = self._fusion_store()

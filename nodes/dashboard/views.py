@@ -85,6 +85,8 @@ class EventRow(View):
     """Path of the picture below ``/evidence/``; empty without one."""
     verdict: Verdict | None
     seen: bool
+    known_normal: str
+    """Id of the event it is like that was said to be normal; empty without one."""
 
 
 class PhaseView(View):
@@ -149,23 +151,34 @@ class NodeView(View):
     checks: list[CheckView]
 
 
-def row_of(event: Event, answers: Sequence[Answer]) -> EventRow:
+class Alike(View):
+    """What a verdict of *normal* would have done in the last days."""
+
+    days: int
+    of: int
+    """Events of the scene in that time that were sent."""
+    alike: list[EventRow]
+    """Those of them that would not have been."""
+
+
+def row_of(event: Event, answers: Sequence[Answer], known_normal: str) -> EventRow:
     """An event for a list."""
-    return EventRow(**_row(event, answers))
+    return EventRow(**_row(event, answers, known_normal))
 
 
-def view_of(phases: Sequence[Event], answers: Sequence[Answer]) -> EventView:
+def view_of(phases: Sequence[Event], answers: Sequence[Answer], known_normal: str) -> EventView:
     """An event with everything known of it.
 
     Args:
         phases: All its phases, in order.
         answers: Answers that stand, in order.
+        known_normal: Id of the event it is like that was said to be normal.
     """
     event = phases[-1]
     explained = next((p.explanation for p in reversed(phases) if p.explanation), None)
     evidence: Mapping[str, str] = msgspec.to_builtins(event.evidence)
     return EventView(
-        **_row(event, answers),
+        **_row(event, answers, known_normal),
         phases=[
             PhaseView(
                 phase=p.phase.value,
@@ -212,7 +225,7 @@ def minute_view(minute: ScoreMinute) -> MinuteView:
     )
 
 
-def _row(event: Event, answers: Sequence[Answer]) -> dict[str, Any]:
+def _row(event: Event, answers: Sequence[Answer], known_normal: str) -> dict[str, Any]:
     return {
         "id": event.id,
         "revision": event.revision,
@@ -230,4 +243,5 @@ def _row(event: Event, answers: Sequence[Answer]) -> dict[str, Any]:
         "snapshot": event.evidence.explained or event.evidence.snapshot,
         "verdict": verdict_of(answers),
         "seen": bool(answers),
+        "known_normal": known_normal,
     }

@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     insert,
     select,
     update,
@@ -158,6 +159,21 @@ class AnswerStore:
             for row in connection.execute(wanted.order_by(ANSWERS.c.position)):
                 found.setdefault(row.event, []).append(_answer(row))
         return found
+
+    def standing(self) -> dict[str, list[Answer]]:
+        """All answers that stand, in order, by event."""
+        found: dict[str, list[Answer]] = {}
+        for answer in self.all():
+            if not answer.withdrawn_ns:
+                found.setdefault(answer.event, []).append(answer)
+        return found
+
+    def version(self) -> int:
+        """A number that grows with every answer given or taken back."""
+        gone = func.count().filter(ANSWERS.c.withdrawn_ns != 0)
+        with self._db.read() as connection:
+            last, withdrawn = connection.execute(select(func.max(ANSWERS.c.position), gone)).one()
+        return int(last or 0) + int(withdrawn)
 
     def all(self, scene: str | None = None) -> list[Answer]:
         """Every answer ever given, also those taken back, in order."""

@@ -69,6 +69,7 @@ def seen(request, tmp_path: Path):
     """A browser logged in at the page of a deployment in which something happened."""
     deployment = watched_deployment(tmp_path, f"127.0.0.1:{free_port()}")
     now_s = time.time_ns() // 10**9
+    happened(deployment, now_s - 30 * 3600)
     life = happened(deployment, now_s - 90)
     remembered(deployment, range(now_s // 60 - 50, now_s // 60))
     with (
@@ -111,12 +112,14 @@ def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
     browser.sees("mic and cam.*heat")
     wait_until(lambda: painted(browser, "canvas[aria-label='spectrogram of the sound']"))
     assert not browser.wide()
+    browser.sees("in the last 7 days 1 more event was like it, of 1")
     browser.find("textarea")[0].send_keys("the cat again")
     browser.click("Normal here")
     browser.sees("somebody.*normal here.*the cat again")
     with closing(answer_store(deployment)) as store:
         (answer,) = store.of([life[0].id])[life[0].id]
     assert (answer.action, answer.value, answer.note) == (Action.VERDICT, "normal", "the cat again")
+    browser.sees("Events like this one are no longer sent")
     browser.click("Take back")
     wait_until(lambda: "the cat again" not in browser.text())
 

@@ -124,6 +124,19 @@ def test_an_answer_is_kept_with_who_gave_it_and_can_be_taken_back(ada, desk) -> 
     assert ada.get(f"/api/events/{made.id}").json()["verdict"] is None
 
 
+def test_before_it_is_said_to_be_normal_it_is_told_what_that_would_have_done(ada, desk) -> None:
+    (known, *_) = happened(desk.deployment, NOW_S - 60)
+    (again, *_) = happened(desk.deployment, NOW_S - 3600)
+    happened(desk.deployment, NOW_S - 8 * 86400)
+    told = ada.get(f"/api/events/{known.id}/alike").json()
+    assert (told["days"], told["of"], [e["id"] for e in told["alike"]]) == (7, 1, [again.id])
+    ada.post(f"/api/events/{known.id}/answers", json={"action": "verdict", "value": "normal"})
+    assert ada.get(f"/api/events/{again.id}").json()["known_normal"] == known.id
+    rows = {e["id"]: e["known_normal"] for e in ada.get("/api/events").json()}
+    assert (rows[known.id], rows[again.id]) == ("", known.id)
+    assert ada.get("/api/events/none/alike").status_code == 404
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

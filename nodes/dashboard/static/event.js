@@ -73,9 +73,26 @@ function answers(event, show) {
       event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
     el("label", {}, "Note", note),
     el("button", { onclick: give({ action: "note" }) }, "Keep the note"), failed,
+    event.health ? null : known(event),
     el("ul", { class: "list" }, event.answers.map((answer) => el("li", { class: "row spread" },
       el("span", {}, `${answer.who}, ${when(answer.at_ms)}: ${answer.action === "verdict" ? verdictName(answer.value) : answer.action}${answer.note ? ` – ${answer.note}` : ""}`),
       el("button", { class: "plain", onclick: back(answer) }, "Take back")))));
+}
+
+// What "normal here" does, or would do: told before it is pressed.
+function known(event) {
+  if (event.known_normal) {
+    return el("p", { class: "quiet" }, "Like ", el("a", { href: `#/event/${event.known_normal}` }, "one that is normal here"), ": it was not sent to anybody.");
+  }
+  const words = el("p", { class: "quiet", role: "status" });
+  const said = event.verdict === "normal";
+  api.alike(event.id).then((found) => {
+    const those = found.alike.length === 1 ? "1 more event was" : `${found.alike.length} more events were`;
+    words.replaceChildren(said ? "Events like this one are no longer sent. "
+      : `If it is normal here, events like it, and no worse, are no longer sent: in the last ${found.days} days ${those} like it, of ${found.of}. `,
+    ...found.alike.slice(0, 5).flatMap((one, i) => [i ? ", " : "", el("a", { href: `#/event/${one.id}` }, when(one.start_ms))]));
+  }).catch(() => {});
+  return words;
 }
 
 function why(event) {

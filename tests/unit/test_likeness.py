@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pipeline.core.event import HEALTH_PREFIX, Event
+from pipeline.core.explanation import Band, Basis, Box, Channel, Explanation
+from pipeline.core.likeness import alike, main_streams
+from tests.event_samples import event
+
+BOX = Box("cam", 0.4, 0.4, 0.6, 0.6, 3.0)
+BAND = Band("mic", 1000.0, 4000.0, 0.5, 1.0, -30.0, -60.0, -50.0)
+CHANNEL = Channel("plc", "heat", "value", 60.0, 20.0, 30.0)
+WHY = Explanation(
+    kind=Basis.SINGLE,
+    contributions={"cam": 2.0, "mic": 2.0, "plc": 2.0, "log": 0.1},
+    boxes=(BOX,),
+    bands=(BAND,),
+    channels=(CHANNEL,),
+)
+
+
+def told(why: Explanation | None = WHY, **changes: object) -> Event:
+    return event(7, explanation=why, **changes)
+
+
+def with_(**changes: object) -> Explanation:
+    return msgspec.structs.replace(WHY, **changes)
+
+
+def moved(box: Box, by: float) -> Box:
+    return msgspec.structs.replace(box, left=box.left + by, right=box.right + by)
+
+
+def band(**changes: float) -> Explanation:
+    return with_(bands=(msgspec.structs.replace(BAND, **changes),))
+
+
+def channel(**changes: object) -> Explanation:
+    return with_(channels=(msgspec.structs.replace(CHANNEL, **changes),))
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        WHY,
+        with_(boxes=(moved(BOX, 0.1),)),
+        with_(boxes=(), contributions={"mic": 2.0, "plc": 2.0}),
+        with_(contributions={"mic": 2.0}),
+        band(low_hz=1500.0, high_hz=3000.0, seen_db=-26.0),
+        channel(seen=70.0),
+        channel(seen=35.0),
+    ],
+)
+def test_the_same_again_or_less_of_it_is_alike(why: Explanation) -> None:
+    assert alike(told(why), told())
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        None,
+        with_(boxes=()),
+        with_(boxes=(moved(BOX, 0.3),)),
+        with_(boxes=(BOX, moved(BOX, 0.3))),
+        with_(boxes=(Box("cam", 0.0, 0.0, 1.0, 1.0, 3.0),)),
+        with_(boxes=(Box("yard", 0.4, 0.4, 0.6, 0.6, 3.0),), contributions={"yard": 2.0}),
+        with_(boxes=(), bands=(), channels=()),
+        with_(contributions={"log": 2.0}),
+        band(low_hz=4000.0, high_hz=8000.0),
+        band(seen_db=-20.0),
+        channel(seen=5.0),
+        channel(seen=90.0),
+        channel(name="current"),
+        channel(what="slope"),
+        with_(kind=Basis.BETWEEN, pair=("cam", "mic")),
+    ],
+)
+def test_anything_more_elsewhere_or_unexplained_is_not(why: Explanation | None) -> None:
+    assert not alike(told(why), told())
+
+
+def test_what_scores_clearly_higher_is_not_alike() -> None:
+    assert alike(told(score=5.4), told(score=5.0))
+    assert not alike(told(score=5.6), told(score=5.0))
+
+
+def test_another_scene_and_the_equipment_are_never_alike() -> None:
+    assert not alike(told(scene="yard"), told())
+    assert not alike(told(id=f"{HEALTH_PREFIX}1"), told(id=f"{HEALTH_PREFIX}1"))
+
+
+def test_streams_that_do_not_belong_together_are_alike_as_a_pair_only() -> None:
+    pair = with_(kind=Basis.BETWEEN, pair=("cam", "mic"))
+    turned = msgspec.structs.replace(pair, pair=("mic", "cam"))
+    other = msgspec.structs.replace(pair, pair=("cam", "plc"))
+    assert alike(told(turned), told(pair))
+    silent = msgspec.structs.replace(pair, boxes=(), contributions={"mic": 2.0})
+    assert alike(told(silent), told(pair))
+    assert not alike(told(other), told(pair))
+
+
+def test_streams_that_hardly_show_it_do_not_count() -> None:
+    assert main_streams(with_(contributions={"cam": 3.0, "mic": 0.2, "plc": -4.0})) == {"cam"}

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.pardons import Pardons
+from pipeline.core.event import Event, Phase
+from pipeline.store import Action, Answer, AnswerStore, Commit, FusionStore
+from tests.event_samples import event
+from tests.unit.test_likeness import BOX, WHY, moved, with_
+
+
+def life(start_s: int, *scores: float) -> list[Event]:
+    """An event that comes to these scores, one after the other, and is over."""
+    phases = [Phase.RAISED] + [Phase.UPDATED] * (len(scores) - 1)
+    told = [
+        event(start_s, number, phase=phase, score=score, explanation=WHY)
+        for number, (phase, score) in enumerate(zip(phases, scores, strict=True))
+    ]
+    last = event(start_s, len(scores), phase=Phase.CLEARED, score=scores[-1], explanation=None)
+    return [*told, last]
+
+
+@pytest.fixture
+def stores(tmp_path: Path):
+    events, answers = FusionStore(tmp_path / "fusion.db"), AnswerStore(tmp_path / "answers.db")
+    yield events, answers
+    events.close()
+    answers.close()
+
+
+def said(event_: Event, value: str = "normal") -> Answer:
+    return Answer(event_.id, "hall", Action.VERDICT, value, "", "Ada", 1)
+
+
+def marks(pardons: Pardons, phases: list[Event]) -> list[str]:
+    return [pardons.marked(phase).known_normal for phase in phases]
+
+
+def test_what_is_like_a_normal_event_is_marked_until_the_answer_is_taken_back(stores) -> None:
+    events, answers = stores
+    known, again = life(0, 5.0), life(60, 4.0, 5.2)
+    events.commit(Commit(events=[*known, *again]))
+    pardons = Pardons(events, answers)
+    assert marks(pardons, again) == ["", "", ""]
+    position = answers.add(said(known[0]))
+    assert marks(pardons, again) == [known[0].id] * 3
+    assert marks(pardons, known) == ["", ""]
+    answers.withdraw(position, "Ada", 2)
+    assert marks(pardons, again) == ["", "", ""]
+
+
+def test_once_it_is_worse_it_is_sent_to_its_end(stores) -> None:
+    events, answers = stores
+    known, worse = life(0, 5.0), life(60, 4.0, 7.0, 7.0)
+    events.commit(Commit(events=[*known, *worse]))
+    answers.add(said(known[0]))
+    assert marks(Pardons(events, answers), worse) == [known[0].id, "", "", ""]
+
+
+def test_a_real_event_is_never_a_pattern_of_normal(stores) -> None:
+    events, answers = stores
+    known, again = life(0, 5.0), life(60, 5.0)
+    events.commit(Commit(events=[*known, *again]))
+    answers.add(said(known[0]))
+    answers.add(said(known[0], "real"))
+    assert marks(Pardons(events, answers), again) == ["", ""]
+
+
+def test_elsewhere_in_the_picture_it_is_sent(stores) -> None:
+    events, answers = stores
+    elsewhere = event(60, explanation=with_(boxes=(moved(BOX, 0.3),)))
+    known = life(0, 5.0)
+    events.commit(Commit(events=[*known, elsewhere]))
+    answers.add(said(known[0]))
+    assert marks(Pardons(events, answers), [elsewhere]) == [""]
+
+
+def test_answers_that_cannot_be_read_hold_nothing_back(stores, tmp_path: Path) -> None:
+    events, answers = stores
+    again = life(60, 5.0)
+    events.commit(Commit(events=again))
+    (tmp_path / "answers.db").write_bytes(b"no database at all" * 500)
+    for extra in ("answers.db-wal", "answers.db-shm"):
+        (tmp_path / extra).unlink(missing_ok=True)
+    assert marks(Pardons(events, answers), again) == ["", ""]
