@@ -160,7 +160,7 @@ class AlertNode:
         if event is None:
             self._link.ack(incoming.handle)
             return
-        fresh = self._store.accept(event, [] if event.known_normal else self._sinks)
+        fresh = self._store.accept(event, [] if event.withheld else self._sinks)
         self._link.ack(incoming.handle)
         self._intake["accepted" if fresh else "repeated"] += 1
         if fresh:

@@ -22,11 +22,11 @@ from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health
 from nodes.links import event_sender, sample_receiver
 from nodes.live_view import LiveView
-from nodes.pardons import Pardons
 from nodes.places import answer_store, evidence_folder, fusion_store, score_history
 from nodes.recorder import Recorder
 from nodes.score_minutes import ScoreMinutes
 from nodes.sync_watching import SyncWatching
+from nodes.withholding import Withholding
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
@@ -88,7 +88,7 @@ class FusionNode:
         assembly = build_engine(self._deployment, writer=self._files)
         self._engine = assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
-        self._pardons = Pardons(self._store, self._kept(answer_store(self._deployment)))
+        self._withholding = Withholding(self._store, self._kept(answer_store(self._deployment)))
         self._restore(assembly)
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
         self._rates = AlarmRates(budgets_hz, self._store)
@@ -192,7 +192,7 @@ class FusionNode:
         for event in batch:
             if event.key not in self._on_the_way:
                 self._on_the_way.add(event.key)
-                self._events.send(to_json(self._pardons.marked(event)), event.key)
+                self._events.send(to_json(self._withholding.marked(event)), event.key)
         self._waiting = len(batch) == IN_FLIGHT
 
     def _restore(self, assembly: Assembly) -> None:

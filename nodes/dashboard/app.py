@@ -35,7 +35,6 @@ from nodes.places import evidence_folder
 from pipeline import __version__
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import AuthenticationError, StoreError
-from pipeline.store import Action
 
 STATIC = Path(__file__).parent / "static"
 KEEP_ALIVE_S = 10.0
@@ -214,8 +213,6 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/events/{event_id}/answers", status_code=201)
     def answer(event_id: str, given: AnswerGiven, name: str = who) -> EventView:
         """Say that an event was seen, what it was, or anything else of it."""
-        if (given.action is Action.VERDICT) != (given.value is not None):
-            raise HTTPException(422, "a verdict has a value, and nothing else has one")
         if records.answer(event_id, given, name) is None:
             raise HTTPException(404, "no such event")
         return event(event_id)

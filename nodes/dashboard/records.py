@@ -22,8 +22,8 @@ from nodes.dashboard.views import (
     row_of,
     view_of,
 )
-from nodes.pardons import Pardons, known_like, worst
 from nodes.places import answer_store, fusion_store, score_history
+from nodes.withholding import Rules, Withheld, Withholding, worst
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
@@ -33,6 +33,7 @@ from pipeline.store import Answer, AnswerStore, FusionStore, ScoreHistory, coars
 _Store = TypeVar("_Store", FusionStore, ScoreHistory)
 
 MINUTE_MS = 60_000
+MINUTE_NS = 60_000_000_000
 _STANDING = 200  # latest events of a scene among which those that stand are looked for
 MILLISECOND_NS = 1_000_000
 DAY_NS = 86_400_000_000_000
@@ -52,7 +53,7 @@ class Records:
         self._fusion: FusionStore | None = None
         self._history: ScoreHistory | None = None
         self._answers: AnswerStore = answer_store(deployment)
-        self._pardons: Pardons | None = None
+        self._withholding: Withholding | None = None
 
     def close(self) -> None:
         """Let go of the stores; may be called twice."""
@@ -93,7 +94,7 @@ class Records:
         if not phases:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
-        return view_of(phases, answers, known_like(phases, self._known()))
+        return view_of(phases, answers, self._rules().of(phases))
 
     def alike(self, event_id: str, days: int) -> Alike | None:
         """What saying that an event is normal would have done; None when there is none."""
@@ -102,13 +103,13 @@ class Records:
         if event is None or store is None:
             return None
         since_ns = self._clock.now_ns() - days * DAY_NS
-        known = self._known()
+        rules = self._rules()
         sent = [
             one
             for one in store.events(event.scene, since_ns)
-            if not one.health and one.id != event_id and not self._is_known(one, known)
+            if not one.health and one.id != event_id and self._withheld(one, rules) is None
         ]
-        found = [one for one in sent if self._is_known(one, [event])]
+        found = [one for one in sent if self._withheld(one, Rules([event])) is not None]
         return Alike(days=days, of=len(sent), alike=self._rows(found[::-1]))
 
     def answer(self, event_id: str, given: AnswerGiven, who: str) -> Answer | None:
@@ -124,13 +125,18 @@ class Records:
             event=event_id,
             scene=phases[-1].scene,
             action=given.action,
-            value=given.value.value if given.value else "",
+            value=self._value(given),
             note=given.note,
             who=who,
             at_ns=self._clock.now_ns(),
         )
         self._answers.add(answer)
         return answer
+
+    def _value(self, given: AnswerGiven) -> str:
+        if given.minutes is not None:
+            return str(self._clock.now_ns() + given.minutes * MINUTE_NS)
+        return given.value.value if given.value else ""
 
     def withdraw(self, position: int, who: str) -> Answer:
         """Take an answer back.
@@ -185,23 +191,24 @@ class Records:
 
     def _rows(self, events: Sequence[Event]) -> list[EventRow]:
         answers = self._answers.of(event.id for event in events)
-        known = self._known()
+        rules = self._rules()
         return [
-            row_of(event, answers.get(event.id, ()), self._is_known(event, known))
+            row_of(event, answers.get(event.id, ()), self._withheld(event, rules))
             for event in events
         ]
 
-    def _is_known(self, event: Event, known: Sequence[Event]) -> str:
-        """Id of the known event that an event was like all along; its last phase is told first."""
-        found = known_like([event], known)
-        return known_like(self._phases(event.id), known) if found else ""
+    def _withheld(self, event: Event, rules: Rules) -> Withheld | None:
+        """Why an event was not sent; that of its last phase alone would not do is seen first."""
+        if rules.of([event]) is None:
+            return None
+        return rules.of(self._phases(event.id))
 
-    def _known(self) -> list[Event]:
+    def _rules(self) -> Rules:
         store = self._fusion_store()
         if store is None:
-            return []
-        self._pardons = self._pardons or Pardons(store, self._answers)
-        return self._pardons.known()
+            return Rules()
+        self._withholding = self._withholding or Withholding(store, self._answers)
+        return self._withholding.rules()
 
     def _phases(self, event_id: str) -> list[Event]:
         store = self._fusion_store()

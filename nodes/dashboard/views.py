@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from nodes.withholding import Withheld
 from pipeline.core.event import Event
 from pipeline.store import Action, Answer, ScoreMinute, Verdict, verdict_of
 
@@ -62,7 +63,18 @@ class AnswerGiven(View):
 
     action: Action
     value: Verdict | None = None
+    """What it was, for a verdict."""
+    minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] | None = None
+    """How long the scene is not to be told of, for a snooze."""
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.action is Action.VERDICT) != (self.value is not None):
+            raise ValueError("a verdict has a value, and nothing else has one")
+        if (self.action is Action.SNOOZE) != (self.minutes is not None):
+            raise ValueError("a snooze has minutes, and nothing else has any")
+        return self
 
 
 class EventRow(View):
@@ -85,7 +97,9 @@ class EventRow(View):
     """Path of the picture below ``/evidence/``; empty without one."""
     verdict: Verdict | None
     seen: bool
-    known_normal: str
+    withheld: str
+    """Why it was not sent to the sinks, in words; empty when it was."""
+    like: str
     """Id of the event it is like that was said to be normal; empty without one."""
 
 
@@ -161,24 +175,26 @@ class Alike(View):
     """Those of them that would not have been."""
 
 
-def row_of(event: Event, answers: Sequence[Answer], known_normal: str) -> EventRow:
+def row_of(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> EventRow:
     """An event for a list."""
-    return EventRow(**_row(event, answers, known_normal))
+    return EventRow(**_row(event, answers, withheld))
 
 
-def view_of(phases: Sequence[Event], answers: Sequence[Answer], known_normal: str) -> EventView:
+def view_of(
+    phases: Sequence[Event], answers: Sequence[Answer], withheld: Withheld | None
+) -> EventView:
     """An event with everything known of it.
 
     Args:
         phases: All its phases, in order.
         answers: Answers that stand, in order.
-        known_normal: Id of the event it is like that was said to be normal.
+        withheld: Why it was not sent; None when it was.
     """
     event = phases[-1]
     explained = next((p.explanation for p in reversed(phases) if p.explanation), None)
     evidence: Mapping[str, str] = msgspec.to_builtins(event.evidence)
     return EventView(
-        **_row(event, answers, known_normal),
+        **_row(event, answers, withheld),
         phases=[
             PhaseView(
                 phase=p.phase.value,
@@ -225,7 +241,7 @@ def minute_view(minute: ScoreMinute) -> MinuteView:
     )
 
 
-def _row(event: Event, answers: Sequence[Answer], known_normal: str) -> dict[str, Any]:
+def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> dict[str, Any]:
     return {
         "id": event.id,
         "revision": event.revision,
@@ -243,5 +259,6 @@ def _row(event: Event, answers: Sequence[Answer], known_normal: str) -> dict[str
         "snapshot": event.evidence.explained or event.evidence.snapshot,
         "verdict": verdict_of(answers),
         "seen": bool(answers),
-        "known_normal": known_normal,
+        "withheld": withheld.words if withheld else "",
+        "like": withheld.like if withheld else "",
     }

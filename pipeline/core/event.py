@@ -99,8 +99,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         evidence: Snapshot, clip and sound.
         explanation: Why the peak is anomalous: who, where, what was expected; None when the
             scorer did not say.
-        known_normal: Id of the event it is like of which somebody said that it is normal here;
-            such an event is not sent to the sinks. Said when it is sent, not when it is found.
+        withheld: Why it does not go to the sinks, in words: somebody said that what is like it
+            is normal here, or snoozed the scene. Said when it is handed on, not when it is found.
     """
 
     id: str
@@ -121,7 +121,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Mapping[str, Account] = {}
     evidence: Evidence = Evidence()
     explanation: Explanation | None = None
-    known_normal: str = ""
+    withheld: str = ""
 
     @property
     def key(self) -> str:

@@ -54,7 +54,7 @@ def _no_further(seen: Explanation, before: Explanation, streams: set[str]) -> bo
     boxes = [box for box in seen.boxes if box.stream in streams]
     bands = [band for band in seen.bands if band.stream in streams]
     channels = [channel for channel in seen.channels if channel.stream in streams]
-    told = {part.stream for part in (*boxes, *bands, *channels)}
+    told = {b.stream for b in boxes} | {b.stream for b in bands} | {c.stream for c in channels}
     # Of two that do not belong together one may show nothing: that is what is wrong with it.
     return (
         bool(told)

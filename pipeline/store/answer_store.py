@@ -1,4 +1,4 @@
-"""What people answered to events: seen, real, normal here, a fault of the equipment.
+"""What people answered to events: seen, real, normal here, a fault, not again for an hour.
 
 Answers are only ever added. The one that counts is the latest of an event and action that
 was not taken back; taking back is a row of its own, so it is always known who said what when.
@@ -57,6 +57,7 @@ class Action(StrEnum):
     SEEN = "seen"
     VERDICT = "verdict"
     NOTE = "note"
+    SNOOZE = "snooze"
 
 
 class Verdict(StrEnum):
@@ -75,7 +76,8 @@ class Answer:
         event: Id of the event.
         scene: Its scene.
         action: What kind of answer.
-        value: The verdict, for `Action.VERDICT`; else empty.
+        value: The verdict, for `Action.VERDICT`; until when, nanoseconds UTC, for
+            `Action.SNOOZE`; else empty.
         note: Words of the one who answered; may be empty.
         who: Who answered.
         at_ns: When, UTC.

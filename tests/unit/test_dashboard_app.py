@@ -131,8 +131,8 @@ def test_before_it_is_said_to_be_normal_it_is_told_what_that_would_have_done(ada
     told = ada.get(f"/api/events/{known.id}/alike").json()
     assert (told["days"], told["of"], [e["id"] for e in told["alike"]]) == (7, 1, [again.id])
     ada.post(f"/api/events/{known.id}/answers", json={"action": "verdict", "value": "normal"})
-    assert ada.get(f"/api/events/{again.id}").json()["known_normal"] == known.id
-    rows = {e["id"]: e["known_normal"] for e in ada.get("/api/events").json()}
+    assert ada.get(f"/api/events/{again.id}").json()["like"] == known.id
+    rows = {e["id"]: e["like"] for e in ada.get("/api/events").json()}
     assert (rows[known.id], rows[again.id]) == ("", known.id)
     assert ada.get("/api/events/none/alike").status_code == 404
 
@@ -143,6 +143,9 @@ def test_before_it_is_said_to_be_normal_it_is_told_what_that_would_have_done(ada
         {"action": "verdict"},
         {"action": "seen", "value": "real"},
         {"action": "dance"},
+        {"action": "snooze"},
+        {"action": "snooze", "minutes": 0},
+        {"action": "seen", "minutes": 5},
         {"action": "verdict", "value": "perhaps"},
         {"action": "note", "note": "x" * 2001},
         {"action": "seen", "who": "Mallory"},
@@ -152,6 +155,16 @@ def test_what_is_no_answer_is_refused(ada, desk, wrong) -> None:
     (made, *_) = happened(desk.deployment, NOW_S - 60)
     assert ada.post(f"/api/events/{made.id}/answers", json=wrong).status_code == 422
     assert ada.get(f"/api/events/{made.id}").json()["answers"] == []
+
+
+def test_a_scene_can_be_snoozed(ada, desk) -> None:
+    (made, *_) = happened(desk.deployment, NOW_S - 60)
+    path = f"/api/events/{made.id}/answers"
+    told = ada.post(path, json={"action": "snooze", "minutes": 60}).json()
+    assert told["answers"][0]["value"] == str((NOW_S + 3600) * SECOND_NS)
+    (later, *_) = happened(desk.deployment, NOW_S + 60)
+    assert "snoozed until" in ada.get(f"/api/events/{later.id}").json()["withheld"]
+    assert told["withheld"] == ""
 
 
 def test_an_answer_to_no_event_is_refused(ada) -> None:

@@ -71,18 +71,24 @@ function answers(event, show) {
     el("h2", {}, "What was it?"),
     el("div", { class: "row" }, ["real", "normal", "fault"].map(verdict),
       event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
+    el("div", { class: "row" }, el("span", { class: "quiet" }, "Nothing more of this scene that is no more severe, for"),
+      [[60, "1 hour"], [480, "8 hours"], [1440, "1 day"]].map(([minutes, name]) => el("button", { onclick: give({ action: "snooze", minutes }) }, name))),
+    event.withheld && !event.like ? el("p", { class: "quiet" }, `It was not sent: ${event.withheld}.`) : null,
     el("label", {}, "Note", note),
     el("button", { onclick: give({ action: "note" }) }, "Keep the note"), failed,
     event.health ? null : known(event),
     el("ul", { class: "list" }, event.answers.map((answer) => el("li", { class: "row spread" },
-      el("span", {}, `${answer.who}, ${when(answer.at_ms)}: ${answer.action === "verdict" ? verdictName(answer.value) : answer.action}${answer.note ? ` – ${answer.note}` : ""}`),
+      el("span", {}, `${answer.who}, ${when(answer.at_ms)}: ${said(answer)}${answer.note ? ` – ${answer.note}` : ""}`),
       el("button", { class: "plain", onclick: back(answer) }, "Take back")))));
 }
 
+const said = (answer) => answer.action === "verdict" ? verdictName(answer.value)
+  : answer.action === "snooze" ? `nothing more until ${when(answer.value / 1e6)}` : answer.action;
+
 // What "normal here" does, or would do: told before it is pressed.
 function known(event) {
-  if (event.known_normal) {
-    return el("p", { class: "quiet" }, "Like ", el("a", { href: `#/event/${event.known_normal}` }, "one that is normal here"), ": it was not sent to anybody.");
+  if (event.like) {
+    return el("p", { class: "quiet" }, "Like ", el("a", { href: `#/event/${event.like}` }, "one that is normal here"), ": it was not sent to anybody.");
   }
   const words = el("p", { class: "quiet", role: "status" });
   const said = event.verdict === "normal";

@@ -20,7 +20,7 @@ export function badges(event) {
   return [
     el("span", { class: `badge ${event.phase === "cleared" ? "" : "bad"}` }, event.phase === "cleared" ? "over" : "going on"),
     event.health ? el("span", { class: "badge warn" }, "equipment") : el("span", { class: `badge ${loud ? "bad" : ""}` }, event.severity),
-    event.known_normal && !event.verdict ? el("span", { class: "badge good" }, "known here, not sent") : null,
+    event.withheld ? el("span", { class: "badge good" }, event.like ? "known here, not sent" : "snoozed, not sent") : null,
     event.verdict ? el("span", { class: "badge good" }, verdictName(event.verdict)) : event.seen ? el("span", { class: "badge" }, "seen") : null,
   ];
 }

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.pardons import Pardons
-from pipeline.core.event import Event, Phase
+from nodes.withholding import Withholding
+from pipeline.core.event import Event, Phase, Severity
 from pipeline.store import Action, Answer, AnswerStore, Commit, FusionStore
 from tests.event_samples import event
 from tests.unit.test_likeness import BOX, WHY, moved, with_
@@ -34,21 +34,25 @@ def said(event_: Event, value: str = "normal") -> Answer:
     return Answer(event_.id, "hall", Action.VERDICT, value, "", "Ada", 1)
 
 
-def marks(pardons: Pardons, phases: list[Event]) -> list[str]:
-    return [pardons.marked(phase).known_normal for phase in phases]
+def like(known: list[Event]) -> str:
+    return f"like {known[0].id}, which is normal here"
+
+
+def marks(withholding: Withholding, phases: list[Event]) -> list[str]:
+    return [withholding.marked(phase).withheld for phase in phases]
 
 
 def test_what_is_like_a_normal_event_is_marked_until_the_answer_is_taken_back(stores) -> None:
     events, answers = stores
     known, again = life(0, 5.0), life(60, 4.0, 5.2)
     events.commit(Commit(events=[*known, *again]))
-    pardons = Pardons(events, answers)
-    assert marks(pardons, again) == ["", "", ""]
+    withholding = Withholding(events, answers)
+    assert marks(withholding, again) == ["", "", ""]
     position = answers.add(said(known[0]))
-    assert marks(pardons, again) == [known[0].id] * 3
-    assert marks(pardons, known) == ["", ""]
+    assert marks(withholding, again) == [like(known)] * 3
+    assert marks(withholding, known) == ["", ""]
     answers.withdraw(position, "Ada", 2)
-    assert marks(pardons, again) == ["", "", ""]
+    assert marks(withholding, again) == ["", "", ""]
 
 
 def test_once_it_is_worse_it_is_sent_to_its_end(stores) -> None:
@@ -56,7 +60,7 @@ def test_once_it_is_worse_it_is_sent_to_its_end(stores) -> None:
     known, worse = life(0, 5.0), life(60, 4.0, 7.0, 7.0)
     events.commit(Commit(events=[*known, *worse]))
     answers.add(said(known[0]))
-    assert marks(Pardons(events, answers), worse) == [known[0].id, "", "", ""]
+    assert marks(Withholding(events, answers), worse) == [like(known), "", "", ""]
 
 
 def test_a_real_event_is_never_a_pattern_of_normal(stores) -> None:
@@ -65,7 +69,7 @@ def test_a_real_event_is_never_a_pattern_of_normal(stores) -> None:
     events.commit(Commit(events=[*known, *again]))
     answers.add(said(known[0]))
     answers.add(said(known[0], "real"))
-    assert marks(Pardons(events, answers), again) == ["", ""]
+    assert marks(Withholding(events, answers), again) == ["", ""]
 
 
 def test_elsewhere_in_the_picture_it_is_sent(stores) -> None:
@@ -74,7 +78,7 @@ def test_elsewhere_in_the_picture_it_is_sent(stores) -> None:
     known = life(0, 5.0)
     events.commit(Commit(events=[*known, elsewhere]))
     answers.add(said(known[0]))
-    assert marks(Pardons(events, answers), [elsewhere]) == [""]
+    assert marks(Withholding(events, answers), [elsewhere]) == [""]
 
 
 def test_answers_that_cannot_be_read_hold_nothing_back(stores, tmp_path: Path) -> None:
@@ -84,4 +88,38 @@ def test_answers_that_cannot_be_read_hold_nothing_back(stores, tmp_path: Path) -
     (tmp_path / "answers.db").write_bytes(b"no database at all" * 500)
     for extra in ("answers.db-wal", "answers.db-shm"):
         (tmp_path / extra).unlink(missing_ok=True)
-    assert marks(Pardons(events, answers), again) == ["", ""]
+    assert marks(Withholding(events, answers), again) == ["", ""]
+
+
+def snooze(event_: Event, from_s: int, minutes: int) -> Answer:
+    until_ns = (from_s + 60 * minutes) * 10**9
+    return Answer(event_.id, "hall", Action.SNOOZE, str(until_ns), "", "Ada", from_s * 10**9)
+
+
+def test_a_snoozed_scene_is_not_told_of_until_then(stores) -> None:
+    events, answers = stores
+    first, during, after, other = event(0), event(60), event(700), event(60, scene="yard")
+    events.commit(Commit(events=[first, during, after, other]))
+    answers.add(snooze(first, 30, 10))
+    told = marks(Withholding(events, answers), [first, during, after, other])
+    assert told == ["", "snoozed until 1970-01-01T00:10:30.000Z by Ada", "", ""]
+
+
+def test_a_snooze_lets_through_what_is_more_severe_and_the_equipment(stores) -> None:
+    events, answers = stores
+    first, worse = event(0), event(60, severity=Severity.CRITICAL)
+    blind = event(90, id="health-1")
+    events.commit(Commit(events=[first, worse, blind]))
+    answers.add(snooze(first, 30, 10))
+    assert marks(Withholding(events, answers), [worse, blind]) == ["", ""]
+
+
+def test_the_latest_snooze_of_an_event_counts(stores) -> None:
+    events, answers = stores
+    first, late = event(0), event(700)
+    events.commit(Commit(events=[first, late]))
+    withholding = Withholding(events, answers)
+    answers.add(snooze(first, 30, 60))
+    assert marks(withholding, [late]) != [""]
+    answers.add(snooze(first, 40, 1))
+    assert marks(withholding, [late]) == [""]
