@@ -26,7 +26,8 @@ from pipeline.config import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, from_json
-from pipeline.sinks.base import Sink, SinkContext
+from pipeline.sinks.base import SinkContext
+from pipeline.sinks.lane import Outlet
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import Delivery, OutboxStore
 from pipeline.transport.event_link import EventDelivery, EventReceiver
@@ -91,10 +92,12 @@ class AlertNode:
         """
         self._store = store = OutboxStore(self._deployment.data / "alert.db")
         self._delivery = delivery = OutboxDelivery(
-            store, self._build_sinks(), self._clock, rng=self._rng
+            store, self._build_outlets(), self._clock, rng=self._rng
         )
         if self._registry is not None:
-            self._registry.register(AlertMetrics(store, delivery, lambda: self._intake))
+            self._registry.register(
+                AlertMetrics(store, delivery, lambda: self._intake, self._clock)
+            )
         self._report_leftovers(store)
         delivery.start()
         self._health.ready("outbox", True)
@@ -133,14 +136,19 @@ class AlertNode:
             self._store.close()
             self._store = None
 
-    def _build_sinks(self) -> dict[str, Sink]:
+    def _build_outlets(self) -> dict[str, Outlet]:
         context = SinkContext(
             clock=self._clock,
             deployment=self._deployment.name,
             evidence=self._deployment.data / "evidence",
             scenes=tuple(self._deployment.scenes),
         )
-        return {settings.key: settings.build(context) for settings in self._deployment.alert.sinks}
+        return {
+            settings.key: Outlet(
+                [settings.build(context) for _ in range(settings.pace.concurrency)], settings.pace
+            )
+            for settings in self._deployment.alert.sinks
+        }
 
     def _accept_waiting(self, pause_s: float) -> None:
         """Accept and acknowledge in order; on a failing outbox the rest stays waiting."""

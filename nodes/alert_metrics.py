@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import Delivery, OutboxStore
@@ -29,6 +30,7 @@ class AlertMetrics(Collector):
         store: The outbox.
         delivery: Its workers.
         intake: Events taken in, by what became of them (``accepted``, ``repeated``, ...).
+        clock: Node time.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class AlertMetrics(Collector):
         store: OutboxStore,
         delivery: OutboxDelivery[Delivery],
         intake: Callable[[], Mapping[str, int]],
+        clock: Clock,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._intake = intake
+        self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, now."""
@@ -62,13 +66,17 @@ class AlertMetrics(Collector):
         up = GaugeMetricFamily(
             "fusewatch_sink_up", "Whether the sink's last try went well.", labels=["sink"]
         )
-        for sink in counts:
-            up.add_metric([sink], float(sink not in self._delivery.down()))
-        yield up
+        failures = GaugeMetricFamily(
+            "fusewatch_sink_failures", "Failures in a row up to the last try.", labels=["sink"]
+        )
+        for sink, count in self._delivery.failures().items():
+            up.add_metric([sink], float(not count))
+            failures.add_metric([sink], count)
+        yield from (up, failures)
 
     def _of_store(self) -> Iterator[Metric]:
         try:
-            counts = self._store.counts()
+            counts, oldest_ns = self._store.counts(), self._store.oldest_ns()
         except StoreError:
             return  # the readiness check says so
         for state, meaning in _GAUGES.items():
@@ -76,3 +84,12 @@ class AlertMetrics(Collector):
             for sink, found in counts.items():
                 gauge.add_metric([sink], found[state])
             yield gauge
+        age = GaugeMetricFamily(
+            "fusewatch_outbox_oldest_seconds",
+            "Since the oldest phase that waits ended; 0: none waits.",
+            labels=["sink"],
+        )
+        for sink in counts:
+            since_ns = self._clock.now_ns() - oldest_ns.get(sink, self._clock.now_ns())
+            age.add_metric([sink], max(0.0, since_ns / 1e9))
+        yield age

@@ -21,6 +21,7 @@ from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.equipment import Equipment
 from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
+from pipeline.detection.ledger_health import LedgerHealth
 from pipeline.detection.scorer import Scorer, Watch
 from pipeline.detection.sight_health import SightScene
 from pipeline.detection.sync_health import SyncHealth
@@ -81,7 +82,7 @@ def build_engine(
     streams = {name: settings.streams for name, settings in deployment.scenes.items()}
     keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer)
     watched = {n: s.sync_watch for n, s in deployment.scenes.items() if s.sync_watch.enabled}
-    health = Equipment(SyncHealth(watched, streams), _sights(deployment))
+    health = Equipment(SyncHealth(watched, streams), _sights(deployment), LedgerHealth(streams))
     return Assembly(Engine(scenes, streams, scorer, keeper, health=health), budgets)
 
 

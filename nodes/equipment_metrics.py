@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Gauge
 
 from pipeline.alignment.sync_watch import SyncWatch
+from pipeline.detection.ledger_health import StreamBooks
 from pipeline.recording.retention import Removal
 
 
@@ -18,6 +19,7 @@ class EquipmentMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
         self._unseen = Gauge(
             "fusewatch_stream_unseen",
             "1 while a stream cannot see, by why (absent, frozen, clock, ...); 0 once it can",
@@ -33,6 +35,16 @@ class EquipmentMetrics:
             "Files deleted by the limits, by reason",
             ["reason"],
             registry=registry,
+        )
+        self._arrived = self._of_stream("fusewatch_arrived_samples", "Came since the start")
+        self._skipped = self._of_stream(
+            "fusewatch_skipped_samples", "Numbers passed over: dropped by the node, or lost"
+        )
+        self._unexplained = self._of_stream(
+            "fusewatch_unexplained_samples", "Missing, and no entry of the ledger says why"
+        )
+        self._last = self._of_stream(
+            "fusewatch_last_sample_time_seconds", "Stamp of the last sample, Unix time"
         )
         labels = ["scene", "stream"]
         self._sync_offset = Gauge(
@@ -50,6 +62,15 @@ class EquipmentMetrics:
             labels,
             registry=registry,
         )
+
+    def books(self, books: Mapping[str, StreamBooks]) -> None:
+        """Say what arrived of each stream, against what its node says."""
+        for stream, one in books.items():
+            self._arrived.labels(stream).set(one.arrived)
+            self._skipped.labels(stream).set(one.skipped)
+            self._unexplained.labels(stream).set(one.unexplained)
+            if one.last_ns is not None:
+                self._last.labels(stream).set(one.last_ns / 1e9)
 
     def recording(self, lost: int, removed: Mapping[Removal, int]) -> None:
         """Say what recording could not keep, and what it no longer keeps."""
@@ -74,3 +95,6 @@ class EquipmentMetrics:
         for labels in blind:
             self._unseen.labels(*labels).set(1)
         self._blind = blind
+
+    def _of_stream(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ["stream"], registry=self._registry)

@@ -52,6 +52,8 @@ SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
 IN_FLIGHT = 64
 SET_BACK_S = 60
+STANDING = 500
+"""An event that stands is looked for among the newest so many."""
 
 
 class FusionNode:
@@ -92,6 +94,8 @@ class FusionNode:
         self._restore(assembly)
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
         self._rates = AlarmRates(budgets_hz, self._store)
+        if self._metrics is not None:
+            self._metrics.standing(self._store.events(limit=STANDING))
         self._recorder = self._kept(Recorder(self._deployment))
         history = score_history(self._deployment)
         self._minutes = self._kept(ScoreMinutes(history, self._clock))
@@ -240,6 +244,7 @@ class FusionNode:
         self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
         self._metrics.equipment.syncs(self._syncs.watches)
         self._metrics.equipment.unseen(self._engine.health.sight.unseen())
+        self._metrics.equipment.books(self._engine.health.ledger.books)
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

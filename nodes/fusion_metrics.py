@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from nodes.equipment_metrics import EquipmentMetrics
+from pipeline.core.event import Event, Phase
 from pipeline.detection.engine import Engine
 from pipeline.detection.live_rate import LiveRate
 from pipeline.detection.outcome import Outcome
@@ -36,6 +37,13 @@ class FusionMetrics:
         self._events = Counter(
             "fusewatch_events", "Phases of events", ["scene", "phase"], registry=registry
         )
+        self._standing = Gauge(
+            "fusewatch_events_standing",
+            "Events that are not cleared, of the scene or of its equipment",
+            ["scene", "kind"],
+            registry=registry,
+        )
+        self._stand: dict[tuple[str, str], set[str]] = {}
         self._score = Gauge(
             "fusewatch_anomaly_score", "-log10 p of the last window", ["scene"], registry=registry
         )
@@ -120,6 +128,18 @@ class FusionMetrics:
                 self._degraded.labels(score.scene, stream).set(1)
         for event in outcome.events:
             self._events.labels(event.scene, event.phase.value).inc()
+        self.standing(outcome.events)
+
+    def standing(self, events: Iterable[Event]) -> None:
+        """Follow which events stand."""
+        for event in events:
+            kind = (event.scene, "health" if event.health else "alarm")
+            stand = self._stand.setdefault(kind, set())
+            if event.phase is Phase.CLEARED:
+                stand.discard(event.id)
+            else:
+                stand.add(event.id)
+            self._standing.labels(*kind).set(len(stand))
 
     def look(self, receiver: Receiver, engine: Engine) -> None:
         """Read what others count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -56,8 +57,9 @@ def list_(
     data = data_folder(config)
     if dead:
         with closing(OutboxStore(data / "alert.db", create=False)) as outbox:
-            letters = [d for d in outbox.dead_letters() if scene in (None, d.event.scene)]
-        _print_letters(letters[-limit:], as_json)
+            found = [d for d in outbox.dead_letters() if scene in (None, d.event.scene)][-limit:]
+            digests = outbox.digests([d.id for d in found])
+        _print_letters(found, digests, as_json)
         return
     since_ns = None if since is None else since_as_ns(since, time.time_ns())
     with closing(FusionStore(data / "fusion.db", create=False)) as store:
@@ -104,9 +106,10 @@ def show(
     with closing(FusionStore(data / "fusion.db", create=False)) as store:
         phases = store.phases(event)
     _require_one(phases, event, data)
-    deliveries = _deliveries(data, phases[0].id)
+    deliveries, digests = _deliveries(data, phases[0].id)
     if as_json:
-        _print_json({"phases": phases, "deliveries": [_plain(d) for d in deliveries]})
+        plain = [_plain(d, digests) for d in deliveries]
+        _print_json({"phases": phases, "deliveries": plain})
         return
     console = Console()
     for phase in phases:
@@ -114,7 +117,7 @@ def show(
             f"[bold]{phase.phase.value}[/bold] revision {phase.revision}", highlight=False
         )
         console.print_json(data=msgspec.to_builtins(phase))
-    _print_letters(deliveries, as_json=False)
+    _print_letters(deliveries, digests, as_json=False)
 
 
 @group.command()
@@ -166,11 +169,13 @@ def _require_one(phases: list[Event], event: str, data: Path) -> None:
         )
 
 
-def _deliveries(data: Path, event_id: str) -> list[Delivery]:
+def _deliveries(data: Path, event_id: str) -> tuple[list[Delivery], Mapping[int, str]]:
+    """Deliveries of an event, and the digests that some of them were told in."""
     if not (data / "alert.db").exists():
-        return []
+        return [], {}
     with closing(OutboxStore(data / "alert.db", create=False)) as outbox:
-        return outbox.deliveries(event_id)
+        found = outbox.deliveries(event_id)
+        return found, outbox.digests([d.id for d in found])
 
 
 def _print_events(events: list[Event]) -> None:
@@ -208,9 +213,9 @@ def _print_rates(found: list[SceneRates]) -> None:
     Console().print(table if found else "no scene has a model")
 
 
-def _print_letters(letters: list[Delivery], as_json: bool) -> None:
+def _print_letters(letters: list[Delivery], digests: Mapping[int, str], as_json: bool) -> None:
     if as_json:
-        _print_json([_plain(letter) for letter in letters])
+        _print_json([_plain(letter, digests) for letter in letters])
         return
     table = Table("delivery", "event", "phase", "sink", "state", "tries", "last error", box=None)
     for letter in letters:
@@ -219,14 +224,14 @@ def _print_letters(letters: list[Delivery], as_json: bool) -> None:
             letter.event.id[:8],
             letter.event.phase.value,
             letter.sink,
-            letter.state,
+            f"{letter.state}, {digests[letter.id]}" if letter.id in digests else letter.state,
             str(letter.attempts),
             escape(letter.error),
         )
     Console().print(table if letters else "no deliveries")
 
 
-def _plain(delivery: Delivery) -> dict[str, Any]:
+def _plain(delivery: Delivery, digests: Mapping[int, str]) -> dict[str, Any]:
     return {
         "delivery": delivery.id,
         "event": delivery.event.id,
@@ -237,6 +242,7 @@ def _plain(delivery: Delivery) -> dict[str, Any]:
         "state": delivery.state,
         "attempts": delivery.attempts,
         "error": delivery.error,
+        "digest": digests.get(delivery.id),
     }
 
 

@@ -141,8 +141,12 @@ def event_id(scene: str, alarm: str, start_ns: int) -> str:
 
 
 def to_json(event: Event) -> bytes:
-    """The event as canonical JSON: the same event always gives the same bytes."""
-    return msgspec.json.encode(event, order="sorted")
+    """The event as canonical JSON: the same event always gives the same bytes.
+
+    ``key`` is in it, so that every receiver can tell a repeat by one field.
+    """
+    told = {name: getattr(event, name) for name in event.__struct_fields__}
+    return msgspec.json.encode(told | {"key": event.key}, order="sorted")
 
 
 def from_json(data: bytes | str) -> Event:

@@ -1,6 +1,7 @@
-"""What the engine tells of the equipment: streams that drift apart, streams that cannot see.
+"""What the engine tells of the equipment: streams that drift apart, that cannot see, that lose.
 
-`SyncHealth` looks at samples, `SightHealth` at windows and scores, `Silence` at arrivals alone.
+`SyncHealth` looks at samples, `SightHealth` at windows and scores, `Silence` and `LedgerHealth`
+at arrivals alone.
 What they tell is handed out by place among the windows that were cut, so that it makes no
 difference how often the engine is asked to collect.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.event import Account, Event
 from pipeline.core.sample import Sample
+from pipeline.detection.ledger_health import LedgerHealth
 from pipeline.detection.sight_health import SightHealth, SightScene
 from pipeline.detection.sight_silence import Silence, SilenceSettings, Silent
 from pipeline.detection.sync_health import SyncHealth
@@ -34,17 +36,23 @@ class Equipment:
     Args:
         sync: Tells when streams drift apart; None: nobody does.
         sight: What there is to see in each scene; none: nobody tells when it is not seen.
+        ledger: Tells when samples are unaccounted for; None: nobody does.
 
     Attributes:
         sync: Tells when streams drift apart.
         sight: Tells which streams cannot see.
+        ledger: Tells when samples are unaccounted for.
     """
 
     def __init__(
-        self, sync: SyncHealth | None = None, sight: Mapping[str, SightScene] | None = None
+        self,
+        sync: SyncHealth | None = None,
+        sight: Mapping[str, SightScene] | None = None,
+        ledger: LedgerHealth | None = None,
     ) -> None:
         scenes = sight or {}
         self.sync = sync or SyncHealth({}, {})
+        self.ledger = ledger or LedgerHealth()
         self.sight = SightHealth(scenes)
         self._silence = Silence(
             {n: SilenceSettings(s.streams, s.window_ns, s.waits_ns) for n, s in scenes.items()}
@@ -55,6 +63,7 @@ class Equipment:
         """Take up the events that stand, from all phases ever published, in order."""
         self.sync.restore(events)
         self.sight.restore(events)
+        self.ledger.restore(events)
 
     def begin(self, arrival: Arrival) -> None:
         """See whether the fusion node begins with this arrival, before timers run up to it."""
@@ -63,6 +72,7 @@ class Equipment:
     def hear(self, arrival: Arrival) -> None:
         """Take in one arrival."""
         self._silence.take(arrival)
+        self.ledger.take(arrival)
         if isinstance(arrival, StreamOpened):
             self.sync.open(arrival.info)
 
@@ -85,7 +95,7 @@ class Equipment:
 
     def look(self, now_ns: int, accounts: Mapping[str, Account], place: int) -> None:
         """Compare the streams in time; what there is to tell comes after `place` windows."""
-        for event in self.sync.look(now_ns, accounts):
+        for event in (*self.sync.look(now_ns, accounts), *self.ledger.told(accounts)):
             self._waiting.append(_Waiting(place, event, accounts))
 
     def told(self, place: int | None = None) -> Iterator[Event]:
@@ -101,7 +111,8 @@ class Equipment:
         """All streams of a scene ended: what stands is over."""
         yield from self.sync.finish(scene)
         yield from self.sight.finish(scene)
+        yield from self.ledger.finish(scene)
 
     def stands(self, scene: str) -> bool:
         """Whether an event of a scene has not been cleared."""
-        return self.sync.stands(scene) or self.sight.stands(scene)
+        return any(one.stands(scene) for one in (self.sync, self.sight, self.ledger))

@@ -4,21 +4,24 @@
 least once: the same ``event.key`` may come twice and the sink passes the key on, so that the
 receiver can tell. A sink holds no retry loop of its own: the outbox retries
 `SinkUnavailable` for as long as it takes and sets `SinkRejected` aside. A sink is opened, used
-and closed by one thread; after a failure it is closed and opened again.
+and closed by one thread; after a failure it is closed and opened again. A kind that can tell of
+many events at once derives its settings from `DigestSettings` and offers ``deliver_digest()``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import Field
 
 from pipeline.core.clock import Clock
+from pipeline.core.digest import Digest
 from pipeline.core.event import Event
 from pipeline.core.settings import Settings
 from pipeline.plugins import Family
+from pipeline.sinks.delivery import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,15 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class DigestSink(Sink, Protocol):
+    """A receiver of events that can be told of many at once."""
+
+    def deliver_digest(self, digest: Digest) -> None:
+        """Hand a digest over for good; raises as `deliver` does."""
+        ...
+
+
 class SinkSettings(Settings):
     """Settings that every kind of sink has."""
 
@@ -71,19 +83,41 @@ class SinkSettings(Settings):
     timeout_s: float = Field(default=10.0, gt=0)
     """Longest time one delivery may take, seconds."""
 
+    max_per_minute: int | None = Field(default=None, ge=1)
+    """Most deliveries tried in any minute, what is more waits; none: no limit."""
+
     @property
     def key(self) -> str:
         """The name the outbox keeps this sink's deliveries under."""
         return self.name or self.type
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it is fed."""
+        return Pace(max_per_minute=self.max_per_minute)
 
     def build(self, context: SinkContext) -> Sink:
         """Make the sink."""
         raise NotImplementedError
 
 
+class DigestSettings(SinkSettings):
+    """Settings of kinds that can tell of many events at once."""
+
+    digest_after_s: float | None = Field(default=900.0, ge=0)
+    """After the sink was down: events that began and ended unseen by it, and ended longer ago
+    than this, seconds, are told in one digest per scene instead of phase by phase; none: never.
+    What still stands, or was begun to be told, is always told phase by phase."""
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it is fed."""
+        return replace(super().pace, digest_after_s=self.digest_after_s)
+
+
 SINKS = Family(
     name="sinks",
     package="pipeline.sinks",
     base=SinkSettings,
-    support=frozenset({"base", "delivery", "home_assistant", "outbox"}),
+    support=frozenset({"base", "delivery", "home_assistant", "lane", "outbox"}),
 )

@@ -97,7 +97,7 @@ class ConsoleSink:
         text.append(f" {event.severity.value:<8}", style=colour)
         text.append(f" {event.scene}", style="bold")
         text.append(f"  {_printable(event.summary)}")
-        text.append(f"  ({_span(event)}, p={event.p:.1e}, {event.id[:8]})", style="dim")
+        text.append(f"  ({_span(event)}, p={event.p:.1e}, {_short(event)})", style="dim")
         if self._settings.details and event.phase is Phase.RAISED:
             for line in _details(event):
                 text.append(f"\n{'':23}{_printable(line)}", style="dim")
@@ -117,6 +117,11 @@ def _printable(words: str) -> str:
 
 def _span(event: Event) -> str:
     return f"{(event.end_ns - event.start_ns) / 1e9:.1f} s"
+
+
+def _short(event: Event) -> str:
+    """The event's key as far as people need it."""
+    return f"{event.id[:8]}.{event.revision}"
 
 
 def _details(event: Event) -> list[str]:

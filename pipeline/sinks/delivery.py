@@ -1,11 +1,13 @@
-"""What delivery works with: the store it takes from, and when it tries again."""
+"""What delivery works with: the store it takes from, how fast and when again it tries."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol, TypeVar
 
+from pipeline.core.digest import Digest
 from pipeline.core.event import Event
 
 
@@ -19,7 +21,17 @@ class Pending(Protocol):
 
     @property
     def event(self) -> Event:
-        """What is delivered."""
+        """What is delivered; of a digest its first phase."""
+        ...
+
+    @property
+    def digest(self) -> Digest | None:
+        """What is delivered instead of the event."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Idempotency key of what is delivered."""
         ...
 
     @property
@@ -34,8 +46,15 @@ PendingT = TypeVar("PendingT", bound=Pending)
 class DeliveryStore(Protocol[PendingT]):
     """What delivery needs of a store; `pipeline.store.OutboxStore` offers it."""
 
-    def due(self, sink: str, now_ns: int) -> PendingT | None:
-        """What to try next for a sink."""
+    def due(
+        self,
+        sink: str,
+        now_ns: int,
+        *,
+        busy: Collection[str] = (),
+        over_before_ns: int | None = None,
+    ) -> PendingT | None:
+        """What to try next for a sink, of no scene that is `busy`; see `Pace` for digests."""
         ...
 
     def delivered(self, delivery: PendingT) -> None:
@@ -53,6 +72,22 @@ class DeliveryStore(Protocol[PendingT]):
     def wake(self) -> None:
         """Make all that is pending due now."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a sink is fed.
+
+    Attributes:
+        concurrency: Deliveries under way at once, each of another scene.
+        max_per_minute: Most tries in any minute; None: as many as it takes.
+        digest_after_s: What was over for longer before it could be told is told in one digest
+            a scene, seconds, see `pipeline.core.digest`; None: never.
+    """
+
+    concurrency: int = 1
+    max_per_minute: int | None = None
+    digest_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

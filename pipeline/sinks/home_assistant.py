@@ -25,6 +25,7 @@ def state(event: Event) -> bytes:
             "state": "ON" if on else "OFF",
             "severity": event.severity.value if on else NO_SEVERITY,
             "phase": event.phase.value,
+            "key": event.key,
             "event": event.id,
             "revision": event.revision,
             "start_ns": event.start_ns,

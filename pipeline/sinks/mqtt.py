@@ -5,13 +5,15 @@ Topics, under ``<prefix>`` (``fusewatch/<deployment>`` unless set):
 - ``<prefix>/status``: ``online`` or ``offline``, retained; the broker itself says
   ``offline`` when the connection breaks (last will).
 - ``<prefix>/<scene>/event``: each phase as JSON (`pipeline.core.event.to_json`), QoS 1.
+- ``<prefix>/<scene>/digest``: what came and went while the broker was away, as JSON
+  (`pipeline.core.digest.digest_body`), QoS 1.
 - ``<prefix>/<scene>/state``: the scene's standing, retained, QoS 1; see
   `pipeline.sinks.home_assistant`.
 
 An event counts as delivered when the broker has confirmed (PUBACK) event and state. A repeat
-carries the same ``id`` and ``revision``. An older phase that comes late, a revived one say, is
-published as an event but does not turn the state back, and one that tells of the equipment and
-not of the scene leaves the scene's state alone.
+carries the same ``key``. Of a digest the state gets only what came last. An older phase that
+comes late, a revived one say, is published as an event but does not turn the state back, and
+one that tells of the equipment and not of the scene leaves the scene's state alone.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import Field, SecretStr, field_validator
 
+from pipeline.core.digest import Digest, digest_body
 from pipeline.core.errors import SinkError, SinkRejected, SinkUnavailable
 from pipeline.core.event import Event, to_json
-from pipeline.sinks.base import SinkContext, SinkSettings
+from pipeline.sinks.base import DigestSettings, SinkContext
 from pipeline.sinks.home_assistant import OFFLINE, ONLINE, discovery, state
 
 KEEPALIVE_S = 30
@@ -39,7 +42,7 @@ CLOSING_S = 2.0
 _PROTOCOLS = {"3.1.1": paho.MQTTv311, "5": paho.MQTTv5}
 
 
-class MqttSettings(SinkSettings):
+class MqttSettings(DigestSettings):
     """Publish events to an MQTT broker."""
 
     type: Literal["mqtt"] = "mqtt"
@@ -143,21 +146,11 @@ class MqttSink:
 
     def deliver(self, event: Event) -> None:
         """Publish the event's phase and its scene's state; wait for the broker to confirm."""
-        if self._client is None:
-            self.open()
-        client = self._client
-        if client is None or not client.is_connected():
-            raise SinkUnavailable("not connected", where=self._where)
-        sent = [self._publish(client, self._topic(event.scene, "event"), to_json(event), False)]
-        if event.scene not in self._scenes:
-            self._scenes[event.scene] = None
-            sent += self._announce(client, event.scene)
-        mark = (event.start_ns, event.revision)
-        if not event.health and mark >= self._latest.get(event.scene, mark):
-            topic = self._topic(event.scene, "state")
-            sent.append(self._publish(client, topic, state(event), True))
-            self._latest[event.scene] = mark
-        self._confirm(sent)
+        self._tell(event.scene, "event", to_json(event), [event])
+
+    def deliver_digest(self, digest: Digest) -> None:
+        """Publish what came and went, and the state it left; wait for the broker to confirm."""
+        self._tell(digest.scene, "digest", digest_body(digest), digest.last)
 
     def close(self) -> None:
         """Say that we are offline and disconnect."""
@@ -170,6 +163,24 @@ class MqttSink:
                 goodbye.wait_for_publish(CLOSING_S)
         client.disconnect()
         client.loop_stop()
+
+    def _tell(self, scene: str, kind: str, body: bytes, phases: Iterable[Event]) -> None:
+        if self._client is None:
+            self.open()
+        client = self._client
+        if client is None or not client.is_connected():
+            raise SinkUnavailable("not connected", where=self._where)
+        sent = [self._publish(client, self._topic(scene, kind), body, False)]
+        if scene not in self._scenes:
+            self._scenes[scene] = None
+            sent += self._announce(client, scene)
+        marks = {(p.start_ns, p.revision): p for p in phases if not p.health}
+        newest = max(marks, default=(0, 0))
+        if marks and newest >= self._latest.get(scene, newest):
+            topic = self._topic(scene, "state")
+            sent.append(self._publish(client, topic, state(marks[newest]), True))
+            self._latest[scene] = newest
+        self._confirm(sent)
 
     def _make_client(self) -> paho.Client:
         chosen = self._settings

@@ -6,11 +6,14 @@ repeat; ``source`` is ``/fusewatch/<deployment>/<scene>``; ``type`` is
 ``org.fusewatch.event.<phase>``; ``subject`` is the event's id, the same for all its phases;
 ``time`` is the end of the span; ``data`` is the event.
 
-With a secret, each request is signed as Standard Webhooks does: headers ``webhook-id`` (the
-key), ``webhook-timestamp`` (seconds) and ``webhook-signature`` = ``v1,`` and the base64 of
-HMAC-SHA256 over ``<id>.<timestamp>.<body>``. A secret that begins with ``whsec_`` is base64
-after that; any other is used as it stands. Receivers verify with `signature`, refuse
-timestamps far from now, and compare in constant time.
+A digest (`pipeline.core.digest`) is one CloudEvent of type ``org.fusewatch.digest``: ``id`` is
+its key, ``subject`` the scene, ``data`` says what came and went.
+
+Every request has a header ``webhook-id``, the idempotency key. With a secret, it is signed as
+Standard Webhooks does: headers ``webhook-timestamp`` (seconds) and ``webhook-signature`` =
+``v1,`` and the base64 of HMAC-SHA256 over ``<id>.<timestamp>.<body>``. A secret that begins
+with ``whsec_`` is base64 after that; any other is used as it stands. Receivers verify with
+`signature`, refuse timestamps far from now, and compare in constant time.
 
 2xx is taken; 408, 425, 429 and 5xx mean *later* (``Retry-After`` is obeyed); anything else,
 redirects too, means *never*.
@@ -25,6 +28,7 @@ import hmac
 import logging
 import math
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -32,11 +36,13 @@ from typing import Any, Literal
 
 import httpx
 import msgspec
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
+from pipeline.core.digest import Digest, digest_body
 from pipeline.core.errors import SinkRejected, SinkUnavailable
-from pipeline.core.event import Event
-from pipeline.sinks.base import SinkContext, SinkSettings
+from pipeline.core.event import Event, to_json
+from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.delivery import Pace
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 # httpx logs every address in full, and an address may be a secret.
@@ -47,7 +53,7 @@ LONGEST_WAIT_S = 3600.0
 """A receiver cannot ask for a longer pause than this, seconds."""
 
 
-class WebhookSettings(SinkSettings):
+class WebhookSettings(DigestSettings):
     """Post events to a web address."""
 
     type: Literal["webhook"] = "webhook"
@@ -68,6 +74,9 @@ class WebhookSettings(SinkSettings):
     ca_file: Path | None = None
     """Certificates to trust instead of the system's."""
 
+    concurrency: int = Field(default=1, ge=1, le=32)
+    """Requests under way at once, each of another scene; order is kept within a scene."""
+
     @field_validator("url")
     @classmethod
     def _web_address(cls, value: SecretStr) -> SecretStr:
@@ -82,6 +91,11 @@ class WebhookSettings(SinkSettings):
         if value is not None:
             _secret_bytes(value.get_secret_value())
         return value
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it is fed."""
+        return replace(super().pace, concurrency=self.concurrency)
 
     def build(self, context: SinkContext) -> WebhookSink:
         """Make the sink."""
@@ -116,12 +130,24 @@ class WebhookSink:
 
     def deliver(self, event: Event) -> None:
         """Post the event's phase."""
+        self._post(event.key, cloud_event(event, self._context.deployment))
+
+    def deliver_digest(self, digest: Digest) -> None:
+        """Post what came and went."""
+        self._post(digest.key, cloud_digest(digest, self._context.deployment))
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _post(self, key: str, body: bytes) -> None:
         if self._client is None:
             self.open()
         if self._client is None:
             raise SinkUnavailable("not open", where=self._where)
-        body = cloud_event(event, self._context.deployment)
-        headers = self._headers(event, body)
+        headers = self._headers(key, body)
         try:
             # The status is all that is wanted: a body, however long, is left unread.
             with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
@@ -129,12 +155,6 @@ class WebhookSink:
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise SinkUnavailable(f"no answer: {reason}", where=self._where) from error
-
-    def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
 
     def _trust(self) -> ssl.SSLContext | bool:
         if self._settings.insecure:
@@ -148,18 +168,18 @@ class WebhookSink:
                 f"cannot read ca_file {self._settings.ca_file}: {error}", where=self._where
             ) from error
 
-    def _headers(self, event: Event, body: bytes) -> dict[str, str]:
+    def _headers(self, key: str, body: bytes) -> dict[str, str]:
         seconds = self._context.clock.now_ns() // 10**9
         headers = {name: value.get_secret_value() for name, value in self._settings.headers.items()}
         headers |= {
             "content-type": CONTENT_TYPE,
             "user-agent": "fusewatch",
-            "webhook-id": event.key,
+            "webhook-id": key,
             "webhook-timestamp": str(seconds),
         }
         if self._settings.secret is not None:
             secret = self._settings.secret.get_secret_value()
-            headers["webhook-signature"] = signature(secret, event.key, seconds, body)
+            headers["webhook-signature"] = signature(secret, key, seconds, body)
         return headers
 
     def _judge(self, answer: httpx.Response) -> None:
@@ -178,15 +198,27 @@ class WebhookSink:
 
 def cloud_event(event: Event, deployment: str) -> bytes:
     """The event in the CloudEvents 1.0 JSON format."""
+    kind, source = f"event.{event.phase.value}", f"/fusewatch/{deployment}/{event.scene}"
+    return _envelope(event.key, kind, source, event.id, event.end_ns, to_json(event))
+
+
+def cloud_digest(digest: Digest, deployment: str) -> bytes:
+    """The digest in the CloudEvents 1.0 JSON format."""
+    source = f"/fusewatch/{deployment}/{digest.scene}"
+    body = digest_body(digest)
+    return _envelope(digest.key, "digest", source, digest.scene, digest.end_ns, body)
+
+
+def _envelope(key: str, kind: str, source: str, subject: str, at_ns: int, data: bytes) -> bytes:
     envelope: dict[str, Any] = {
         "specversion": "1.0",
-        "id": event.key,
-        "source": f"/fusewatch/{deployment}/{event.scene}",
-        "type": f"org.fusewatch.event.{event.phase.value}",
-        "subject": event.id,
-        "time": rfc3339(event.end_ns),
+        "id": key,
+        "source": source,
+        "type": f"org.fusewatch.{kind}",
+        "subject": subject,
+        "time": rfc3339(at_ns),
         "datacontenttype": "application/json",
-        "data": event,
+        "data": msgspec.Raw(data),
     }
     return msgspec.json.encode(envelope, order="sorted")
 

@@ -7,97 +7,43 @@ Rules, kept by the database alone:
   is not due before the earlier one was delivered or moved aside.
 - A delivery ends as *delivered* or as *dead* (moved aside, listed, revivable), never by
   itself: nothing here forgets an event that a sink has not taken.
+- Deliveries that are told together, as a digest, are bound together before they are first sent
+  and stay so: however often it is sent, its key stands for the same phases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    RowMapping,
-    Select,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
+    ColumnElement,
     and_,
     delete,
     func,
     insert,
+    inspect,
     select,
     update,
 )
 
+from pipeline.core.digest import digest_key, over
 from pipeline.core.event import Event, to_json
 from pipeline.store.database import Database, stored_event
-
-VERSION = 1
-PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
-
-_METADATA = MetaData()
-_POSITION = BigInteger().with_variant(Integer, "sqlite")
-
-EVENTS = Table(
-    "outbox_events",
-    _METADATA,
-    Column("position", _POSITION, primary_key=True, autoincrement=True),
-    Column("key", String(96), nullable=False, unique=True),
-    Column("scene", String(64), nullable=False),
-    Column("body", Text, nullable=False),
-)
-DELIVERIES = Table(
-    "outbox_deliveries",
-    _METADATA,
-    Column("id", _POSITION, primary_key=True, autoincrement=True),
-    Column("event", _POSITION, ForeignKey(EVENTS.c.position), nullable=False),
-    Column("scene", String(64), nullable=False),
-    Column("sink", String(128), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("strikes", Integer, nullable=False, default=0),
-    Column("next_ns", BigInteger, nullable=False, default=0),
-    Column("error", Text, nullable=False, default=""),
-    UniqueConstraint("event", "sink"),
-)
-Index(
-    "outbox_deliveries_heads",
-    DELIVERIES.c.sink,
-    DELIVERIES.c.state,
-    DELIVERIES.c.scene,
-    DELIVERIES.c.event,
+from pipeline.store.outbox_rows import Delivery, bound, deliveries_wanted, delivery_of
+from pipeline.store.outbox_tables import (
+    DEAD,
+    DELIVERED,
+    DELIVERIES,
+    DIGESTS,
+    EVENTS,
+    METADATA,
+    PENDING,
+    VERSION,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One event on its way to one sink.
-
-    Attributes:
-        id: Of this delivery, for `OutboxStore.revive`.
-        sink: Name of the sink.
-        event: What is delivered.
-        state: `PENDING`, `DELIVERED` or `DEAD`.
-        attempts: Tries so far, for any reason.
-        strikes: Tries that count against this event rather than against the sink.
-        error: Why the last try failed; empty before the first.
-    """
-
-    id: int
-    sink: str
-    event: Event
-    state: str
-    attempts: int
-    strikes: int
-    error: str
+BACKLOG = 4_000
+"""Phases of one scene that are looked at for a digest."""
 
 
 class OutboxStore:
@@ -113,7 +59,7 @@ class OutboxStore:
 
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
         self._db = Database(
-            target, component="outbox", version=VERSION, metadata=_METADATA, create=create
+            target, component="outbox", version=VERSION, metadata=METADATA, create=create
         )
 
     def accept(self, event: Event, sinks: Sequence[str]) -> bool:
@@ -140,15 +86,31 @@ class OutboxStore:
                 )
         return True
 
-    def due(self, sink: str, now_ns: int) -> Delivery | None:
-        """What to try next: of each scene's oldest, the one longest due at `now_ns`."""
+    def due(
+        self,
+        sink: str,
+        now_ns: int,
+        *,
+        busy: Collection[str] = (),
+        over_before_ns: int | None = None,
+    ) -> Delivery | None:
+        """What to try next: of each scene's oldest, the one longest due at `now_ns`.
+
+        Args:
+            sink: Name of the sink.
+            now_ns: Node time.
+            busy: Scenes of which something is on its way already.
+            over_before_ns: Tell together what is over since then, see `pipeline.core.digest`;
+                None: tell each phase by itself.
+        """
         heads = (
             select(func.min(DELIVERIES.c.event))
             .where(DELIVERIES.c.sink == sink, DELIVERIES.c.state == PENDING)
+            .where(DELIVERIES.c.scene.not_in(busy))
             .group_by(DELIVERIES.c.scene)
         )
         wanted = (
-            _deliveries()
+            deliveries_wanted()
             .where(DELIVERIES.c.sink == sink, DELIVERIES.c.event.in_(heads))
             .where(DELIVERIES.c.next_ns <= now_ns)
             .order_by(DELIVERIES.c.next_ns, DELIVERIES.c.event)
@@ -156,7 +118,10 @@ class OutboxStore:
         )
         with self._db.read() as connection:
             row = connection.execute(wanted).mappings().one_or_none()
-        return None if row is None else _delivery(row)
+        if row is None:
+            return None
+        head = delivery_of(row)
+        return head if over_before_ns is None else self._together(head, over_before_ns)
 
     def delivered(self, delivery: Delivery) -> None:
         """The sink has it for good."""
@@ -173,18 +138,41 @@ class OutboxStore:
 
     def dead_letters(self, sink: str | None = None) -> list[Delivery]:
         """What was moved aside and not revived, in order of acceptance."""
-        wanted = _deliveries().where(DELIVERIES.c.state == DEAD).order_by(DELIVERIES.c.id)
+        wanted = deliveries_wanted().where(DELIVERIES.c.state == DEAD).order_by(DELIVERIES.c.id)
         if sink is not None:
             wanted = wanted.where(DELIVERIES.c.sink == sink)
         with self._db.read() as connection:
-            return [_delivery(row) for row in connection.execute(wanted).mappings()]
+            return [delivery_of(row) for row in connection.execute(wanted).mappings()]
 
     def deliveries(self, event_id: str) -> list[Delivery]:
         """Every delivery of every phase of the events whose id begins with `event_id`."""
         begins = EVENTS.c.key.startswith(event_id, autoescape=True)
         with self._db.read() as connection:
-            rows = connection.execute(_deliveries().where(begins).order_by(DELIVERIES.c.id))
-            return [_delivery(row) for row in rows.mappings()]
+            rows = connection.execute(deliveries_wanted().where(begins).order_by(DELIVERIES.c.id))
+            return [delivery_of(row) for row in rows.mappings()]
+
+    def digests(self, ids: Collection[int]) -> dict[int, str]:
+        """Key of the digest that each of these deliveries is told in, of those that are."""
+        with self._db.read() as connection:
+            if not inspect(connection).has_table(DIGESTS.name):
+                return {}  # written by an older fusewatch
+            rows = connection.execute(select(DIGESTS).where(DIGESTS.c.delivery.in_(ids)))
+            return {row.delivery: row.key for row in rows}
+
+    def oldest_ns(self) -> Mapping[str, int]:
+        """Per sink, when the oldest phase that waits for it ended, site time."""
+        first = (
+            select(DELIVERIES.c.sink, func.min(DELIVERIES.c.event).label("event"))
+            .where(DELIVERIES.c.state == PENDING)
+            .group_by(DELIVERIES.c.sink)
+            .subquery()
+        )
+        wanted = select(first.c.sink, EVENTS.c.body).join(
+            EVENTS, EVENTS.c.position == first.c.event
+        )
+        with self._db.read() as connection:
+            rows = connection.execute(wanted).all()
+        return {row.sink: stored_event(row.body).end_ns for row in rows}
 
     def revive(self, ids: Iterable[int] | None = None) -> int:
         """Make dead letters due again, all when `ids` is None; returns how many."""
@@ -226,35 +214,46 @@ class OutboxStore:
         )
         with self._db.write() as connection:
             connection.execute(delete(DELIVERIES).where(DELIVERIES.c.event.in_(done)))
+            gone = DIGESTS.c.delivery.not_in(select(DELIVERIES.c.id))
+            connection.execute(delete(DIGESTS).where(gone))
             return connection.execute(delete(EVENTS).where(EVENTS.c.position.in_(done))).rowcount
 
     def close(self) -> None:
         """Let go of the database; may be called twice."""
         self._db.close()
 
+    def _together(self, head: Delivery, before_ns: int) -> Delivery:
+        """A scene's oldest delivery with all that is to be told together with it."""
+        key = self.digests([head.id]).get(head.id)
+        if key is not None:
+            same = select(DIGESTS.c.delivery).where(DIGESTS.c.key == key)
+            return bound(head, self._backlog(head, DELIVERIES.c.id.in_(same)), key)
+        if head.event.end_ns > before_ns:
+            return head
+        waiting = self._backlog(head, DELIVERIES.c.id.not_in(select(DIGESTS.c.delivery)))
+        phases = over([one.event for one in waiting], before_ns)
+        if head.event not in phases:
+            return head
+        told = {phase.key for phase in phases}
+        chosen = [one for one in waiting if one.event.key in told]
+        key = digest_key(phases)
+        with self._db.write() as connection:
+            connection.execute(insert(DIGESTS), [{"delivery": d.id, "key": key} for d in chosen])
+        return bound(head, chosen, key)
+
+    def _backlog(self, head: Delivery, *which: ColumnElement[bool]) -> list[Delivery]:
+        """What waits for a sink of the scene of `head`, in order."""
+        d = DELIVERIES.c
+        same = (d.sink == head.sink, d.scene == head.event.scene, d.state == PENDING, *which)
+        wanted = deliveries_wanted().where(*same).order_by(d.event).limit(BACKLOG)
+        with self._db.read() as connection:
+            return [delivery_of(row) for row in connection.execute(wanted).mappings()]
+
     def _settle(self, delivery: Delivery, **changes: str | int) -> None:
+        ids = delivery.members or (delivery.id,)
         with self._db.write() as connection:
             connection.execute(
                 update(DELIVERIES)
-                .where(DELIVERIES.c.id == delivery.id)
+                .where(DELIVERIES.c.id.in_(ids))
                 .values(attempts=delivery.attempts + 1, **changes)
             )
-
-
-def _deliveries() -> Select[Any]:
-    d = DELIVERIES.c
-    return select(d.id, d.sink, d.state, d.attempts, d.strikes, d.error, EVENTS.c.body).join(
-        EVENTS, EVENTS.c.position == d.event
-    )
-
-
-def _delivery(row: RowMapping) -> Delivery:
-    return Delivery(
-        id=row["id"],
-        sink=row["sink"],
-        event=stored_event(row["body"]),
-        state=row["state"],
-        attempts=row["attempts"],
-        strikes=row["strikes"],
-        error=row["error"],
-    )

@@ -12,9 +12,18 @@ from typing import Any
 import pytest
 
 from pipeline.core.clock import ManualClock
+from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkUnavailable
 from pipeline.core.event import from_json
-from pipeline.sinks.base import SINKS, Sink, SinkContext, SinkSettings
+from pipeline.sinks.base import (
+    SINKS,
+    DigestSettings,
+    DigestSink,
+    Sink,
+    SinkContext,
+    SinkSettings,
+)
+from pipeline.sinks.delivery import Pace
 from tests.event_samples import event, life
 from tests.http_receiver import HttpReceiver
 from tests.requirements import require_module
@@ -41,6 +50,10 @@ class Rig:
 
     def received(self) -> list[str]:
         """Keys (`Event.key`) that the receiver has, in order, repeats included."""
+        raise NotImplementedError
+
+    def digests(self) -> list[dict[str, Any]]:
+        """Digests that the receiver has, in order."""
         raise NotImplementedError
 
     def go_down(self) -> None:
@@ -141,6 +154,13 @@ class WebhookRig(Rig):
     def received(self) -> list[str]:
         return [json.loads(request.body)["id"] for request in self.server.accepted]
 
+    def digests(self) -> list[dict[str, Any]]:
+        bodies = [json.loads(request.body) for request in self.server.accepted]
+        assert [request.headers["webhook-id"] for request in self.server.accepted] == [
+            body["id"] for body in bodies
+        ]
+        return [b["data"] for b in bodies if b["type"] == "org.fusewatch.digest"]
+
     def go_down(self) -> None:
         self.server.stop()
 
@@ -170,11 +190,20 @@ class MqttRig(Rig):
         return {"port": self.broker.port, "username": "me", "password": SECRET}
 
     def received(self) -> list[str]:
-        # What was published last is what the listener waits for, so nothing is under way.
+        self._settle()
+        return [from_json(m.payload).key for m in self.listener.on("/event")]
+
+    def digests(self) -> list[dict[str, Any]]:
+        self._settle()
+        states = [json.loads(m.payload) for m in self.listener.on("/state")]
+        assert [(s["state"], s["key"]) for s in states] == [("OFF", life(5)[-1].key)]
+        return [json.loads(m.payload) for m in self.listener.on("/digest")]
+
+    def _settle(self) -> None:
+        """What was published last is what the listener waits for, so nothing is under way."""
         with closing(_Flush(self.broker.port)) as flush:
             flush.publish()
             self.listener.wait(lambda got: any(m.topic == flush.topic for m in got))
-        return [from_json(m.payload).key for m in self.listener.on("/event")]
 
     def go_down(self) -> None:
         self.broker.stop()
@@ -320,3 +349,25 @@ def test_a_receiver_that_goes_down_in_between_is_unavailable_until_it_is_back(ri
     sink.deliver(updated)
     sink.close()
     assert list(dict.fromkeys(rig.received())) == [raised.key, updated.key]
+
+
+TELLS_TOGETHER = [kind for kind in RIGS if issubclass(SINKS.settings(kind), DigestSettings)]
+
+
+@pytest.mark.parametrize("rig", TELLS_TOGETHER, indirect=True)
+def test_a_digest_is_delivered_under_its_key_and_says_what_came_and_went(rig: Rig) -> None:
+    phases = (*life(1), *life(5))
+    sink = build(rig)
+    assert isinstance(sink, DigestSink)
+    sink.open()
+    sink.deliver_digest(Digest("digest-1", phases))
+    sink.close()
+    (body,) = rig.digests()
+    assert body["key"] == "digest-1"
+    assert [one["id"] for one in body["events"]] == [life(1)[0].id, life(5)[0].id]
+    assert [key for one in body["events"] for key in one["keys"]] == [p.key for p in phases]
+
+
+def test_kinds_that_keep_every_event_are_told_none_together() -> None:
+    assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "sql"}
+    assert SINKS.settings("jsonl").model_validate({}).pace == Pace()

@@ -20,6 +20,7 @@ from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, from_json
 from pipeline.sinks.base import Sink, SinkContext
 from pipeline.sinks.delivery import DeliveryPolicy
+from pipeline.sinks.lane import Outlet
 from pipeline.sinks.mqtt import MqttSettings, MqttSink
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.sinks.webhook import WebhookSettings
@@ -39,7 +40,8 @@ QUICK = DeliveryPolicy(first_wait_s=0.05, longest_wait_s=0.2)
 def delivering(folder: Path, sinks: Mapping[str, Sink]) -> Iterator[Callable[..., None]]:
     """Workers that deliver what the yielded function is given."""
     store = OutboxStore(folder / "alert.db")
-    delivery = OutboxDelivery(store, sinks, NodeClock(), rng=Random(5), policy=QUICK)
+    outlets = {name: Outlet([sink]) for name, sink in sinks.items()}
+    delivery = OutboxDelivery(store, outlets, NodeClock(), rng=Random(5), policy=QUICK)
 
     def accept(*events: Event) -> None:
         for each in events:

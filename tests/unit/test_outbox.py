@@ -12,7 +12,8 @@ from pipeline.core.clock import ManualClock, NodeClock
 from pipeline.core.errors import SinkRejected, SinkUnavailable, StoreError
 from pipeline.core.event import Event
 from pipeline.sinks.delivery import DeliveryPolicy
-from pipeline.sinks.outbox import OutboxDelivery, Outcome
+from pipeline.sinks.lane import Outcome, Outlet
+from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import OutboxStore
 from tests.event_samples import event, life
 
@@ -55,7 +56,7 @@ class Desk:
         self.sinks = {"web": ScriptedSink(), "mqtt": ScriptedSink()}
         self.clock = ManualClock(1000 * SECOND)
         self.delivery = OutboxDelivery(
-            self.store, self.sinks, self.clock, rng=Random(7), policy=policy
+            self.store, outlets(self.sinks), self.clock, rng=Random(7), policy=policy
         )
 
     def accept(self, *events: Event) -> None:
@@ -71,6 +72,10 @@ class Desk:
             if outcome is not Outcome.DELIVERED:
                 self.clock.advance(SECOND)
         pytest.fail(f"{sink} never came to {end}")
+
+
+def outlets(sinks: dict[str, ScriptedSink]) -> dict[str, Outlet]:
+    return {name: Outlet([sink]) for name, sink in sinks.items()}
 
 
 @pytest.fixture
@@ -213,7 +218,7 @@ def test_workers_deliver_what_is_accepted_while_one_sink_hangs(tmp_path: Path) -
     release = threading.Event()
     store = OutboxStore(tmp_path / "alert.db")
     sinks = {"good": ScriptedSink(), "hangs": ScriptedSink(lambda _: release.wait(60) and None)}
-    delivery = OutboxDelivery(store, sinks, NodeClock(), rng=Random(1))
+    delivery = OutboxDelivery(store, outlets(sinks), NodeClock(), rng=Random(1))
     delivery.start()
     for phase in life():
         store.accept(phase, list(sinks))
@@ -246,16 +251,16 @@ def test_draining_delivers_what_can_be_and_leaves_the_rest(tmp_path: Path) -> No
 class BrokenStore(OutboxStore):
     broken = True
 
-    def due(self, sink, now_ns):
+    def due(self, sink, now_ns, **more):
         if self.broken:
             raise StoreError("the disk is full")
-        return super().due(sink, now_ns)
+        return super().due(sink, now_ns, **more)
 
 
 def test_an_outbox_that_cannot_be_used_is_unhealthy_until_it_can(tmp_path: Path) -> None:
     store = BrokenStore(tmp_path / "alert.db")
     sink = ScriptedSink()
-    delivery = OutboxDelivery(store, {"web": sink}, NodeClock(), rng=Random(1))
+    delivery = OutboxDelivery(store, outlets({"web": sink}), NodeClock(), rng=Random(1))
     store.accept(event(), ["web"])
     delivery.start()
     deadline = time.monotonic() + 60

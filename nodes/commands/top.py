@@ -1,0 +1,77 @@
+"""Watch a running deployment: every stream's account, scenes, sinks, processes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from nodes.top_reading import Place, places, read_all
+from nodes.top_status import Status, status_of
+from nodes.top_view import view
+from pipeline.config import load_deployment
+from pipeline.config.deployment import Deployment
+from pipeline.core.errors import DependencyMissing
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``top`` to the command line."""
+    app.command(name="top")(top)
+
+
+def top(
+    config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
+    once: Annotated[bool, typer.Option("--once", help="Say it once and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON each time.")] = False,
+    interval_s: Annotated[
+        float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")
+    ] = 1.0,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", help="Where a process is asked, NAME=HOST:PORT.", metavar="PLACE"),
+    ] = None,
+) -> None:
+    """Show per stream what was captured, delivered, dropped and why, and what still waits.
+
+    Rates are those between two looks, so that the first comes one interval after the start.
+    With --once the exit code is 69 when no process answered.
+    """
+    deployment = load_deployment(config)
+    looks = _looks(deployment, places(deployment, at or ()), interval_s)
+    if once:
+        found = next(looks)
+        _say(found, as_json)
+        if not any(one.answers for one in found.processes):
+            raise typer.Exit(DependencyMissing.exit_code)
+    elif as_json:
+        for found in looks:
+            _say(found, as_json)
+    else:
+        with Live(screen=True, auto_refresh=False) as live:
+            for found in looks:
+                live.update(view(found), refresh=True)
+
+
+def _looks(deployment: Deployment, where: list[Place], interval_s: float) -> Iterator[Status]:
+    """The deployment as it is, again and again."""
+    before = read_all(where)
+    pause = threading.Event()
+    while True:
+        pause.wait(interval_s)
+        now = read_all(where)
+        yield status_of(deployment, now, before, time.time())
+        before = now
+
+
+def _say(status: Status, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(status).decode())
+    else:
+        Console().print(view(status))

@@ -1,0 +1,159 @@
+"""What the processes of a deployment say of themselves over HTTP, read and not interpreted.
+
+A process on this machine is found by its run file, any other by the ``http`` address that the
+deployment gives it, if that has a port of its own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from pipeline.config.deployment import Deployment
+from pipeline.core.errors import ConfigError
+
+Labels: TypeAlias = Mapping[str, str]
+TIMEOUT_S = 2.0
+_ANYWHERE = ("0.0.0.0", "::", "*", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process is asked.
+
+    Attributes:
+        name: Name of the process, as its run file has it.
+        address: ``HOST:PORT``; empty: it is not known.
+    """
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a process said.
+
+    Attributes:
+        name: Name of the process.
+        at_s: When it was asked, monotonic seconds.
+        error: Why it could not be asked; empty when it answered.
+        troubles: Checks of its readiness that fail, with their details.
+        values: Every sample of its metrics, by name: labels and value.
+    """
+
+    name: str
+    at_s: float
+    error: str = ""
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, list[tuple[Labels, float]]] = field(default_factory=dict)
+
+    def each(self, name: str) -> Iterator[tuple[Labels, float]]:
+        """Samples of one metric."""
+        yield from self.values.get(name, ())
+
+    def by(self, label: str, name: str) -> dict[str, float]:
+        """Samples of one metric, by one label; those that share it are added up."""
+        found: dict[str, float] = {}
+        for labels, value in self.each(name):
+            key = labels.get(label, "")
+            found[key] = found.get(key, 0.0) + value
+        return found
+
+    def one(self, name: str) -> float | None:
+        """The only sample of a metric; None: there is none."""
+        return next((value for _, value in self.each(name)), None)
+
+
+def places(deployment: Deployment, given: Iterable[str] = ()) -> list[Place]:
+    """Where each process of a deployment is asked.
+
+    Args:
+        deployment: The deployment.
+        given: ``NAME=HOST:PORT`` of processes that neither it nor this machine knows.
+
+    Raises:
+        ConfigError: One of them is not such, or names no process.
+    """
+    known = {f"capture-{name}": node.http for name, node in deployment.nodes.items()}
+    known |= {"fusion": deployment.fusion.http, "alert": deployment.alert.http}
+    named = dict(_named(one, known) for one in given)
+    return [
+        Place(name, named.get(name) or _running(deployment, name) or _written(address))
+        for name, address in known.items()
+    ]
+
+
+def read_all(where: Iterable[Place]) -> dict[str, Reading]:
+    """Ask every process at once; by name."""
+    asked = list(where)
+    with ThreadPoolExecutor(max_workers=max(1, min(32, len(asked)))) as pool:
+        return {reading.name: reading for reading in pool.map(read, asked)}
+
+
+def read(place: Place) -> Reading:
+    """Ask one process."""
+    at_s = time.monotonic()
+    if not place.address:
+        return Reading(place.name, at_s, "not running on this machine, and no fixed http port")
+    try:
+        checks = json.loads(_page(place.address, "/readyz"))["checks"]
+        values = _values(_page(place.address, "/metrics"))
+    except (OSError, http.client.HTTPException) as error:
+        return Reading(place.name, at_s, f"{place.address}: {error or type(error).__name__}")
+    except (ValueError, KeyError) as error:
+        return Reading(place.name, at_s, f"{place.address} is no fusewatch: {error}")
+    troubles = {name: check["detail"] for name, check in checks.items() if not check["ok"]}
+    return Reading(place.name, at_s, troubles=troubles, values=values)
+
+
+def _page(address: str, path: str) -> str:
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def _values(text: str) -> dict[str, list[tuple[Labels, float]]]:
+    found: dict[str, list[tuple[Labels, float]]] = {}
+    for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, float(sample.value)))
+    return found
+
+
+def _running(deployment: Deployment, name: str) -> str:
+    """Address of a process that runs on this machine."""
+    try:
+        port = json.loads((deployment.data / "run" / f"{name}.json").read_bytes())["http"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    return f"127.0.0.1:{port}" if port else ""
+
+
+def _written(address: str | None) -> str:
+    """The address that the deployment gives, as it can be connected to."""
+    host, _, port = (address or "").rpartition(":")
+    if not port.isdecimal() or int(port) == 0:
+        return ""
+    return f"127.0.0.1:{port}" if host in _ANYWHERE else f"{host}:{port}"
+
+
+def _named(given: str, known: Mapping[str, object]) -> tuple[str, str]:
+    name, _, address = given.partition("=")
+    if name not in known or not address.rpartition(":")[2].isdecimal():
+        names = ", ".join(known)
+        raise ConfigError(
+            f"{given!r} is not NAME=HOST:PORT", fix=f"write one of {names}, '=' and an address"
+        )
+    return name, address

@@ -1,0 +1,151 @@
+"""How a deployment is, for people to look at: four tables, and colour where something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nodes.top_status import ProcessStatus, SceneStatus, SinkStatus, Status, StreamStatus
+
+OLD_S = 5.0
+"""A stream whose last sample is older than this is marked, seconds."""
+
+GOOD, DIM, ODD, BAD = "green", "dim", "yellow", "bold red"
+_UNKNOWN = Text("-", DIM)
+
+
+def view(status: Status) -> RenderableType:
+    """The whole picture."""
+    moment = datetime.fromtimestamp(status.time_s, UTC).astimezone()
+    title = Text.assemble(
+        (status.deployment, "bold"), f"  {moment:%Y-%m-%d %H:%M:%S}  ", _verdict(status)
+    )
+    parts: list[RenderableType] = [title, Text(), _processes(status.processes)]
+    parts += [Text(), _streams(status.streams), Text(), _scenes(status.scenes)]
+    return Group(*parts, Text(), _sinks(status.sinks))
+
+
+def _verdict(status: Status) -> Text:
+    """One word for all of it, the worst first."""
+    lost = sum(stream.unexplained for stream in status.streams)
+    if lost:
+        return Text(f"{lost} samples are unaccounted for", BAD)
+    gone = [one.name for one in status.processes if not one.answers]
+    if gone:
+        return Text(f"not reached: {', '.join(gone)}", BAD)
+    down = [sink.sink for sink in status.sinks if not sink.up]
+    if down:
+        return Text(f"down: {', '.join(down)}", ODD)
+    if any(one.trouble for one in status.processes):
+        return Text("not all is ready", ODD)
+    return Text("every sample is accounted for", GOOD)
+
+
+def _processes(processes: Sequence[ProcessStatus]) -> Table:
+    table = _table("process", "state", ">CPU", ">MiB", "trouble")
+    for one in processes:
+        state = ("ready", GOOD) if not one.trouble else ("not ready", ODD)
+        table.add_row(
+            Text(one.name),
+            Text(*state) if one.answers else Text("no answer", BAD),
+            _number(one.cpu, "{:.0%}"),
+            _number(one.memory_mb, "{:.0f}"),
+            Text(one.trouble, "" if one.answers else BAD),
+        )
+    return table
+
+
+def _streams(streams: Sequence[StreamStatus]) -> Table:
+    table = _table(
+        "stream", "node", ">rate", ">age", ">captured", ">delivered", ">spooled", ">dropped",
+        ">unexplained", ">clock ± bound", "sees",
+    )  # fmt: skip
+    for one in streams:
+        old = one.age_s is not None and one.age_s > OLD_S
+        table.add_row(
+            Text(one.stream),
+            Text(one.node, DIM),
+            _number(one.rate_hz, "{:.1f}/s"),
+            Text(_span(one.age_s), ODD if old else "") if one.age_s is not None else _UNKNOWN,
+            Text(f"{one.captured:,}"),
+            Text(f"{one.delivered:,}"),
+            Text(f"{one.spooled:,}"),
+            _dropped(one),
+            Text(f"{one.unexplained:,}", BAD if one.unexplained else GOOD),
+            _clock(one),
+            Text(one.unseen or "yes", ODD if one.unseen else GOOD),
+        )
+    return table
+
+
+def _scenes(scenes: Sequence[SceneStatus]) -> Table:
+    table = _table(
+        "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment",
+        ">alarms/day", ">of budget",
+    )  # fmt: skip
+    for one in scenes:
+        table.add_row(
+            Text(one.scene),
+            Text(f"{one.windows:,}"),
+            _number(one.complete, "{:.0%}"),
+            _number(one.score, "{:.1f}"),
+            Text(_span(one.delay_s)) if one.delay_s is not None else _UNKNOWN,
+            Text(f"{one.alarms}", BAD if one.alarms else ""),
+            Text(f"{one.health}", ODD if one.health else ""),
+            Text(f"{one.raised_day}"),
+            _number(one.budget_ratio, "{:.1f}x"),
+        )
+    return table
+
+
+def _sinks(sinks: Sequence[SinkStatus]) -> Table:
+    table = _table("sink", "state", ">waiting", ">oldest", ">failures", ">delivered", ">set aside")
+    for one in sinks:
+        table.add_row(
+            Text(one.sink),
+            Text("up", GOOD) if one.up else Text("down", BAD),
+            Text(f"{one.pending:,}", ODD if one.pending else ""),
+            Text(_span(one.oldest_s)) if one.pending else _UNKNOWN,
+            Text(f"{one.failures}", ODD if one.failures else ""),
+            Text(f"{one.delivered:,}"),
+            Text(f"{one.dead:,}", BAD if one.dead else ""),
+        )
+    return table
+
+
+def _table(*headings: str) -> Table:
+    """A table; headings that begin with ``>`` are of numbers."""
+    table = Table(box=None, pad_edge=False, header_style="bold cyan", expand=False)
+    for heading in headings:
+        right = heading.startswith(">")
+        table.add_column(heading.lstrip(">"), justify="right" if right else "left", no_wrap=right)
+    return table
+
+
+def _dropped(stream: StreamStatus) -> Text:
+    if not stream.dropped:
+        return Text("0")
+    said = (f"{count:,} {reason}" for reason, count in sorted(stream.dropped.items()))
+    return Text(", ".join(said), ODD)
+
+
+def _clock(stream: StreamStatus) -> Text:
+    if stream.clock_offset_s is None or stream.clock_bound_s is None:
+        return _UNKNOWN
+    return Text(f"{stream.clock_offset_s * 1e3:+.2f} ± {stream.clock_bound_s * 1e3:.2f} ms")
+
+
+def _number(value: float | None, shape: str) -> Text:
+    return _UNKNOWN if value is None else Text(shape.format(value))
+
+
+def _span(seconds: float) -> str:
+    """A length of time, as short as it can be told."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s"

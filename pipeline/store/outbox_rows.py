@@ -1,0 +1,73 @@
+"""One delivery of the outbox, and how it is read from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, select
+
+from pipeline.core.digest import Digest
+from pipeline.core.event import Event
+from pipeline.store.database import stored_event
+from pipeline.store.outbox_tables import DELIVERIES, EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one sink.
+
+    Attributes:
+        id: Of this delivery, for `OutboxStore.revive`.
+        sink: Name of the sink.
+        event: What is delivered; of a digest its first phase.
+        state: `PENDING`, `DELIVERED` or `DEAD`.
+        attempts: Tries so far, for any reason.
+        strikes: Tries that count against this event rather than against the sink.
+        error: Why the last try failed; empty before the first.
+        digest: What is delivered instead, together with other deliveries.
+        members: Ids of all of them.
+    """
+
+    id: int
+    sink: str
+    event: Event
+    state: str
+    attempts: int
+    strikes: int
+    error: str
+    digest: Digest | None = None
+    members: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Idempotency key of what is delivered."""
+        return self.event.key if self.digest is None else self.digest.key
+
+
+def deliveries_wanted() -> Select[Any]:
+    """Every delivery with its event, to be narrowed down."""
+    d = DELIVERIES.c
+    return select(d.id, d.sink, d.state, d.attempts, d.strikes, d.error, EVENTS.c.body).join(
+        EVENTS, EVENTS.c.position == d.event
+    )
+
+
+def delivery_of(row: RowMapping) -> Delivery:
+    """The delivery of a row of `deliveries_wanted`."""
+    return Delivery(
+        id=row["id"],
+        sink=row["sink"],
+        event=stored_event(row["body"]),
+        state=row["state"],
+        attempts=row["attempts"],
+        strikes=row["strikes"],
+        error=row["error"],
+    )
+
+
+def bound(head: Delivery, deliveries: Sequence[Delivery], key: str) -> Delivery:
+    """A scene's oldest delivery, to be told together with all of these."""
+    digest = Digest(key, tuple(one.event for one in deliveries))
+    return replace(head, digest=digest, members=tuple(one.id for one in deliveries))

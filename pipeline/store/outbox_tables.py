@@ -1,0 +1,59 @@
+"""The tables of the alert node's outbox, see `OutboxStore`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+VERSION = 1
+PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
+
+METADATA = MetaData()
+_POSITION = BigInteger().with_variant(Integer, "sqlite")
+
+EVENTS = Table(
+    "outbox_events",
+    METADATA,
+    Column("position", _POSITION, primary_key=True, autoincrement=True),
+    Column("key", String(96), nullable=False, unique=True),
+    Column("scene", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+)
+DELIVERIES = Table(
+    "outbox_deliveries",
+    METADATA,
+    Column("id", _POSITION, primary_key=True, autoincrement=True),
+    Column("event", _POSITION, ForeignKey(EVENTS.c.position), nullable=False),
+    Column("scene", String(64), nullable=False),
+    Column("sink", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("strikes", Integer, nullable=False, default=0),
+    Column("next_ns", BigInteger, nullable=False, default=0),
+    Column("error", Text, nullable=False, default=""),
+    UniqueConstraint("event", "sink"),
+)
+Index(
+    "outbox_deliveries_heads",
+    DELIVERIES.c.sink,
+    DELIVERIES.c.state,
+    DELIVERIES.c.scene,
+    DELIVERIES.c.event,
+)
+DIGESTS = Table(
+    "outbox_digests",
+    METADATA,
+    Column("delivery", _POSITION, primary_key=True, autoincrement=False),
+    Column("key", String(64), nullable=False, index=True),
+)
+"""Which deliveries are told together, and under which idempotency key."""
