@@ -119,5 +119,5 @@ SINKS = Family(
     name="sinks",
     package="pipeline.sinks",
     base=SinkSettings,
-    support=frozenset({"base", "delivery", "home_assistant", "lane", "outbox"}),
+    support=frozenset({"base", "delivery", "home_assistant", "lane", "message", "outbox"}),
 )

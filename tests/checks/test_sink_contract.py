@@ -36,6 +36,8 @@ class Rig:
 
     kind = ""
     can_go_down = True
+    confirms = True
+    """Whether what was delivered is known to have been received."""
 
     def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
@@ -216,6 +218,95 @@ class MqttRig(Rig):
         self.broker.kill()
 
 
+class EmailRig(Rig):
+    kind = "email"
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(folder, capture)
+        require_module("aiosmtpd")
+        from tests.mail_server import MailServer
+
+        self.server = MailServer().start()
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "server": "127.0.0.1",
+            "port": self.server.port,
+            "security": "none",
+            "sender": "watch@site.test",
+            "to": ["ada@site.test"],
+        }
+
+    def secretive_settings(self) -> dict[str, Any]:
+        return self.settings() | {"username": "me", "password": SECRET}
+
+    def received(self) -> list[str]:
+        return [mail["Message-ID"].strip("<>").partition("@")[0] for mail in self.server.mails]
+
+    def digests(self) -> list[dict[str, Any]]:
+        return [told_as_text(mail.get_content()) for mail in self.server.mails]
+
+    def go_down(self) -> None:
+        self.server.stop()
+
+    def come_back(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self.server.stop()
+
+
+class AppriseRig(Rig):
+    kind = "apprise"
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(folder, capture)
+        require_module("apprise")
+        self.server = HttpReceiver().start()
+
+    def settings(self) -> dict[str, Any]:
+        return {"urls": [f"json://127.0.0.1:{self.server.port}/hook"]}
+
+    def secretive_settings(self) -> dict[str, Any]:
+        return {"urls": [f"json://me:{SECRET}@localhost/{SECRET}"]}
+
+    def _texts(self) -> list[str]:
+        return [json.loads(request.body)["message"] for request in self.server.accepted]
+
+    def received(self) -> list[str]:
+        return [text.rpartition("id:")[2].strip() for text in self._texts()]
+
+    def digests(self) -> list[dict[str, Any]]:
+        return [told_as_text(text) for text in self._texts()]
+
+    def go_down(self) -> None:
+        self.server.stop()
+
+    def come_back(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self.server.stop()
+
+
+class ZmqPubRig(Rig):
+    kind = "zmq_pub"
+    can_go_down = confirms = False
+
+    def settings(self) -> dict[str, Any]:
+        return {"listen": f"ipc://{self.folder / 'events.sock'}"}
+
+
+def told_as_text(text: str) -> dict[str, Any]:
+    """What a digest for people says, in the shape of one for programs."""
+    count = len([line for line in text.splitlines() if "a sound without its cause" in line])
+    events = (life(1), life(5))[:count]
+    return {
+        "key": text.rpartition("id:")[2].strip(),
+        "events": [{"id": one[0].id, "keys": [phase.key for phase in one]} for one in events],
+    }
+
+
 class _Flush:
     """Publishes a mark behind everything that was confirmed before."""
 
@@ -238,7 +329,18 @@ class _Flush:
         self.client.loop_stop()
 
 
-RIGS = {rig.kind: rig for rig in (ConsoleRig, JsonlRig, SqlRig, WebhookRig, MqttRig)}
+_ALL = (
+    ConsoleRig,
+    JsonlRig,
+    SqlRig,
+    WebhookRig,
+    MqttRig,
+    EmailRig,
+    AppriseRig,
+    ZmqPubRig,
+)
+RIGS = {rig.kind: rig for rig in _ALL}
+CONFIRMS = [kind for kind, rig in RIGS.items() if rig.confirms]
 GOES_DOWN = [kind for kind, rig in RIGS.items() if rig.can_go_down]
 
 
@@ -258,6 +360,7 @@ def build(rig: Rig, **more: Any) -> Sink:
 
 
 every_kind = pytest.mark.parametrize("rig", list(RIGS), indirect=True)
+every_kind_that_confirms = pytest.mark.parametrize("rig", CONFIRMS, indirect=True)
 every_kind_that_goes_down = pytest.mark.parametrize("rig", GOES_DOWN, indirect=True)
 
 
@@ -275,7 +378,7 @@ def test_settings_are_described_frozen_and_strict(kind: str) -> None:
     assert settings.model_config["extra"] == "forbid"
 
 
-@every_kind
+@every_kind_that_confirms
 def test_each_phase_is_delivered_once(rig: Rig) -> None:
     sink = build(rig)
     sink.open()
@@ -285,7 +388,7 @@ def test_each_phase_is_delivered_once(rig: Rig) -> None:
     assert rig.received() == [e.key for e in life()]
 
 
-@every_kind
+@every_kind_that_confirms
 def test_the_same_key_twice_does_no_harm(rig: Rig) -> None:
     sink = build(rig)
     sink.open()
@@ -296,7 +399,7 @@ def test_the_same_key_twice_does_no_harm(rig: Rig) -> None:
     assert list(dict.fromkeys(rig.received())) == [e.key for e in life()]
 
 
-@every_kind
+@every_kind_that_confirms
 def test_a_sink_can_be_closed_twice_and_opened_again(rig: Rig) -> None:
     sink = build(rig)
     sink.close()
@@ -369,5 +472,5 @@ def test_a_digest_is_delivered_under_its_key_and_says_what_came_and_went(rig: Ri
 
 
 def test_kinds_that_keep_every_event_are_told_none_together() -> None:
-    assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "sql"}
+    assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "sql", "zmq_pub"}
     assert SINKS.settings("jsonl").model_validate({}).pace == Pace()

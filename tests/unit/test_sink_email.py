@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import SinkRejected, SinkUnavailable
+from pipeline.core.event import Evidence
+from pipeline.sinks.base import SINKS, SinkContext
+from pipeline.sinks.email import EmailSink
+from tests.event_samples import event, life
+from tests.mail_server import MailServer
+
+JPEG = b"\xff\xd8a picture\xff\xd9"
+
+
+@pytest.fixture
+def server():
+    made = MailServer(login=("me", "secret")).start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def sink(server: MailServer, tmp_path: Path):
+    with closing(built(server, tmp_path)) as made:
+        yield made
+
+
+def built(server: MailServer, folder: Path, **changes: object) -> EmailSink:
+    given = {
+        "server": "127.0.0.1",
+        "port": server.port,
+        "security": "none",
+        "username": "me",
+        "password": "secret",
+        "sender": "watch@site.test",
+        "to": ["ada@site.test", "bob@site.test"],
+        "timeout_s": 5,
+        "page": "https://watch.site.test/",
+    }
+    settings = SINKS.settings("email").model_validate(given | changes)
+    made = settings.build(SinkContext(ManualClock(1_700_000_000 * 10**9), "site", folder))
+    assert isinstance(made, EmailSink)
+    return made
+
+
+def test_the_phases_of_an_event_are_one_thread_and_lead_to_the_page(sink, server) -> None:
+    for phase in life(60):
+        sink.deliver(phase)
+    first, *later = server.mails
+    assert first["Subject"] == "[site/hall] alarm: a sound without its cause"
+    assert first["To"] == "ada@site.test, bob@site.test"
+    assert f"https://watch.site.test/#/event/{life(60)[0].id}" in first.get_content()
+    assert "1970-01-01 00:01:00 UTC" in first.get_content()
+    assert [mail["References"] for mail in later] == [first["Message-ID"]] * 2
+    assert "over: a sound" in later[1]["Subject"]
+
+
+def test_an_alarm_brings_its_picture_along(sink, server, tmp_path: Path) -> None:
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "explained.jpg").write_bytes(JPEG)
+    shown = Evidence(snapshot="e/snapshot.jpg", explained="e/explained.jpg")
+    sink.deliver(event(evidence=shown))
+    sink.deliver(event(60, evidence=Evidence(snapshot="e/not-yet.jpg")))
+    pictures = [[part.get_content() for part in m.iter_attachments()] for m in server.mails]
+    assert pictures == [[JPEG], []]
+
+
+def test_what_is_refused_now_waits_and_what_is_refused_for_good_is_set_aside(sink, server) -> None:
+    server.answer = lambda mail: "451 not now"
+    with pytest.raises(SinkUnavailable, match="451"):
+        sink.deliver(event())
+    server.answer = lambda mail: "554 never"
+    with pytest.raises(SinkRejected, match="554"):
+        sink.deliver(event())
+    server.answer = lambda mail: "250 taken"
+    sink.deliver(event())
+    assert len(server.mails) == 1
+
+
+def test_one_recipient_that_is_not_known_does_not_keep_it_from_the_other(sink, server) -> None:
+    server.refused = frozenset({"bob@site.test"})
+    sink.deliver(event())
+    assert len(server.mails) == 1
+    server.refused = frozenset({"ada@site.test", "bob@site.test"})
+    with pytest.raises(SinkRejected, match="550"):
+        sink.deliver(event(60))
+
+
+def test_a_wrong_password_is_no_fault_of_the_event(server, tmp_path: Path) -> None:
+    wrong = built(server, tmp_path, password="wrong")
+    with closing(wrong) as sink, pytest.raises(SinkUnavailable, match="login was refused"):
+        sink.open()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"to": []}, {"to": ["a@b\nBcc: all@b"]}, {"sender": " "}, {"port": 0}]
+)
+def test_addresses_are_checked_before_anything_is_sent(server, tmp_path, wrong) -> None:
+    with pytest.raises(ValidationError):
+        built(server, tmp_path, **wrong)
