@@ -151,7 +151,8 @@ class LedgerHealth:
     def _tell(self, stream: str, watch: _Watch, report: LedgerReport) -> None:
         missing, apart = min(watch.row[-CONFIRM:], key=sum)
         now_ns, start_ns = report.arrival_ns, watch.right_ns or report.arrival_ns
-        watch.told, watch.told_ns = missing + apart, now_ns
+        watch.told = watch.books.unexplained = missing + apart
+        watch.told_ns = now_ns
         watch.row.clear()
         watch.right_ns = now_ns
         said = _unexplained(stream, report.node, missing, apart)

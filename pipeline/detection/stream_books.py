@@ -12,7 +12,8 @@ dropped and still has. The fusion node sees the numbers. Two things must hold at
 What passed over live samples to be sent behind them, as ``NAME~backlog``, is explained while it
 waits and once it arrived. Drops may be seen late or never: before the first sample of a session
 nobody sees a gap. They must not excuse losses for ever, so what is explained is done with once
-all that was left at the time has arrived. What a reader lost has no number and excuses nothing.
+all that was left at the time has arrived. What a reader lost has no number, what is given up at
+the end has no later one: they leave no gap and excuse nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ from pipeline.core.ledger import DropReason, StreamAccount
 BACKLOG = "~backlog"
 """Samples of ``NAME`` that are sent behind the live ones are a stream ``NAME~backlog``."""
 
-_UNNUMBERED = frozenset({DropReason.READER_OVERRUN.value, DropReason.OUT_OF_ORDER.value})
+_NO_GAP = frozenset(
+    {
+        DropReason.READER_OVERRUN.value,
+        DropReason.OUT_OF_ORDER.value,
+        DropReason.SHUTDOWN.value,
+    }
+)
 _REPORTS_BACK = 5
 """So many reports after a drop it is looked at whether it is done with."""
 _BACKLOG_REPORTS = 60
@@ -58,7 +65,7 @@ class StreamBooks:
         arrived: Samples that arrived since this process began.
         skipped: Numbers that were passed over.
         last_ns: Stamp of the last sample, site time.
-        unexplained: Samples that no entry explains.
+        unexplained: Samples that no entry explains, as last told.
     """
 
     node: str = ""
@@ -104,7 +111,6 @@ class StreamBooks:
         missing = max(0, self.skipped - skipped - (explained - done) - behind)
         if not missing:
             self._be_done(explained, account.spooled)
-        self.unexplained = missing + abs(account.missing)
         return missing, abs(account.missing)
 
     def _has_backlog(self, left: int) -> bool:
@@ -113,7 +119,7 @@ class StreamBooks:
         return left > flying or self._late_reports < _BACKLOG_REPORTS
 
     def _follow(self, account: StreamAccount) -> None:
-        dropped = sum(n for why, n in account.dropped.items() if why not in _UNNUMBERED)
+        dropped = sum(n for why, n in account.dropped.items() if why not in _NO_GAP)
         before = (self._captured, self._delivered, self._dropped)
         now = (account.captured, account.delivered, dropped)
         if any(new < old for new, old in zip(now, before, strict=True)):  # the node began anew
