@@ -14,6 +14,7 @@ from nodes.top_status import CAPTURE, SceneStatus, SinkStatus, Status, StreamSta
 OLD_S = 5.0
 """A stream whose last sample is older than this is marked, seconds."""
 
+RULE = "captured = delivered + spooled + dropped; missing: on the way, and nobody says why"
 GOOD, DIM, ODD, BAD = "green", "dim", "yellow", "bold red"
 _UNKNOWN = Text("-", DIM)
 
@@ -25,8 +26,8 @@ def view(status: Status) -> RenderableType:
         (status.deployment, "bold"), f"  {moment:%Y-%m-%d %H:%M:%S}  ", _verdict(status)
     )
     parts: list[RenderableType] = [title, Text(), _processes(status)]
-    parts += [Text(), _streams(status.streams), Text(), _scenes(status.scenes)]
-    return Group(*parts, Text(), _sinks(status.sinks))
+    parts += [Text(), _streams(status.streams), Text(RULE, DIM)]
+    return Group(*parts, Text(), _scenes(status.scenes), Text(), _sinks(status.sinks))
 
 
 def _verdict(status: Status) -> Text:
@@ -63,8 +64,8 @@ def _processes(status: Status) -> Table:
 
 def _streams(streams: Sequence[StreamStatus]) -> Table:
     table = _table(
-        "stream", ">rate", ">age", ">captured", ">= delivered", ">+ spooled", ">+ dropped",
-        ">unexplained", "sees",
+        "stream", ">rate", ">age", ">captured", ">delivered", ">spooled", ">dropped",
+        ">missing", "sees",
     )  # fmt: skip
     for one in streams:
         old = one.age_s is None or one.age_s > OLD_S
@@ -123,8 +124,16 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         numbers = heading.startswith(">")
         side: JustifyMethod = "right" if numbers else "left"
-        whole = numbers or heading == "stream"
-        table.add_column(heading.removeprefix(">"), justify=side, no_wrap=whole, overflow="fold")
+        # Where there is little room words give way, down to this; a number that is cut shows it.
+        narrowest = {"stream": 12, ">dropped": 8, "sees": 6}.get(heading)
+        whole = numbers and narrowest is None
+        table.add_column(
+            heading.removeprefix(">"),
+            justify=side,
+            no_wrap=whole,
+            overflow="ellipsis" if whole else "fold",
+            min_width=narrowest,
+        )
     return table
 
 
@@ -134,7 +143,7 @@ def _dropped(stream: StreamStatus) -> Text:
     if not stream.dropped:
         return Text("0")
     said = (f"{count:,} {reason}" for reason, count in sorted(stream.dropped.items()))
-    return Text(", ".join(said), ODD)
+    return Text("\n".join(said), ODD)
 
 
 def _clock(stream: StreamStatus) -> Text:
