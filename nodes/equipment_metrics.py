@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Gauge
 
 from pipeline.alignment.sync_watch import SyncWatch
-from pipeline.detection.ledger_health import StreamBooks
+from pipeline.detection.stream_books import StreamBooks
 from pipeline.recording.retention import Removal
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nodes.top_reading import Reading
@@ -14,6 +14,8 @@ CAPTURE = "capture-"
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
     """One stream. ``captured = delivered + dropped + spooled``, as its node read it at once.
+
+    Where the node does not answer, what only it knows is None.
 
     Attributes:
         stream: Name of the stream.
@@ -34,10 +36,10 @@ class StreamStatus:
     node: str
     rate_hz: float | None
     age_s: float | None
-    captured: int
-    delivered: int
+    captured: int | None
+    delivered: int | None
     dropped: Mapping[str, int]
-    spooled: int
+    spooled: int | None
     unexplained: int
     clock_offset_s: float | None
     clock_bound_s: float | None
@@ -157,8 +159,14 @@ def status_of(
         processes=tuple(_process(one, before.get(name)) for name, one in now.items()),
         streams=tuple(
             stream
-            for name in deployment.nodes
-            for stream in _streams(name, now, before.get(CAPTURE + name), time_s)
+            for name, node in deployment.nodes.items()
+            for stream in _streams(
+                name,
+                [one for source in node.sources for one in source.stream_names()],
+                now,
+                before.get(CAPTURE + name),
+                time_s,
+            )
         ),
         scenes=tuple(_scene(name, fusion, before.get("fusion")) for name in deployment.scenes),
         sinks=tuple(
@@ -181,25 +189,29 @@ def _process(now: Reading, before: Reading | None) -> ProcessStatus:
 
 
 def _streams(
-    node: str, now: Mapping[str, Reading], before: Reading | None, time_s: float
-) -> Iterable[StreamStatus]:
+    node: str,
+    configured: Iterable[str],
+    now: Mapping[str, Reading],
+    before: Reading | None,
+    time_s: float,
+) -> Iterator[StreamStatus]:
     own = now.get(CAPTURE + node, Reading(CAPTURE + node, 0.0))
     fusion = now.get("fusion", Reading("fusion", 0.0))
-    captured, delivered = own.by("stream", "fusewatch_captured_total"), _whole(own, "delivered")
     last_s = fusion.by("stream", "fusewatch_last_sample_time_seconds")
     lost = fusion.by("stream", "fusewatch_unexplained_samples")
     wrong = own.by("stream", "fusewatch_unexplained")
     offset_s, bound_s = _clock(own)
-    for stream, count in captured.items():
+    known = own.by("stream", "fusewatch_captured_total")
+    for stream in dict.fromkeys((*configured, *known)):
         yield StreamStatus(
             stream=stream,
             node=node,
             rate_hz=_rate(own, before, "fusewatch_captured_total", stream=stream),
             age_s=time_s - last_s[stream] if stream in last_s else None,
-            captured=round(count),
-            delivered=delivered.get(stream, 0),
+            captured=_count(own, "fusewatch_captured_total", stream),
+            delivered=_count(own, "fusewatch_delivered_total", stream),
             dropped=_dropped(own, stream),
-            spooled=round(own.by("stream", "fusewatch_spooled").get(stream, 0)),
+            spooled=_count(own, "fusewatch_spooled", stream),
             unexplained=round(max(lost.get(stream, 0), abs(wrong.get(stream, 0)))),
             clock_offset_s=offset_s,
             clock_bound_s=bound_s,
@@ -216,10 +228,9 @@ def _clock(reading: Reading) -> tuple[float | None, float | None]:
     return offset_s, reading.one("fusewatch_clock_uncertainty_seconds")
 
 
-def _whole(reading: Reading, name: str) -> dict[str, int]:
-    return {
-        key: round(value) for key, value in reading.by("stream", f"fusewatch_{name}_total").items()
-    }
+def _count(reading: Reading, metric: str, stream: str) -> int | None:
+    found = _value(reading, metric, stream=stream)
+    return None if found is None else round(found)
 
 
 def _dropped(reading: Reading, stream: str) -> dict[str, int]:

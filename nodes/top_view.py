@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nodes.top_status import ProcessStatus, SceneStatus, SinkStatus, Status, StreamStatus
+from nodes.top_status import CAPTURE, SceneStatus, SinkStatus, Status, StreamStatus
 
 OLD_S = 5.0
 """A stream whose last sample is older than this is marked, seconds."""
 
+RULE = "captured = delivered + spooled + dropped; missing: on the way, and nobody says why"
 GOOD, DIM, ODD, BAD = "green", "dim", "yellow", "bold red"
 _UNKNOWN = Text("-", DIM)
 
@@ -24,9 +25,9 @@ def view(status: Status) -> RenderableType:
     title = Text.assemble(
         (status.deployment, "bold"), f"  {moment:%Y-%m-%d %H:%M:%S}  ", _verdict(status)
     )
-    parts: list[RenderableType] = [title, Text(), _processes(status.processes)]
-    parts += [Text(), _streams(status.streams), Text(), _scenes(status.scenes)]
-    return Group(*parts, Text(), _sinks(status.sinks))
+    parts: list[RenderableType] = [title, Text(), _processes(status)]
+    parts += [Text(), _streams(status.streams), Text(RULE, DIM)]
+    return Group(*parts, Text(), _scenes(status.scenes), Text(), _sinks(status.sinks))
 
 
 def _verdict(status: Status) -> Text:
@@ -45,38 +46,38 @@ def _verdict(status: Status) -> Text:
     return Text("every sample is accounted for", GOOD)
 
 
-def _processes(processes: Sequence[ProcessStatus]) -> Table:
-    table = _table("process", "state", ">CPU", ">MiB", "trouble")
-    for one in processes:
+def _processes(status: Status) -> Table:
+    clocks = {CAPTURE + stream.node: _clock(stream) for stream in status.streams}
+    table = _table("process", "state", ">CPU", ">MiB", ">clock ± bound", "trouble")
+    for one in status.processes:
         state = ("ready", GOOD) if not one.trouble else ("not ready", ODD)
         table.add_row(
             Text(one.name),
             Text(*state) if one.answers else Text("no answer", BAD),
             _number(one.cpu, "{:.0%}"),
             _number(one.memory_mb, "{:.0f}"),
-            Text(one.trouble, "" if one.answers else BAD),
+            clocks.get(one.name, Text()),
+            Text(one.trouble, ODD if one.answers else BAD),
         )
     return table
 
 
 def _streams(streams: Sequence[StreamStatus]) -> Table:
     table = _table(
-        "stream", "node", ">rate", ">age", ">captured", ">delivered", ">spooled", ">dropped",
-        ">unexplained", ">clock ± bound", "sees",
+        "stream", ">rate", ">age", ">captured", ">delivered", ">spooled", ">dropped",
+        ">missing", "sees",
     )  # fmt: skip
     for one in streams:
-        old = one.age_s is not None and one.age_s > OLD_S
+        old = one.age_s is None or one.age_s > OLD_S
         table.add_row(
             Text(one.stream),
-            Text(one.node, DIM),
             _number(one.rate_hz, "{:.1f}/s"),
-            Text(_span(one.age_s), ODD if old else "") if one.age_s is not None else _UNKNOWN,
-            Text(f"{one.captured:,}"),
-            Text(f"{one.delivered:,}"),
-            Text(f"{one.spooled:,}"),
+            Text("-" if one.age_s is None else _span(one.age_s), ODD if old else ""),
+            _number(one.captured, "{:,}"),
+            _number(one.delivered, "{:,}"),
+            _number(one.spooled, "{:,}"),
             _dropped(one),
             Text(f"{one.unexplained:,}", BAD if one.unexplained else GOOD),
-            _clock(one),
             Text(one.unseen or "yes", ODD if one.unseen else GOOD),
         )
     return table
@@ -121,16 +122,28 @@ def _table(*headings: str) -> Table:
     """A table; headings that begin with ``>`` are of numbers."""
     table = Table(box=None, pad_edge=False, header_style="bold cyan", expand=False)
     for heading in headings:
-        right = heading.startswith(">")
-        table.add_column(heading.lstrip(">"), justify="right" if right else "left", no_wrap=right)
+        numbers = heading.startswith(">")
+        side: JustifyMethod = "right" if numbers else "left"
+        # Where there is little room words give way, down to this; a number that is cut shows it.
+        narrowest = {"stream": 12, ">dropped": 8, "sees": 6}.get(heading)
+        whole = numbers and narrowest is None
+        table.add_column(
+            heading.removeprefix(">"),
+            justify=side,
+            no_wrap=whole,
+            overflow="ellipsis" if whole else "fold",
+            min_width=narrowest,
+        )
     return table
 
 
 def _dropped(stream: StreamStatus) -> Text:
+    if stream.captured is None:
+        return _UNKNOWN
     if not stream.dropped:
         return Text("0")
     said = (f"{count:,} {reason}" for reason, count in sorted(stream.dropped.items()))
-    return Text(", ".join(said), ODD)
+    return Text("\n".join(said), ODD)
 
 
 def _clock(stream: StreamStatus) -> Text:

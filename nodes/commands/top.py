@@ -65,8 +65,9 @@ def _looks(deployment: Deployment, where: list[Place], interval_s: float) -> Ite
     pause = threading.Event()
     while True:
         pause.wait(interval_s)
+        time_s = time.time()
         now = read_all(where)
-        yield status_of(deployment, now, before, time.time())
+        yield status_of(deployment, now, before, time_s)
         before = now
 
 

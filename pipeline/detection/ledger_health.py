@@ -1,17 +1,6 @@
 """The loss ledger checked from end to end: samples that no entry explains, as events.
 
-A capture node numbers what it sends and reports about once a second what it captured, delivered,
-dropped and still has. The fusion node sees the numbers. Two things must hold at every report:
-
-- The report adds up: ``captured = delivered + dropped + spooled``.
-- Numbers that were passed over are explained: there are no more of them than samples the node
-  dropped. A sample is dropped before a later one is sent, and the report comes on the same link,
-  so what is in flight is never missing. It is when something between the two lost a message:
-  later ones are acked, and with them, by their number, the one that never came.
-
-Drops may be seen late or never: before the first sample of a session nobody sees a gap. They
-must not excuse losses for ever, so drops of which all that was left at the time has arrived
-since are done with. What a reader lost has no number and excuses nothing.
+What must hold at every report of a capture node stands in `pipeline.detection.stream_books`.
 
 An event is raised when `CONFIRM` reports in a row say so (a sample that was refused here is in
 the node's ledger a moment later), updated when more is missing, at most every `UPDATE_NS`, and
@@ -22,7 +11,6 @@ node that is started again does. Events that stand come from the store then.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,8 +25,9 @@ from pipeline.core.arrival import (
     fusion_began,
 )
 from pipeline.core.event import Account, Event, Phase
-from pipeline.core.ledger import DropReason, StreamAccount
+from pipeline.core.ledger import StreamAccount
 from pipeline.detection.equipment_alarm import EquipmentAlarm, alarm_name
+from pipeline.detection.stream_books import BACKLOG, StreamBooks
 
 log = structlog.get_logger(__name__)
 
@@ -46,86 +35,6 @@ ALARM = "ledger:"
 CONFIRM = 2
 UPDATE_NS = 10_000_000_000
 CLEAR_NS = 60_000_000_000
-
-
-_UNNUMBERED = frozenset({DropReason.READER_OVERRUN.value, DropReason.OUT_OF_ORDER.value})
-_REPORTS_BACK = 5
-"""So many reports after a drop it is looked at whether it is done with."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Where a stream stood at a report: drops so far, numbers that came, samples left."""
-
-    dropped: int
-    passed: int
-    left: int
-
-
-@dataclass(slots=True)
-class StreamBooks:
-    """What arrived of one stream, against what its node says.
-
-    Attributes:
-        node: Its node.
-        arrived: Samples that arrived since this process began.
-        skipped: Numbers that were passed over.
-        last_ns: Stamp of the last sample, site time.
-        unexplained: Samples that no entry explains.
-    """
-
-    node: str = ""
-    arrived: int = 0
-    skipped: int = 0
-    last_ns: int | None = None
-    unexplained: int = 0
-    _expected: int | None = None
-    _captured: int = 0
-    _delivered: int = 0
-    _dropped: int = 0
-    _dropped_before: int = 0
-    _excused: tuple[int, int] = (0, 0)
-    _marks: deque[_Mark] = field(default_factory=lambda: deque(maxlen=_REPORTS_BACK))
-
-    def open(self, node: str) -> None:
-        """A session of the stream begins, or it is described anew."""
-        self.node, self._expected = node, None
-
-    def take(self, sequence: int, stamp_ns: int) -> None:
-        """A sample arrived."""
-        if self._expected is not None and sequence > self._expected:
-            self.skipped += sequence - self._expected
-        self._expected = sequence + 1
-        self.arrived += 1
-        self.last_ns = stamp_ns
-
-    def compare(self, account: StreamAccount) -> tuple[int, int]:
-        """Samples that are missing without a reason, and by which the report does not add up."""
-        self._follow(account)
-        skipped, dropped = self._excused
-        passed_over = self.skipped - skipped
-        missing = max(0, passed_over - (self._dropped_before + self._dropped - dropped))
-        if not missing:
-            self._be_done(account.spooled)
-        self.unexplained = missing + abs(account.missing)
-        return missing, abs(account.missing)
-
-    def _follow(self, account: StreamAccount) -> None:
-        dropped = sum(n for why, n in account.dropped.items() if why not in _UNNUMBERED)
-        before = (self._captured, self._delivered, self._dropped)
-        now = (account.captured, account.delivered, dropped)
-        if any(new < old for new, old in zip(now, before, strict=True)):  # the node began anew
-            self._dropped_before += self._dropped
-            self._marks.clear()
-        self._captured, self._delivered, self._dropped = now
-
-    def _be_done(self, left: int) -> None:
-        """Forget drops whose gaps have been seen by now, or never will be."""
-        passed = self.arrived + self.skipped
-        then = self._marks[0] if len(self._marks) == _REPORTS_BACK else None
-        if then is not None and passed - then.passed >= max(then.left, left):
-            self._excused = (self.skipped, max(then.dropped, self._excused[1]))
-        self._marks.append(_Mark(self._dropped_before + self._dropped, passed, left))
 
 
 @dataclass(slots=True)
@@ -224,7 +133,9 @@ class LedgerHealth:
         if watch is None or watch.books.node != report.node:
             return
         now_ns = report.arrival_ns
-        missing, apart = watch.books.compare(account)
+        behind = self._watches.get(stream + BACKLOG)
+        late = behind.books.arrived if behind is not None else 0
+        missing, apart = watch.books.compare(account, late)
         if missing + apart <= watch.told:
             watch.row.clear()
             watch.right_ns = now_ns
@@ -240,7 +151,8 @@ class LedgerHealth:
     def _tell(self, stream: str, watch: _Watch, report: LedgerReport) -> None:
         missing, apart = min(watch.row[-CONFIRM:], key=sum)
         now_ns, start_ns = report.arrival_ns, watch.right_ns or report.arrival_ns
-        watch.told, watch.told_ns = missing + apart, now_ns
+        watch.told = watch.books.unexplained = missing + apart
+        watch.told_ns = now_ns
         watch.row.clear()
         watch.right_ns = now_ns
         said = _unexplained(stream, report.node, missing, apart)

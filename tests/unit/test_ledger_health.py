@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -205,6 +206,33 @@ def test_drops_among_samples_that_still_wait_are_not_done_with(watch: Watch) -> 
         account = StreamAccount(5000, 5000 - backlog - 5, backlog, dropped)
         watch.take(*list_[:-1], LedgerReport(link.now_ns, "n", {"a": account}))
     assert watch.events == []
+
+
+def test_what_is_sent_behind_the_live_samples_is_explained_from_gap_to_arrival(watch) -> None:
+    link = watch.link
+    watch.run(10)
+    behind = replace(INFO, name="a~backlog")
+    opened, left, late = False, 600, 0
+    link.sequence += left  # these wait on the disk, and live samples go on after them
+    while left:
+        *samples, _ = link.second()
+        if left < 600:
+            if not opened:
+                opened = True
+                watch.take(StreamOpened(link.now_ns, "n", behind))
+            for _ in range(min(40, left)):
+                sample = Sample("a~backlog", late, START, np.array([0.1]), Encoding.FLOAT)
+                watch.take(SampleArrived(link.now_ns, "n", sample))
+                late += 1
+        spooled = left + IN_FLIGHT
+        account = StreamAccount(link.sequence, link.sequence - spooled, spooled)
+        watch.take(*samples, LedgerReport(link.now_ns, "n", {"a": account}))
+        left = max(0, left - 40)
+    watch.run(100)
+    assert watch.events == []
+    watch.run(1, lose=3)
+    watch.run(5)
+    assert watch.in_hall[0].summary.startswith("3 samples")
 
 
 def test_what_a_reader_lost_had_no_number_and_excuses_nothing(watch: Watch) -> None:

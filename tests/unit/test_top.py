@@ -1,0 +1,209 @@
+"""`fusewatch top`: what processes say over HTTP, read, put together and shown."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from rich.console import Console
+
+from nodes.alert_metrics import AlertMetrics
+from nodes.capture_metrics import CaptureMetrics
+from nodes.equipment_metrics import EquipmentMetrics
+from nodes.health import Health, HealthServer
+from nodes.runner import RunFile, write_run_file
+from nodes.top_reading import Place, Reading, places, read_all
+from nodes.top_status import Status, status_of
+from nodes.top_view import view
+from pipeline.config import load_deployment
+from pipeline.config.deployment import Deployment
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import ConfigError, SinkUnavailable
+from pipeline.core.ledger import DropReason, Ledger
+from pipeline.detection.stream_books import StreamBooks
+from pipeline.sinks.lane import Outlet
+from pipeline.sinks.outbox import OutboxDelivery
+from pipeline.store import OutboxStore
+from tests.command_line import fusewatch
+from tests.event_samples import event, life
+from tests.http_receiver import HttpReceiver
+
+NOW_S = 1_700_000_000
+CONFIG = """\
+name: site
+data: data
+nodes:
+  hall:
+    sources: [{type: csv_file, stream: climate, path: climate.csv}]
+  yard:
+    http: 127.0.0.1:9101
+    sources: [{type: csv_file, stream: weather, path: weather.csv}]
+scenes:
+  site: {streams: [climate, weather]}
+alert:
+  sinks: [{type: jsonl}]
+"""
+
+
+class Down:
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def deliver(self, event: object) -> None:
+        raise SinkUnavailable("no route")
+
+
+class Site:
+    """A deployment of which the capture node ``hall``, fusion and alert run, by their metrics."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "site.yaml"
+        self.config.write_text(CONFIG)
+        self.deployment: Deployment = load_deployment(self.config)
+        self.healths = {name: Health() for name in ("capture-hall", "fusion", "alert")}
+        self.ledger = Ledger()
+        CaptureMetrics(self.healths["capture-hall"].registry, self.ledger)
+        self.equipment = EquipmentMetrics(self.healths["fusion"].registry)
+        self.store = OutboxStore(folder / "alert.db")
+        outlets = {"jsonl": Outlet([Down()])}
+        clock = ManualClock(100 * 10**9)
+        self.delivery = OutboxDelivery(self.store, outlets, clock, rng=Random(1))
+        metrics = AlertMetrics(self.store, self.delivery, lambda: {"accepted": 4}, clock)
+        self.healths["alert"].registry.register(metrics)
+        self.servers = [self._serve(name, health) for name, health in self.healths.items()]
+
+    def _serve(self, name: str, health: Health) -> HealthServer:
+        health.ready("node", True)
+        server = HealthServer("127.0.0.1:0", health)
+        file = self.deployment.data / "run" / f"{name}.json"
+        write_run_file(file, RunFile(name, 1, server.start(), 0))
+        return server
+
+    def status(self, before: dict[str, Reading] | None = None) -> Status:
+        where = [place for place in places(self.deployment) if place.name != "capture-yard"]
+        where.append(Place("capture-yard", ""))
+        return status_of(self.deployment, read_all(where), before or {}, NOW_S)
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        self.store.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def shown(status: Status, width: int = 120) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(view(status))
+    return console.export_text()
+
+
+def test_a_streams_account_is_told_as_its_node_has_it(site: Site) -> None:
+    site.ledger.captured("climate", 100)
+    site.ledger.delivered("climate", 70)
+    site.ledger.dropped("climate", DropReason.BUFFER_FULL, 12)
+    site.ledger.dropped("climate", DropReason.CORRUPT, 3)
+    site.equipment.books({"climate": StreamBooks("hall", last_ns=(NOW_S - 2) * 10**9)})
+    status = site.status()
+    climate, weather = status.streams
+    assert climate.dropped == {"buffer_full": 12, "corrupt": 3}
+    assert (climate.captured, climate.delivered, climate.spooled) == (100, 70, 15)
+    assert climate.captured == climate.delivered + 15 + climate.spooled
+    assert (climate.age_s, climate.unexplained, climate.clock_bound_s) == (2.0, 0, None)
+    assert (weather.node, weather.captured, weather.age_s) == ("yard", None, None)
+    assert "12 buffer_full" in shown(status)
+    assert "3 corrupt" in shown(status)
+
+
+def test_samples_that_no_entry_explains_are_what_is_said_first(site: Site) -> None:
+    site.ledger.captured("climate", 100)
+    assert "samples are unaccounted for" not in shown(site.status())
+    site.equipment.books({"climate": StreamBooks("hall", unexplained=3)})
+    status = site.status()
+    assert status.streams[0].unexplained == 3
+    assert "3 samples are unaccounted for" in shown(status).splitlines()[0]
+
+
+def test_a_rate_is_told_from_the_second_look_on(site: Site) -> None:
+    site.ledger.captured("climate", 100)
+    before = read_all(places(site.deployment))
+    assert site.status().streams[0].rate_hz is None
+    site.ledger.captured("climate", 30)
+    earlier = {name: replace(one, at_s=one.at_s - 3.0) for name, one in before.items()}
+    rate = site.status(earlier).streams[0].rate_hz
+    assert rate is not None
+    assert 5.0 < rate <= 10.0
+
+
+def test_a_queue_has_a_length_an_age_and_failures(site: Site) -> None:
+    for phase in (*life(10), event(50)):
+        site.store.accept(phase, ["jsonl"])
+    site.delivery.step("jsonl")
+    (sink,) = site.status().sinks
+    assert (sink.up, sink.pending, sink.failures, sink.dead) == (False, 4, 1, 0)
+    assert sink.oldest_s == pytest.approx(100 - 11)
+    assert "down: jsonl" not in shown(site.status())  # the node that is away is worse
+
+
+def test_what_cannot_be_reached_or_is_not_ready_says_why(site: Site) -> None:
+    site.healths["fusion"].ready("capture nodes", False, "yard")
+    by_name = {one.name: one for one in site.status().processes}
+    assert by_name["fusion"].trouble == "capture nodes: yard"
+    assert by_name["fusion"].answers
+    assert "no fixed http port" in by_name["capture-yard"].trouble
+    assert by_name["alert"].memory_mb or by_name["alert"].memory_mb is None
+    assert "not reached: capture-yard" in shown(site.status()).splitlines()[0]
+
+
+def test_a_process_is_found_by_run_file_by_the_deployment_or_by_what_is_given(site: Site) -> None:
+    found = {place.name: place.address for place in places(site.deployment)}
+    assert found["capture-yard"] == "127.0.0.1:9101"
+    assert found["fusion"].startswith("127.0.0.1:")
+    given = places(site.deployment, ["capture-yard=127.0.0.1:9"])
+    assert {place.name: place.address for place in given}["capture-yard"] == "127.0.0.1:9"
+    for wrong in ("yard=127.0.0.1:9", "fusion", "fusion=here"):
+        with pytest.raises(ConfigError, match="NAME=HOST:PORT"):
+            places(site.deployment, [wrong])
+
+
+def test_something_else_on_the_port_is_no_fusewatch() -> None:
+    with HttpReceiver() as other:
+        (reading,) = read_all([Place("fusion", f"127.0.0.1:{other.port}")]).values()
+    assert "is no fusewatch" in reading.error
+
+
+def test_names_and_numbers_stay_whole_on_a_narrow_terminal(site: Site) -> None:
+    site.ledger.captured("climate", 123_456)
+    site.ledger.dropped("climate", DropReason.BUFFER_FULL, 12)
+    lines = shown(site.status(), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    (line,) = [line for line in lines if line.startswith("climate ")]
+    assert "123,456" in line
+    assert "123,444" in line
+    assert "…" not in "".join(lines)
+
+
+def test_scripts_get_one_line_of_json_and_an_exit_code(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.ledger.captured("climate", 7)
+    typed = ("top", site.config, "--once", "--json", "--interval", 0.1)
+    elsewhere = ("--at", "capture-yard=127.0.0.1:9")
+    assert fusewatch(*typed, *elsewhere) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["deployment"] == "site"
+    assert status["streams"][0]["captured"] == status["streams"][0]["spooled"] == 7
+    while site.servers:
+        site.servers.pop().close()
+    assert fusewatch(*typed, *elsewhere) == 69
