@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from nodes.alert_metrics import AlertMetrics
+from nodes.alert_routing import AlertRouting
 from nodes.health import Health
 from pipeline.config import Deployment
 from pipeline.core.clock import Clock
@@ -91,12 +92,13 @@ class AlertNode:
             TransportError: The address cannot be listened on.
         """
         self._store = store = OutboxStore(self._deployment.data / "alert.db")
+        self._routing = AlertRouting(self._deployment.alert.sinks, store.told)
         self._delivery = delivery = OutboxDelivery(
             store, self._build_outlets(), self._clock, rng=self._rng
         )
         if self._registry is not None:
             self._registry.register(
-                AlertMetrics(store, delivery, lambda: self._intake, self._clock)
+                AlertMetrics(store, delivery, lambda: self._intake, self._routing, self._clock)
             )
         self._report_leftovers(store)
         delivery.start()
@@ -168,7 +170,7 @@ class AlertNode:
         if event is None:
             self._link.ack(incoming.handle)
             return
-        fresh = self._store.accept(event, [] if event.withheld else self._sinks)
+        fresh = self._store.accept(event, self._routing.of(event))
         self._link.ack(incoming.handle)
         self._intake["accepted" if fresh else "repeated"] += 1
         if fresh:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nodes.alert_routing import AlertRouting
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.sinks.outbox import OutboxDelivery
@@ -30,6 +31,7 @@ class AlertMetrics(Collector):
         store: The outbox.
         delivery: Its workers.
         intake: Events taken in, by what became of them (``accepted``, ``repeated``, ...).
+        routing: Knows what went to which sink.
         clock: Node time.
     """
 
@@ -38,11 +40,13 @@ class AlertMetrics(Collector):
         store: OutboxStore,
         delivery: OutboxDelivery[Delivery],
         intake: Callable[[], Mapping[str, int]],
+        routing: AlertRouting,
         clock: Clock,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._intake = intake
+        self._routing = routing
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
@@ -53,6 +57,12 @@ class AlertMetrics(Collector):
         for outcome, count in self._intake().items():
             events.add_metric([outcome], count)
         yield events
+        not_sent = CounterMetricFamily(
+            "fusewatch_alert_not_sent", "Phases kept from a sink.", labels=["sink", "reason"]
+        )
+        for labels, count in self._routing.not_sent.items():
+            not_sent.add_metric(list(labels), count)
+        yield not_sent
         yield from self._of_workers()
         yield from self._of_store()
 

@@ -132,6 +132,13 @@ def _sinks(deployment: Deployment) -> Iterator[Problem]:
                 "give each its own 'name'",
             )
         first.setdefault(sink.key, index)
+        for name in sink.scenes:
+            if name not in deployment.scenes:
+                yield Problem(
+                    ("alert", "sinks", index, "scenes"),
+                    f"there is no scene {name!r}",
+                    suggest(name, deployment.scenes),
+                )
 
 
 def _all_addresses(deployment: Deployment) -> Iterator[tuple[KeyPath, str | None]]:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from pipeline.core.clock import Clock
 from pipeline.core.digest import Digest
-from pipeline.core.event import Event
+from pipeline.core.event import Event, Severity
 from pipeline.core.settings import Settings
 from pipeline.plugins import Family
 from pipeline.sinks.delivery import Pace
@@ -82,6 +82,15 @@ class SinkSettings(Settings):
 
     timeout_s: float = Field(default=10.0, gt=0)
     """Longest time one delivery may take, seconds."""
+
+    scenes: list[str] = []
+    """Tell of these scenes only; empty: of all."""
+
+    at_least: Severity = Severity.LOW
+    """Tell of an event once it is this severe, and then to its end."""
+
+    equipment: bool = True
+    """Tell of the equipment too: streams that cannot see, clocks, losses."""
 
     max_per_minute: int | None = Field(default=None, ge=1)
     """Most deliveries tried in any minute, what is more waits; none: no limit."""

@@ -151,6 +151,14 @@ class OutboxStore:
             rows = connection.execute(deliveries_wanted().where(begins).order_by(DELIVERIES.c.id))
             return [delivery_of(row) for row in rows.mappings()]
 
+    def told(self, event_id: str) -> set[str]:
+        """Sinks that an earlier phase of an event goes to or went to."""
+        begins = EVENTS.c.key.startswith(f"{event_id}.", autoescape=True)
+        joined = DELIVERIES.join(EVENTS, EVENTS.c.position == DELIVERIES.c.event)
+        with self._db.read() as connection:
+            wanted = select(DELIVERIES.c.sink).select_from(joined).where(begins).distinct()
+            return set(connection.execute(wanted).scalars())
+
     def digests(self, ids: Collection[int]) -> dict[int, str]:
         """Key of the digest that each of these deliveries is told in, of those that are."""
         with self._db.read() as connection:

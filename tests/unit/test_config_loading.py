@@ -466,6 +466,10 @@ def test_a_local_address_that_no_socket_can_have_is_refused(write: Write) -> Non
             "streams: [cam]\nalert: {sinks: [{type: toy, url: a}, {type: toy, url: b}]}",
             "alert.sinks[1]: alert.sinks[0] is named 'toy' too; give each its own 'name'",
         ),
+        (
+            "streams: [cam]\nalert: {sinks: [{type: toy, url: a, scenes: [hal]}]}",
+            "alert.sinks[0].scenes: there is no scene 'hal'; did you mean 'hall'?",
+        ),
     ],
 )
 def test_contradictions_are_refused(write: Write, more: str, message: str) -> None:
