@@ -1,9 +1,10 @@
 """The capture node: sources in, samples on site time out.
 
-The way of a sample: its source stamps it in node time → `StreamClock` takes out jitter and
-known latency → the node's clock offset puts it on site time → a raw frame becomes a JPEG if
-the link wants one → the sender numbers, keeps and sends it. Streams whose stamps are
-``exact`` are on site time already and skip the two middle steps. Before the offset is known
+The way of a sample: its source stamps it in node time → what is private is taken out
+(`pipeline.sources.privacy`) → `StreamClock` takes out jitter and known latency → the node's
+clock offset puts it on site time → a raw frame becomes a JPEG if the link wants one → the
+sender numbers, keeps and sends it. Streams whose stamps are
+``exact`` are on site time already and skip the two steps of time. Before the offset is known
 samples wait in the sender in node time, which is one line from the node's start on, and are put
 on site time by the first offset there is.
 
@@ -28,6 +29,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import CodecError
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Sample, StreamInfo
+from pipeline.sources.privacy import PrivateOutlet
 from pipeline.sources.runner import SourceRunner, SourceState, SourceStatus
 from pipeline.transport.frames import encode_for_link
 from pipeline.transport.kept import OnFull
@@ -89,7 +91,8 @@ class CaptureNode:
             outlet = _Outlet(self, sender)
             self._outlets.append(outlet)
             name = f"{source.type}-{index}"
-            self._runners.append(SourceRunner(name, source, self._clock, outlet))
+            private = PrivateOutlet(outlet, self._deployment.privacy)
+            self._runners.append(SourceRunner(name, source, self._clock, private))
         for runner in self._runners:
             runner.start()
 

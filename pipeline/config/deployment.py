@@ -19,6 +19,7 @@ from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
+from pipeline.sources.privacy_settings import QUALITY, BlurSettings, Privacy, Zone
 from pipeline.transport.spool_settings import SpoolSettings
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -53,6 +54,17 @@ class StreamSettings(Settings):
 
     jpeg_quality: int | None = Field(default=None, ge=1, le=100)
     """Send raw frames as JPEG of this quality; none: the link decides (85 when encrypted)."""
+
+    mask: dict[str, Zone] = {}
+    """Zones of the picture that nobody is to see, by name: corners ``[x, y]`` as shares (0 to 1) of
+    its width and height. Blackened on the capture node; ``fusewatch mask`` shows where they lie."""
+
+    blur: BlurSettings | None = None
+    """What is made coarse in the picture on the capture node; none: nothing."""
+
+    privacy: Literal["features"] | None = None
+    """features: of this sound only band levels leave the capture node, as readings in dB, eight
+    a second; none: the sound itself."""
 
 
 class CaptureSettings(Settings):
@@ -244,3 +256,13 @@ class Deployment(Settings):
     def stream(self, name: str) -> StreamSettings:
         """Options of a stream, the defaults where none are given."""
         return self.streams.get(name, StreamSettings())
+
+    def privacy(self, name: str) -> Privacy:
+        """What is taken out of a stream before it goes on."""
+        stream = self.stream(name)
+        return Privacy(
+            stream.mask,
+            stream.blur,
+            features=stream.privacy == "features",
+            jpeg_quality=stream.jpeg_quality or QUALITY,
+        )
