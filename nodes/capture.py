@@ -23,11 +23,14 @@ from nodes.capture_metrics import CaptureMetrics
 from nodes.health import Health
 from nodes.link_trouble import LinkTrouble
 from nodes.links import capture_sender, encrypted, fusion_endpoint
+from nodes.retention import kept_by_capture, kinds
+from nodes.retention_metrics import RetentionMetrics
 from nodes.stamping import Stamper
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import CodecError
 from pipeline.core.ledger import DropReason, Ledger
+from pipeline.core.retention import Sweeper
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.sources.privacy import PrivateOutlet
 from pipeline.sources.runner import SourceRunner, SourceState, SourceStatus
@@ -65,6 +68,7 @@ class CaptureNode:
         self._changed = threading.Condition()
         self._encrypted = False
         self._trouble = LinkTrouble(PATIENCE_NS)
+        self._retention = Sweeper(kinds(kept_by_capture(deployment, node)))
         self._health: Health | None = None
         self._metrics: CaptureMetrics | None = None
 
@@ -77,6 +81,7 @@ class CaptureNode:
         """Take what health and metrics are reported to."""
         self._health = health
         self._metrics = CaptureMetrics(registry, self._ledger)
+        registry.register(RetentionMetrics(lambda: self._retention))
 
     def start(self) -> None:
         """Connect to the fusion node and start all sources."""
@@ -107,6 +112,7 @@ class CaptureNode:
             self._metrics.link(status, self._sender.clock_estimate())
             for outlet in self._outlets:
                 self._metrics.stamps.look(outlet.stamper.clocks)
+        self._retention.look(self._clock.now_ns())
         return not over
 
     def drain(self, timeout_s: float) -> None:

@@ -23,11 +23,14 @@ from nodes.health import Health
 from nodes.links import event_sender, sample_receiver
 from nodes.places import evidence_folder, fusion_store
 from nodes.recorder import Recorder
+from nodes.retention import kept_by_fusion, kinds
+from nodes.retention_metrics import RetentionMetrics
 from nodes.sync_watching import SyncWatching
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
 from pipeline.core.event import HEALTH_PREFIX, Event, to_json
+from pipeline.core.retention import Sweeper
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.outcome import SceneState
@@ -72,11 +75,13 @@ class FusionNode:
         self._health: Health | None = None
         self._metrics: FusionMetrics | None = None
         self._closers: list[_Closable] = []
+        self._retention = Sweeper(())
 
     def register(self, health: Health, registry: CollectorRegistry) -> None:
         """Take what health and metrics are reported to."""
         self._health = health
         self._metrics = FusionMetrics(registry)
+        registry.register(RetentionMetrics(lambda: self._retention))
 
     def start(self) -> None:
         """Load models, take up where the last run stopped, and listen."""
@@ -87,6 +92,7 @@ class FusionNode:
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
         self._restore(assembly)
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
+        self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
         self._rates = AlarmRates(budgets_hz, self._store)
         self._recorder = self._kept(Recorder(self._deployment))
         self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
@@ -103,6 +109,7 @@ class FusionNode:
         """One turn of the loop; see the module."""
         self._turn(self._receiver.poll(self._wait_s(timeout_s)))
         self._forward(0.0)
+        self._retention.look(self._clock.now_ns())
         self._report()
         return True
 

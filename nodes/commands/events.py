@@ -1,4 +1,4 @@
-"""List events, show one, or retry deliveries that were moved aside."""
+"""List events, show one, forget some, or retry deliveries that were moved aside."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
+from nodes.forgetting import choose, forget_events
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
 from pipeline.store import Delivery, FusionStore, OutboxStore
 
 group = typer.Typer(
-    help="List events, show one, or retry deliveries that were moved aside.",
+    help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -135,6 +136,38 @@ def retry(
         _print_json({"revived": count})
     else:
         typer.echo(f"{count} of {len(deliveries) if deliveries else count} will be tried again")
+
+
+@group.command()
+def forget(
+    config: Config,
+    event: Annotated[str | None, typer.Argument(help="Id of the event, or how it begins.")] = None,
+    scene: Annotated[str | None, typer.Option(help="With --before: of this scene.")] = None,
+    before: Annotated[
+        str | None, typer.Option(help="All that ended before: 30d ago or an ISO 8601 time.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove events for good: rows, deliveries, pictures, clips, sound. Nodes may run meanwhile.
+
+    What sinks were given already cannot be recalled, and recordings stay; both are named.
+    """
+    if (event is None) == (before is None) or (scene is None) != (before is None):
+        raise typer.BadParameter("name one event, or write --scene and --before")
+    data, now_ns = data_folder(config), time.time_ns()
+    before_ns = None if before is None else since_as_ns(before, now_ns)
+    chosen = choose(data, now_ns, event=event, scene=scene, before_ns=before_ns)
+    for still in chosen.kept:
+        typer.echo(f"stays: {still.id} of {still.scene}, which is open or only just cleared")
+    for one in chosen.events:
+        typer.echo(f"{one.id} of {one.scene}, ended {_local(one.end_ns)}")
+    if not chosen.events:
+        typer.echo("no event to forget")
+        return
+    if not yes:
+        typer.confirm(f"Forget {len(chosen.events)} for good?", abort=True)
+    for line in forget_events(data, chosen.events, now_ns).told():
+        typer.echo(line)
 
 
 def data_folder(config: Path) -> Path:

@@ -12,7 +12,7 @@ from nodes.mask_picture import drawn, picture_of, read_picture
 from nodes.runner import node_clock
 from pipeline.config import load_deployment
 from pipeline.core.errors import RecordingError
-from pipeline.sources.masks import Masks
+from pipeline.sources.masks import Masks, Pixels
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def command(
         typer.echo(f"no masks yet; write streams.{stream}.mask: {{name: [[x, y], ...]}}")
 
 
-def _written(output: Path, picture: object) -> bool:
+def _written(output: Path, picture: Pixels) -> bool:
     try:
         return bool(cv2.imwrite(str(output), picture))
     except cv2.error:

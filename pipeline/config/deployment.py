@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
+from pipeline.config.retention import RetentionSettings
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
@@ -237,6 +238,9 @@ class Deployment(Settings):
 
     security: SecuritySettings = SecuritySettings()
     """Keys and encryption."""
+
+    retention: RetentionSettings = RetentionSettings()
+    """How long each kind of data is kept."""
 
     @field_validator("nodes", "scenes")
     @classmethod

@@ -35,8 +35,8 @@ def privacy_problems(deployment: Deployment) -> Iterator[Problem]:
                 yield Problem(where, f"{name!r} is not {words}", f"remove '{key}'")
         model = stream.blur.model if stream.blur is not None else None
         if model is not None and not os.path.isfile(model):
-            where = ("streams", name, "blur", "model")
-            yield Problem(where, f"there is no file {model}", "name a YuNet ONNX file")
+            place = ("streams", name, "blur", "model")
+            yield Problem(place, f"there is no file {model}", "name a YuNet ONNX file")
 
 
 def kind_of(source: SourceSettings, stream: str) -> Modality | None:

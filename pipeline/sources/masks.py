@@ -41,10 +41,9 @@ class Masks:
         if keep is None:
             if len(self._keep) >= SIZES_KEPT:
                 self._keep.pop(next(iter(self._keep)))
-            keep = cv2.merge([cv2.bitwise_not(self.covered(height, width))] * 3)
-            self._keep[height, width] = keep
-        masked: Pixels = cv2.bitwise_and(picture, keep)
-        return masked
+            shown = ~self.covered(height, width)
+            keep = self._keep[height, width] = np.repeat(shown[:, :, None], 3, axis=2)
+        return np.asarray(cv2.bitwise_and(picture, keep), np.uint8)
 
     def covered(self, height: int, width: int) -> Pixels:
         """255 where a picture of this size is black, 0 elsewhere: ``(height, width)``."""
@@ -52,8 +51,7 @@ class Masks:
         for zone in self._zones.values():
             corners = in_pixels(zone, height, width)
             cv2.fillPoly(covered, [corners], 255, shift=SUBPIXEL_BITS)
-        grown: Pixels = cv2.dilate(covered, np.ones((3, 3), np.uint8))
-        return grown
+        return np.asarray(cv2.dilate(covered, np.ones((3, 3), np.uint8)), np.uint8)
 
 
 def in_pixels(zone: list[Point], height: int, width: int) -> npt.NDArray[np.int32]:

@@ -66,7 +66,9 @@ class Mosaic:
         rows = min(self._settings.cells, height)
         columns = max(1, min(width, round(rows * width / height)))
         coarse = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
-        mosaic: Pixels = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
+        mosaic = np.asarray(
+            cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8
+        )
         if self._finder is None:
             return mosaic
         hidden = self._held(_cells(self._finder.find(picture), rows, columns), time_ns)

@@ -166,7 +166,8 @@ def _pixels(sample: Sample) -> Pixels:
         except ValueError as error:
             raise BadReading(f"JPEG that cannot be decoded: {error}") from error
         return decoded
-    whole = isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 3
-    if sample.encoding is not Encoding.RAW or not whole or data.shape[2] != 3:
-        raise _NotPrivate(f"{sample.encoding.value} that is no picture (height, width, 3)")
-    return np.ascontiguousarray(data)
+    if sample.encoding is not Encoding.RAW or not isinstance(data, np.ndarray):
+        raise _NotPrivate(f"{sample.encoding.value} is no picture")
+    if data.dtype != np.uint8 or data.ndim != 3 or data.shape[2] != 3:
+        raise _NotPrivate("a picture that is not (height, width, 3) of bytes")
+    return np.ascontiguousarray(data, np.uint8)

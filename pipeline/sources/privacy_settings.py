@@ -23,12 +23,12 @@ Point: TypeAlias = tuple[Share, Share]
 def _checked(points: list[Point]) -> list[Point]:
     """The polygon, if what lies inside it is beyond doubt."""
     edges = list(pairwise([*points, points[0]]))
-    twice_area = sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)  # the shoelace formula
-    if abs(twice_area) < 2 * LEAST_AREA:
-        raise ValueError("the zone has no area: write its corners one after the other")
     for (i, one), (j, other) in combinations(enumerate(edges), 2):
         if j - i not in (1, len(edges) - 1) and _cross(*one, *other):
             raise ValueError("the zone's outline crosses itself: write its corners in order")
+    twice_area = sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)  # the shoelace formula
+    if abs(twice_area) < 2 * LEAST_AREA:
+        raise ValueError("the zone has no area: write its corners one after the other")
     return points
 
 
