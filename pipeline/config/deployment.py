@@ -64,7 +64,7 @@ class StreamSettings(Settings):
     """What is made coarse in the picture on the capture node; none: nothing."""
 
     privacy: Literal["features"] | None = None
-    """features: of this sound only band levels leave the capture node, as readings in dB, eight
+    """features: of this sound only band levels leave the capture node, as readings in dB, four
     a second; none: the sound itself."""
 
 

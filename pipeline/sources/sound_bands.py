@@ -1,13 +1,13 @@
-"""Sound reduced to what cannot be heard again: levels of third-octave bands, eight a second.
+"""Sound reduced to what cannot be heard again: levels of third-octave bands, four a second.
 
 The stream keeps its name and becomes one of readings: a channel per band, in dB of full scale.
-Every reading is the power of a quarter of a second under a Hann window, which overlaps half of
-the one before; phase is gone, and so is everything quicker than about 4 Hz.
+Every reading is the power of half a second under a Hann window, which overlaps half of the one
+before. Phase is gone, and of what changes in a band four or more times a second a sixth is left.
 
-Speech is understood by what changes in its bands 4 to 16 times a second (Drullman, Festen and
-Plomp, J. Acoust. Soc. Am. 95, 1994); Gontier et al., Sensors 17 (12), 2758, 2017, found speech that
-was made again from third-octave levels not to be intelligible. That somebody speaks, how long and
-how loud, can still be seen.
+Just those changes, 4 to 16 a second, are what speech is understood by (Drullman, Festen and Plomp,
+J. Acoust. Soc. Am. 95, 1994). Gontier et al., Sensors 17 (12), 2758, 2017, found speech that was
+made again from third-octave levels not to be intelligible. That somebody speaks, how long and how
+loud, can still be seen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pipeline.core.errors import BadReading
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 
-RATE_HZ = 8
+RATE_HZ = 4
 LOWEST_HZ, HIGHEST_HZ = 100.0, 10_000.0
 BANDS_PER_DECADE = 10  # third octaves, as IEC 61260 counts them
 FLOOR = 1e-10  # power; -100 dB of full scale
