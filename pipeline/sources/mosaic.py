@@ -7,7 +7,8 @@ network; McPherson, Shokri and Shmatikov, arXiv 1609.00408, show it for small mo
 large cells.)
 
 What moves is found against a learnt background. Until that is learnt, everything is covered. A cell
-stays covered for a while after its last motion; who stands still for longer is seen.
+stays covered for a while after its last motion. Whatever stays where it is becomes background in
+`ABSORBED_S`: who stands still for longer is seen, and a change of light covers much until then.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ Cells: TypeAlias = npt.NDArray[np.bool_]
 LEARNING = 50
 """Pictures from which the background is learnt first; all of each is covered."""
 
-HISTORY = 3000
+ABSORBED_S = 300.0
+"""Time in which what stays becomes background, seconds."""
+
+BACKGROUND = 0.9  # a mixture's heaviest parts that make up this weight are the background
 VARIANCE = 16.0
-ACROSS = 320
+MOTION_ACROSS, FACES_ACROSS = 320, 640
 """Width at which motion and faces are looked for, pixels."""
 
 SURE_ENOUGH = 0.6
@@ -40,7 +44,7 @@ WIDER = 0.3
 class Finder(Protocol):
     """Finds what is to be hidden."""
 
-    def find(self, picture: Pixels) -> npt.NDArray[np.bool_]:
+    def find(self, picture: Pixels, time_ns: int) -> npt.NDArray[np.bool_]:
         """True where something is to be hidden, in any size of the picture's shape."""
         ...
 
@@ -71,7 +75,7 @@ class Mosaic:
         )
         if self._finder is None:
             return mosaic
-        hidden = self._held(_cells(self._finder.find(picture), rows, columns), time_ns)
+        hidden = self._held(_cells(self._finder.find(picture, time_ns), rows, columns), time_ns)
         cover = cv2.resize(
             hidden.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
         )
@@ -110,20 +114,29 @@ class Motion:
 
     def __init__(self) -> None:
         self._size: tuple[int, int] | None = None
+        self._last_ns = 0
 
-    def find(self, picture: Pixels) -> npt.NDArray[np.bool_]:
+    def find(self, picture: Pixels, time_ns: int) -> npt.NDArray[np.bool_]:
         """See `Finder`; everything until the background is learnt."""
-        small = _small(picture)
+        small = _small(picture, MOTION_ACROSS)
         if small.shape[:2] != self._size:
             self._size = (small.shape[0], small.shape[1])
             self._seen = 0
-            self._background = cv2.createBackgroundSubtractorMOG2(HISTORY, VARIANCE, False)
+            self._background = cv2.createBackgroundSubtractorMOG2(1, VARIANCE, False)
+            self._background.setBackgroundRatio(BACKGROUND)
         self._seen += 1
-        learning = self._seen <= LEARNING
-        front = self._background.apply(small, learningRate=1 / self._seen if learning else -1)
-        if learning:
+        front = self._background.apply(small, learningRate=self._rate(time_ns))
+        if self._seen <= LEARNING:
             return np.ones(self._size, np.bool_)
         return np.asarray(cv2.morphologyEx(front, cv2.MORPH_OPEN, np.ones((2, 2))) > 0)
+
+    def _rate(self, time_ns: int) -> float:
+        """Weight of this picture: a new part outweighs the rest in `ABSORBED_S` of pictures."""
+        since_s = min(max((time_ns - self._last_ns) / 1e9, 0.0), 1.0)
+        self._last_ns = time_ns
+        if self._seen <= LEARNING:
+            return 1 / self._seen
+        return 1.0 - BACKGROUND ** (since_s / ABSORBED_S)
 
 
 class Faces:
@@ -135,7 +148,7 @@ class Faces:
 
     def __init__(self, model: Path) -> None:
         try:
-            self._network = cv2.FaceDetectorYN.create(str(model), "", (ACROSS, ACROSS))
+            self._network = cv2.FaceDetectorYN.create(str(model), "", (FACES_ACROSS, FACES_ACROSS))
         except cv2.error as error:
             raise DependencyMissing(
                 f"the face detector cannot be used: {error.err or error}",
@@ -144,9 +157,10 @@ class Faces:
             ) from error
         self._network.setScoreThreshold(SURE_ENOUGH)
 
-    def find(self, picture: Pixels) -> npt.NDArray[np.bool_]:
+    def find(self, picture: Pixels, time_ns: int) -> npt.NDArray[np.bool_]:
         """See `Finder`."""
-        small = _small(picture)
+        del time_ns
+        small = _small(picture, FACES_ACROSS)
         found = np.zeros(small.shape[:2], np.bool_)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, faces = self._network.detect(small)
@@ -157,10 +171,10 @@ class Faces:
         return found
 
 
-def _small(picture: Pixels) -> Pixels:
-    """The picture `ACROSS` wide, by the mean of what falls together."""
+def _small(picture: Pixels, across: int) -> Pixels:
+    """The picture so wide at most, by the mean of what falls together."""
     height, width = picture.shape[:2]
-    if width <= ACROSS:
+    if width <= across:
         return picture
-    down = max(1, round(height * ACROSS / width))
-    return np.asarray(cv2.resize(picture, (ACROSS, down), interpolation=cv2.INTER_AREA))
+    down = max(1, round(height * across / width))
+    return np.asarray(cv2.resize(picture, (across, down), interpolation=cv2.INTER_AREA))
