@@ -25,7 +25,6 @@ from pipeline.sources.privacy_settings import BlurSettings, Privacy
 from pipeline.sources.scene import SceneSourceSettings, samples
 from pipeline.sources.sound_bands import SoundBands
 from pipeline.training.commissioning import commission
-from tests import toy_site
 from tests.outlets import KeptOutlet
 from tests.toy_site import MICROPHONE, Site
 from tests.unit.test_privacy_sound import MIC, chunks, heard
@@ -103,12 +102,12 @@ def what_is_found() -> None:
     levels = _learnt(heard(0, 0, NORMAL))
     print(f"{'strange tone':<20}{'by the sound':>14}{'by its levels':>15}")
     for peak in (0.05, 0.02, 0.01, 0.005):
-        _tone(peak)
-        strange = Site(1, "sound", FAR, FAR + STRANGE, streams=(MICROPHONE,))
+        tone = f"sound:{peak:g}"
+        strange = Site(1, tone, FAR, FAR + STRANGE, streams=(MICROPHONE,))
         calm = Site(1, streams=(MICROPHONE,))
         first = _auroc(own, calm.windows(FAR, CALM), strange.windows(FAR, STRANGE - 4))
-        heard.cache_clear()
-        second = _auroc(levels, heard(1, FAR, CALM), heard(1, FAR, STRANGE - 4, FAR, FAR + STRANGE))
+        odd = heard(1, FAR, STRANGE - 4, FAR, FAR + STRANGE, tone)
+        second = _auroc(levels, heard(1, FAR, CALM), odd)
         print(f"{f'peak {peak:g}':<20}{first:>14.2f}{second:>15.2f}")
 
 
@@ -121,12 +120,6 @@ def _auroc(scorer: Scorer, calm: Sequence[Window], strange: Sequence[Window]) ->
     usual, odd = (np.array([s.p for s in scorer.score(list(w))]) for w in (calm, strange))
     less = (odd[:, None] < usual[None]) + 0.5 * (odd[:, None] == usual[None])
     return float(less.mean())
-
-
-def _tone(peak: float) -> None:
-    """Make the toy site's strange tone this loud from now on."""
-    toy_site._chunk.cache_clear()
-    toy_site.STRANGE_PEAK = peak
 
 
 def cpu_ms(work: Callable[[int], object]) -> float:

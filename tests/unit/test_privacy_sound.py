@@ -174,9 +174,11 @@ ROWS = 2 * RATE_HZ
 
 
 @lru_cache(maxsize=8)
-def heard(seed: int, first: int, count: int, wrong_from: int = 0, wrong_to: int = 0):
+def heard(
+    seed: int, first: int, count: int, wrong_from: int = 0, wrong_to: int = 0, tone: str = "sound"
+):
     """The toy site's microphone as windows of levels."""
-    site = Site(seed, "sound", wrong_from, wrong_to)
+    site = Site(seed, tone, wrong_from, wrong_to)
     bands = SoundBands(MICROPHONE)
     rows: list[np.ndarray] = []
     for hop in range(first, first + count + 4):
