@@ -15,17 +15,19 @@ from nodes.places import evidence_folder, fusion_store, outbox_file, spool_folde
 from nodes.recorder import open_folder
 from pipeline.config.deployment import Deployment
 from pipeline.config.retention import age_ns
+from pipeline.core.file_stock import FileStock
 from pipeline.core.retention import Kind, Stock
 from pipeline.recording.stock import RecordingStock
 from pipeline.store import FusionStore, OutboxStore
 from pipeline.store.event_stock import UNDELIVERED, EventStock, KeptEvent
 from pipeline.store.evidence_stock import EvidenceStock
 from pipeline.store.outbox_stock import OutboxStock, undelivered
-from pipeline.transport.spool_stock import QuarantineStock, SpoolStock
+from pipeline.transport.spool_segment import QUARANTINE, segments_in
 
 HOUR_NS = 3600 * 10**9
-SPOOL_LATE_NS = 60 * 10**9
-"""A spool removes what is over its limit, not what comes near: it may be this much late."""
+DAY_NS = 24 * HOUR_NS
+LATE_NS = 120 * 10**9
+"""Those that remove by a limit of their own look once a minute: this much late is no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,13 @@ class Kept:
         name: Its name.
         stock: What there is.
         limit_ns: How old it may get; None: any age.
-        late_ns: How much later than that it may still be found.
+        own: Whether whoever keeps it removes it by a limit of its own, so that we only look.
     """
 
     name: str
     stock: Stock
     limit_ns: int | None
-    late_ns: int = 0
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,12 @@ class KindReport:
 
 
 def kinds(kept: Sequence[Kept]) -> list[Kind]:
-    """Those that have a limit, for a `Sweeper`."""
-    return [Kind(one.name, one.stock, one.limit_ns) for one in kept if one.limit_ns is not None]
+    """Those that a `Sweeper` is to remove from."""
+    return [
+        Kind(one.name, one.stock, one.limit_ns)
+        for one in kept
+        if one.limit_ns is not None and not one.own
+    ]
 
 
 def kept_by_fusion(deployment: Deployment, store: FusionStore) -> list[Kept]:
@@ -101,7 +107,8 @@ def kept_by_capture(deployment: Deployment, node: str) -> list[Kept]:
     """What a capture node keeps and this removes; its spool looks after itself."""
     settings, folder = deployment.nodes[node].spool, spool_folder(deployment, node)
     limit_ns = None if settings is None else round(settings.max_age_h * HOUR_NS)
-    return [Kept(f"quarantine {node}", QuarantineStock(folder), limit_ns)]
+    quarantine = FileStock(lambda: (folder / QUARANTINE).glob("*"))
+    return [Kept(f"quarantine {node}", quarantine, limit_ns)]
 
 
 def kept_here(deployment: Deployment, stack: ExitStack) -> Iterator[Kept]:
@@ -118,17 +125,14 @@ def kept_here(deployment: Deployment, stack: ExitStack) -> Iterator[Kept]:
         store = stack.enter_context(closing(fusion_store(deployment, create=False)))
         yield from kept_by_fusion(deployment, store)
     else:
+        orphans = EvidenceStock(evidence_folder(deployment), dict)
         yield from _recordings(deployment)
+        yield Kept("evidence", orphans, _ns(deployment.retention.evidence))
     if outbox_file(deployment).exists():
         outbox = stack.enter_context(closing(OutboxStore(outbox_file(deployment), create=False)))
         yield from kept_by_alert(deployment, outbox)
-    for node, settings in deployment.nodes.items():
-        folder = spool_folder(deployment, node)
-        if folder.exists():
-            hours = None if settings.spool is None else settings.spool.max_age_h
-            limit_ns = None if hours is None else round(hours * HOUR_NS)
-            yield Kept(f"spool {node}", SpoolStock(folder), limit_ns, SPOOL_LATE_NS)
-            yield from kept_by_capture(deployment, node)
+    for node in deployment.nodes:
+        yield from _spool(deployment, node)
 
 
 def report_on(kept: Kept, now_ns: int) -> KindReport:
@@ -138,6 +142,7 @@ def report_on(kept: Kept, now_ns: int) -> KindReport:
     if kept.limit_ns is None:
         return KindReport(kept.name, None, len(items), oldest_ns, None, {}, ())
     kind = Kind(kept.name, kept.stock, kept.limit_ns)
+    late_ns = LATE_NS if kept.own else 0
     held: dict[str, int] = {}
     for item in items:
         if item.held and now_ns - item.at_ns > kept.limit_ns:
@@ -150,16 +155,30 @@ def report_on(kept: Kept, now_ns: int) -> KindReport:
         oldest_ns=oldest_ns,
         next_ns=min(goes.values(), default=None),
         held=held,
-        overdue=tuple(key for key, at_ns in goes.items() if now_ns - at_ns > kept.late_ns),
+        overdue=tuple(key for key, at_ns in goes.items() if now_ns - at_ns > late_ns),
     )
+
+
+def _spool(deployment: Deployment, node: str) -> Iterator[Kept]:
+    """Segments of a spool, of which the node's ledger must know when they go, and damaged parts."""
+    folder = spool_folder(deployment, node)
+    if folder.exists():
+        stock = FileStock(lambda: [segment.path for segment in segments_in(folder)])
+        for quarantine in kept_by_capture(deployment, node):
+            yield Kept(f"spool {node}", stock, quarantine.limit_ns, own=True)
+            yield quarantine
 
 
 def _recordings(deployment: Deployment) -> list[Kept]:
     settings = deployment.fusion.record
     if settings is None:
         return []
-    stock = RecordingStock(open_folder(deployment, settings).files)
-    return [Kept("recordings", stock, _ns(deployment.retention.recordings))]
+    files = open_folder(deployment, settings).files
+    limit_ns = _ns(deployment.retention.recordings)
+    if limit_ns is None and settings.max_age_days is not None:
+        by_write = FileStock(files)
+        return [Kept("recordings", by_write, round(settings.max_age_days * DAY_NS), own=True)]
+    return [Kept("recordings", RecordingStock(files), limit_ns)]
 
 
 def _known(deployment: Deployment, stock: EventStock) -> dict[str, KeptEvent]:

@@ -68,7 +68,7 @@ def sweep(config: Config, as_json: AsJson = False) -> None:
     with ExitStack() as stack:
         deployment = load_deployment(config)
         kept = list(kept_here(deployment, stack))
-        sweeper = Sweeper([kind for kind in kinds(kept) if not kind.name.startswith("spool ")])
+        sweeper = Sweeper(kinds(kept))
         sweeper.sweep(time.time_ns())
         if (deployment.data / "fusion.db").exists():
             with closing(fusion_store(deployment, create=False)) as store:

@@ -13,6 +13,7 @@ stays covered for a while after its last motion. Whatever stays where it is beco
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -136,7 +137,7 @@ class Motion:
         self._last_ns = time_ns
         if self._seen <= LEARNING:
             return 1 / self._seen
-        return 1.0 - BACKGROUND ** (since_s / ABSORBED_S)
+        return 1.0 - math.pow(BACKGROUND, since_s / ABSORBED_S)
 
 
 class Faces:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, delete, func, select
 
+from pipeline.core.errors import StoreError
 from pipeline.core.retention import Item
 from pipeline.store.database import Database
 from pipeline.store.event_stock import UNDELIVERED, KeptEvent
@@ -114,5 +115,11 @@ def _rows(connection: Connection) -> Iterator[_Row]:
         states.setdefault(position, set()).add(state)
     bodies = select(EVENTS.c.position, EVENTS.c.body).where(EVENTS.c.body != "")
     for position, body in connection.execute(bodies):
-        end_ns = msgspec.json.decode(body, type=_Ended).end_ns
-        yield _Row(position, end_ns, frozenset(states.get(position, ())))
+        yield _Row(position, _end_ns(body), frozenset(states.get(position, ())))
+
+
+def _end_ns(body: str) -> int:
+    try:
+        return msgspec.json.decode(body, type=_Ended).end_ns
+    except msgspec.DecodeError as error:
+        raise StoreError(f"a stored event cannot be read: {error}") from error

@@ -7,16 +7,18 @@ pictures for what is under the mask, every byte for the sound, by correlation.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 import pytest
 import simplejpeg
@@ -32,7 +34,9 @@ from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.recording.merge import read_many
 from pipeline.sources.masks import Masks
 from pipeline.sources.scene import samples
-from tests.event_samples import event
+from pipeline.store import Commit, FusionStore, OutboxStore
+from tests.command_line import fusewatch
+from tests.event_samples import event, life
 from tests.system.ports import free_port
 from tests.waiting import wait_until
 
@@ -40,6 +44,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 LIVE_S = 8.0
 PIECE = 4000
+DAMAGE = "spool/site/quarantine/0000000001.x.spool.1"
 SIZE = 256 * 1024
 DEPLOYMENT = """
 name: private
@@ -66,7 +71,9 @@ fusion:
   record: {{folder: data/recordings}}
 alert:
   listen: tcp://127.0.0.1:{alert_port}
+retention: {{recordings: 1y, evidence: 2h, events: 2h}}
 """
+EXPIRED = "what was said three hours ago"
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +90,7 @@ def site(tmp_path_factory) -> Iterator[Path]:
         process.kill()
         process.wait()
     shutil.copytree(spool, folder / "kept")
+    leave_behind(folder / "data")
     process = start(folder, "run")
     try:
         assert process.wait(120) == 0, (folder / "said-run.txt").read_text()
@@ -92,6 +100,25 @@ def site(tmp_path_factory) -> Iterator[Path]:
             process.wait(30)
     make_evidence(folder)
     yield folder
+
+
+def leave_behind(data: Path) -> None:
+    """An event of three hours ago, in both stores and with evidence; damage of two days ago."""
+    then_s = time.time() - 3 * 3600
+    phases = [msgspec.structs.replace(e, summary=EXPIRED) for e in life(int(then_s), "site")]
+    with closing(FusionStore(data / "fusion.db")) as fusion:
+        fusion.commit(Commit(events=phases))
+        fusion.forwarded([one.key for one in phases])
+    with closing(OutboxStore(data / "alert.db")) as outbox:
+        for one in phases:
+            outbox.accept(one, [])
+    for name, age_s in ((f"evidence/{phases[0].id}/sound.wav", 0), (DAMAGE, 50 * 3600)):
+        file = data / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(EXPIRED)
+        os.utime(file, (time.time() - age_s, time.time() - age_s))
+    found = {file.name for file in files(data) if EXPIRED.encode() in file.read_bytes()}
+    assert {"fusion.db", "alert.db", "sound.wav", Path(DAMAGE).name} <= found
 
 
 def start(folder: Path, command: str) -> subprocess.Popen[bytes]:
@@ -154,7 +181,7 @@ def embedded(data: bytes) -> Iterator[np.ndarray]:
     at = data.find(b"\xff\xd8\xff")
     while at >= 0:
         end = data.find(b"\xff\xd9", at)
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             yield simplejpeg.decode_jpeg(data[at : end + 2], colorspace="BGR")
         at = data.find(b"\xff\xd8\xff", at + 1)
 
@@ -229,6 +256,12 @@ def test_the_sound_arrives_as_readings_and_nothing_else(site):
     assert len(heard) > 4 * LIVE_S / 2
     assert {s.encoding for s in heard} == {Encoding.FLOAT}
     assert {s.data.shape for s in heard} == {(len(infos[0].channels),)}
+
+
+def test_running_nodes_removed_what_had_expired_from_every_file(site):
+    for file in files(site):
+        assert EXPIRED.encode() not in file.read_bytes(), file
+    assert fusewatch("retention", "show", site / "site.yaml") == 0
 
 
 def test_evidence_has_pictures_and_no_sound(site):

@@ -23,12 +23,12 @@ HOUR = 3600 * S
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Ten closed events an hour apart, with all that hangs on them, of which the last is open."""
+    """Five events an hour apart, with all that hangs on them, of which the last is open."""
     fusion, outbox = FusionStore(tmp_path / "fusion.db"), OutboxStore(tmp_path / "alert.db")
-    for hours in range(1, 11):
+    for hours in range(1, 6):
         start_ns = NOW - hours * HOUR
         plant(tmp_path, start_ns)
-        phases = secret(start_ns, phases=2 if hours == 10 else 3)
+        phases = secret(start_ns, phases=2 if hours == 5 else 3)
         fusion.commit(Commit(events=phases))
         for one in phases:
             outbox.accept(one, ["phone"])
@@ -54,7 +54,7 @@ def test_an_event_goes_with_everything_that_hangs_on_it(data, capsys):
     assert fusewatch("events", "forget", data, key[:10], "--yes") == 0
     told = capsys.readouterr().out
     assert "phone had been given 1 phases, which cannot be recalled" in told
-    assert ids(data) == {id_of(hours) for hours in range(2, 11)}
+    assert ids(data) == {id_of(hours) for hours in range(2, 6)}
     assert not (data / "evidence" / key).exists()
     assert (data / "evidence" / id_of(2)).exists()
     assert holds(data, f"{key}.0") == ["alert.db"], "the bare key, so that it is not accepted anew"
@@ -68,11 +68,11 @@ def test_an_event_goes_with_everything_that_hangs_on_it(data, capsys):
 
 def test_no_byte_of_what_all_events_said_stays(data):
     assert fusewatch("events", "forget", data, "--scene", "hall", "--before", "90m", "--yes") == 0
-    assert ids(data) == {id_of(1), id_of(10)}
-    for hours in range(2, 10):
+    assert ids(data) == {id_of(1), id_of(5)}
+    for hours in range(2, 5):
         assert holds(data, f"nobody is to read again {id_of(hours)}") == []
-    assert len((data / AUDIT).read_text().splitlines()) == 8
-    assert {path.name for path in (data / "evidence").iterdir()} == {id_of(1), id_of(10)}
+    assert len((data / AUDIT).read_text().splitlines()) == 3
+    assert {path.name for path in (data / "evidence").iterdir()} == {id_of(1), id_of(5)}
 
 
 def test_a_phase_that_was_under_way_is_refused_when_it_comes(data):
@@ -86,7 +86,7 @@ def test_a_phase_that_was_under_way_is_refused_when_it_comes(data):
 
 
 def test_open_and_only_just_cleared_events_are_left_alone(data, capsys):
-    assert fusewatch("events", "forget", data, id_of(10), "--yes") == 0
+    assert fusewatch("events", "forget", data, id_of(5), "--yes") == 0
     assert "stays" in capsys.readouterr().out
     fusion = FusionStore(data / "fusion.db")
     late = [
@@ -95,8 +95,8 @@ def test_open_and_only_just_cleared_events_are_left_alone(data, capsys):
     ]
     fusion.commit(Commit(events=late))
     assert fusewatch("events", "forget", data, late[0].id, "--yes") == 0
-    assert {id_of(10), late[0].id} <= ids(data)
-    assert (data / "evidence" / id_of(10)).exists()
+    assert {id_of(5), late[0].id} <= ids(data)
+    assert (data / "evidence" / id_of(5)).exists()
 
 
 def test_it_asks_before_it_does(data, monkeypatch):
@@ -115,14 +115,14 @@ def test_it_asks_before_it_does(data, monkeypatch):
 )
 def test_it_must_be_said_what_to_forget(data, arguments):
     assert fusewatch("events", "forget", data, *arguments, "--yes") == 64
-    assert len(ids(data)) == 10
+    assert len(ids(data)) == 5
 
 
 def test_an_id_that_none_or_several_begin_with_is_refused(data, capsys):
     assert fusewatch("events", "forget", data, "zzz", "--yes") == 69
     assert "no events begin with 'zzz'" in capsys.readouterr().err
     assert fusewatch("events", "forget", data, "", "--yes") == 69
-    assert len(ids(data)) == 10
+    assert len(ids(data)) == 5
 
 
 def test_it_works_while_the_nodes_commit_accept_and_deliver(data):
@@ -145,12 +145,12 @@ def test_it_works_while_the_nodes_commit_accept_and_deliver(data):
 
     node = threading.Thread(target=run)
     node.start()
-    for hours in range(1, 9):
+    for hours in range(1, 4):
         assert fusewatch("events", "forget", data, id_of(hours), "--yes") == 0
     stop.set()
     node.join()
     assert faults == []
-    assert len(written) > 8
-    assert ids(data) == {*written, id_of(9), id_of(10)}
-    for hours in range(1, 9):
+    assert len(written) > 3
+    assert ids(data) == {*written, id_of(4), id_of(5)}
+    for hours in range(1, 4):
         assert outbox.deliveries(id_of(hours)) == []

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from nodes.recorder import open_folder
-from nodes.retention import kept_by_alert, kept_by_fusion, kinds
+from nodes.retention import kept_by_alert, kept_by_capture, kept_by_fusion, kinds
+from nodes.retention_metrics import RetentionMetrics
 from pipeline.config import check_file, load_deployment
 from pipeline.core.event import Event
 from pipeline.core.retention import HARD, Item, Kind, Sweeper, Why
@@ -140,7 +142,7 @@ def test_expired_bytes_are_nowhere_in_the_data_folder_and_newer_ones_are(home):
     deployment = load_deployment(home)
     data, now_ns = deployment.data, 1_700_000_000 * S
     old_ns, new_ns = now_ns - 19 * DAY, now_ns - 2 * DAY
-    with_words = [e for n in range(40) for e in secret(old_ns - n * S)]
+    with_words = [e for n in range(15) for e in secret(old_ns - n * S)]
     fusion, outbox = FusionStore(data / "fusion.db"), OutboxStore(data / "alert.db")
     for start_ns, events in ((old_ns, with_words), (new_ns, life(new_ns // S))):
         plant(data, start_ns)
@@ -162,8 +164,8 @@ def test_expired_bytes_are_nowhere_in_the_data_folder_and_newer_ones_are(home):
     assert len(outbox.deliveries(event(new_ns // S).id)) == 6
     assert sweeper.removed == {
         ("evidence", Why.AGE): 1,
-        ("events", Why.AGE): 40,
-        ("outbox", Why.AGE): 120,
+        ("events", Why.AGE): 15,
+        ("outbox", Why.AGE): 45,
     }
     sweeper.look(now_ns + 30 * DAY)
     assert holds(data) == []
@@ -250,6 +252,51 @@ def test_show_proves_that_nothing_is_too_old_or_says_what_is(home, capsys):
     assert fusewatch("retention", "sweep", home) == 0
     assert "evidence: 1 removed (age)" in capsys.readouterr().out
     assert fusewatch("retention", "show", home) == 0
+
+
+def test_damaged_parts_of_a_spool_go_when_the_spool_would(home):
+    home.write_text(CONFIG.replace("    sources:", "    spool: {max_age_h: 2}\n    sources:"))
+    deployment = load_deployment(home)
+    part = deployment.data / "spool" / "n" / "quarantine" / "0000000001.abc.spool.17"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(SECRET.encode())
+    now_ns = part.stat().st_mtime_ns
+    sweeper = Sweeper(kinds(kept_by_capture(deployment, "n")))
+    sweeper.look(now_ns + 3600 * S)
+    assert part.exists()
+    sweeper.look(now_ns + 7200 * S)
+    assert holds(deployment.data) == []
+
+
+def test_removals_are_a_metric_by_kind_and_reason():
+    registry = CollectorRegistry()
+    sweeper = Sweeper([Kind("things", Shelf(Item("a", 0), Item("b", 0, "open")), DAY)])
+    registry.register(RetentionMetrics(lambda: sweeper))
+
+    def count(why: str) -> float | None:
+        labels = {"kind": "things", "reason": why}
+        return registry.get_sample_value("fusewatch_retention_removed_total", labels)
+
+    assert (count("age"), count("hard_limit")) == (0, 0)
+    sweeper.look(DAY)
+    assert (count("age"), count("hard_limit")) == (1, 0)
+    sweeper.look(2 * DAY)
+    assert (count("age"), count("hard_limit")) == (1, 1)
+
+
+def test_recordings_of_the_older_setting_are_looked_at_and_left_to_their_recorder(home, capsys):
+    text = CONFIG.replace("record: {}", "record: {max_age_days: 5}")
+    home.write_text(text.replace("recordings: 10d, ", ""))
+    folder = load_deployment(home).fusion.record.folder
+    folder.mkdir()
+    file = folder / "home-20200101T000000.000000Z.mcap"
+    file.write_bytes(b"x")
+    assert fusewatch("retention", "show", home) == 0, "it was written just now"
+    then_s = time.time() - 6 * 86_400
+    os.utime(file, (then_s, then_s))
+    assert fusewatch("retention", "show", home) == 1
+    assert fusewatch("retention", "sweep", home) == 0
+    assert file.exists()
 
 
 def test_rows_that_were_deleted_carelessly_are_gone_after_a_sweep_by_hand(home):
