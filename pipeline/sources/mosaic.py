@@ -87,7 +87,7 @@ class Mosaic:
     def _held(self, found: Cells, time_ns: int) -> Cells:
         """What was found now or lately: ``(rows, columns)``."""
         if self._until_ns is None or self._until_ns.shape != found.shape:
-            self._until_ns = np.zeros(found.shape, np.int64)
+            self._until_ns = np.full(found.shape, np.iinfo(np.int64).min)
         self._until_ns[found] = time_ns + round(self._settings.hold_s * 1e9)
         lately: Cells = (self._until_ns >= time_ns) | found
         return lately

@@ -15,10 +15,12 @@ from pipeline.sources.mosaic import LEARNING, Mosaic
 from pipeline.sources.privacy import PrivateOutlet
 from pipeline.sources.privacy_settings import BlurSettings, Privacy
 from tests.outlets import KeptOutlet
+from tests.tiny_faces import face_detector
 
 S = 10**9
 HEIGHT, WIDTH = 180, 320
 TENTH = S // 10
+CHANCE = 0.05  # pixels that have the mean colour of their cell anyway
 
 
 def room(rng: np.random.Generator, light: float = 1.0) -> np.ndarray:
@@ -129,6 +131,24 @@ def test_the_pictures_that_go_in_are_not_written_to():
         before = picture.copy()
         Mosaic(BlurSettings(what=what)).apply(picture, 0)
         assert np.array_equal(picture, before)
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_what_a_face_detector_finds_is_covered_with_a_margin_and_the_rest_is_not(tmp_path, scale):
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(face_detector())
+    mosaic = Mosaic(BlurSettings(what="faces", model=model, hold_s=1.0))
+    small = room(np.random.default_rng(7)) // 3
+    small[64:96, 128:160] = 255 - small[64:96, 128:160] // 20
+    picture = np.repeat(np.repeat(small, scale, 0), scale, 1)
+    made = covered(mosaic.apply(picture, 0), picture)
+    assert made[56 * scale : 104 * scale, 120 * scale : 168 * scale].all()
+    far = made[:, : 80 * scale], made[140 * scale :]
+    assert max(part.mean() for part in far) < CHANCE
+    empty = np.repeat(np.repeat(room(np.random.default_rng(7)) // 3, scale, 0), scale, 1)
+    held, free = (covered(mosaic.apply(empty, at_ns), empty) for at_ns in (S, 3 * S))
+    assert held[64 * scale : 96 * scale, 128 * scale : 160 * scale].all()
+    assert free.mean() < CHANCE
 
 
 def test_a_face_detector_that_cannot_be_used_lets_no_picture_through(tmp_path: Path):
