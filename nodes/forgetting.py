@@ -63,7 +63,7 @@ class Forgotten:
         """What the operator must know."""
         yield f"{self.events} forgotten; {AUDIT} has a line for each"
         for sink, count in sorted(self.given.items()):
-            yield f"{sink} had been given {count} phases, which cannot be recalled"
+            yield f"cannot be recalled: what {sink} was given ({count} phases)"
         if not self.outbox_here:
             yield "no outbox lies here: an alert node on another machine keeps what it accepted"
         for name in self.evidence_left:

@@ -22,7 +22,7 @@ from pipeline.store import FusionStore, OutboxStore
 from pipeline.store.event_stock import UNDELIVERED, EventStock, KeptEvent
 from pipeline.store.evidence_stock import EvidenceStock
 from pipeline.store.outbox_stock import OutboxStock, undelivered
-from pipeline.transport.spool_segment import QUARANTINE, segments_in
+from pipeline.transport.spool_segment import QUARANTINE
 
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
@@ -163,7 +163,7 @@ def _spool(deployment: Deployment, node: str) -> Iterator[Kept]:
     """Segments of a spool, of which the node's ledger must know when they go, and damaged parts."""
     folder = spool_folder(deployment, node)
     if folder.exists():
-        stock = FileStock(lambda: [segment.path for segment in segments_in(folder)])
+        stock = FileStock(lambda: folder.glob("*.spool"))
         for quarantine in kept_by_capture(deployment, node):
             yield Kept(f"spool {node}", stock, quarantine.limit_ns, own=True)
             yield quarantine

@@ -144,7 +144,7 @@ def forget(
     event: Annotated[str | None, typer.Argument(help="Id of the event, or how it begins.")] = None,
     scene: Annotated[str | None, typer.Option(help="With --before: of this scene.")] = None,
     before: Annotated[
-        str | None, typer.Option(help="All that ended before: 30d ago or an ISO 8601 time.")
+        str | None, typer.Option(help="All that ended earlier: 30d (ago) or an ISO 8601 time.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

@@ -45,7 +45,7 @@ class PrivateOutlet:
     def __init__(self, outlet: Outlet, privacy: Callable[[str], Privacy]) -> None:
         self._outlet = outlet
         self._privacy = privacy
-        self._treatments: dict[str, _Treatment] = {}
+        self._treatments: dict[str, _Treatment | None] = {}
         self._infos: dict[str, StreamInfo] = {}
 
     def opened(self, infos: tuple[StreamInfo, ...]) -> None:
@@ -90,12 +90,12 @@ class PrivateOutlet:
 
     def _treated(self, sample: Sample) -> Sequence[Sample]:
         """What goes on of a sample."""
-        treatment = self._treatments.get(sample.stream)
-        if treatment is not None:
-            return treatment(sample)
-        if self._privacy(sample.stream).modality is not None:
-            raise _NotPrivate("its stream was not announced")
-        return (sample,)
+        if sample.stream not in self._treatments:
+            asked = self._privacy(sample.stream).modality is not None
+            refusal = _Refusal("its stream was not announced") if asked else None
+            self._treatments[sample.stream] = refusal
+        treatment = self._treatments[sample.stream]
+        return (sample,) if treatment is None else treatment(sample)
 
 
 class _NotPrivate(Exception):

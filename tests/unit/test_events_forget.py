@@ -53,7 +53,7 @@ def test_an_event_goes_with_everything_that_hangs_on_it(data, capsys):
     key = id_of(1)
     assert fusewatch("events", "forget", data, key[:10], "--yes") == 0
     told = capsys.readouterr().out
-    assert "phone had been given 1 phases, which cannot be recalled" in told
+    assert "cannot be recalled: what phone was given (1 phases)" in told
     assert ids(data) == {id_of(hours) for hours in range(2, 6)}
     assert not (data / "evidence" / key).exists()
     assert (data / "evidence" / id_of(2)).exists()
