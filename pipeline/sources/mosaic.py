@@ -35,8 +35,8 @@ ABSORBED_S = 300.0
 
 BACKGROUND = 0.9  # a mixture's heaviest parts that make up this weight are the background
 VARIANCE = 16.0
-MOTION_ACROSS, FACES_ACROSS = 320, 640
-"""Width at which motion and faces are looked for, pixels."""
+ACROSS, FACES_ACROSS = 320, 640
+"""Widths at which means are made and motion is looked for, and faces, pixels."""
 
 SURE_ENOUGH = 0.6
 WIDER = 0.3
@@ -70,7 +70,7 @@ class Mosaic:
         height, width = picture.shape[:2]
         rows = min(self._settings.cells, height)
         columns = max(1, min(width, round(rows * width / height)))
-        coarse = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+        coarse = cv2.resize(_small(picture, ACROSS), (columns, rows), interpolation=cv2.INTER_AREA)
         mosaic = np.asarray(
             cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8
         )
@@ -119,7 +119,7 @@ class Motion:
 
     def find(self, picture: Pixels, time_ns: int) -> npt.NDArray[np.bool_]:
         """See `Finder`; everything until the background is learnt."""
-        small = _small(picture, MOTION_ACROSS)
+        small = _small(picture, ACROSS)
         if small.shape[:2] != self._size:
             self._size = (small.shape[0], small.shape[1])
             self._seen = 0

@@ -85,6 +85,21 @@ def test_a_phase_that_was_under_way_is_refused_when_it_comes(data):
         outbox.delivered(delivery)
 
 
+def test_a_command_that_is_cut_short_can_be_given_again(data, monkeypatch, capsys):
+    """The fusion node's rows go last, so the event is still there to be named."""
+
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.store.event_stock.EventStock.remove", killed)
+        assert fusewatch("events", "forget", data, id_of(1), "--yes") == 130
+    assert id_of(1) in ids(data)
+    assert fusewatch("events", "forget", data, id_of(1), "--yes") == 0
+    assert id_of(1) not in ids(data)
+    assert holds(data, f"nobody is to read again {id_of(1)}") == []
+
+
 def test_open_and_only_just_cleared_events_are_left_alone(data, capsys):
     assert fusewatch("events", "forget", data, id_of(5), "--yes") == 0
     assert "stays" in capsys.readouterr().out

@@ -119,9 +119,10 @@ def test_somebody_who_stands_still_is_covered_for_minutes_and_seen_in_the_end():
     for second in range(400):
         picture = pictures[second % 20]
         made = mosaic.apply(picture, now_ns + second * S)
-        shares.append(covered(made, picture)[where].mean())
-    assert min(shares[:240]) == 1.0
-    assert max(shares[360:]) < 0.2
+        if second % 10 == 0:
+            shares.append(covered(made, picture)[where].mean())
+    assert min(shares[:24]) == 1.0
+    assert max(shares[36:]) < 0.2
 
 
 def test_the_pictures_that_go_in_are_not_written_to():

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 
 from nodes.recorder import open_folder
 from nodes.retention import kept_by_alert, kept_by_capture, kept_by_fusion, kinds
-from nodes.retention_metrics import RetentionMetrics
 from pipeline.config import check_file, load_deployment
 from pipeline.core.event import Event
-from pipeline.core.retention import HARD, Item, Kind, Sweeper, Why
+from pipeline.core.retention import Sweeper, Why
 from pipeline.recording.folder import begun_ns
 from pipeline.store import Commit, FusionStore, OutboxStore
 from tests.command_line import fusewatch
@@ -38,73 +36,6 @@ fusion:
   record: {}
 retention: {recordings: 10d, evidence: 10d, events: 20d, dead_letters: 5d}
 """
-
-
-class Shelf:
-    """A stock of plain items."""
-
-    def __init__(self, *items: Item) -> None:
-        self.there = list(items)
-        self.stuck: set[str] = set()
-
-    def items(self, before_ns: int | None = None) -> list[Item]:
-        return [i for i in self.there if before_ns is None or i.at_ns < before_ns]
-
-    def remove(self, keys) -> int:
-        going = [i for i in self.there if i.key in set(keys) - self.stuck]
-        self.there = [i for i in self.there if i not in going]
-        return len(going)
-
-    @property
-    def keys(self) -> list[str]:
-        return [item.key for item in self.there]
-
-
-def daily(count: int, held: str = "") -> list[Item]:
-    return [Item(f"{held}{day}", day * DAY, held) for day in range(count)]
-
-
-def test_nothing_gets_as_old_as_its_limit_and_nothing_goes_long_before():
-    shelf = Shelf(*daily(40))
-    sweeper = Sweeper([Kind("things", shelf, 10 * DAY)])
-    for hour in range(40 * 24):
-        now_ns = hour * 3600 * S
-        sweeper.look(now_ns)
-        ages = [now_ns - i.at_ns for i in shelf.there]
-        assert max(ages) < 10 * DAY
-        assert min((a for a in ages if a > 0), default=0) < 10 * DAY - 3 * 3600 * S
-        gone = set(range(40)) - {int(key) for key in shelf.keys}
-        assert all(now_ns - day * DAY >= 10 * DAY - 3 * 3600 * S for day in gone)
-    assert sweeper.removed == {("things", Why.AGE): 31}
-
-
-def test_what_is_held_stays_to_twice_its_limit_and_no_longer():
-    shelf = Shelf(Item("free", 0), Item("open", 0, "open"))
-    sweeper = Sweeper([Kind("things", shelf, 10 * DAY)])
-    sweeper.look(10 * DAY)
-    assert shelf.keys == ["open"]
-    sweeper.look(HARD * 10 * DAY - 3 * 3600 * S)
-    assert shelf.keys == ["open"]
-    sweeper.look(HARD * 10 * DAY)
-    assert shelf.keys == []
-    assert sweeper.removed == {("things", Why.AGE): 1, ("things", Why.HARD_LIMIT): 1}
-
-
-def test_a_great_deal_goes_in_batches_and_what_is_stuck_is_tried_again_later():
-    shelf = Shelf(*(Item(str(n), 0) for n in range(1000)))
-    sweeper = Sweeper([Kind("things", shelf, DAY)])
-    sweeper.look(2 * DAY)
-    assert 0 < len(shelf.keys) < 1000
-    for _ in range(5):
-        sweeper.look(2 * DAY)
-    assert shelf.keys == []
-    shelf.there, shelf.stuck = [Item("a", 0), Item("b", 0)], {"a"}
-    sweeper.sweep(3 * DAY)
-    assert shelf.keys == ["a"]
-    shelf.stuck = set()
-    sweeper.look(4 * DAY)
-    assert shelf.keys == []
-    assert sweeper.removed == {("things", Why.AGE): 1002}
 
 
 @pytest.fixture
@@ -266,22 +197,6 @@ def test_damaged_parts_of_a_spool_go_when_the_spool_would(home):
     assert part.exists()
     sweeper.look(now_ns + 7200 * S)
     assert holds(deployment.data) == []
-
-
-def test_removals_are_a_metric_by_kind_and_reason():
-    registry = CollectorRegistry()
-    sweeper = Sweeper([Kind("things", Shelf(Item("a", 0), Item("b", 0, "open")), DAY)])
-    registry.register(RetentionMetrics(lambda: sweeper))
-
-    def count(why: str) -> float | None:
-        labels = {"kind": "things", "reason": why}
-        return registry.get_sample_value("fusewatch_retention_removed_total", labels)
-
-    assert (count("age"), count("hard_limit")) == (0, 0)
-    sweeper.look(DAY)
-    assert (count("age"), count("hard_limit")) == (1, 0)
-    sweeper.look(2 * DAY)
-    assert (count("age"), count("hard_limit")) == (1, 1)
 
 
 def test_recordings_of_the_older_setting_are_looked_at_and_left_to_their_recorder(home, capsys):
