@@ -104,8 +104,9 @@ def test_open_and_only_just_cleared_events_are_left_alone(data, capsys):
     assert fusewatch("events", "forget", data, id_of(5), "--yes") == 0
     assert "stays" in capsys.readouterr().out
     fusion = FusionStore(data / "fusion.db")
+    now_s = time.time_ns() // S
     late = [
-        event(NOW // S - 20, number, phase=phase)
+        event(now_s - 20, number, phase=phase)
         for number, phase in enumerate((Phase.RAISED, Phase.CLEARED))
     ]
     fusion.commit(Commit(events=late))
