@@ -36,7 +36,8 @@ def privacy_problems(deployment: Deployment) -> Iterator[Problem]:
         model = stream.blur.model if stream.blur is not None else None
         if model is not None and not os.path.isfile(model):
             place = ("streams", name, "blur", "model")
-            yield Problem(place, f"there is no file {model}", "name a YuNet ONNX file")
+            fix = "put a YuNet ONNX file there on the capture node"
+            yield Problem(place, f"there is no file {model}", fix, fatal=False)
 
 
 def kind_of(source: SourceSettings, stream: str) -> Modality | None:
