@@ -74,7 +74,7 @@ class Forgotten:
 
 
 def choose(
-    data: Path,
+    store: FusionStore,
     now_ns: int,
     *,
     event: str | None = None,
@@ -86,23 +86,27 @@ def choose(
     Raises:
         StoreError: No event, or several, begin so; or the store cannot be read.
     """
-    with closing(FusionStore(data / "fusion.db", create=False)) as store:
-        found = EventStock(store.database).events(before_ns)
+    found = EventStock(store.database).events(before_ns)
     if event is not None:
         found = [one for one in found if one.id.startswith(event)]
         if len(found) != 1:
-            raise StoreError(f"{len(found) or 'no'} events begin with {event!r}", where=str(data))
+            raise StoreError(
+                f"{len(found) or 'no'} events begin with {event!r}", where=store.database.where
+            )
     else:
         found = [one for one in found if one.scene == scene]
     kept = [one for one in found if one.held == OPEN or one.end_ns > now_ns - JUST_NS]
     return Chosen([one for one in found if one not in kept], kept)
 
 
-def forget_events(data: Path, events: Sequence[KeptEvent], now_ns: int) -> Forgotten:
+def forget_events(
+    data: Path, store: FusionStore, events: Sequence[KeptEvent], now_ns: int
+) -> Forgotten:
     """Remove events and all that hangs on them.
 
     Args:
         data: The deployment's data folder.
+        store: The fusion node's store.
         events: What `choose` gave.
         now_ns: UTC, for the line that stays.
 
@@ -122,16 +126,14 @@ def forget_events(data: Path, events: Sequence[KeptEvent], now_ns: int) -> Forgo
         EvidenceStock(folder, dict).remove(ids)
         left += [name for name in ids if (folder / name).exists()]
         _write_down(data / AUDIT, batch, now_ns)
-        with closing(FusionStore(data / "fusion.db", create=False)) as store:
-            EventStock(store.database).remove(ids)
-    clean = _scrubbed(data)
+        EventStock(store.database).remove(ids)
+    clean = _scrubbed(data, store)
     return Forgotten(len(events), given, outbox_file.exists(), left, clean)
 
 
-def _scrubbed(data: Path) -> bool:
+def _scrubbed(data: Path, store: FusionStore) -> bool:
     """Empty the logs of both stores, in which removed rows may still stand."""
-    with closing(FusionStore(data / "fusion.db", create=False)) as store:
-        clean = store.database.scrub()
+    clean = store.database.scrub()
     if (data / "alert.db").exists():
         with closing(OutboxStore(data / "alert.db", create=False)) as outbox:
             clean = outbox.database.scrub() and clean

@@ -24,6 +24,11 @@ def outbox_file(deployment: Deployment) -> Path:
     return deployment.data / "alert.db"
 
 
+def has_fusion_store(deployment: Deployment) -> bool:
+    """Whether there is something to open."""
+    return (deployment.data / "fusion.db").exists()
+
+
 def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
     """The fusion node's store."""
     path = deployment.data / "fusion.db"

@@ -11,7 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
-from nodes.places import evidence_folder, fusion_store, outbox_file, spool_folder
+from nodes.places import (
+    evidence_folder,
+    fusion_store,
+    has_fusion_store,
+    outbox_file,
+    spool_folder,
+)
 from nodes.recorder import open_folder
 from pipeline.config.deployment import Deployment
 from pipeline.config.retention import age_ns
@@ -121,7 +127,7 @@ def kept_here(deployment: Deployment, stack: ExitStack) -> Iterator[Kept]:
     Raises:
         StoreError: A store cannot be read.
     """
-    if (deployment.data / "fusion.db").exists():
+    if has_fusion_store(deployment):
         store = stack.enter_context(closing(fusion_store(deployment, create=False)))
         yield from kept_by_fusion(deployment, store)
     else:

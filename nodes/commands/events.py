@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
-from nodes.forgetting import choose, forget_events
+from nodes.forgetting import Chosen, choose, forget_events
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
@@ -156,17 +156,15 @@ def forget(
         raise typer.BadParameter("name one event, or write --scene and --before")
     data, now_ns = data_folder(config), time.time_ns()
     before_ns = None if before is None else since_as_ns(before, now_ns)
-    chosen = choose(data, now_ns, event=event, scene=scene, before_ns=before_ns)
-    for still in chosen.kept:
-        typer.echo(f"stays: {still.id} of {still.scene}, which is open or only just cleared")
-    for one in chosen.events:
-        typer.echo(f"{one.id} of {one.scene}, ended {_local(one.end_ns)}")
-    if not chosen.events:
-        typer.echo("no event to forget")
-        return
-    if not yes:
-        typer.confirm(f"Forget {len(chosen.events)} for good?", abort=True)
-    for line in forget_events(data, chosen.events, now_ns).told():
+    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+        chosen = choose(store, now_ns, event=event, scene=scene, before_ns=before_ns)
+        _print_chosen(chosen)
+        if not chosen.events:
+            return
+        if not yes:
+            typer.confirm(f"Forget {len(chosen.events)} for good?", abort=True)
+        done = forget_events(data, store, chosen.events, now_ns)
+    for line in done.told():
         typer.echo(line)
 
 
@@ -222,6 +220,15 @@ def _print_events(events: list[Event]) -> None:
             escape(event.summary),
         )
     Console().print(table if events else "no events")
+
+
+def _print_chosen(chosen: Chosen) -> None:
+    for still in chosen.kept:
+        typer.echo(f"stays: {still.id} of {still.scene}, which is open or only just cleared")
+    for one in chosen.events:
+        typer.echo(f"{one.id} of {one.scene}, ended {_local(one.end_ns)}")
+    if not chosen.events:
+        typer.echo("no event to forget")
 
 
 def _print_rates(found: list[SceneRates]) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nodes.places import fusion_store, outbox_file
+from nodes.places import fusion_store, has_fusion_store, outbox_file
 from nodes.retention import KindReport, kept_here, kinds, report_on
 from pipeline.config import load_deployment
 from pipeline.core.retention import Sweeper
@@ -70,7 +70,7 @@ def sweep(config: Config, as_json: AsJson = False) -> None:
         kept = list(kept_here(deployment, stack))
         sweeper = Sweeper(kinds(kept))
         sweeper.sweep(time.time_ns())
-        if (deployment.data / "fusion.db").exists():
+        if has_fusion_store(deployment):
             with closing(fusion_store(deployment, create=False)) as store:
                 store.database.scrub(compact=True)
         if outbox_file(deployment).exists():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from pipeline.core.errors import StoreError
 from pipeline.core.retention import Item
@@ -53,12 +53,10 @@ class OutboxStock:
 
     def remove(self, keys: Sequence[str]) -> int:
         """See `Stock`."""
-        positions = [int(key) for key in keys]
         with self._db.write() as connection:
-            connection.execute(delete(DELIVERIES).where(DELIVERIES.c.event.in_(positions)))
-            gone = connection.execute(delete(EVENTS).where(EVENTS.c.position.in_(positions)))
+            _drop(connection, [int(key) for key in keys])
         self._db.scrub()
-        return gone.rowcount
+        return len(keys)
 
     def _held(self, states: frozenset[str]) -> str:
         done = {DELIVERED} if self._dead is None else {DELIVERED, DEAD}
@@ -91,21 +89,36 @@ def forget(database: Database, events: Sequence[KeptEvent]) -> dict[str, int]:
         for event in events
         for revision in range(event.revisions)
     ]
-    names = [stub["key"] for stub in stubs]
     with database.write() as connection:
-        chosen = select(EVENTS.c.position).where(EVENTS.c.key.in_(names))
-        theirs = DELIVERIES.c.event.in_(chosen)
+        named = EVENTS.c.key.in_([stub["key"] for stub in stubs])
+        positions = list(connection.execute(select(EVENTS.c.position).where(named)).scalars())
         given = connection.execute(
             select(DELIVERIES.c.sink, func.count())
-            .where(theirs, DELIVERIES.c.state == DELIVERED)
+            .where(DELIVERIES.c.event.in_(positions), DELIVERIES.c.state == DELIVERED)
             .group_by(DELIVERIES.c.sink)
         )
         counts = {sink: count for sink, count in given}
-        connection.execute(delete(DELIVERIES).where(theirs))
-        connection.execute(delete(EVENTS).where(EVENTS.c.key.in_(names)))
-        connection.execute(database.insert(EVENTS), stubs)
+        _drop(connection, positions)
+        put = database.insert(EVENTS).on_conflict_do_nothing(index_elements=["key"])
+        connection.execute(put, stubs)
     database.scrub()
     return counts
+
+
+def _drop(connection: Connection, positions: Sequence[int]) -> None:
+    """Remove phases and their deliveries.
+
+    The newest delivery of all stays, empty and as delivered, with the key of its phase: its number
+    must not be given again while a sink may still be at work on it.
+    """
+    theirs = DELIVERIES.c.event.in_(positions)
+    newest = connection.execute(select(func.max(DELIVERIES.c.id))).scalar()
+    connection.execute(delete(DELIVERIES).where(theirs, DELIVERIES.c.id != newest))
+    connection.execute(update(DELIVERIES).where(theirs).values(state=DELIVERED, error=""))
+    kept = set(connection.execute(select(DELIVERIES.c.event).where(theirs)).scalars())
+    gone = [position for position in positions if position not in kept]
+    connection.execute(delete(EVENTS).where(EVENTS.c.position.in_(gone)))
+    connection.execute(update(EVENTS).where(EVENTS.c.position.in_(kept)).values(body=""))
 
 
 def _rows(connection: Connection) -> Iterator[_Row]:
