@@ -23,10 +23,14 @@ from prometheus_client import CollectorRegistry
 from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.health import Health
+from nodes.places import outbox_file
+from nodes.retention import kept_by_alert, kinds
+from nodes.retention_metrics import RetentionMetrics
 from pipeline.config import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, from_json
+from pipeline.core.retention import Sweeper
 from pipeline.sinks.base import SinkContext
 from pipeline.sinks.lane import Outlet
 from pipeline.sinks.outbox import OutboxDelivery
@@ -70,6 +74,7 @@ class AlertNode:
         self._link: EventReceiver | None = None
         self._delivery: OutboxDelivery[Delivery] | None = None
         self._waiting: deque[EventDelivery] = deque()
+        self._retention = Sweeper(())
         self._intake = {"accepted": 0, "repeated": 0, "refused": 0}
 
     @property
@@ -91,8 +96,9 @@ class AlertNode:
             StoreError: The outbox cannot be opened.
             TransportError: The address cannot be listened on.
         """
-        self._store = store = OutboxStore(self._deployment.data / "alert.db")
+        self._store = store = OutboxStore(outbox_file(self._deployment))
         self._routing = AlertRouting(self._deployment.alert.sinks, store.told)
+        self._retention = Sweeper(kinds(kept_by_alert(self._deployment, store)))
         self._delivery = delivery = OutboxDelivery(
             store, self._build_outlets(), self._clock, rng=self._rng
         )
@@ -100,6 +106,7 @@ class AlertNode:
             self._registry.register(
                 AlertMetrics(store, delivery, lambda: self._intake, self._routing, self._clock)
             )
+            self._registry.register(RetentionMetrics(lambda: self._retention))
         self._report_leftovers(store)
         delivery.start()
         self._health.ready("outbox", True)
@@ -115,6 +122,7 @@ class AlertNode:
         elif self._link is not None:
             self._waiting.extend(self._link.poll(timeout_s))
             self._accept_waiting(0.0)
+        self._retention.look(self._clock.now_ns())
         self._report_outbox()
         return True
 

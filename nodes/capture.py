@@ -1,9 +1,10 @@
 """The capture node: sources in, samples on site time out.
 
-The way of a sample: its source stamps it in node time → `StreamClock` takes out jitter and
-known latency → the node's clock offset puts it on site time → a raw frame becomes a JPEG if
-the link wants one → the sender numbers, keeps and sends it. Streams whose stamps are
-``exact`` are on site time already and skip the two middle steps. Before the offset is known
+The way of a sample: its source stamps it in node time → what is private is taken out
+(`pipeline.sources.privacy`) → `StreamClock` takes out jitter and known latency → the node's
+clock offset puts it on site time → a raw frame becomes a JPEG if the link wants one → the
+sender numbers, keeps and sends it. Streams whose stamps are
+``exact`` are on site time already and skip the two steps of time. Before the offset is known
 samples wait in the sender in node time, which is one line from the node's start on, and are put
 on site time by the first offset there is.
 
@@ -22,12 +23,16 @@ from nodes.capture_metrics import CaptureMetrics
 from nodes.health import Health
 from nodes.link_trouble import LinkTrouble
 from nodes.links import capture_sender, encrypted, fusion_endpoint
+from nodes.retention import kept_by_capture, kinds
+from nodes.retention_metrics import RetentionMetrics
 from nodes.stamping import Stamper
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import CodecError
 from pipeline.core.ledger import DropReason, Ledger
+from pipeline.core.retention import Sweeper
 from pipeline.core.sample import Sample, StreamInfo
+from pipeline.sources.privacy import PrivateOutlet
 from pipeline.sources.runner import SourceRunner, SourceState, SourceStatus
 from pipeline.transport.frames import encode_for_link
 from pipeline.transport.kept import OnFull
@@ -63,6 +68,7 @@ class CaptureNode:
         self._changed = threading.Condition()
         self._encrypted = False
         self._trouble = LinkTrouble(PATIENCE_NS)
+        self._retention = Sweeper(kinds(kept_by_capture(deployment, node)))
         self._health: Health | None = None
         self._metrics: CaptureMetrics | None = None
 
@@ -75,6 +81,7 @@ class CaptureNode:
         """Take what health and metrics are reported to."""
         self._health = health
         self._metrics = CaptureMetrics(registry, self._ledger)
+        registry.register(RetentionMetrics(lambda: self._retention))
 
     def start(self) -> None:
         """Connect to the fusion node and start all sources."""
@@ -89,7 +96,8 @@ class CaptureNode:
             outlet = _Outlet(self, sender)
             self._outlets.append(outlet)
             name = f"{source.type}-{index}"
-            self._runners.append(SourceRunner(name, source, self._clock, outlet))
+            private = PrivateOutlet(outlet, self._deployment.privacy)
+            self._runners.append(SourceRunner(name, source, self._clock, private))
         for runner in self._runners:
             runner.start()
 
@@ -104,6 +112,7 @@ class CaptureNode:
             self._metrics.link(status, self._sender.clock_estimate())
             for outlet in self._outlets:
                 self._metrics.stamps.look(outlet.stamper.clocks)
+        self._retention.look(self._clock.now_ns())
         return not over
 
     def drain(self, timeout_s: float) -> None:

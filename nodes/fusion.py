@@ -24,6 +24,8 @@ from nodes.links import event_sender, sample_receiver
 from nodes.live_view import LiveView
 from nodes.places import answer_store, evidence_folder, fusion_store, score_history
 from nodes.recorder import Recorder
+from nodes.retention import kept_by_fusion, kinds
+from nodes.retention_metrics import RetentionMetrics
 from nodes.score_minutes import ScoreMinutes
 from nodes.sync_watching import SyncWatching
 from nodes.withholding import Withholding
@@ -31,6 +33,7 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
 from pipeline.core.event import HEALTH_PREFIX, Event, to_json
+from pipeline.core.retention import Sweeper
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.outcome import SceneState
@@ -77,11 +80,13 @@ class FusionNode:
         self._health: Health | None = None
         self._metrics: FusionMetrics | None = None
         self._closers: list[_Closable] = []
+        self._retention = Sweeper(())
 
     def register(self, health: Health, registry: CollectorRegistry) -> None:
         """Take what health and metrics are reported to."""
         self._health = health
         self._metrics = FusionMetrics(registry)
+        registry.register(RetentionMetrics(lambda: self._retention))
 
     def start(self) -> None:
         """Load models, take up where the last run stopped, and listen."""
@@ -93,6 +98,7 @@ class FusionNode:
         self._withholding = Withholding(self._store, self._kept(answer_store(self._deployment)))
         self._restore(assembly)
         budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
+        self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
         self._rates = AlarmRates(budgets_hz, self._store)
         if self._metrics is not None:
             self._metrics.standing(self._store.events(limit=STANDING))
@@ -115,6 +121,7 @@ class FusionNode:
         """One turn of the loop; see the module."""
         self._turn(self._receiver.poll(self._wait_s(timeout_s)))
         self._forward(0.0)
+        self._retention.look(self._clock.now_ns())
         self._report()
         return True
 

@@ -19,6 +19,16 @@ def spool_folder(deployment: Deployment, node: str) -> Path:
     return (spool.folder if spool else None) or deployment.data / "spool" / node
 
 
+def outbox_file(deployment: Deployment) -> Path:
+    """The alert node's outbox."""
+    return deployment.data / "alert.db"
+
+
+def has_fusion_store(deployment: Deployment) -> bool:
+    """Whether there is something to open."""
+    return (deployment.data / "fusion.db").exists()
+
+
 def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
     """The fusion node's store."""
     path = deployment.data / "fusion.db"

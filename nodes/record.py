@@ -16,6 +16,7 @@ from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.recording.folder import RecordingFolder
 from pipeline.recording.writer import RecordingWriter
+from pipeline.sources.privacy import PrivateOutlet
 from pipeline.sources.runner import SourceRunner, SourceStatus
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,12 @@ class DirectRecorder:
         ]
         sources = [s for node in deployment.nodes.values() for s in node.sources]
         self._runners = [
-            SourceRunner(f"{outlet.node}/{source.type}", source, clock, outlet)
+            SourceRunner(
+                f"{outlet.node}/{source.type}",
+                source,
+                clock,
+                PrivateOutlet(outlet, deployment.privacy),
+            )
             for outlet, source in zip(self._outlets, sources, strict=True)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import structlog
 
 from nodes.record_request import RecordRequest
 from pipeline.config.deployment import Deployment, RecordSettings
+from pipeline.config.retention import age_ns
 from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
@@ -19,6 +21,8 @@ from pipeline.recording.writer import RecordingWriter
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 32
+FILE_SHARE = 0.1
+"""Longest stretch in one file, of the age that recordings may reach."""
 
 
 def scenes_of(deployment: Deployment) -> dict[str, tuple[str, ...]]:
@@ -27,12 +31,15 @@ def scenes_of(deployment: Deployment) -> dict[str, tuple[str, ...]]:
 
 
 def open_folder(deployment: Deployment, settings: RecordSettings) -> RecordingFolder:
-    """The folder of recordings that `settings` asks for."""
+    """The folder of recordings that `settings` asks for, in files short beside their age limit."""
+    longest_s, limit = settings.max_file_s, deployment.retention.recordings
+    if limit is not None:
+        longest_s = min(longest_s or math.inf, age_ns(limit) / 1e9 * FILE_SHARE)
     return RecordingFolder(
         settings.folder,
         name=deployment.name,
         max_file_mb=settings.max_file_mb,
-        max_file_s=settings.max_file_s,
+        max_file_s=longest_s,
         max_total_gb=settings.max_total_gb,
         max_age_days=settings.max_age_days,
         scenes=scenes_of(deployment),

@@ -128,8 +128,9 @@ def _sound(rng, hop: int, walking: bool, pump: float, wrong: str) -> np.ndarray:
     sound = rng.normal(0, 0.01, count) + 0.03 * pump * np.sin(2 * np.pi * 100 * times)
     if walking:
         sound[: count // 8] += rng.normal(0, 0.05, count // 8)
-    if wrong == "sound":
-        sound[count // 4 : count // 2] += 0.05 * np.sin(2 * np.pi * 2600 * times[: count // 4])
+    if wrong.startswith("sound"):  # "sound:0.02" is a quieter one
+        tone = np.sin(2 * np.pi * 2600 * times[: count // 4])
+        sound[count // 4 : count // 2] += float(wrong.partition(":")[2] or 0.05) * tone
     return sound.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""List events, show one, or retry deliveries that were moved aside."""
+"""List events, show one, forget some, or retry deliveries that were moved aside."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
+from nodes.forgetting import Chosen, choose, forget_events
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
 from pipeline.store import Delivery, FusionStore, OutboxStore
 
 group = typer.Typer(
-    help="List events, show one, or retry deliveries that were moved aside.",
+    help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -140,6 +141,36 @@ def retry(
         typer.echo(f"{count} of {len(deliveries) if deliveries else count} will be tried again")
 
 
+@group.command()
+def forget(
+    config: Config,
+    event: Annotated[str | None, typer.Argument(help="Id of the event, or how it begins.")] = None,
+    scene: Annotated[str | None, typer.Option(help="With --before: of this scene.")] = None,
+    before: Annotated[
+        str | None, typer.Option(help="All that ended earlier: 30d (ago) or an ISO 8601 time.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove events for good: rows, deliveries, pictures, clips, sound. Nodes may run meanwhile.
+
+    What sinks were given already cannot be recalled, and recordings stay; both are named.
+    """
+    if (event is None) == (before is None) or (scene is None) != (before is None):
+        raise typer.BadParameter("name one event, or write --scene and --before")
+    data, now_ns = data_folder(config), time.time_ns()
+    before_ns = None if before is None else since_as_ns(before, now_ns)
+    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+        chosen = choose(store, now_ns, event=event, scene=scene, before_ns=before_ns)
+        _print_chosen(chosen)
+        if not chosen.events:
+            return
+        if not yes:
+            typer.confirm(f"Forget {len(chosen.events)} for good?", abort=True)
+        done = forget_events(data, store, chosen.events, now_ns)
+    for line in done.told():
+        typer.echo(line)
+
+
 def data_folder(config: Path) -> Path:
     """The data folder that an argument means: itself, or the one its deployment names."""
     return config if config.is_dir() else load_deployment(config).data
@@ -194,6 +225,15 @@ def _print_events(events: list[Event]) -> None:
             escape(event.summary),
         )
     Console().print(table if events else "no events")
+
+
+def _print_chosen(chosen: Chosen) -> None:
+    for still in chosen.kept:
+        typer.echo(f"stays: {still.id} of {still.scene}, which is open or only just cleared")
+    for one in chosen.events:
+        typer.echo(f"{one.id} of {one.scene}, ended {_local(one.end_ns)}")
+    if not chosen.events:
+        typer.echo("no event to forget")
 
 
 def _print_rates(found: list[SceneRates]) -> None:

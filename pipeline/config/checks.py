@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.config import addresses
 from pipeline.config.deployment import Deployment
+from pipeline.config.privacy_checks import privacy_problems
 from pipeline.config.problems import KeyPath, Problem, dotted, suggest
 from pipeline.core.errors import ConfigError
 
@@ -22,6 +23,7 @@ def find_problems(deployment: Deployment) -> tuple[Problem, ...]:
             _unused_streams(deployment),
             _scenes(deployment),
             _stream_options(deployment),
+            privacy_problems(deployment),
             _models(deployment),
             _sinks(deployment),
             _addresses(deployment),

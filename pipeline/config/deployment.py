@@ -13,12 +13,14 @@ from typing import Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
+from pipeline.config.retention import RetentionSettings
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
+from pipeline.sources.privacy_settings import QUALITY, BlurSettings, Privacy, Zone
 from pipeline.transport.spool_settings import SpoolSettings
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -53,6 +55,17 @@ class StreamSettings(Settings):
 
     jpeg_quality: int | None = Field(default=None, ge=1, le=100)
     """Send raw frames as JPEG of this quality; none: the link decides (85 when encrypted)."""
+
+    mask: dict[str, Zone] = {}
+    """Zones of the picture that nobody is to see, by name: corners ``[x, y]`` as shares (0 to 1) of
+    its width and height. Blackened on the capture node; ``fusewatch mask`` shows where they lie."""
+
+    blur: BlurSettings | None = None
+    """What is made coarse in the picture on the capture node; none: nothing."""
+
+    privacy: Literal["features"] | None = None
+    """features: of this sound only band levels leave the capture node, as readings in dB, four
+    a second; none: the sound itself."""
 
 
 class CaptureSettings(Settings):
@@ -248,6 +261,9 @@ class Deployment(Settings):
     security: SecuritySettings = SecuritySettings()
     """Keys and encryption."""
 
+    retention: RetentionSettings = RetentionSettings()
+    """How long each kind of data is kept."""
+
     @field_validator("nodes", "scenes")
     @classmethod
     def _names(cls, value: dict[str, object]) -> dict[str, object]:
@@ -266,3 +282,13 @@ class Deployment(Settings):
     def stream(self, name: str) -> StreamSettings:
         """Options of a stream, the defaults where none are given."""
         return self.streams.get(name, StreamSettings())
+
+    def privacy(self, name: str) -> Privacy:
+        """What is taken out of a stream before it goes on."""
+        stream = self.stream(name)
+        return Privacy(
+            stream.mask,
+            stream.blur,
+            features=stream.privacy == "features",
+            jpeg_quality=stream.jpeg_quality or QUALITY,
+        )

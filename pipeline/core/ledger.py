@@ -26,6 +26,7 @@ class DropReason(StrEnum):
     OUT_OF_ORDER = "out_of_order"  # stamp behind what was already sent
     FUTURE = "future"  # stamp further ahead than the clock allows
     TOO_LARGE = "too_large"  # over the message size limit
+    NOT_PRIVATE = "not_private"  # what its stream asks to be taken out cannot be
     REFUSED = "refused"  # the fusion node refused it, see its log for the reason
     NO_SCENE = "no_scene"  # no scene uses the stream
     SHUTDOWN = "shutdown"  # node stopped before it could be delivered

@@ -24,9 +24,18 @@ from pipeline.recording.writer import RecordingWriter
 
 log = structlog.get_logger(__name__)
 
-_STAMP = r"\d{8}T\d{6}\.\d{6}Z(-\d+)?\.mcap$"
+_STAMP = r"(?P<begun>\d{8}T\d{6}\.\d{6})Z(-\d+)?\.mcap$"
 _RETRY_NS = 5_000_000_000
 _SWEEP_NS = 60_000_000_000
+
+
+def begun_ns(path: Path) -> int:
+    """UTC of the first arrival in a file of a `RecordingFolder`, by its name; 0 of any other."""
+    found = re.search(_STAMP, path.name)
+    if found is None:
+        return 0
+    begun = datetime.strptime(found["begun"], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+    return round(begun.timestamp() * 1e6) * 1000
 
 
 class RecordingFolder:
@@ -101,9 +110,11 @@ class RecordingFolder:
         )
 
     def flush_due(self, now_ns: int) -> None:
-        """Write what has waited for a second, remove what got too old; for quiet times too."""
+        """Write what waits for a second, end and remove what got too old; for quiet times too."""
         if now_ns - self._swept_ns >= _SWEEP_NS:
             self._sweep(now_ns)
+        if self._writer is not None and self._long(now_ns):
+            self._finish(sync=False)
         if self._writer is not None:
             try:
                 self._writer.flush_due(now_ns)
@@ -161,8 +172,10 @@ class RecordingFolder:
         return self._writer
 
     def _full(self, writer: RecordingWriter, now_ns: int) -> bool:
-        long = self._max_span_ns is not None and now_ns - self._begun_ns >= self._max_span_ns
-        return long or writer.size_bytes >= self._max_file
+        return self._long(now_ns) or writer.size_bytes >= self._max_file
+
+    def _long(self, now_ns: int) -> bool:
+        return self._max_span_ns is not None and now_ns - self._begun_ns >= self._max_span_ns
 
     def _finish(self, *, sync: bool) -> None:
         writer, self._writer = self._writer, None

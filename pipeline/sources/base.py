@@ -132,6 +132,11 @@ SOURCES = Family(
             "journal",
             "pace",
             "tail",
+            "masks",
+            "mosaic",
+            "privacy",
+            "privacy_settings",
+            "sound_bands",
         }
     ),
 )

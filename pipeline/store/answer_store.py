@@ -1,7 +1,8 @@
 """What people answered to events: seen, real, normal here, a fault, not again for an hour.
 
-Answers are only ever added. The one that counts is the latest of an event and action that
-was not taken back; taking back is a row of its own, so it is always known who said what when.
+Answers are only ever added, and go with the event when that is forgotten. The one that counts is
+the latest of an event and action that was not taken back; who took one back, and when, is kept
+with it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
     func,
     insert,
     select,
@@ -161,6 +163,13 @@ class AnswerStore:
             for row in connection.execute(wanted.order_by(ANSWERS.c.position)):
                 found.setdefault(row.event, []).append(_answer(row))
         return found
+
+    def forget(self, events: Sequence[str]) -> int:
+        """Remove all answers to these events, and their bytes; returns how many went."""
+        with self._db.write() as connection:
+            gone = connection.execute(delete(ANSWERS).where(ANSWERS.c.event.in_(events))).rowcount
+        self._db.scrub()
+        return int(gone)
 
     def standing(self) -> dict[str, list[Answer]]:
         """All answers that stand, in order, by event."""

@@ -17,7 +17,7 @@ for each other (`BUSY_S`) instead of failing halfway.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ from pipeline.core.redact import redact_url
 
 BUSY_S = 15.0
 """Longest wait of a writer for another writer, seconds."""
+
+SCRUB_MS = 500
+"""Longest wait for readers before a log is emptied, milliseconds."""
 
 CHECKED_BYTES = 256 * 2**20
 """SQLite files up to this size are checked for damage when they are opened."""
@@ -109,6 +112,29 @@ class Database:
         """A transaction that only reads and holds up nobody."""
         with self._translated(), self._engine.connect() as connection, connection.begin():
             yield connection
+
+    def scrub(self, *, compact: bool = False) -> bool:
+        """Take bytes of deleted rows out of the files; SQLite only, others do so themselves.
+
+        Deleted rows are overwritten where they lay (``secure_delete``); this empties the
+        write-ahead log, in which they were written once.
+
+        Args:
+            compact: Write the whole file anew, for rows deleted before fusewatch did so.
+
+        Returns:
+            False when others use the log just now: the next time will do.
+        """
+        if self._file is None:
+            return True
+        with self._translated(), closing(self._engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            if compact:
+                cursor.execute("VACUUM")
+            cursor.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            cursor.execute(f"PRAGMA busy_timeout={round(BUSY_S * 1000)}")
+        return not busy
 
     def close(self) -> None:
         """Let go of all connections; may be called twice."""
@@ -257,6 +283,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 

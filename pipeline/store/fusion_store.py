@@ -97,6 +97,11 @@ class FusionStore:
         self.repeated = 0
         """Events that were committed before and were left as they are."""
 
+    @property
+    def database(self) -> Database:
+        """The database, for what removes rows of it."""
+        return self._db
+
     def commit(self, commit: Commit) -> int:
         """Make all of it durable, or none; returns how many events were new.
 

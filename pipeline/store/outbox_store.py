@@ -62,6 +62,11 @@ class OutboxStore:
             target, component="outbox", version=VERSION, metadata=METADATA, create=create
         )
 
+    @property
+    def database(self) -> Database:
+        """The database, for what removes rows of it."""
+        return self._db
+
     def accept(self, event: Event, sinks: Sequence[str]) -> bool:
         """Take an event in for all `sinks`; False when its key was taken in before.
 

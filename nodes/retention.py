@@ -1,0 +1,203 @@
+"""What a deployment keeps, kind by kind, who removes it, and whether anything is too old.
+
+The fusion node removes recordings, evidence and events, the alert node what is in its outbox,
+a capture node what lies in its spool. The same lists serve the nodes, which remove, and
+``fusewatch retention``, which looks: it reads files and tables anew and trusts no node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+
+from nodes.places import (
+    evidence_folder,
+    fusion_store,
+    has_fusion_store,
+    outbox_file,
+    spool_folder,
+)
+from nodes.recorder import open_folder
+from pipeline.config.deployment import Deployment
+from pipeline.config.retention import age_ns
+from pipeline.core.file_stock import FileStock
+from pipeline.core.retention import Kind, Stock
+from pipeline.recording.stock import RecordingStock
+from pipeline.store import FusionStore, OutboxStore
+from pipeline.store.event_stock import UNDELIVERED, EventStock, KeptEvent
+from pipeline.store.evidence_stock import EvidenceStock
+from pipeline.store.outbox_stock import OutboxStock, undelivered
+from pipeline.transport.spool_segment import QUARANTINE
+
+HOUR_NS = 3600 * 10**9
+DAY_NS = 24 * HOUR_NS
+LATE_NS = 120 * 10**9
+"""Those that remove by a limit of their own look once a minute: this much late is no fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One kind of data of a deployment.
+
+    Attributes:
+        name: Its name.
+        stock: What there is.
+        limit_ns: How old it may get; None: any age.
+        own: Whether whoever keeps it removes it by a limit of its own, so that we only look.
+    """
+
+    name: str
+    stock: Stock
+    limit_ns: int | None
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KindReport:
+    """How one kind of data stands against its limit.
+
+    Attributes:
+        name: Its name.
+        limit_ns: How old it may get; None: any age.
+        items: How many there are.
+        oldest_ns: When the oldest came to be; None when there is none.
+        next_ns: When the next one goes at the latest; None when none will.
+        held: How many are beyond the limit and still needed, by what needs them.
+        overdue: Keys of what should not be there any more.
+    """
+
+    name: str
+    limit_ns: int | None
+    items: int
+    oldest_ns: int | None
+    next_ns: int | None
+    held: Mapping[str, int]
+    overdue: Sequence[str]
+
+
+def kinds(kept: Sequence[Kept]) -> list[Kind]:
+    """Those that a `Sweeper` is to remove from."""
+    return [
+        Kind(one.name, one.stock, one.limit_ns)
+        for one in kept
+        if one.limit_ns is not None and not one.own
+    ]
+
+
+def kept_by_fusion(deployment: Deployment, store: FusionStore) -> list[Kept]:
+    """What the fusion node keeps."""
+    limits = deployment.retention
+    events = EventStock(store.database)
+    evidence = EvidenceStock(evidence_folder(deployment), lambda: _known(deployment, events))
+    return [
+        *_recordings(deployment),
+        Kept("evidence", evidence, _ns(limits.evidence)),
+        Kept("events", events, _ns(limits.events)),
+    ]
+
+
+def kept_by_alert(deployment: Deployment, outbox: OutboxStore) -> list[Kept]:
+    """What the alert node keeps."""
+    limits = deployment.retention
+    if limits.dead_letters is None:
+        return [Kept("outbox", OutboxStock(outbox.database), _ns(limits.events))]
+    letters = OutboxStock(outbox.database, dead=True)
+    return [
+        Kept("outbox", OutboxStock(outbox.database, dead=False), _ns(limits.events)),
+        Kept("dead letters", letters, _ns(limits.dead_letters)),
+    ]
+
+
+def kept_by_capture(deployment: Deployment, node: str) -> list[Kept]:
+    """What a capture node keeps and this removes; its spool looks after itself."""
+    settings, folder = deployment.nodes[node].spool, spool_folder(deployment, node)
+    limit_ns = None if settings is None else round(settings.max_age_h * HOUR_NS)
+    quarantine = FileStock(lambda: (folder / QUARANTINE).glob("*"))
+    return [Kept(f"quarantine {node}", quarantine, limit_ns)]
+
+
+def kept_here(deployment: Deployment, stack: ExitStack) -> Iterator[Kept]:
+    """Everything of a deployment that lies on this machine.
+
+    Args:
+        deployment: The deployment.
+        stack: Closes what is opened for it.
+
+    Raises:
+        StoreError: A store cannot be read.
+    """
+    if has_fusion_store(deployment):
+        store = stack.enter_context(closing(fusion_store(deployment, create=False)))
+        yield from kept_by_fusion(deployment, store)
+    else:
+        orphans = EvidenceStock(evidence_folder(deployment), dict)
+        yield from _recordings(deployment)
+        yield Kept("evidence", orphans, _ns(deployment.retention.evidence))
+    if outbox_file(deployment).exists():
+        outbox = stack.enter_context(closing(OutboxStore(outbox_file(deployment), create=False)))
+        yield from kept_by_alert(deployment, outbox)
+    for node in deployment.nodes:
+        yield from _spool(deployment, node)
+
+
+def report_on(kept: Kept, now_ns: int) -> KindReport:
+    """Look at everything there is of one kind."""
+    items = kept.stock.items()
+    oldest_ns = min((item.at_ns for item in items), default=None)
+    if kept.limit_ns is None:
+        return KindReport(kept.name, None, len(items), oldest_ns, None, {}, ())
+    kind = Kind(kept.name, kept.stock, kept.limit_ns)
+    late_ns = LATE_NS if kept.own else 0
+    held: dict[str, int] = {}
+    for item in items:
+        if item.held and now_ns - item.at_ns > kept.limit_ns:
+            held[item.held] = held.get(item.held, 0) + 1
+    goes = {item.key: kind.goes_ns(item) for item in items}
+    return KindReport(
+        name=kept.name,
+        limit_ns=kept.limit_ns,
+        items=len(items),
+        oldest_ns=oldest_ns,
+        next_ns=min(goes.values(), default=None),
+        held=held,
+        overdue=tuple(key for key, at_ns in goes.items() if now_ns - at_ns > late_ns),
+    )
+
+
+def _spool(deployment: Deployment, node: str) -> Iterator[Kept]:
+    """Segments of a spool, of which the node's ledger must know when they go, and damaged parts."""
+    folder = spool_folder(deployment, node)
+    if folder.exists():
+        stock = FileStock(lambda: folder.glob("*.spool"))
+        for quarantine in kept_by_capture(deployment, node):
+            yield Kept(f"spool {node}", stock, quarantine.limit_ns, own=True)
+            yield quarantine
+
+
+def _recordings(deployment: Deployment) -> list[Kept]:
+    settings = deployment.fusion.record
+    if settings is None:
+        return []
+    files = open_folder(deployment, settings).files
+    limit_ns = _ns(deployment.retention.recordings)
+    if limit_ns is None and settings.max_age_days is not None:
+        by_write = FileStock(files)
+        return [Kept("recordings", by_write, round(settings.max_age_days * DAY_NS), own=True)]
+    return [Kept("recordings", RecordingStock(files), limit_ns)]
+
+
+def _known(deployment: Deployment, stock: EventStock) -> dict[str, KeptEvent]:
+    """Events by id, with what the alert node, if it works here too, has not delivered of them."""
+    waiting: set[str] = set()
+    if outbox_file(deployment).exists():
+        with closing(OutboxStore(outbox_file(deployment), create=False)) as outbox:
+            waiting = undelivered(outbox.database)
+    return {
+        event.id: replace(event, held=event.held or UNDELIVERED) if event.id in waiting else event
+        for event in stock.events()
+    }
+
+
+def _ns(age: str | None) -> int | None:
+    return None if age is None else age_ns(age)
