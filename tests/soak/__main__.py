@@ -29,9 +29,8 @@ from tests.soak.sampling import Look, look
 from tests.soak.site import SoakSite
 
 DRAIN_S = 600.0
-UNDER_WAY, UNDER_WAY_MB = 150, 2.0
-"""Samples of a stream that may wait for their ack when all is well, some seconds of them, and
-what of that may lie in the spool."""
+UNDER_WAY = 150
+"""Samples of a stream that may wait for their ack when all is well: some seconds of them."""
 
 
 def run(folder: Path, seconds: float, faults: list[Fault], every_s: float, material: Path) -> None:
@@ -61,11 +60,9 @@ def _looks(site: SoakSite, began_s: float, until_s: float, every_s: float) -> It
 
 def _drained(seen: Look) -> bool:
     """Whether nothing waits but what always does."""
-    waiting = dict(seen.waiting)
+    waiting = [seen.waiting.get(what, 1.0) for what in ("events", "outbox")]
     under_way = [books.spooled for books in seen.ledger.values()]
-    most = max(under_way, default=UNDER_WAY)
-    little = most < UNDER_WAY and waiting.pop("spool_mb", 0.0) < UNDER_WAY_MB
-    return little and not any(waiting.values())
+    return max(under_way, default=UNDER_WAY) < UNDER_WAY and not any(waiting)
 
 
 def conclude(folder: Path) -> Verdict:
