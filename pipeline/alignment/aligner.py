@@ -104,7 +104,7 @@ class Aligner:
         return {name: lane.buffered for name, lane in self._scene.lanes.items()}
 
     def released(self) -> dict[str, int]:
-        """Per stream the highest sequence up to which no window to come needs anything; -1: none."""
+        """Per stream the highest sequence up to which no window needs anything; -1: none."""
         return self._scene.released()
 
     def open(self, info: StreamInfo) -> None:
