@@ -134,8 +134,9 @@ def _judge_memory(kept: Kept, verdict: Verdict) -> None:
 
 def steady(kept: Kept, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Seconds and resident MB of a process in its longest life after all buffers were full."""
-    longest = max((f for f in kept.faults if f.target == LINE), key=lambda f: f.lasts_s)
-    from_s = max(longest.end_s, STORM * kept.seconds) + min(SETTLE_S, kept.seconds / 10)
+    cuts = sorted((fault.lasts_s, fault.end_s) for fault in kept.faults if fault.target == LINE)
+    filled_s = cuts[-1][1] if cuts else 0.0
+    from_s = max(filled_s, STORM * kept.seconds) + min(SETTLE_S, kept.seconds / 10)
     inside = [
         (look.at_s, look.processes[name])
         for look in kept.looks
