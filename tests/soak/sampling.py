@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -105,7 +106,7 @@ def look(data: Path, at_s: float, others: Mapping[str, int]) -> Look:
     found = Look(at_s)
     running = read_run_files(data)
     for name, pid in [*((one.name, one.pid) for one in running), *others.items()]:
-        with suppress(OSError, ValueError, StopIteration):
+        with suppress(OSError, KeyError):  # it ended just now
             found.processes[name] = process(pid)
     for one in running:
         for name, labels, value in _metrics(one.http):
@@ -155,7 +156,7 @@ def _metrics(port: int | None) -> Iterator[tuple[str, Mapping[str, str], float]]
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_PAGE_S) as page:
             text = page.read().decode()
-    except OSError:
+    except (OSError, HTTPException):
         return
     for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
         for sample in family.samples:
