@@ -13,6 +13,7 @@ import hashlib
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import structlog
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(TARGETS))
         return 0
     try:
-        import atheris
+        atheris = import_module("atheris")
     except ModuleNotFoundError:
         print("atheris is not installed: pip install atheris", file=sys.stderr)
         return 69

@@ -116,7 +116,7 @@ def look(data: Path, at_s: float, others: Mapping[str, int]) -> Look:
 
 
 def process(pid: int) -> Process:
-    """A process at this moment, with its children."""
+    """A process at this moment."""
     status = dict(
         line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
     )
