@@ -159,7 +159,7 @@ def test_a_clip_of_frames_sent_again_and_set_back_is_written(tmp_path):
 
 def test_a_file_that_cannot_be_made_leaves_nothing_behind(tmp_path):
     files = EvidenceFiles(tmp_path)
-    files.clip("e1/clip.mp4", [frame(1)], [chunk(1)], rate_hz=7.0)  # no encoder has such a rate
+    files.sound("e1/sound.wav", [chunk(1)], rate_hz=0.0)
     files.close()
     assert files.failed == 1
     assert list((tmp_path / "e1").iterdir()) == []
