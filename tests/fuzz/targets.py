@@ -49,6 +49,7 @@ TARGETS = {
         Target("message", "wire", "read_message", "message_seeds"),
         Target("samples", "wire", "read_samples", "sample_seeds", 1 << 16),
         Target("description", "wire", "read_description", "description_seeds", 1024),
+        Target("event", "wire", "read_event", "event_seeds"),
         Target("recording", "files", "read_recording", "recording_seeds", 1 << 15),
         Target("spool", "files", "read_spool", "spool_seeds"),
         Target("spool-body", "files", "read_bodies", "body_seeds", 1024),

@@ -1,14 +1,16 @@
-"""The wire: what a peer may send, and what its payloads say."""
+"""The wire: what a peer may send, what its payloads say, and what an event says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
 
+import msgspec
 import numpy as np
 
 from pipeline.core.codec import Buffer, decode_samples, describe, encode_samples, pack, size_of
 from pipeline.core.errors import CodecError, ProtocolError
+from pipeline.core.event import from_json, to_json
 from pipeline.core.ledger import DropReason, StreamAccount
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.stream_codec import (
@@ -18,6 +20,7 @@ from pipeline.core.stream_codec import (
     encode_stream,
 )
 from pipeline.transport import protocol
+from tests.event_samples import life
 
 INFO = StreamInfo("pump", Modality.SENSOR, 100.0, (3,), "float64", channels=("a", "b", "c"))
 SAMPLES = (
@@ -103,6 +106,17 @@ def read_description(data: bytes) -> None:
     for decode in (decode_stream, decode_account):
         with suppress(CodecError):
             decode(data)
+
+
+def event_seeds() -> Iterator[bytes]:
+    """The phases of an event, as they go to the alert node and into a recording."""
+    yield from map(to_json, life())
+
+
+def read_event(data: bytes) -> None:
+    """Read an event."""
+    with suppress(msgspec.DecodeError):
+        to_json(from_json(data))
 
 
 def _look_at(samples: list[Sample]) -> None:

@@ -1,4 +1,4 @@
-"""The soak's line carries both ways, holds back what comes while it is cut, and breaks when told."""
+"""The soak's line carries both ways, holds back while it is cut, and breaks when told."""
 
 from __future__ import annotations
 
