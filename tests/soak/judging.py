@@ -75,6 +75,10 @@ def _judge_books(kept: Kept, verdict: Verdict) -> None:
             verdict.violations.append(
                 f"{books.spooled} samples of {stream} were not delivered at the end"
             )
+    verdict.figures["recorded, of what is left"] = {n: asdict(r) for n, r in kept.recorded.items()}
+    for stream, recorded in kept.recorded.items():
+        if recorded.missing:
+            verdict.violations.append(f"{recorded.missing} samples of {stream} are not recorded")
     for name, count in _lost(looked).items():
         verdict.violations.append(f"{count} samples lost: {name}")
 

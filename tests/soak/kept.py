@@ -12,6 +12,7 @@ from pipeline.core.arrival import LedgerReport
 from pipeline.recording.reader import Recording
 from tests.soak.faults import Fault
 from tests.soak.sampling import Books, Look, rows
+from tests.soak.witness import Recorded, read_recorded
 
 PLAN, LOOKS, END = "plan.json", "looks.jsonl", "end.json"
 _STORED = "SELECT id, revision, phase FROM fusion_events ORDER BY position"
@@ -26,6 +27,7 @@ class Kept:
         faults: The plan.
         looks: In order of time.
         last: The last account that the capture node gave of its streams, as it was recorded.
+        recorded: What the recordings hold that are left.
         stored: ``(id, revision, phase)`` of every event of the fusion node's store.
         taken: Key and body of what the web address took, in order.
         exit_code: Of the supervisor; -1 when it was never asked to end.
@@ -35,6 +37,7 @@ class Kept:
     faults: list[Fault]
     looks: list[Look]
     last: dict[str, Books]
+    recorded: dict[str, Recorded]
     stored: list[tuple[str, int, str]]
     taken: list[tuple[str, str]]
     exit_code: int
@@ -64,6 +67,7 @@ def read(folder: Path) -> Kept:
         [Fault(**fault) for fault in told["faults"]],
         [Look.from_json(line) for line in lines if line.endswith("}")],
         _last_account(folder / "recordings"),
+        read_recorded(folder / "recordings"),
         [(str(event), int(revision), str(phase)) for event, revision, phase in stored],
         [(key, body) for key, body in end["taken"]],
         end["exit_code"],

@@ -11,6 +11,7 @@ from tests.soak.faults import CALM, STORM, plan
 from tests.soak.judging import CAPTURE, NODES, PER_S, growth, judge
 from tests.soak.kept import Kept
 from tests.soak.sampling import Books, Look, Process
+from tests.soak.witness import Recorded, recorded
 
 SECONDS = 7200.0
 LIFE = [("a", 0, "raised"), ("a", 1, "updated"), ("a", 2, "cleared"), ("b", 0, "raised")]
@@ -31,7 +32,8 @@ def kept() -> Kept:
     looks = [look(float(at_s)) for at_s in range(0, int(SECONDS), 20)]
     last = {name: Books(9000, 9000) for name in PER_S}
     taken = [(f"{event}.{revision}", phase) for event, revision, phase in LIFE]
-    return Kept(SECONDS, plan(SECONDS, 1), looks, last, list(LIFE), taken, 0)
+    recorded = {name: Recorded(9000, 0) for name in PER_S}
+    return Kept(SECONDS, plan(SECONDS, 1), looks, last, recorded, list(LIFE), taken, 0)
 
 
 def only(kept: Kept) -> str:
@@ -64,6 +66,17 @@ def test_a_drop_is_found_also_of_a_life_of_the_process_that_is_over(kept: Kept) 
 def test_samples_that_wait_at_the_end_are_found(kept: Kept) -> None:
     kept.last["site-camera"] = Books(9000, 8990, 10)
     assert only(kept) == "10 samples of site-camera were not delivered at the end"
+
+
+def test_samples_that_were_acked_and_are_not_recorded_are_found(kept: Kept) -> None:
+    kept.recorded["site-camera"] = Recorded(8998, 2)
+    assert only(kept) == "2 samples of site-camera are not recorded"
+
+
+def test_recorded_samples_are_counted_by_life() -> None:
+    first = [("cam", number, number) for number in (0, 1, 2, 4, 2, 3, 7)]  # some came again
+    second = [("cam", number, 100 + number) for number in (0, 1, 3)]
+    assert recorded([*first, *second]) == {"cam": Recorded(9, 3)}
 
 
 def test_a_camera_that_stalls_is_found(kept: Kept) -> None:
