@@ -68,11 +68,8 @@ class EvidenceFiles:
     def _write(self, path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}")
-        try:
-            write(partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write(partial)
+        os.replace(partial, path)
 
     def _report(self, name: str, done: Future[None]) -> None:
         error = done.exception()

@@ -157,14 +157,6 @@ def test_a_clip_of_frames_sent_again_and_set_back_is_written(tmp_path):
     assert heard == pytest.approx(10 * RATE, rel=0.05)
 
 
-def test_a_file_that_cannot_be_made_leaves_nothing_behind(tmp_path):
-    files = EvidenceFiles(tmp_path)
-    files.sound("e1/sound.wav", [chunk(1)], rate_hz=0.0)
-    files.close()
-    assert files.failed == 1
-    assert list((tmp_path / "e1").iterdir()) == []
-
-
 def test_a_disk_that_refuses_is_counted_and_harms_nothing(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("not a folder")
