@@ -113,7 +113,7 @@ def table(names: Sequence[str], *, quick: bool) -> None:
     _print_row("", {name: name for name in names}, names)
     for size, shape in SIZES.items():
         _speeds(size, shape, round((0.6e9 if quick else 1.8e9) / np.prod(shape)), names)
-    frames = 300 if quick else 3000
+    frames = 300 if quick else 10_000
     rows: dict[str, Callable[[str], str]] = {
         "overload: camera, age p99, skipped": overload,
         "restart: flows after, lost, longest send": restart,

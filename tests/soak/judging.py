@@ -103,7 +103,8 @@ def _judge_pace(kept: Kept, verdict: Verdict) -> None:
     passed_s = 0.0
     own = [fault for fault in kept.faults if fault.target == CAPTURE]
     for before, after in _same_life(kept.looks, CAPTURE):
-        if before.ledger and after.ledger and not _during(own, before.at_s, after.at_s, 15.0):
+        told = before.ledger.keys() & after.ledger.keys() >= PER_S.keys()
+        if told and not _during(own, before.at_s, after.at_s, 15.0):
             passed_s += after.at_s - before.at_s
             for stream in PER_S:
                 count[stream] += after.ledger[stream].captured - before.ledger[stream].captured
