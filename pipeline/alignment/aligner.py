@@ -104,12 +104,8 @@ class Aligner:
         return {name: lane.buffered for name, lane in self._scene.lanes.items()}
 
     def released(self) -> dict[str, int]:
-        """Per stream the highest sequence up to which no future window needs anything.
-
-        Streams of which everything is still needed are left out.
-        """
-        found = {name: lane.released() for name, lane in self._scene.lanes.items()}
-        return {name: sequence for name, sequence in found.items() if sequence >= 0}
+        """Per stream the highest sequence up to which no window needs anything; -1: none."""
+        return self._scene.released()
 
     def open(self, info: StreamInfo) -> None:
         """Announce a stream, or announce it anew, possibly with other properties.

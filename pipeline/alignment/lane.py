@@ -98,6 +98,11 @@ class Lane:
         self._released = max(self._released, min(numbers) - 1 if numbers else self.highest)
         return self._released
 
+    def release_all(self) -> int:
+        """Let go of everything that came, as far as `released` is concerned."""
+        self._released = max(self._released, self.highest)
+        return self._released
+
     @property
     def buffered(self) -> int:
         """Samples that a window may still need."""

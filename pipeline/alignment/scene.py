@@ -46,6 +46,31 @@ class Scene:
             return None
         return self.first_index(self.earliest_ns)
 
+    @property
+    def dormant(self) -> bool:
+        """Whether nothing moves it on: each stream has ended, is silent, or was never announced.
+
+        So it is while a node delivers what an earlier life left of some of its streams, and what
+        is new waits behind that.
+        """
+        silent_ns = (self.now_ns or 0) - self.options.idle_ns
+        return all(
+            lane.track is None or lane.ended or lane.spoke_ns <= silent_ns
+            for lane in self.lanes.values()
+        )
+
+    def released(self) -> dict[str, int]:
+        """See `Aligner.released`; -1 for streams of which everything is still needed.
+
+        A stream that ended in a scene that nothing moves on is free: no window comes that could
+        take its tail, and whoever waits for it to be acked would wait for ever.
+        """
+        dormant = self.dormant
+        return {
+            name: lane.release_all() if dormant and lane.ended else lane.released()
+            for name, lane in self.lanes.items()
+        }
+
     def first_index(self, time_ns: int) -> int:
         """The first window that starts at or after a time."""
         return -(-time_ns // self.options.hop_ns)

@@ -153,6 +153,9 @@ def from_json(data: bytes | str) -> Event:
     """Read an event back.
 
     Raises:
-        msgspec.ValidationError: The data is not an event.
+        msgspec.DecodeError: The data is not an event.
     """
-    return msgspec.json.decode(data, type=Event)
+    try:
+        return msgspec.json.decode(data, type=Event)
+    except UnicodeDecodeError as error:  # msgspec lets it pass
+        raise msgspec.DecodeError(f"not UTF-8: {error.reason}") from error

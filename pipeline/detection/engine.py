@@ -84,7 +84,6 @@ class Engine:
         self._accounts: Mapping[str, Account] = {}
         self._cuts: list[Cut] = []
         self._passed: dict[str, int] = {}
-        self._latest: dict[str, int] = {}
         self._streams = {name: frozenset(used) for name, used in streams.items()}
         self._ended: set[str] = set()
         self._timers = ResumeHold(self._users)
@@ -161,13 +160,10 @@ class Engine:
         """Per stream the highest sequence that no window to come needs; call after `collect`."""
         points = dict(self._passed)
         for name, scene in self._scenes.items():
-            over = self._streams[name] <= self._ended
             for stream, sequence in scene.aligner.released().items():
-                if (name, stream) in self.unfit:
-                    continue
-                free = self._latest.get(stream, sequence) if over else sequence
-                points[stream] = min(points.get(stream, free), free)
-        return points
+                if (name, stream) not in self.unfit:
+                    points[stream] = min(points.get(stream, sequence), sequence)
+        return {stream: sequence for stream, sequence in points.items() if sequence >= 0}
 
     def live(self) -> dict[str, SceneScoring]:
         """What the scoring of each scene that has a model remembers."""
@@ -229,7 +225,6 @@ class Engine:
         if not users:
             self._passed[sample.stream] = sample.sequence
             return
-        self._latest[sample.stream] = sample.sequence
         prepared = self._prepare(sample)
         self.health.take(prepared)
         if self._evidence is not None:

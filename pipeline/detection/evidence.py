@@ -90,7 +90,7 @@ class EvidenceKeeper:
             return
         ring = self._rings.setdefault(sample.stream, deque())
         ring.append(sample)
-        while ring[0].timestamp_ns < sample.timestamp_ns - self._ring_ns:
+        while abs(sample.timestamp_ns - ring[0].timestamp_ns) > self._ring_ns:
             ring.popleft()
         for bundle in self._bundles.values():
             bundle.take(sample)

@@ -116,13 +116,21 @@ def pixels_of(frame: Sample) -> npt.NDArray[np.uint8]:
 
 
 def write_mp4(path: Path, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
-    """H.264 with AAC; frames keep their own times, frames of another size are left out."""
+    """H.264 with AAC; frames keep their own times, frames of another size are left out.
+
+    A node that comes back sends again what was not acked, and a clock that is found anew may set
+    stamps back: of frames and sound of one moment, the first is taken.
+    """
+    frames = sorted(frames, key=lambda frame: frame.timestamp_ns)
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         picture = _add_video(container, frames)
         audio = _add_audio(container, int(rate_hz)) if sound and rate_hz else None
-        start_ns = frames[0].timestamp_ns
+        start_ns, shown_ms = frames[0].timestamp_ns, -1
         for frame in frames:
-            _encode_frame(container, picture, frame, start_ns)
+            at_ms = (frame.timestamp_ns - start_ns) // MILLISECOND_NS
+            if at_ms > shown_ms:
+                _encode_frame(container, picture, frame, at_ms)
+                shown_ms = at_ms
         container.mux(picture.encode(None))
         if audio is not None:
             _encode_sound(container, audio, sound, start_ns, int(rate_hz))
@@ -156,7 +164,7 @@ def _add_audio(container: av.container.OutputContainer, rate_hz: int) -> av.Audi
 
 
 def _encode_frame(
-    container: av.container.OutputContainer, picture: av.VideoStream, frame: Sample, start_ns: int
+    container: av.container.OutputContainer, picture: av.VideoStream, frame: Sample, at_ms: int
 ) -> None:
     try:
         pixels = pixels_of(frame)[: picture.height, : picture.width]
@@ -165,7 +173,7 @@ def _encode_frame(
     if pixels.shape[:2] != (picture.height, picture.width):
         return
     image = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
-    image.pts = (frame.timestamp_ns - start_ns) // MILLISECOND_NS
+    image.pts = at_ms
     image.time_base = MILLISECONDS
     container.mux(picture.encode(image))
 
@@ -179,10 +187,12 @@ def _encode_sound(
 ) -> None:
     first = chunks[0]
     lead = (first.timestamp_ns - start_ns) * rate_hz // 1_000_000_000
+    reached = 0
     for chunk in chunks:
         offset = lead + chunk.position - first.position
-        if offset < 0 or chunk.epoch != first.epoch:
+        if offset < reached or chunk.epoch != first.epoch:
             continue
+        reached = offset + len(chunk.data)
         mono = np.asarray(chunk.data, dtype=np.int16)[:, :1].T
         block = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono), format="s16p", layout="mono")
         block.sample_rate = rate_hz

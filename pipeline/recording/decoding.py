@@ -101,9 +101,12 @@ def clock_offset(message: Message) -> ClockOffset:
     """A message of the clock topic.
 
     Raises:
-        msgspec.MsgspecError: It is not one.
+        msgspec.DecodeError: It is not one.
     """
-    clock = msgspec.json.decode(message.body, type=_Clock)
+    try:
+        clock = msgspec.json.decode(message.body, type=_Clock)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"not UTF-8: {error.reason}") from error
     return ClockOffset(message.log_time_ns, clock.node, clock.offset_ns, clock.uncertainty_ns)
 
 

@@ -10,9 +10,10 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import lz4.frame
 import numpy as np
@@ -35,6 +36,7 @@ from pipeline.recording.mcap_summary import read_index
 log = structlog.get_logger(__name__)
 
 _BODY = struct.Struct("<HIQQ")
+_PIECE_BYTES = 1 << 20
 
 
 class Message(NamedTuple):
@@ -212,16 +214,27 @@ def _load(file: int, entry: ChunkEntry) -> bytes:
 
 
 def _decompress(compression: str, data: bytes, size: int) -> bytes:
+    """At most one byte more than `size`, whatever the data say of themselves."""
+    if compression == "":
+        return data
     try:
-        if compression == "":
-            return data
         if compression == "zstd":
-            return zstandard.decompress(data, max_output_size=size)
+            return _read(zstandard.ZstdDecompressor().stream_reader(data), size + 1)
         if compression == "lz4":
-            return bytes(lz4.frame.decompress(data))
-    except (zstandard.ZstdError, RuntimeError) as error:
+            return _read(lz4.frame.LZ4FrameFile(BytesIO(data)), size + 1)
+    except (zstandard.ZstdError, RuntimeError, EOFError) as error:
         raise ValueError(f"cannot be decompressed: {error}") from error
     raise ValueError(f"its compression {compression!r} is unknown")
+
+
+def _read(stream: BinaryIO, most: int) -> bytes:
+    """What a stream gives, piece by piece, so that no memory is taken for what never comes."""
+    pieces: list[bytes] = []
+    with stream:
+        while most > 0 and (piece := stream.read(min(most, _PIECE_BYTES))):
+            pieces.append(piece)
+            most -= len(piece)
+    return b"".join(pieces)
 
 
 def _messages(data: bytes, position: int, learn: Callable[[int, bytes], None]) -> Iterator[Message]:

@@ -62,14 +62,22 @@ def _read_summary(file: int, size: int, summary: bytes) -> McapIndex | None:
             messages = Statistics.read(record_stream(body)).message_count
         elif opcode == Opcode.METADATA_INDEX:
             where = MetadataIndex.read(record_stream(body))
+            if where.offset + where.length > size:
+                return None
             record = os.pread(file, where.length, where.offset)
             index.learn(record[0] if record else 0, record[HEAD.size :])
     if not index.chunks and messages:
         return None
-    if any(chunk.offset + chunk.length > size for chunk in index.chunks):
+    if not all(_inside(chunk, size) for chunk in index.chunks):
         return None
     index.chunks.sort(key=lambda chunk: chunk.offset)
     return index
+
+
+def _inside(chunk: ChunkEntry, size: int) -> bool:
+    """Whether a file of that size can hold the chunk and its message indexes."""
+    ends = chunk.offset + chunk.length, chunk.index_offset + chunk.index_length
+    return max(ends) <= size
 
 
 def _records(data: bytes) -> Iterator[tuple[int, int, int]]:

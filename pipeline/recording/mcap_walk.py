@@ -18,6 +18,8 @@ from pipeline.recording.mcap_index import ChunkEntry, McapIndex
 MAX_RECORD_BYTES = 1 << 32
 _PLAUSIBLE_RECORD_BYTES = 1 << 30
 _OPCODES = frozenset(range(0x01, 0x10))
+_CHUNK_TIMES = HEAD.size + 16
+"""Where a chunk has said its first and last log time."""
 
 
 class Walk:
@@ -44,6 +46,8 @@ class Walk:
             return self._skip(position, size)
         opcode, length = HEAD.unpack_from(head)
         end = position + HEAD.size + length
+        if opcode == Opcode.CHUNK and len(head) < _CHUNK_TIMES:
+            return self._skip(position, size)
         if opcode == Opcode.CHUNK and _plausible_chunk(head, length):
             return self._take_chunk(position, head, length)
         if opcode not in _OPCODES or opcode == Opcode.CHUNK or length > _PLAUSIBLE_RECORD_BYTES:

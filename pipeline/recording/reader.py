@@ -147,7 +147,12 @@ class Recording:
     def clock_offsets(self) -> Iterator[ClockOffset]:
         """Clock offsets of the nodes as they were recorded."""
         for message in self._messages_of("clock"):
-            yield clock_offset(message)
+            try:
+                offset = clock_offset(message)
+            except msgspec.DecodeError:
+                self._decoder.unreadable += 1
+                continue
+            yield offset
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""

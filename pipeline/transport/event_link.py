@@ -142,7 +142,7 @@ class EventSender:
                 message = _decoder.decode(self._socket.recv(zmq.NOBLOCK))
             except zmq.Again:
                 return acked
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 log.warning("malformed answer from the alert node", error=str(error))
                 continue
             self._heard, self._heard_ns = True, self._clock.now_ns()

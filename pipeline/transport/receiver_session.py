@@ -121,6 +121,8 @@ class ReceiverSession:
         peer = self._registry.by_name(hello.node)
         if peer is None or peer.session != hello.session:
             peer = self._new_session(connection, hello, now_ns)
+        else:  # a later life may have only some of its streams left to deliver
+            self._end_missing(peer, {info.name for info in hello.streams}, now_ns)
         self._registry.connect(peer, connection)
         points = peer.greet(now_ns, hello.attempt, self._credit)
         self.outgoing.append(
@@ -233,8 +235,7 @@ class ReceiverSession:
 
     def unreachable(self, connection: bytes) -> None:
         """A connection turned out to be gone."""
-        peer = self._registry.by_connection(connection)
-        if peer is not None:
+        if (peer := self._registry.by_connection(connection)) is not None:
             self._registry.disconnect(peer)
             self._registry.lose(peer, "connection gone")
 

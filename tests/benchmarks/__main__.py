@@ -19,6 +19,7 @@ LONG = {
     "clock",
     "day",
     "fusion",
+    "peers",
     "phases",
     "real_time",
     "recalibration",

@@ -109,9 +109,10 @@ def test_a_repeated_event_is_acknowledged_and_delivered_once(alert: Alert) -> No
     assert 'fusewatch_outbox_pending{sink="jsonl"} 0.0' in text
 
 
-def test_what_is_not_an_event_is_refused_counted_and_does_not_stop_the_next(alert) -> None:
+@pytest.mark.parametrize("body", [b'{"not": "an event"}', b'{"id": "\xff"}'])
+def test_what_is_not_an_event_is_refused_counted_and_does_not_stop_the_next(alert, body) -> None:
     alert.node.start()
-    alert.link.put_bytes(b'{"not": "an event"}', "odd.0")
+    alert.link.put_bytes(body, "odd.0")
     alert.link.put(event())
     with capture_logs() as logs:
         alert.node.step(0)

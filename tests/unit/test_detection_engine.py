@@ -203,6 +203,33 @@ def test_everything_is_released_when_the_streams_have_ended():
     assert machine.released() == {"a": 199, "b": 199}
 
 
+def test_what_ended_is_released_although_the_other_stream_never_came():
+    machine = engine()
+    run([a for a in arrivals(2) if _stream_of(a) == "a"], machine)
+    assert machine.released() == {"a": 19}
+
+
+def test_what_ended_is_released_once_the_other_stream_has_been_silent():
+    machine = engine()
+    steps = arrivals(12)
+    last_ns = steps[-1].arrival_ns
+    run([a for a in steps if not (isinstance(a, StreamEnded) and a.stream == "b")], machine)
+    assert machine.released()["a"] < 119
+    machine.take(LedgerReport(last_ns + 4 * SECOND, "n", {}))
+    assert machine.released()["a"] == 119
+    assert machine.released()["b"] < 119
+
+
+def test_a_stream_of_which_another_scene_needs_everything_is_not_released():
+    scenes = [
+        Scene(name, AlignerSettings(scene=name, streams=("a",), **more).build())
+        for name, more in (("quick", {}), ("slow", {"window_ns": 100 * SECOND}))
+    ]
+    machine = Engine(scenes, {"quick": ("a",), "slow": ("a",)}, scorer=None)
+    run([a for a in arrivals() if _stream_of(a) == "a" and not isinstance(a, StreamEnded)], machine)
+    assert machine.released() == {}
+
+
 def test_a_stream_that_the_model_cannot_use_is_left_out_and_the_rest_goes_on():
     machine = engine()
     steps = arrivals()

@@ -132,6 +132,31 @@ def test_memory_is_bounded_when_nothing_happens():
     assert len(keeper._rings["cam"]) <= 20 * 10 + 1
 
 
+def test_memory_is_bounded_when_time_is_set_back():
+    keeper = EvidenceKeeper(5.0)
+    play(keeper, 3630, from_s=3600)
+    play(keeper, 120)
+    assert len(keeper._rings["cam"]) <= 20 * 10 + 1
+
+
+def test_a_clip_of_frames_sent_again_and_set_back_is_written(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    keeper = EvidenceKeeper(5.0, files)
+    play(keeper, 12)
+    keeper.attach(event(Phase.RAISED, 0), window(10, 12))
+    play(keeper, 15, from_s=11)
+    cleared = keeper.attach(event(Phase.CLEARED, 1), window(13, 15))
+    files.close()
+    assert files.failed == 0
+    with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
+        shown = [f.time for f in clip.decode(video=0)]
+    assert len(shown) == 100
+    assert shown == sorted(set(shown))
+    with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
+        heard = sum(f.samples for f in clip.decode(audio=0))
+    assert heard == pytest.approx(10 * RATE, rel=0.05)
+
+
 def test_a_disk_that_refuses_is_counted_and_harms_nothing(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("not a folder")

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
 from safetensors.torch import save_file
 
 from pipeline.core.errors import ModelFileError
 from pipeline.detection.scorer import Scorer
 from pipeline.models.checkpoint import load_model, save_model
+from tests.fuzz.strategies import nearly
+from tests.fuzz.targets import TARGETS
 from tests.toy_site import Site, commissioned
 
 
@@ -140,3 +143,16 @@ def test_a_file_that_cannot_be_written_is_an_error_of_ours(tmp_path):
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(ModelFileError, match="cannot be written"):
         save_model(replace(commissioned()[0]), tmp_path / "taken" / "site.model")
+
+
+@pytest.mark.parametrize("name", ["model", "model-description", "model-tensors"])
+def test_a_file_made_to_harm_is_a_model_or_refused(name):
+    target = TARGETS[name]
+    read = target.reader()
+
+    @given(nearly(target.valid()))
+    @settings(max_examples=20, deadline=None, derandomize=True, database=None)
+    def check(data):
+        read(data)
+
+    check()

@@ -281,6 +281,15 @@ def test_a_new_session_starts_every_stream_anew_and_ends_those_it_lacks() -> Non
     assert session.arrivals[0].stream == "cam"
 
 
+def test_a_session_that_comes_back_with_fewer_streams_ends_those_it_lacks() -> None:
+    session = receiver()
+    session.hello(b"1", hello("n1", "s1", 1, VIB, CAM), NOW, shared=False)
+    for info in (VIB, CAM):
+        session.receive(b"1", StreamSaid(info), NOW)
+    session.hello(b"2", hello("n1", "s1", 2, VIB), NOW + S, shared=False)
+    assert session.arrivals[2:] == [StreamEnded(NOW + S, "n1", CAM.name)]
+
+
 def test_acks_of_another_session_are_ignored() -> None:
     session = opened()
     session.data(b"1", [reading(0)], 24, NOW)

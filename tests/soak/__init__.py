@@ -1,0 +1,1 @@
+"""Hours under load and faults: see ``python -m tests.soak --help``."""
