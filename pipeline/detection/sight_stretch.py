@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.detection.sight import same_reason
+
 
 class Stretch(msgspec.Struct):
     """What is remembered of one stream or node. All times are in nanoseconds.
@@ -49,8 +51,9 @@ class Stretch(msgspec.Struct):
         """
         if self.start_ns is None:
             self.start_ns, step_ns = start_ns, end_ns - start_ns
-        if reason != self.reason:
-            self.reason, self.reason_ns = reason, start_ns
+        if not same_reason(reason, self.reason):
+            self.reason_ns = start_ns
+        self.reason = reason
         self.blind_ns += step_ns
         self.end_ns, self.good_ns = end_ns, 0
 
