@@ -161,12 +161,12 @@ class Engine:
         """Per stream the highest sequence that no window to come needs; call after `collect`."""
         points = dict(self._passed)
         for name, scene in self._scenes.items():
-            over = self._streams[name] <= self._ended
-            for stream, sequence in scene.aligner.released().items():
-                if (name, stream) in self.unfit:
-                    continue
-                free = self._latest.get(stream, sequence) if over else sequence
-                points[stream] = min(points.get(stream, free), free)
+            free = scene.aligner.released()
+            if self._streams[name] <= self._ended:  # also of those too short to release anything
+                free |= {s: self._latest[s] for s in self._streams[name] & self._latest.keys()}
+            for stream, sequence in free.items():
+                if (name, stream) not in self.unfit:
+                    points[stream] = min(points.get(stream, sequence), sequence)
         return points
 
     def live(self) -> dict[str, SceneScoring]:

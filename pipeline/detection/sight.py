@@ -3,6 +3,8 @@
 - *Absent*: nothing of the stream is in the window. A stream that need not give anything in a
   window (a log, a door contact, a reading every minute) is *quiet* then, which says nothing,
   unless it was never announced or a log has ended.
+- *Late*: what came of it was too late to be in the window, by its delay or by its stamps: the
+  clock of a device that lost its power begins at 1970.
 - *Unusable*: it is not the stream that the scene's model has learnt.
 - *Incomplete*: the model had too little of it to score.
 - What the model's measures of quality say: dark, covered, blurred, frozen, clipped, silent,
@@ -32,6 +34,7 @@ ABSENT = "absent"
 UNUSABLE = "unusable"
 INCOMPLETE = "incomplete"
 CLOCK = "clock"
+LATE = "late"
 QUIET = "quiet"
 SECOND_NS = 1_000_000_000
 _HOW_MUCH = " by about "
@@ -95,6 +98,8 @@ def _presence(part: Slice | None, window: Window) -> str:
         return ABSENT if not part.coverage else "" if part.lines else QUIET
     if part.coverage:
         return ""
+    if window.late.get(part.info.name):
+        return LATE
     return ABSENT if regular(part.info, window.end_ns - window.start_ns) else QUIET
 
 

@@ -68,6 +68,8 @@ class SightAlarm:
             held: Whether another alarm tells it already.
         """
         if not reason:
+            if self.stretch.is_before(look.end_ns):
+                return None
             self.stretch.saw(look.step_ns)
             return self._clear(look)
         self.stretch.blind(look.start_ns, look.end_ns, look.step_ns, reason)

@@ -57,6 +57,10 @@ class Stretch(msgspec.Struct):
         self.blind_ns += step_ns
         self.end_ns, self.good_ns = end_ns, 0
 
+    def is_before(self, end_ns: int) -> bool:
+        """Whether a window that ends then is of a time before it was last blind."""
+        return self.start_ns is not None and end_ns <= self.end_ns
+
     def saw(self, step_ns: int) -> None:
         """It saw in a window of which `step_ns` is new."""
         self.ever = True
