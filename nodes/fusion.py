@@ -110,7 +110,7 @@ class FusionNode:
         return True
 
     def _listen(self, timeout_s: float) -> list[Arrival]:
-        """What arrived; after a pause of this process, in which nobody could, that is said first."""
+        """What arrived; that this process stood still, when nobody could be heard, comes first."""
         arrivals = self._receiver.poll(timeout_s)
         now_ns = self._clock.now_ns()
         away_ns, self._listened_ns = now_ns - self._listened_ns, now_ns

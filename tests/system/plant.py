@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,8 +102,10 @@ alert:
   listen: tcp://127.0.0.1:{alert}
   sinks: [{{type: jsonl, path: events.jsonl}}]
 """
-SIGHT = "latency_s: 2, sight: {after_s: 5, clear_after_s: 2, startup_s: 120}"
-SCENE = "  {place}: {{streams: [{streams}], model: {place}.model, alarm: {{budget: 6/hour}}, {sight}}}"
+SIGHT = "latency_s: 2, sight: {after_s: 4, clear_after_s: 2, startup_s: 120}"
+SCENE = (
+    "  {place}: {{streams: [{streams}], model: {place}.model, alarm: {{budget: 6/hour}}, {sight}}}"
+)
 TOYS = ("calm", "gate", "press", "shed")
 
 STEPPED_CLOCK = '''
@@ -212,12 +214,14 @@ class Plant:
         """Set the system clock: so far ahead of what it really is."""
         (self.folder / "clock").write_text(str(round(ahead_s * SECOND_NS)))
 
-    def begin(self, hops: int, wrong: Mapping[str, tuple[int, int]]) -> None:
+    def begin(
+        self, hops: int, wrong: Mapping[str, tuple[int, int]], empty: tuple[int, int]
+    ) -> None:
         """Let the story begin on the grid of the windows."""
         site_ns, _ = on_clock(0, self._clock)  # site time less monotonic time
         soon_ns = time.monotonic_ns() + site_ns + SECOND_NS
         self._begin_ns = -(-soon_ns // HOP_NS) * HOP_NS
-        Story(self._begin_ns - site_ns, hops, wrong).write(self.folder / "story.json")
+        Story(self._begin_ns - site_ns, hops, wrong, empty).write(self.folder / "story.json")
 
     def wait_for(self, seconds: float) -> None:
         """Wait until the story is so old."""

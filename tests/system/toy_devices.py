@@ -28,8 +28,18 @@ from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.sources.base import SourceContext, SourceSettings
 from pipeline.sources.camera import CameraSettings, CameraSource, Capture, open_v4l2
 from tests.system.witnesses import on_clock
-from tests.toy_site import CAMERA, FPS, HOP_NS, MICROPHONE, RATE, SENSOR_HZ, SENSORS, WINDOWS
-from tests.toy_site import Chunk, Site
+from tests.toy_site import (
+    CAMERA,
+    FPS,
+    HOP_NS,
+    MICROPHONE,
+    RATE,
+    SENSOR_HZ,
+    SENSORS,
+    WINDOWS,
+    Chunk,
+    Site,
+)
 
 SECOND_NS = 1_000_000_000
 LEARNT = {"cam": CAMERA, "mic": MICROPHONE, "plc": SENSORS}
@@ -64,15 +74,19 @@ class Story:
         begin_ns: Monotonic time of its first hop.
         hops: How long it lasts.
         wrong: First hop and end of what is wrong, by its kind.
+        empty: First hop and end of a time in which nobody walks. The toy site knows few steps: of
+            a walk any frame that is missing makes one that was never seen, and so an anomaly.
     """
 
     begin_ns: int
     hops: int
     wrong: Mapping[str, tuple[int, int]]
+    empty: tuple[int, int]
 
     def chunk(self, hop: int) -> Chunk:
         """What there is to see in a hop, which the model has not learnt."""
-        kinds = [kind for kind, (first, end) in self.wrong.items() if first <= hop < end]
+        spans = {**self.wrong, "nobody": self.empty}
+        kinds = [kind for kind, (first, end) in spans.items() if first <= hop < end]
         number = WINDOWS + hop
         site = Site(wrong=kinds[0], wrong_to=number + 1) if kinds else Site()
         return site._chunk(number)
@@ -222,7 +236,7 @@ class ToyCapture:
         self._story: Story | None = None
         self._number = -1
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def isOpened(self) -> bool:
         return self._node.exists()
 
     def set(self, prop: int, value: float) -> bool:
@@ -243,7 +257,7 @@ class ToyCapture:
 
     def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
         hop, frame = divmod(self._number, FPS // 2)
-        story = self._story or Story(0, 1, {})
+        story = self._story or Story(0, 1, {}, (0, 0))
         return True, story.chunk(hop).frames[frame]
 
     def release(self) -> None:
