@@ -104,9 +104,11 @@ class SensorTrack(Track):
 
     def _beyond(self, start_ns: int, end_ns: int) -> tuple[str, ...]:
         """Channels of which most readings in a window were beyond their range."""
+        if self._bounds is None:
+            return ()
         line = self.timeline
         rows = line.samples[bisect_left(line.stamps, start_ns) : bisect_left(line.stamps, end_ns)]
-        if self._bounds is None or not rows:
+        if not rows:
             return ()
         readings = np.array([row.data for row in rows], np.float64)  # (R, C)
         read = np.isfinite(readings)

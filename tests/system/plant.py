@@ -9,12 +9,10 @@ the deployment reads it with what `Plant.set_clock` adds.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -23,9 +21,6 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Self
-
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from nodes.demo import read_events
 from nodes.runner import CLOCK_OFFSET, read_run_files
@@ -38,8 +33,9 @@ from pipeline.models.checkpoint import save_model
 from pipeline.models.scene_model import SceneModel
 from pipeline.recording.merge import read_many
 from tests.media_files import tone
-from tests.system import toy_devices
+from tests.system import stepped_clock, toy_devices
 from tests.system.home_site import Watched
+from tests.system.meters import Meters
 from tests.system.mosquitto import Mosquitto
 from tests.system.ports import free_port
 from tests.system.pulse import SoundServer
@@ -54,7 +50,6 @@ SECOND_NS = 1_000_000_000
 START_S, END_S = 120.0, 90.0
 KINDS = ("cam", "mic", "plc")
 SOUND_HZ = 16_000
-METER_EVERY_S = 0.25
 
 CONFIG = """
 name: plant
@@ -108,29 +103,6 @@ SCENE = (
 )
 TOYS = ("calm", "gate", "press", "shed")
 
-STEPPED_CLOCK = '''
-"""The system clock of every Python process that finds this is ahead by what a file says."""
-
-import os
-import time
-
-
-def _ahead_ns(read=open, path=os.environ.get("PLANT_CLOCK", "")):
-    try:
-        with read(path) as file:
-            return int(file.read() or 0)
-    except (OSError, ValueError):
-        return 0
-
-
-def _put_ahead(plain_ns=time.time_ns):
-    time.time_ns = lambda: plain_ns() + _ahead_ns()
-    time.time = lambda: time.time_ns() / 1e9
-
-
-_put_ahead()
-'''
-
 
 @dataclass(frozen=True)
 class Told:
@@ -179,12 +151,12 @@ class Plant:
         self._clock = NodeClock()
         self._begin_ns = 0
         (folder / "sound").mkdir()
-        self._devices = Path(mkdtemp(dir="/dev/shm"))  # device nodes are looked for under /dev
-        self.camera = self._devices / "video0"
         self.hang, self.power = folder / "hang", folder / "power"
         self.street = RtspServer(write_flash_and_beep(folder / "clip.mkv", 90))
         self.broker = Mosquitto(folder / "broker")
         self.sound = SoundServer(folder / "sound")
+        self._devices = Path(mkdtemp(dir="/dev/shm"))  # device nodes are looked for under /dev
+        self.camera = self._devices / "video0"
         self.meters: Meters | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -278,7 +250,7 @@ class Plant:
         for place in TOYS:
             save_model(model_of(place), self.folder / f"{place}.model")
         toy_devices.unpack(self.folder / "plugins")
-        (self.folder / "plugins" / "sitecustomize.py").write_text(STEPPED_CLOCK)
+        stepped_clock.unpack(self.folder / "plugins")
 
     def _start(self) -> None:
         path = os.pathsep.join((str(self.folder / "plugins"), str(ROOT)))
@@ -287,7 +259,7 @@ class Plant:
             **self.sound.environment,
             "PYTHONPATH": path,
             CLOCK_OFFSET: str(self._clock.offset_ns),
-            "PLANT_CLOCK": str(self.folder / "clock"),
+            stepped_clock.VARIABLE: str(self.folder / "clock"),
         }
         command = [sys.executable, "-P", "-m", "nodes.cli", "run", str(self.folder / "plant.yaml")]
         with (self.folder / "log.txt").open("wb") as log:
@@ -308,46 +280,6 @@ class Plant:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-
-
-class Meters:
-    """Two meters that publish for ever, through restarts of their broker.
-
-    The meter sends its own time, by a clock that begins at 1970 whenever it has no power.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.reset_at_s: float | None = None
-        self._closing = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="meters")
-        self._client.reconnect_delay_set(1, 1)
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self._thread.join()
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def lose_power(self) -> None:
-        """From now on its clock says when it was switched on, plus 1970."""
-        self.reset_at_s = time.time()
-
-    def is_set(self) -> None:
-        """Somebody sets its clock."""
-        self.reset_at_s = None
-
-    def _run(self) -> None:
-        while not self._closing.wait(METER_EVERY_S):
-            now_s = time.time() - (self.reset_at_s or 0.0)
-            self._client.publish("boiler", json.dumps({"bar": 2.0 + 0.1 * (now_s % 1)}))
-            self._client.publish("meter", json.dumps({"kwh": now_s % 1000, "t": now_s}))
 
 
 def model_of(place: str) -> SceneModel:

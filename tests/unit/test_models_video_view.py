@@ -58,12 +58,12 @@ def view() -> View:
 @pytest.mark.parametrize(
     ("right", "down", "angle", "said"),
     [
-        (-16, 0, 0, "moved by about 10 % of the width to the left"),
-        (11, 0, 0, "moved by about 7 % of the width to the right"),
-        (48, 14, 0, "moved by about 30 % of the width to the right and 15 % of the height down"),
-        (0, -18, 0, "moved by about 20 % of the height up"),
-        (0, 0, 8, "moved by about 8 degrees counterclockwise"),
-        (16, 0, -12, "moved by about 9 % of the width to the right and 12 degrees clockwise"),
+        (-16, 0, 0, "moved by about 10 % of the width to the right"),
+        (11, 0, 0, "moved by about 7 % of the width to the left"),
+        (48, 14, 0, "moved by about 30 % of the width to the left and 15 % of the height up"),
+        (0, -18, 0, "moved by about 20 % of the height down"),
+        (0, 0, 8, "moved by about 8 degrees clockwise"),
+        (16, 0, -12, "moved by about 9 % of the width to the left and 12 degrees counterclockwise"),
     ],
 )
 def test_how_far_a_camera_was_moved_is_told(
