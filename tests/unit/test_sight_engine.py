@@ -141,7 +141,7 @@ def at_s(time_ns: int) -> float:
             turn,
             "sight:cam",
             {"cam"},
-            "The camera cam has been moved by about 20 % of the width to the right",
+            "The camera cam has been moved by about 20 % of the width to the left",
         ),
         (snap, "sight:plc", {"plc"}, "The sensor plc has been out of range (heat) since"),
         (kill, "node:pi", {"cam", "mic"}, "Nothing has come from node pi (cam, mic)"),
