@@ -2,7 +2,7 @@
 
 All of it happens in one run of the `Plant`, each fault to a scene of its own: four scenes see the
 same story, so that what a disturbed one tells can be held against what one tells that was not, and
-against what the same samples give without any process, clock or network (`told_in_peace`).
+against what the same samples give without any process, clock or network (`peace`).
 """
 
 from __future__ import annotations
