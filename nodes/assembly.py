@@ -141,6 +141,7 @@ def _options(settings: StreamSettings) -> StreamOptions:
     return StreamOptions(
         interpolation=settings.interpolation,
         channel_interpolation=settings.channel_interpolation,
+        channel_range=settings.channel_range,
         max_gap_ns=_ns(settings.max_gap_s),
         grid_hz=settings.grid_hz,
     )

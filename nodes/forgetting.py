@@ -1,9 +1,9 @@
 """Removing events by hand: out of the stores, with their evidence, leaving a line without content.
 
 The outbox goes first and keeps the keys, so that a phase which is just on its way to the alert node
-is refused there; then what people answered, and the evidence; the fusion node's own rows last, so that a command that was cut
-short finds the event again. An event that is open, or was cleared so lately that its clip may still
-be written, is left alone. Nodes may run meanwhile.
+is refused there; then what people answered, and the evidence; the fusion node's own rows last, so
+that a command that was cut short finds the event again. An event that is open, or was cleared so
+lately that its clip may still be written, is left alone. Nodes may run meanwhile.
 """
 
 from __future__ import annotations

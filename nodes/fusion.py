@@ -55,6 +55,7 @@ SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
 IN_FLIGHT = 64
 SET_BACK_S = 60
+AWAY_NS = 2 * SECOND_NS
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
 
@@ -75,6 +76,7 @@ class FusionNode:
         self._points = AckPoints()
         self._resume: dict[tuple[str, str, str], int] = {}
         self._committed_ns = 0
+        self._listened_ns = 0
         self._on_the_way: set[str] = set()
         self._waiting = True
         self._health: Health | None = None
@@ -112,18 +114,30 @@ class FusionNode:
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
-        began = fusion_began(self._clock.now_ns())
+        self._listened_ns = self._clock.now_ns()
+        began = fusion_began(self._listened_ns)
         self._recorder.write(began)
         self._engine.take(began)
         log.info("listening", address=self._receiver.address)
 
     def step(self, timeout_s: float) -> bool:
         """One turn of the loop; see the module."""
-        self._turn(self._receiver.poll(self._wait_s(timeout_s)))
+        self._turn(self._listen(self._wait_s(timeout_s)))
         self._forward(0.0)
         self._retention.look(self._clock.now_ns())
         self._report()
         return True
+
+    def _listen(self, timeout_s: float) -> list[Arrival]:
+        """What arrived; that this process stood still, when nobody could be heard, comes first."""
+        arrivals = self._receiver.poll(timeout_s)
+        now_ns = self._clock.now_ns()
+        away_ns, self._listened_ns = now_ns - self._listened_ns, now_ns
+        if away_ns < AWAY_NS:
+            return arrivals
+        log.warning("the fusion node stood still", for_s=round(away_ns / SECOND_NS, 1))
+        since_ns = arrivals[0].arrival_ns if arrivals else now_ns
+        return [fusion_began(since_ns), *arrivals]
 
     def drain(self, timeout_s: float) -> None:
         """Take what is already here, commit it, and give the events a moment to be taken."""

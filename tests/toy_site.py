@@ -95,7 +95,7 @@ class Site:
 def _chunk(seed: int, hop: int, wrong: str) -> Chunk:
     rng = np.random.default_rng([seed, hop])
     walk = (hop + 17 * seed) % 37  # someone comes by every 18 s and takes 5 s
-    walking = walk < 10
+    walking = walk < 10 and wrong != "nobody"
     pump = 1.0 if (hop // 24 + seed) % 2 else 0.4
     frames = tuple(_picture(rng, hop, walk + i / 3, walking, wrong) for i in range(FPS // 2))
     return Chunk(

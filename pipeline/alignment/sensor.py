@@ -3,12 +3,14 @@
 A linear cell needs the reading after it. The window is settled once the row after its last
 grid point is here; a channel that this row lacks (NaN) is given two more of the stream's
 periods to speak, and what comes later than that is not looked at, so that the cells of a
-window do not depend on how late it was cut.
+window do not depend on how late it was cut. What a channel cannot read, by the range declared
+for it, counts as not read.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,7 @@ class SensorTrack(Track):
         self._shape = (self._width,)
         self._modes = _modes(info, options, self._width)
         self._plan = plan(self._modes, options.max_gap_ns, self._half_ns)
+        self._bounds = _bounds(info, options, self._width)
         self._linear = np.array([mode == "linear" for mode in self._modes])
         self._patience_ns = round(2e9 / info.rate_hz) if info.rate_hz else 0
         self._slack_ns = self._half_ns if "none" in self._modes else 0
@@ -90,7 +93,28 @@ class SensorTrack(Track):
         data = self.timeline.samples[place].data
         if not isinstance(data, np.ndarray):
             raise TypeError(f"reading of {self.info.name} is a {type(data).__name__}")
-        return data
+        return self._within(data)
+
+    def _within(self, readings: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Readings ``(..., C)`` with NaN for what a channel cannot read."""
+        if self._bounds is None:
+            return readings
+        low, high = self._bounds
+        return np.where((readings >= low) & (readings <= high), readings, np.nan)
+
+    def _beyond(self, start_ns: int, end_ns: int) -> tuple[str, ...]:
+        """Channels of which most readings in a window were beyond their range."""
+        if self._bounds is None:
+            return ()
+        line = self.timeline
+        rows = line.samples[bisect_left(line.stamps, start_ns) : bisect_left(line.stamps, end_ns)]
+        if not rows:
+            return ()
+        readings = np.array([row.data for row in rows], np.float64)  # (R, C)
+        read = np.isfinite(readings)
+        beyond = (read & np.isnan(self._within(readings))).sum(axis=0)
+        names = _names(self.info, self._width)
+        return tuple(names[c] for c in np.flatnonzero(2 * beyond > read.sum(axis=0)))
 
     def cut(self, start_ns: int, end_ns: int, *, settled: bool, over: bool) -> Cut:
         """Readings on the window's grid."""
@@ -98,9 +122,10 @@ class SensorTrack(Track):
         line = self.timeline
         high = self._last_row(int(grid[-1]))
         base = int(grid[0])
+        read = np.array([s.data for s in line.samples[:high]], np.float64)
         cells = onto_grid(
             np.array(line.stamps[:high], dtype=np.int64) - base,
-            np.array([s.data for s in line.samples[:high]], np.float64).reshape(high, self._width),
+            np.asarray(self._within(read.reshape(high, self._width)), np.float64),
             grid - base,
             self._plan,
         )
@@ -109,7 +134,8 @@ class SensorTrack(Track):
             line.used[row] = 1
         worst = max((line.samples[row].uncertainty_ns for row in rows), default=0)
         coverage = float(np.count_nonzero(cells.present)) / cells.present.size
-        found = SensorSlice(self.info, grid, cells.values, cells.present, coverage)
+        beyond = self._beyond(start_ns, end_ns)
+        found = SensorSlice(self.info, grid, cells.values, cells.present, coverage, beyond)
         return Cut(found, worst)
 
     def _last_row(self, last_ns: int) -> int:
@@ -140,7 +166,22 @@ class SensorTrack(Track):
 
 
 def _modes(info: StreamInfo, options: StreamOptions, width: int) -> tuple[Interpolation, ...]:
-    names = info.channels or tuple(str(index) for index in range(width))
     chosen = options.channel_interpolation
     usual = options.interpolation or ("linear" if info.rate_hz else "previous")
-    return tuple(chosen.get(name, usual) for name in names[:width])
+    return tuple(chosen.get(name, usual) for name in _names(info, width))
+
+
+def _bounds(
+    info: StreamInfo, options: StreamOptions, width: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Least and greatest value of each channel, ``(C,)``; None: any will do."""
+    if not options.channel_range:
+        return None
+    free = (-np.inf, np.inf)
+    pairs = [options.channel_range.get(name, free) for name in _names(info, width)]
+    low, high = np.array(pairs, np.float64).T
+    return low, high
+
+
+def _names(info: StreamInfo, width: int) -> tuple[str, ...]:
+    return (info.channels or tuple(str(index) for index in range(width)))[:width]

@@ -6,6 +6,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from pipeline.core.ranges import Range
 from pipeline.core.settings import Settings
 
 Interpolation: TypeAlias = Literal["linear", "previous", "none"]
@@ -21,6 +22,10 @@ class StreamOptions(Settings):
 
     channel_interpolation: dict[str, Interpolation] = {}
     """Interpolation of single sensor channels, by channel name."""
+
+    channel_range: dict[str, Range] = {}
+    """Least and greatest value that a sensor channel can have, by channel name. A reading beyond
+    is none: the cell counts as not read."""
 
     max_gap_ns: int = Field(default=5_000_000_000, gt=0)
     """Readings further apart than this leave the sensor cells between them missing, ns."""

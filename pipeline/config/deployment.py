@@ -14,6 +14,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.config.retention import RetentionSettings
+from pipeline.core.ranges import Range
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
@@ -46,6 +47,10 @@ class StreamSettings(Settings):
 
     channel_interpolation: dict[str, Literal["linear", "previous", "none"]] = {}
     """Interpolation of single channels, by channel name."""
+
+    channel_range: dict[str, Range] = {}
+    """Least and greatest value that a channel can have, by channel name: ``heat: [-40, 125]``. A
+    reading beyond is taken for none, and told as a sensor out of range when it stays."""
 
     max_gap_s: float = Field(default=5.0, gt=0)
     """A sensor cell further from its readings than this is missing, seconds."""

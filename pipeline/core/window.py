@@ -63,6 +63,7 @@ class SensorSlice:
         values: float64 ``(T, C)``; NaN where not present.
         present: Which cells are backed by readings near enough, bool ``(T, C)``.
         coverage: Share of cells present, 0 to 1.
+        beyond: Channels of which most readings were out of the range that was declared for them.
     """
 
     info: StreamInfo
@@ -70,6 +71,7 @@ class SensorSlice:
     values: npt.NDArray[np.float64]
     present: npt.NDArray[np.bool_]
     coverage: float
+    beyond: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

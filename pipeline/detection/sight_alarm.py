@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.core.event import Event, Phase
 from pipeline.core.sample import Modality
 from pipeline.detection.equipment_alarm import EquipmentAlarm
-from pipeline.detection.sight import ABSENT
+from pipeline.detection.sight import ABSENT, same_reason
 from pipeline.detection.sight_settings import SightSettings
 from pipeline.detection.sight_stretch import Stretch
 from pipeline.detection.sight_words import back, blind, blind_node, meanwhile
@@ -68,6 +68,8 @@ class SightAlarm:
             held: Whether another alarm tells it already.
         """
         if not reason:
+            if self.stretch.is_before(look.end_ns):
+                return None
             self.stretch.saw(look.step_ns)
             return self._clear(look)
         self.stretch.blind(look.start_ns, look.end_ns, look.step_ns, reason)
@@ -101,10 +103,11 @@ class SightAlarm:
         )
 
     def _update(self, event: Event, look: Look) -> Event | None:
-        why = self._why()
-        lasted_ns = look.end_ns - self.stretch.reason_ns
-        if why == (event.incomplete, event.degraded):
+        incomplete, degraded = why = self._why()
+        reasons = (known.get(self.name, "") for known in (degraded, event.degraded))
+        if incomplete == event.incomplete and same_reason(*reasons):
             return None
+        lasted_ns = look.end_ns - self.stretch.reason_ns
         if lasted_ns < self.settings.after_s * SECOND_NS:
             return None
         return self.alarm.go_on(Phase.UPDATED, look.end_ns, self._said(look), why)

@@ -11,8 +11,9 @@ class SightSettings(Settings):
     """When a stream that cannot see becomes an event."""
 
     enabled: bool = True
-    """Tell it as an event when a camera is dark, covered, blurred or frozen, a microphone silent
-    or clipped, a sensor stuck, a stream or its node gone, or its clock not to be trusted."""
+    """Tell it as an event when a camera is dark, covered, blurred, frozen or moved, a microphone
+    silent or clipped, a sensor stuck or out of range, a stream or its node gone, or its clock not
+    to be trusted."""
 
     after_s: float = Field(default=10.0, gt=0)
     """Tell it when it has lasted this long, seconds. Time in which the stream saw counts

@@ -2,8 +2,8 @@
 
 Timers run by the times of arrivals. One is due when nothing has arrived for ``after_s``, another
 when it was ``startup_s``, which a stream never seen is given; then it waits for an arrival. While
-the fusion node was away nothing could arrive: when it begins (`fusion_began`, which recordings
-hold), only the longer time is waited for.
+the fusion node was away nothing could arrive: when it begins, or goes on after it stood still
+(`fusion_began`, which recordings hold), only the longer time is waited for.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.detection.sight import same_reason
+
 
 class Stretch(msgspec.Struct):
     """What is remembered of one stream or node. All times are in nanoseconds.
@@ -49,10 +51,15 @@ class Stretch(msgspec.Struct):
         """
         if self.start_ns is None:
             self.start_ns, step_ns = start_ns, end_ns - start_ns
-        if reason != self.reason:
-            self.reason, self.reason_ns = reason, start_ns
+        if not same_reason(reason, self.reason):
+            self.reason_ns = start_ns
+        self.reason = reason
         self.blind_ns += step_ns
         self.end_ns, self.good_ns = end_ns, 0
+
+    def is_before(self, end_ns: int) -> bool:
+        """Whether a window that ends then is of a time before it was last blind."""
+        return self.start_ns is not None and end_ns <= self.end_ns
 
     def saw(self, step_ns: int) -> None:
         """It saw in a window of which `step_ns` is new."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.core.sample import Modality
 from pipeline.core.timestamps import format_iso
-from pipeline.detection.sight import ABSENT, CLOCK, INCOMPLETE, UNUSABLE
+from pipeline.detection.sight import ABSENT, CLOCK, INCOMPLETE, LATE, UNUSABLE
 
 _NOUNS = {
     Modality.VIDEO: "camera",
@@ -18,6 +18,7 @@ _SAID = {
     ABSENT: "Nothing has come from {it}",
     UNUSABLE: "{It} is not the stream that the model has learnt and is not used",
     INCOMPLETE: "Too little that can be used has come from {it}",
+    LATE: "What comes from {it} comes too late, or with wrong times,",
     CLOCK: "The clock of {it} cannot be trusted",
     "dark": "{It} has seen nothing but darkness",
     "covered": "{It} has shown an empty picture, as if it were covered,",

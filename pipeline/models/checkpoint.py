@@ -43,6 +43,7 @@ from pipeline.models.stream_model import StreamModel, make_extractor, make_inspe
 from pipeline.models.tails import PlaceTails
 from pipeline.models.tensor_file import FileKind, read_tensors, write_tensors
 from pipeline.models.together import Relation, Together
+from pipeline.models.video_view import View
 
 _AGAIN = "make it again with `fusewatch commission`"
 
@@ -117,7 +118,7 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
         found |= {f"{NETWORK}.{name}": value for name, value in weights.items()}
     for number, stream in enumerate(model.streams):
         found |= pack(f"streams.{number}.density", stream.density)
-        for name in ("far", "near", "usual", "limits"):
+        for name in ("far", "near", "usual", "limits", "view"):
             found |= pack(f"streams.{number}.{name}", getattr(stream, name))
     return found
 
@@ -249,7 +250,10 @@ def _stream(
     if limits.shape != inspector.margins.shape:
         raise ModelFileError(f"stream {info.name!r} lacks its limits of quality", fix=_AGAIN)
     far, near = (unpack(PlaceTails, f"{prefix}.{name}", tensors) for name in ("far", "near"))
-    return StreamModel(info, extractor, density, far, near, usual, settings, inspector, limits)
+    view = unpack(View, f"{prefix}.view", tensors) if f"{prefix}.view.edges" in tensors else None
+    return StreamModel(
+        info, extractor, density, far, near, usual, settings, inspector, limits, view
+    )
 
 
 def _normaliser(at: str, tensors: Mapping[str, Tensor]) -> Normaliser:

@@ -1,4 +1,4 @@
-"""How well sensors read: channels that are stuck, channels with cells missing."""
+"""How well sensors read: channels stuck, out of range, with cells missing."""
 
 from __future__ import annotations
 
@@ -53,8 +53,17 @@ class SensorInspector:
         return Quality(float(kinds.min(axis=0).mean()), " and ".join(said))
 
     def _named(self, bad: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> str:
-        names = [self._channels[c] for c in np.flatnonzero(bad)]
-        return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        return _some([self._channels[c] for c in np.flatnonzero(bad)])
+
+
+def out_of_range(part: Slice | None) -> str:
+    """That channels read what they cannot, as a reason; empty: none does."""
+    beyond = part.beyond if isinstance(part, SensorSlice) else ()
+    return f"out of range ({_some(beyond)})" if beyond else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _longest_still(values: Array) -> Array:

@@ -26,13 +26,14 @@ from pipeline.models.audio_quality import AudioInspector
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.quality import Inspector, NothingToInspect, Quality, clearness
 from pipeline.models.sensor_features import SensorFeatures
-from pipeline.models.sensor_quality import SensorInspector
+from pipeline.models.sensor_quality import SensorInspector, out_of_range
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import RawScores, StreamDensity, collect, has_level
 from pipeline.models.tails import PlaceTails, fit_place_tails
 from pipeline.models.text_features import TextFeatures
 from pipeline.models.video_features import VideoFeatures
-from pipeline.models.video_quality import VideoInspector
+from pipeline.models.video_quality import VideoInspector, average_picture
+from pipeline.models.video_view import View
 
 Array = npt.NDArray[np.float64]
 
@@ -59,6 +60,8 @@ class StreamModel:
         settings: How it was learnt.
         inspector: Measures of its quality.
         limits: How bad each of them may be, ``(K,)``.
+        view: What always stands before a camera; None: no camera, nothing lasting, or a model
+            made by an older fusewatch.
     """
 
     info: StreamInfo
@@ -70,6 +73,7 @@ class StreamModel:
     settings: DetectorSettings
     inspector: Inspector
     limits: Array
+    view: View | None = None
 
     @property
     def detector(self) -> str:
@@ -104,7 +108,13 @@ class StreamModel:
     def quality(self, part: Slice) -> Quality:
         """How well it saw in a window."""
         measures = self.inspector.measure(part)
-        return self.inspector.judge(clearness(measures, self.limits, self.inspector))
+        seen = self.inspector.judge(clearness(measures, self.limits, self.inspector))
+        if beyond := out_of_range(part):
+            return Quality(seen.weight, beyond)
+        if self.view is None:
+            return seen
+        moved = self.view.quality(average_picture(part))
+        return Quality(min(moved.weight, seen.weight), moved.reason or seen.reason)
 
     def surprise(self, raw: RawScores) -> Surprise:
         """How rare each place is, by the mean of both distances' ``-log10 p``."""

@@ -17,6 +17,7 @@ from pipeline.core.window import Slice, VideoSlice
 from pipeline.models.quality import Array, Quality, worst_of
 
 Picture = npt.NDArray[np.uint8]
+Grey = npt.NDArray[np.float32]
 
 # Each comes before those that it brings with it: a blurred picture has less noise to move.
 _REASONS = ("dark", "covered", "blurred", "frozen")
@@ -57,6 +58,12 @@ class VideoInspector:
         return worst_of(clear, _REASONS)
 
 
+def average_picture(part: Slice) -> Grey | None:
+    """What a window shows for as long as it lasts, grey ``(H, W)``; None without two pictures."""
+    pictures = _pictures(part)
+    return _average(pictures) if len(pictures) > 1 else None
+
+
 def _sharp(edges: float, spread: float) -> float:
     return (edges + 0.5) / (spread + 1.0)
 
@@ -69,7 +76,7 @@ def _pictures(part: Slice) -> list[Picture]:
     return [cast("Picture", p) for p in pictures if p.shape == pictures[0].shape]
 
 
-def _average(pictures: list[Picture]) -> npt.NDArray[np.float32]:
+def _average(pictures: list[Picture]) -> Grey:
     """Grey mean of the first, the middle and the last picture: less noise, at little cost."""
     few = (pictures[0], pictures[len(pictures) // 2], pictures[-1])
     total = np.zeros(pictures[0].shape[:2], np.float32)

@@ -155,6 +155,7 @@ def _stream(
         settings=settings,
         inspector=data.inspector,
         limits=data.limits(),
+        view=data.view.learn(),
     )
 
 

@@ -24,6 +24,8 @@ from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import make_extractor, make_inspector
 from pipeline.models.video_features import VideoFeatures
 from pipeline.models.video_places import beside
+from pipeline.models.video_quality import average_picture
+from pipeline.models.video_view import ViewSum
 
 _LEAST_WINDOWS = 5  # in a stretch that is held out as one
 
@@ -43,6 +45,7 @@ class StreamData:
         measures: Measures of its quality in the same windows, each ``(K,)``.
         seen_in: The windows' grid indices, growing.
         windows: Their positions among all kept windows, once `NormalRows.finish` was called.
+        view: What stands before it in all windows taken in, if it is a camera.
         drift: How much drift widens each column, ``(P, d)``; likewise; None for sensors.
         rhythm: The cycle that it may follow; likewise.
         wander: How limits grow with time; likewise; None for all but sensors.
@@ -56,6 +59,7 @@ class StreamData:
     measures: list[Floats] = field(default_factory=list)
     seen_in: list[int] = field(default_factory=list)
     windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+    view: ViewSum = field(default_factory=ViewSum)
     drift: Tensor | None = None
     rhythm: Rhythm | None = None
     wander: Wander | None = None
@@ -143,6 +147,7 @@ class NormalRows:
                 seen[data.info.name] = features
                 data.features.append(_sharing(features, data.features))
                 data.measures.append(data.inspector.measure(part))
+                data.view.add(average_picture(part))
                 data.seen_in.append(window.index)
         if len(self._indices) > self._settings.max_windows:
             self._thin()

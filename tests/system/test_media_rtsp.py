@@ -1,4 +1,4 @@
-"""The media source on a real RTSP server: picture and sound, and a server that goes away."""
+"""The media source on a real RTSP server. One that is killed: see `tests.system.faults`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.core.clock import NodeClock
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding
 from pipeline.sources.media import MediaSettings
-from pipeline.sources.runner import SourceRunner, SourceState
+from pipeline.sources.runner import SourceRunner
 from tests.media_files import dominant_hz
 from tests.outlets import KeptOutlet
 from tests.requirements import shared_data
@@ -153,25 +153,6 @@ def test_positions_of_the_sound_are_those_of_its_time(server, read):
     assert [s.position for s in chunks[1:]] == lengths[:-1].tolist()
     loud = np.concatenate([s.data[:, 0] for s in chunks]).astype(float)
     assert dominant_hz(loud, RATE_HZ) == pytest.approx(BEEP_HZ, abs=5)
-
-
-def test_a_server_killed_and_restarted_is_found_again_with_stamps_that_go_on(server, read):
-    runner, outlet, _ = read(server.url)
-    wait_until(lambda: len(outlet.of("cam")) >= 15 and len(outlet.of("mic")) >= 10)
-    server.kill()
-    wait_until(lambda: runner.status.state is SourceState.WAITING)
-    wait_until(lambda: runner.status.restarts >= 2)
-    server.start()
-    wait_until(lambda: runner.status.state is SourceState.RUNNING)
-    wait_until(lambda: len(outlet.of("cam", 1)) >= 10 and len(outlet.of("mic", 1)) >= 5)
-    for name in ("cam", "mic"):
-        samples = outlet.of(name)
-        assert {s.epoch for s in samples} == {0, 1}
-        assert np.all(np.diff(stamps(samples)) > 0)
-    assert outlet.of("mic", 1)[0].position == 0
-    assert len(outlet.openings) == 1
-    assert "geheim" not in repr(outlet.history)
-    assert "127.0.0.1" in runner.status.last_error
 
 
 def test_a_server_that_falls_silent_with_its_connection_open_is_noticed(server, read):

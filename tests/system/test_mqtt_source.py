@@ -1,4 +1,3 @@
-import csv
 import json
 import queue
 
@@ -8,7 +7,7 @@ from pipeline.core.clock import NodeClock
 from pipeline.core.errors import SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Modality
-from tests.requirements import require_module, shared_data
+from tests.requirements import require_module
 from tests.system.mosquitto import Mosquitto
 from tests.unit.sources import context, read_count, read_until
 
@@ -18,7 +17,6 @@ from paho.mqtt.client import Client  # noqa: E402
 from paho.mqtt.enums import CallbackAPIVersion  # noqa: E402
 
 from pipeline.sources.mqtt import MqttSettings  # noqa: E402
-from pipeline.sources.runner import SourceRunner, SourceState  # noqa: E402
 from pipeline.sources.text_log import TextLogSettings  # noqa: E402
 
 pytestmark = pytest.mark.system
@@ -111,67 +109,6 @@ def test_a_log_may_come_from_a_topic(broker, publisher):
     (sample,) = read_count(source, 1)
     source.close()
     assert sample.data == "hello"
-
-
-class Collected:
-    """An outlet that keeps what it is given."""
-
-    def __init__(self):
-        self.got = queue.Queue()
-        self.states = []
-
-    def opened(self, infos):
-        pass
-
-    def samples(self, samples):
-        for sample in samples:
-            self.got.put(sample)
-
-    def rejected(self, stream, reason, detail):
-        pass
-
-    def status(self, status):
-        self.states.append(status.state)
-
-    def ended(self):
-        pass
-
-
-def test_a_restarted_broker_goes_on_and_real_readings_come_through(broker):
-    rows = list(csv.DictReader(shared_data("skab/valve1/0.csv").open(), delimiter=";"))[:20]
-    names = [n for n in rows[0] if n not in ("datetime", "anomaly", "changepoint")]
-    pump = {"name": "pump", "topic": "pump", "channels": [{"name": n} for n in names]}
-    outlet = Collected()
-    runner = SourceRunner("pump", settings(broker, streams=[pump]), NodeClock(), outlet)
-    runner.start()
-    try:
-        first = _publish_until_seen(broker, outlet, rows[:10], names)
-        broker.restart()
-        second = _publish_until_seen(broker, outlet, rows[10:], names)
-    finally:
-        runner.stop()
-    assert first[-1].epoch < second[-1].epoch
-    assert SourceState.WAITING in outlet.states
-    assert list(second[-1].data) == [float(rows[-1][n]) for n in names]
-
-
-def _publish_until_seen(broker, outlet, rows, names):
-    """Publish rows; the last one is repeated until it arrives, since nobody may listen yet."""
-    publisher = Publisher(broker)
-    for row in rows:
-        publisher.say("pump", {n: float(row[n]) for n in names})
-    last = [float(rows[-1][n]) for n in names]
-    seen = []
-    for _ in range(60):
-        try:
-            while True:
-                seen.append(outlet.got.get(timeout=0.5))
-                if list(seen[-1].data) == last:
-                    publisher.close()
-                    return seen
-        except queue.Empty:
-            publisher.say("pump", dict(zip(names, last, strict=True)))
-    raise AssertionError(f"the last row did not arrive; {len(seen)} others did")
 
 
 def test_reading_waits_no_longer_than_told(broker):

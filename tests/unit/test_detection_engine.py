@@ -197,10 +197,11 @@ def _stream_of(arrival):
     return getattr(arrival, "stream", "")
 
 
-def test_everything_is_released_when_the_streams_have_ended():
+@pytest.mark.parametrize("seconds", [20, 1])  # one is too short for anything to be let go before
+def test_everything_is_released_when_the_streams_have_ended(seconds):
     machine = engine()
-    run(arrivals(), machine)
-    assert machine.released() == {"a": 199, "b": 199}
+    run(arrivals(seconds), machine)
+    assert machine.released() == dict.fromkeys(STREAMS, seconds * 10 - 1)
 
 
 def test_what_ended_is_released_although_the_other_stream_never_came():

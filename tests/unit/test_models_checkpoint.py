@@ -2,6 +2,7 @@ import json
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,6 +20,20 @@ from tests.toy_site import Site, commissioned
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "site.model"
     return path, save_model(commissioned()[0], path)
+
+
+def test_where_a_camera_looked_is_saved_and_an_older_file_without_it_can_still_be_read(
+    saved, tmp_path
+):
+    (camera, *_) = load_model(saved[0]).streams
+    learnt = commissioned()[0].streams[0].view
+    assert camera.view is not None
+    assert learnt is not None
+    np.testing.assert_array_equal(camera.view.edges, learnt.edges)
+    model = commissioned()[0]
+    older = replace(model, streams=tuple(replace(s, view=None) for s in model.streams))
+    save_model(older, tmp_path / "older.model")
+    assert load_model(tmp_path / "older.model").streams[0].view is None
 
 
 def test_a_saved_model_scores_exactly_as_before(saved):

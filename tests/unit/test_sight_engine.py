@@ -1,4 +1,4 @@
-"""A camera covered, a microphone unplugged, a sensor stuck, a node gone: told by the engine."""
+"""A camera covered or moved, a microphone unplugged, a sensor stuck or broken, a node gone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from nodes.assembly import build_engine
 from nodes.replay import drive, replay
 from pipeline.alignment.aligner import AlignerSettings
+from pipeline.alignment.settings import StreamOptions
 from pipeline.config import load_deployment
 from pipeline.core.arrival import (
     Arrival,
@@ -63,6 +64,19 @@ def hang(sample: Sample) -> Sample:
     return replace(sample, data=np.array([4.0, 31.0, 0.0]))
 
 
+def turn(sample: Sample) -> Sample:
+    return (
+        replace(sample, data=np.roll(sample.data, 20, axis=1)) if sample.stream == "cam" else sample
+    )
+
+
+def snap(sample: Sample) -> Sample:
+    """The wire of the thermometer breaks: its amplifier says the greatest number it knows."""
+    if sample.stream != "plc":
+        return sample
+    return replace(sample, data=np.array([sample.data[0], 327.67, sample.data[2]]))
+
+
 def kill(sample: Sample) -> Sample | None:
     return sample if sample.stream == "plc" else None
 
@@ -82,7 +96,8 @@ def engine() -> Engine:
     scorer = Scorer({"hall": commissioned()[0]}, "cpu")
     settings = AlarmSettings(budget="1/week")
     alarm = Alarm(settings, "hall", scorer.budget("hall", settings).threshold, HOP_NS)
-    aligner = AlignerSettings(scene="hall", streams=NAMES).build()
+    ranges = {"plc": StreamOptions(channel_range={"heat": (-40.0, 125.0)})}
+    aligner = AlignerSettings(scene="hall", streams=NAMES, options=ranges).build()
     sight = {"hall": SightScene(SightSettings(), NAMES, NODES, LENGTH_NS, HOP_NS)}
     scenes, streams = [Scene("hall", aligner, alarm)], {"hall": NAMES}
     return Engine(scenes, streams, scorer, health=Equipment(sight=sight))
@@ -122,6 +137,13 @@ def at_s(time_ns: int) -> float:
         (cover, "sight:cam", {"cam"}, "The camera cam has shown an empty picture"),
         (unplug, "sight:mic", {"mic"}, "Nothing has come from the microphone mic"),
         (hang, "sight:plc", {"plc"}, "The sensor plc has been stuck (current, heat)"),
+        (
+            turn,
+            "sight:cam",
+            {"cam"},
+            "The camera cam has been moved by about 20 % of the width to the left",
+        ),
+        (snap, "sight:plc", {"plc"}, "The sensor plc has been out of range (heat) since"),
         (kill, "node:pi", {"cam", "mic"}, "Nothing has come from node pi (cam, mic)"),
     ],
 )
