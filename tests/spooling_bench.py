@@ -64,6 +64,8 @@ class Bench:
         while len(found) < most:
             item = self.buffer.take(10**9, min(7, most - len(found)))
             if item is None:
+                if self.buffer.prepare():
+                    continue
                 break
             if isinstance(item, Described):
                 found.append(item.info.name)

@@ -173,6 +173,10 @@ class SendBuffer:
             line.popleft()
         return taken or None
 
+    def take_behind(self, _max_bytes: int, _max_samples: int) -> list[Kept] | Described | None:
+        """What is to be sent only while there is nothing else."""
+        return None
+
     def acked(self, name: str, sequence: int) -> int:
         """Everything of a stream up to and including `sequence` is committed; how many."""
         stream = self.streams.get(name)
@@ -216,19 +220,21 @@ class SendBuffer:
         self._line = deque(sorted(items, key=lambda item: item.order))
         self._sent_line = deque(kept for kept in self._sent_line if kept.state is _SENT)
 
-    def give_up(self, reason: DropReason) -> int:
-        """Drop everything that is not acked; how many samples."""
-        count = 0
+    def give_up(self, reason: DropReason) -> None:
+        """Drop everything that is not acked."""
         for stream in self.streams.values():
             for kept in [*stream.sent, *stream.waiting]:
                 if kept.state is not _GONE:
                     self._drop(kept, reason)
-                    count += 1
             stream.sent.clear()
             stream.waiting.clear()
         self._line.clear()
         self._sent_line.clear()
-        return count
+
+    @property
+    def waits_for_clock(self) -> bool:
+        """Whether samples wait to be put on site time."""
+        return self.unplaced > 0
 
     @property
     def next_order(self) -> int:

@@ -1,4 +1,4 @@
-"""A spool folder looked at or mended by somebody else than its node."""
+"""A spool folder looked at or mended by somebody else than its node; all of it is read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.transport.spool_recall import Recalled
 from pipeline.transport.spool_segment import Content, Damage, mend, read_content, segments_in
+from pipeline.transport.spool_summary import summary_of
 
 
 def read_folder(folder: Path) -> tuple[list[Recalled], list[Damage], int]:
@@ -19,9 +20,12 @@ def read_folder(folder: Path) -> tuple[list[Recalled], list[Damage], int]:
         damage += content.damage
         if not sessions or sessions[-1].session != segment.session:
             sessions.append(Recalled(segment.session))
-        sessions[-1].take(segment, content.records)
+        segment.summary = summary_of(content.records)
+        sessions[-1].take(segment)
     for session in sessions:
-        session.settle()
+        session.settle(
+            lambda segment: read_content(segment.path, segment.path.read_bytes()).records
+        )
     return sessions, damage, len(segments)
 
 
