@@ -28,7 +28,7 @@ class Behind(Protocol[Taken_co]):
         """Cost of all that was sent on this connection."""
         ...
 
-    def take_behind(self, max_bytes: int, max_samples: int) -> Taken_co | None:
+    def take_behind(self, max_bytes: int, max_samples: int, /) -> Taken_co | None:
         """What is to be sent next of it."""
         ...
 

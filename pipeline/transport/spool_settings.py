@@ -15,6 +15,9 @@ SpoolOrder: TypeAlias = Literal["oldest_first", "live_first"]
 class SpoolSettings(Settings):
     """Keep on disk what the fusion node has not committed."""
 
+    enabled: bool = True
+    """Whether there is a spool; false: none, also where the fusion node is on another machine."""
+
     folder: Path | None = None
     """Where the spool lies; none: ``spool/NODE`` in the deployment's data folder. A folder of
     the node's own, on a disk of this machine."""
