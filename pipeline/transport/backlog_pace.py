@@ -10,17 +10,17 @@ never used for backlog.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol
+
+from pipeline.transport.kept import Described, Kept
 
 TARGET_NS = 250_000_000
 """Credit is told every 100 ms at least, so less cannot be seen."""
 LEAST_BYTES = 32 << 10
 MOST_BYTES = 8 << 20
 
-Taken_co = TypeVar("Taken_co", covariant=True)
 
-
-class Behind(Protocol[Taken_co]):
+class Behind(Protocol):
     """A buffer that has something to send behind what is new."""
 
     @property
@@ -28,7 +28,7 @@ class Behind(Protocol[Taken_co]):
         """Cost of all that was sent on this connection."""
         ...
 
-    def take_behind(self, max_bytes: int, max_samples: int, /) -> Taken_co | None:
+    def take_behind(self, max_bytes: int, max_samples: int, /) -> list[Kept] | Described | None:
         """What is to be sent next of it."""
         ...
 
@@ -54,7 +54,7 @@ class BacklogPace:
         self._credit = credit
         self._began_ns = None
 
-    def take(self, buffer: Behind[Taken_co], left: int, most_samples: int) -> Taken_co | None:
+    def take(self, buffer: Behind, left: int, most_samples: int) -> list[Kept] | Described | None:
         """What to send now of a backlog, if anything.
 
         Args:

@@ -68,10 +68,7 @@ class SendBuffer:
         self._sent_line: deque[Kept] = deque()
         self._dead = 0
         self.streams: dict[str, Stream] = {}
-        self.used = 0
-        self.pending = 0
-        self.sent_total = 0
-        self.unplaced = 0
+        self.used = self.pending = self.sent_total = self.unplaced = 0
 
     def describe(
         self, info: StreamInfo, on_full: OnFull | None = None, max_waiting: int | None = None
@@ -152,8 +149,7 @@ class SendBuffer:
         At least one sample is given however large it is. Nothing from the place `before` on.
         """
         taken: list[Kept] = []
-        total = 0
-        line = self._line
+        total, line = 0, self._line
         while line:
             item = line[0]
             if not isinstance(item, Kept):

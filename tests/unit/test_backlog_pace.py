@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pipeline.transport.backlog_pace import LEAST_BYTES, MOST_BYTES, TARGET_NS, BacklogPace
+from pipeline.transport.kept import Kept
 
 CREDIT = 32 << 20
 BATCH = 16 << 10
@@ -16,10 +17,9 @@ class Line:
         self._bytes_s = bytes_s
         self._arrived = 0.0
 
-    def take_behind(self, max_bytes: int, _max_samples: int) -> int | None:
-        taken = min(max_bytes, BATCH)
-        self.sent_total += taken
-        return taken
+    def take_behind(self, max_bytes: int, _max_samples: int) -> list[Kept]:
+        self.sent_total += min(max_bytes, BATCH)
+        return []
 
     def run(self, seconds: float, step_s: float = 0.01) -> None:
         """Let it carry; credit is told ten times a second."""
@@ -61,7 +61,8 @@ def test_half_of_the_credit_is_for_what_is_new() -> None:
     line = Line(0)
     line.pace.window = MOST_BYTES
     assert line.pace.take(line, CREDIT // 2, 100) is None
-    assert line.pace.take(line, CREDIT // 2 + 1, 100) == 1
+    assert line.pace.take(line, CREDIT // 2 + 1, 100) is not None
+    assert line.sent_total == 1
 
 
 def test_a_new_connection_begins_a_new_round() -> None:
