@@ -69,7 +69,8 @@ def check(config: Config, node: Node = None, as_json: AsJson = False) -> None:
 
     A node that is running may just be writing its last record: stop it before.
     """
-    reports = [look_at(name, folder) for name, folder in _folders(load_deployment(config), node)]
+    folders = _folders(load_deployment(config), node)
+    reports = [look_at(name, folder, all_of_it=True) for name, folder in folders]
     if as_json:
         typer.echo(json.dumps([report.as_data() for report in reports], indent=2))
     for report in reports:

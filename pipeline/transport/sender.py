@@ -283,11 +283,9 @@ class Sender:
     def _admit(self, stream: Stream, header: SampleHeader) -> bool:
         """Set memory aside for a sample, waiting if its stream may; the lock is held."""
         cost = cost_of(header.size)
-        if cost > self._link.max_message:
-            self._buffer.refuse(stream, DropReason.TOO_LARGE)
-            return False
-        if abs(header.timestamp_ns) > FARTHEST_NS:
-            self._buffer.refuse(stream, DropReason.FUTURE)
+        too_large = cost > self._link.max_message
+        if too_large or abs(header.timestamp_ns) > FARTHEST_NS:
+            self._buffer.refuse(stream, DropReason.TOO_LARGE if too_large else DropReason.FUTURE)
             return False
         while not self._closed:
             if self._buffer.reserve(stream, cost):

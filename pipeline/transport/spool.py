@@ -32,7 +32,7 @@ import structlog
 
 from pipeline.core.codec import size_of
 from pipeline.core.ledger import DropReason
-from pipeline.transport.spool_format import Found, Piece
+from pipeline.transport.spool_format import Piece
 from pipeline.transport.spool_recall import Recalled
 from pipeline.transport.spool_segment import (
     Content,
@@ -42,6 +42,7 @@ from pipeline.transport.spool_segment import (
     mend,
     put_aside,
     read_content,
+    records_of,
     segment_name,
     segments_in,
 )
@@ -97,7 +98,7 @@ class Spool:
         for segment in tuple(self.segments):
             self._recall(segment)
         for session in self.earlier:
-            session.settle(_records_of)
+            session.settle(records_of)
 
     @property
     def size(self) -> int:
@@ -282,10 +283,6 @@ def _append(file: int, parts: Sequence[Piece], at: int) -> None:
     except OSError:
         os.ftruncate(file, at)
         raise
-
-
-def _records_of(segment: Segment) -> list[Found]:
-    return read_content(segment.path, segment.path.read_bytes()).records
 
 
 def _bytes(damage: Sequence[Damage]) -> int:

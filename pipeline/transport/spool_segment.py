@@ -118,6 +118,15 @@ def read_content(path: Path, data: bytes) -> Content:
     return Content(records, damage)
 
 
+def records_of(segment: Segment) -> list[Found]:
+    """Whole records of a segment.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return read_content(segment.path, segment.path.read_bytes()).records
+
+
 def mend(path: Path, data: bytes, content: Content) -> None:
     """Leave whole records only: cut a torn tail off, put damaged parts into quarantine.
 

@@ -1,9 +1,9 @@
 """Capture nodes with spools on machines of their own, and one fusion node, over lines to be cut.
 
-Each node plays the same sixteen minutes of two sensors at `SPEED` times real time; the second lacks
-forty seconds, which the fusion node tells as an event. A node that nothing happens to is the
-undisturbed run that the others are compared with. The nodes are in network namespaces; what they
-run is the command line.
+Each node plays the same seventeen minutes of two sensors at `SPEED` times real time; the second
+lacks forty seconds, which the fusion node tells as an event. A node that nothing happens to is
+the undisturbed run that the others are compared with. The nodes are in network namespaces; what
+they run is the command line.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PORT = 7712
 SPEED = 75
 RATE_HZ = 2
-SECONDS = 16 * 60
-LACKS_S = (600, 640)
+SECONDS = 17 * 60
+LACKS_S = (650, 690)
 START_NS = 1_767_261_600_000_000_000  # 2026-01-01T10:00:00Z
 SECOND_NS = 1_000_000_000
 START_S, END_S = 90.0, 90.0
@@ -72,12 +72,12 @@ def seconds_of(sensor: str, first_s: int = 0, end_s: int = SECONDS) -> list[floa
 
 
 def write_recording(path: Path, name: str, first_s: int = 0, end_s: int = SECONDS) -> None:
-    """What a node plays: a span of the sixteen minutes."""
+    """What a node plays: a span of the seventeen minutes."""
     readings = [(t, sensor) for sensor in "ab" for t in seconds_of(sensor, first_s, end_s)]
     with RecordingWriter(path, deployment="spool-site") as writer:
         for sensor in "ab":
             info = StreamInfo(f"{name}-{sensor}", Modality.SENSOR, RATE_HZ, (2,), "float64")
-            writer.write(StreamOpened(START_NS, name, info))
+            writer.write(StreamOpened(START_NS + first_s * SECOND_NS, name, info))
         for number, (at_s, sensor) in enumerate(sorted(readings)):
             stamp_ns = START_NS + round(at_s * SECOND_NS)
             data = np.array([number % 7, at_s])
@@ -86,7 +86,7 @@ def write_recording(path: Path, name: str, first_s: int = 0, end_s: int = SECOND
 
 
 def told(events: list[Event], scene: str) -> list[tuple[object, ...]]:
-    """What the events of a scene say that began in the sixteen minutes, in order.
+    """What the events of a scene say that began in the seventeen minutes, in order.
 
     But for its name and the ledger's figures. That no word of a node comes is told by the clock
     of the fusion node, which shows another year.

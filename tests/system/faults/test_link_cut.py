@@ -7,6 +7,7 @@ before it is killed with all it captured in its spool.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,9 @@ from pipeline.transport.spool_backlog import BACKLOG
 from tests.requirements import require_module
 from tests.system.lines import require_lines
 from tests.system.spool_site import (
-    LACKS_S,
-    RATE_HZ,
     SECOND_NS,
     SECONDS,
+    SPEED,
     START_NS,
     SpoolSite,
     seconds_of,
@@ -39,8 +39,7 @@ SPOOLS = {
     "fresh": "{after_s: 0.2, order: live_first}",
     "killed": "{after_s: 0}",
 }
-CUT_S = 600
-IN_CUT = RATE_HZ * (2 * CUT_S - (LACKS_S[1] - LACKS_S[0]))
+BEFORE_S, CUT_S = 60, 660
 KILLED_AT_S = 700
 
 
@@ -76,13 +75,15 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         site.wait_for("fusion", (site.folder / "data/run/fusion.json").exists)
         for name in ("plain", "cut", "fresh"):
             site.start(name, "capture", str(site.config), "--node", name)
-        wait_until(lambda: {"cut-a", "fresh-a"} <= streams(site.recorded()))
+        wait_until(lambda: {"cut-a", "fresh-a"} <= streams(site.recorded(), BEFORE_S))
         for name in ("cut", "fresh"):
             site.lines[name].cut()
+        until_s = time.monotonic() + CUT_S / SPEED
+        wait_until(lambda: time.monotonic() > until_s)
         for name in ("cut", "fresh"):
-            site.wait_for(name, lambda name=name: site.spooled(name) > IN_CUT)
-        for name in ("cut", "fresh", "killed"):
+            assert list((folder / "data" / "spool" / name).glob("*.spool"))
             site.lines[name].mend()
+        live_on(site)
         site.end(*SPOOLS)
         wait_until(lambda: all(not a.spooled for a in accounts(site.recorded()).values()))
         arrivals: dict[str, list[SampleArrived]] = {}
@@ -93,22 +94,31 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 def be_killed(site: SpoolSite) -> None:
-    """Node ``killed`` takes its first minutes at once, is killed, and goes on with the rest."""
+    """Node ``killed`` takes its first minutes at once, cannot deliver them, and is killed."""
     name = "killed"
     site.lines[name].cut()
-    for part, span in {"first": (0, KILLED_AT_S), "rest": (KILLED_AT_S, SECONDS)}.items():
-        write_recording(site.folder / f"{part}-{name}.mcap", name, *span)
-        config = site.write(site.folder / f"{part}.yaml", f"{part}-", "max")
-        site.start(name, "capture", str(config), "--node", name)
-        if part == "first":
-            taken = sum(len(seconds_of(sensor, *span)) for sensor in "ab")
-            site.wait_for(name, lambda taken=taken: site.spooled(name) == taken)
-            site.kill(name)
+    write_recording(site.folder / f"first-{name}.mcap", name, 0, KILLED_AT_S)
+    config = site.write(site.folder / "first.yaml", "first-", "max")
+    site.start(name, "capture", str(config), "--node", name)
+    taken = sum(len(seconds_of(sensor, 0, KILLED_AT_S)) for sensor in "ab")
+    site.wait_for(name, lambda: site.spooled(name) == taken)
+    site.kill(name)
+    site.lines[name].mend()
 
 
-def streams(arrivals: list[Arrival]) -> set[str]:
-    """Streams of which something came."""
-    return {a.sample.stream for a in arrivals if isinstance(a, SampleArrived)}
+def live_on(site: SpoolSite) -> None:
+    """Node ``killed`` is started again, for the rest."""
+    name = "killed"
+    write_recording(site.folder / f"rest-{name}.mcap", name, KILLED_AT_S, SECONDS)
+    config = site.write(site.folder / "rest.yaml", "rest-", "max")
+    site.start(name, "capture", str(config), "--node", name)
+
+
+def streams(arrivals: list[Arrival], from_s: int) -> set[str]:
+    """Streams of which something came that was captured after so many seconds."""
+    from_ns = START_NS + from_s * SECOND_NS
+    samples = [a.sample for a in arrivals if isinstance(a, SampleArrived)]
+    return {sample.stream for sample in samples if sample.timestamp_ns >= from_ns}
 
 
 def accounts(arrivals: list[Arrival]) -> dict[str, StreamAccount]:
