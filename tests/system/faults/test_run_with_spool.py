@@ -1,4 +1,7 @@
-"""``fusewatch run`` with a spool switched on in the deployment file; its fusion node is killed."""
+"""``fusewatch run`` with a spool switched on in the deployment file; its fusion node stands still.
+
+For longer than the capture node waits before it takes the link for lost.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-SPAN_S = 540, 900  # of the seventeen minutes
+SPAN_S = 400, 900  # of the seventeen minutes
 FIRST_BYTES = 2_000
 END_S = 120.0
 DEPLOYMENT = """
@@ -92,12 +95,14 @@ class Run:
         return (self.folder / "log.txt").read_text()
 
 
-def test_a_killed_fusion_node_costs_no_sample_and_no_event(tmp_path: Path) -> None:
+def test_a_fusion_node_that_stood_still_costs_no_sample_and_no_event(tmp_path: Path) -> None:
     require_module("torch")
     with Run(tmp_path) as run:
         run.wait_for(lambda: any((run.folder / "data/spool/hall").glob("*.spool")))
         run.wait_for(lambda: any(path.stat().st_size > FIRST_BYTES for path in run.recordings()))
-        os.kill(run.pid("fusion"), signal.SIGKILL)
+        os.kill(run.pid("fusion"), signal.SIGSTOP)
+        run.wait_for(lambda: "link lost" in run.said())
+        os.kill(run.pid("fusion"), signal.SIGCONT)
         assert run.process.wait(END_S) == 0, run.said()
     arrivals = list(read_many(run.recordings()))
     for sensor in "ab":
@@ -112,7 +117,6 @@ def test_a_killed_fusion_node_costs_no_sample_and_no_event(tmp_path: Path) -> No
         account = [a for a in arrivals if isinstance(a, LedgerReport) and a.node == "hall"][-1]
         books = account.accounts[stream]
         assert (books.delivered, books.spooled, books.dropped) == (len(wanted), 0, {})
-    assert "killed by SIGKILL" in run.said()
     assert list((tmp_path / "data" / "spool" / "hall").glob("*.spool")) == []
     undisturbed = replay([tmp_path / "hall.mcap"], load_deployment(run.config))
     expected = told(undisturbed.events, "hall")
