@@ -150,7 +150,7 @@ class Backlog:
     def rejected(self, name: str, sequences: frozenset[int], reason: DropReason) -> None:
         """The receiver refuses samples for good."""
         lane = self._lanes[name]
-        for late in lane.unacked:
+        for late in tuple(lane.unacked):
             if late.kept.header.sequence in sequences and late.kept.state is not State.GONE:
                 self._drop(lane, late.kept, reason)
 
@@ -228,3 +228,5 @@ class Backlog:
         kept.state = State.GONE
         self._pending -= 1
         self._ledger.dropped(lane.account, reason)
+        while lane.unacked and lane.unacked[0].kept.state is State.GONE:
+            lane.unacked.popleft()

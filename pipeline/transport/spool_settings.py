@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.core.settings import Settings
 
@@ -42,3 +42,10 @@ class SpoolSettings(Settings):
     scored, or what is new, with the backlog behind it at the pace that the line bears, recorded
     as ``NAME~backlog`` and not scored. ``live_first`` suits a node whose scenes go on without
     it, as other nodes have streams in them, and a line over which catching up takes hours."""
+
+    @model_validator(mode="after")
+    def _time_to_be_sent(self) -> Self:
+        soon = self.after_s is not None and self.after_s < 1
+        if self.order == "live_first" and soon:
+            raise ValueError("live_first needs after_s of at least 1: what waited so long is late")
+        return self

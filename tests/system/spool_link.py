@@ -14,6 +14,7 @@ from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.transport.receiver import Receiver
 from pipeline.transport.sender import Sender
 from pipeline.transport.spool import Spool
+from pipeline.transport.spool_settings import SpoolOrder
 from pipeline.transport.spooling import SpoolPlan
 from tests.waiting import wait_until
 
@@ -57,9 +58,13 @@ class Fusion:
 
 
 def spooling_sender(
-    folder: Path, endpoint: str, ledger: Ledger, after_ns: int = 0, max_bytes: int = 64 << 20
+    folder: Path,
+    endpoint: str,
+    ledger: Ledger,
+    after_ns: int = 0,
+    order: SpoolOrder = "oldest_first",
 ) -> Sender:
-    limits = {"max_bytes": max_bytes, "max_age_ns": 10**15, "fsync_ns": 10**9}
+    limits = {"max_bytes": 64 << 20, "max_age_ns": 10**15, "fsync_ns": 10**9}
     spool = Spool(folder, **limits, segment_bytes=64 << 10)
     return Sender(
         "cell",
@@ -68,7 +73,7 @@ def spooling_sender(
         ledger=ledger,
         buffer_bytes=MEMORY,
         clock_sync=False,
-        spool=SpoolPlan(spool, after_ns),
+        spool=SpoolPlan(spool, after_ns, order),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.core.ledger import Ledger
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from tests.spool_samples import SECOND_NS
 from tests.system.spool_link import MEMORY, VIB, Fusion, exact, give, reading, spooling_sender
 from tests.waiting import wait_until
 
@@ -160,3 +161,28 @@ def test_a_receiver_that_had_some_of_it_takes_the_rest_and_nothing_twice(
     assert fusion.values("vib") == [*range(1000), 7777]
     captured, delivered, spooled, dropped = exact(ledger)
     assert (captured, spooled, dropped) == (delivered, 0, {})
+
+
+def test_with_what_is_new_first_it_is_fresh_while_the_backlog_comes_behind(
+    tmp_path: Path, endpoint: str
+) -> None:
+    ledger = Ledger()
+    sender = spooling_sender(tmp_path / "spool", endpoint, ledger, SECOND_NS, "live_first")
+    sender.add_stream(VIB)
+    give(sender, range(6000))
+    wait_until(lambda: sender.status.buffer_used == 0)
+    fusion = Fusion(endpoint)
+    count = 6000
+    while fusion.values("vib~backlog")[-1:] != [5999]:
+        sender.send(reading(count))
+        wait_until(lambda number=count: number in fusion.values("vib")[-1:])
+        count += 1
+    sender.end("vib")
+    assert sender.drain(20)
+    sender.close()
+    fusion.close()
+    assert fusion.values("vib") == list(range(6000, count))
+    assert fusion.values("vib~backlog") == list(range(6000))
+    came = [sample.stream for sample in fusion.samples]
+    assert "vib" in came[came.index("vib~backlog") :]
+    assert exact(ledger) == (count, count, 0, {})

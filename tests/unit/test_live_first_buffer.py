@@ -123,3 +123,15 @@ def test_what_is_let_go_of_or_damaged_while_it_waits_is_in_the_books(tmp_path: P
     bench.buffer.rewind({"a": Resume(25, 0)})
     assert bench.send() == ["a", LATE]
     assert bench.account() == (25, 0, 5, {"spool_full": 20})
+
+
+def test_an_earlier_session_all_of_which_was_refused_leaves_the_disk(tmp_path: Path) -> None:
+    bench = live_first(tmp_path)
+    bench.give(count=3)
+    bench.end()
+    again = live_first(tmp_path, "two")
+    assert again.send() == ["a", LATE, *numbered(0, 3, LATE)]
+    again.buffer.rejected(LATE, frozenset(range(3)), DropReason.REFUSED)
+    again.turn()
+    assert again.account() == (3, 0, 0, {"refused": 3})
+    assert again.spool.segments == []

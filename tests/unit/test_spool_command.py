@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from nodes.capture_metrics import CaptureMetrics
 from nodes.lock import hold
@@ -167,3 +168,9 @@ def test_two_nodes_cannot_share_a_folder(config: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_deployment(config)
     assert "two nodes have one spool folder" in "".join(error.value.problems)
+
+
+def test_what_is_new_needs_time_to_be_sent_before_it_is_late() -> None:
+    with pytest.raises(ValidationError, match="after_s of at least 1"):
+        SpoolSettings(order="live_first", after_s=0.5)
+    assert SpoolSettings(order="oldest_first", after_s=0).after_s == 0

@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 SPOOLS = {
     "plain": "",
     "cut": "{after_s: 0.2}",
-    "fresh": "{after_s: 0.2, order: live_first}",
+    "fresh": "{after_s: 1, order: live_first}",
     "killed": "{after_s: 0}",
 }
 BEFORE_S, CUT_S = 60, 660
