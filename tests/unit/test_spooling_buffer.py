@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Modality, StreamInfo
+from pipeline.transport.kept import Described
 from pipeline.transport.protocol import Resume
 from pipeline.transport.spooling import RETRY_NS
 from tests.spool_samples import SECOND_NS
@@ -188,3 +189,18 @@ def test_a_file_that_is_deleted_under_the_spool_is_a_loss_in_the_books(tmp_path:
         path.unlink()
     assert bench.send() == ["a"]
     assert bench.account() == (10, 0, 0, {"corrupt": 10})
+
+
+def test_the_disk_is_read_ahead_and_never_while_the_lock_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.give(count=3)
+    bench.wait_long()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda _: pytest.fail("read with the lock held"))
+        assert isinstance(bench.buffer.take(10**9, 10), Described)
+        assert bench.buffer.take(10**9, 10) is None
+    assert bench.buffer.prepare()
+    assert not bench.buffer.prepare()
+    assert bench.send() == numbered(0, 3)
