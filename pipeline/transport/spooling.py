@@ -1,7 +1,8 @@
 """Moves samples between a sender's memory and its spool; called by the thread of the link.
 
-The lock of the sender is held only to choose what is written and to note that it was: capture
-never waits for the disk. When the disk does not take something, samples stay in memory, the
+The lock of the sender is held only to choose what is written, to note that it was, and to delete
+files: capture does not wait for the disk to write or to read ahead. Only what was sent, let go of
+and is wanted again after a broken link is read with the lock held, a sample at a time. When the disk does not take something, samples stay in memory, the
 streams' ``on_full`` decides there, and it is tried again after `RETRY_NS`.
 
 In which order (`SpoolOrder`)
@@ -151,7 +152,7 @@ class Spooling:
         self._keep_limits(now_ns, lock)
         with lock:
             self._tidy()
-            self.live.disk.note_acked(now_ns)
+        self.live.disk.note_acked(now_ns)
         self._spool.flush(now_ns)
         self._count()
 

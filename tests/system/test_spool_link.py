@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,20 @@ def test_with_what_is_new_first_it_is_fresh_while_the_backlog_comes_behind(
     came = [sample.stream for sample in fusion.samples]
     assert "vib" in came[came.index("vib~backlog") :]
     assert exact(ledger) == (count, count, 0, {})
+
+
+def test_a_stamp_that_no_clock_could_give_is_refused_and_harms_nobody(
+    tmp_path: Path, endpoint: str
+) -> None:
+    ledger = Ledger()
+    sender = spooling_sender(tmp_path / "spool", endpoint, ledger)
+    sender.add_stream(VIB)
+    for stamp_ns in (2**200, -(2**64), 5):
+        sender.send(replace(reading(0), timestamp_ns=stamp_ns))
+    fusion = Fusion(endpoint)
+    sender.end("vib")
+    assert sender.drain(20)
+    sender.close()
+    fusion.close()
+    assert [sample.timestamp_ns for sample in fusion.samples] == [5]
+    assert exact(ledger) == (3, 1, 0, {"future": 2})
