@@ -2,8 +2,10 @@
 
 The lock of the sender is held only to choose what is written, to note that it was, and to delete
 files: capture does not wait for the disk to write or to read ahead. Only what was sent, let go of
-and is wanted again after a broken link is read with the lock held, a sample at a time. When the disk does not take something, samples stay in memory, the
-streams' ``on_full`` decides there, and it is tried again after `RETRY_NS`.
+and is wanted again after a broken link is read with the lock held, a sample at a time.
+
+When the disk does not take something, samples stay in memory, the streams' ``on_full`` decides
+there, and it is tried again after `RETRY_NS`.
 
 In which order (`SpoolOrder`)
     ``oldest_first``: everything in the order in which it was captured. Windows are cut in the
