@@ -1,6 +1,6 @@
 """The disk spool: opening a large one, and what is new behind or before a backlog on a thin line.
 
-Run ``python -m tests.benchmarks.spool [--mib 1024] [--backlog-mb 3]``; the second part needs root,
+Run ``python -m tests.benchmarks.spool [--mib 256] [--backlog-mb 3]``; the second part needs root,
 for network namespaces. The peer of opening is reading every byte of the files; the limit of
 the line is its rate (`DSL`: 2 Mbit/s there), and the age of what is new before there was a backlog.
 """
@@ -151,7 +151,7 @@ def over_a_thin_line(folder: Path, order: str, backlog_mb: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("--backlog-mb", type=float, default=3.0)
     options = parser.parse_args()
     for info, size in ((CAM, 100_000), (VIB, 24)):
