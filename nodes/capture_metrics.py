@@ -38,8 +38,8 @@ class CaptureMetrics:
         )
         self._spool = Gauge(
             "fusewatch_spool",
-            "Since the start: torn and damaged parts found, samples written, files let go, "
-            "failures of the disk",
+            "Since the start: torn and damaged parts found, samples written, sent late, files "
+            "let go, failures of the disk",
             ["what"],
             registry=registry,
         )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import structlog
-
-from nodes.places import spool_folder
+from nodes.spool_choice import open_spool
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.ledger import Ledger
@@ -20,14 +18,8 @@ from pipeline.transport.security import (
     needs_curve,
 )
 from pipeline.transport.sender import Sender
-from pipeline.transport.spool import Spool
-from pipeline.transport.spooling import SpoolPlan
-
-log = structlog.get_logger(__name__)
 
 MIB = 1 << 20
-SECOND_NS = 1_000_000_000
-HOUR_NS = 3600 * SECOND_NS
 FUSION, ALERT = "fusion", "alert"
 
 
@@ -44,27 +36,8 @@ def capture_sender(deployment: Deployment, node: str, clock: Clock, ledger: Ledg
         buffer_bytes=round(settings.buffer_mb * MIB),
         max_message_bytes=round(settings.max_message_mb * MIB),
         curve=_client(deployment, listen, endpoint, node, Role.CAPTURE, Role.FUSION),
-        spool=open_spool(deployment, node),
+        spool=open_spool(deployment, node, endpoint, clock),
     )
-
-
-def open_spool(deployment: Deployment, node: str) -> SpoolPlan | None:
-    """The spool of a capture node; None without one, also where its disk does not let it."""
-    settings = deployment.nodes[node].spool
-    if settings is None:
-        return None
-    folder = spool_folder(deployment, node)
-    try:
-        spool = Spool(
-            folder,
-            max_bytes=round(settings.max_mb * MIB),
-            max_age_ns=round(settings.max_age_h * HOUR_NS),
-            fsync_ns=round(settings.fsync_s * SECOND_NS),
-        )
-    except OSError as error:
-        log.error("no spool, going on without", folder=str(folder), error=error.strerror)
-        return None
-    return SpoolPlan(spool, round(settings.after_s * SECOND_NS))
 
 
 def sample_receiver(deployment: Deployment, clock: Clock, resume: Resumes) -> Receiver:

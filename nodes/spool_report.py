@@ -53,9 +53,15 @@ class SpoolReport:
         return {**asdict(self), "damage": damage}
 
 
-def look_at(node: str, folder: Path) -> SpoolReport:
-    """Read a spool folder; an absent one is empty."""
-    sessions, damage, segments = read_folder(folder)
+def look_at(node: str, folder: Path, *, all_of_it: bool = False) -> SpoolReport:
+    """Look at a spool folder; an absent one is empty.
+
+    Args:
+        node: Whose it is.
+        folder: The folder.
+        all_of_it: Read all of it, to find all damage; else what is read when it is opened.
+    """
+    sessions, damage, segments = read_folder(folder, all_of_it=all_of_it)
     streams: dict[str, StoredStream] = {}
     for session in sessions:
         for name, stored in session.streams.items():

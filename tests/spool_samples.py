@@ -56,8 +56,8 @@ def sequences(spool: Spool) -> list[int]:
     found: list[int] = []
     for recalled in spool.earlier:
         disk = SpoolSession(spool, recalled.session, Ledger(), recalled)
-        while unsent := disk.read(1 << 20, 100, 2**62):
-            for _, _, sample in unsent:
+        while disk.reader.prepare() or disk.reader.upcoming is not None:
+            for _, _, sample, _ in disk.reader.read(1 << 20, 100, 2**62):
                 value = np.frombuffer(sample.payload, "<f8")[0]
                 assert value == sample.header.sequence
                 found.append(sample.header.sequence)

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nodes.links import fusion_endpoint
 from nodes.lock import hold
 from nodes.places import spool_folder
+from nodes.spool_choice import spool_settings
 from nodes.spool_report import look_at
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
@@ -51,7 +53,10 @@ def show(config: Config, node: Node = None, as_json: AsJson = False) -> None:
             table.add_row(
                 report.node, Text(line.stream), str(line.samples), size, line.oldest or "-"
             )
-    kept = any(one.spool for one in deployment.nodes.values())
+    kept = any(
+        spool_settings(deployment, name, fusion_endpoint(deployment, name))
+        for name in deployment.nodes
+    )
     nothing = "the spool is empty" + ("" if kept else "; no node has one (nodes.NAME.spool)")
     Console().print(table if table.row_count else nothing, markup=False)
     for report in reports:
@@ -64,7 +69,8 @@ def check(config: Config, node: Node = None, as_json: AsJson = False) -> None:
 
     A node that is running may just be writing its last record: stop it before.
     """
-    reports = [look_at(name, folder) for name, folder in _folders(load_deployment(config), node)]
+    folders = _folders(load_deployment(config), node)
+    reports = [look_at(name, folder, all_of_it=True) for name, folder in folders]
     if as_json:
         typer.echo(json.dumps([report.as_data() for report in reports], indent=2))
     for report in reports:

@@ -89,7 +89,8 @@ class CaptureSettings(Settings):
     """Largest message sent, MiB; a larger sample is dropped and counted."""
 
     spool: SpoolSettings | None = None
-    """Keep on disk what waits long for the fusion node; ``{}``: by its defaults; none: do not."""
+    """Keep on disk what waits long for the fusion node; none: by its defaults where that is on
+    another machine, otherwise do not. ``{}``: by its defaults anyway."""
 
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""

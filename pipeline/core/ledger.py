@@ -20,6 +20,7 @@ class DropReason(StrEnum):
     BUFFER_FULL = "buffer_full"  # send buffer full, by the stream's on_full rule
     SPOOL_FULL = "spool_full"  # the disk spool's ring let go of it to make room
     SPOOL_AGE = "spool_age"  # it lay in the disk spool longer than it may
+    UNTIMED = "untimed"  # stamped before the first clock offset, by a boot that is over
     READER_OVERRUN = "reader_overrun"  # capture could not take it from the reader in time
     CORRUPT = "corrupt"  # payload damaged (JPEG, PCM, number)
     NOT_FINITE = "not_finite"  # NaN or infinity where a number must stand

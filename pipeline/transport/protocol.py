@@ -20,6 +20,7 @@ Session
     BYE, its connection is gone, or nothing was heard of it for `NODE_LOST_NS`.
     What a life left in its spool is delivered by the next one, as the session it was, before
     its own; the attempts of such a session go on from the time of day, so that they are newer.
+    Or behind its own, as streams ``NAME~backlog`` of it (`spool_backlog`).
 
 Data
     STREAM describes a stream before its first sample and again when it changes. DATA carries

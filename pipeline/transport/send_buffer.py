@@ -68,10 +68,7 @@ class SendBuffer:
         self._sent_line: deque[Kept] = deque()
         self._dead = 0
         self.streams: dict[str, Stream] = {}
-        self.used = 0
-        self.pending = 0
-        self.sent_total = 0
-        self.unplaced = 0
+        self.used = self.pending = self.sent_total = self.unplaced = 0
 
     def describe(
         self, info: StreamInfo, on_full: OnFull | None = None, max_waiting: int | None = None
@@ -152,8 +149,7 @@ class SendBuffer:
         At least one sample is given however large it is. Nothing from the place `before` on.
         """
         taken: list[Kept] = []
-        total = 0
-        line = self._line
+        total, line = 0, self._line
         while line:
             item = line[0]
             if not isinstance(item, Kept):
@@ -172,6 +168,10 @@ class SendBuffer:
                 taken.append(item)
             line.popleft()
         return taken or None
+
+    def take_behind(self, _max_bytes: int, _max_samples: int) -> list[Kept] | Described | None:
+        """What is to be sent only while there is nothing else."""
+        return None
 
     def acked(self, name: str, sequence: int) -> int:
         """Everything of a stream up to and including `sequence` is committed; how many."""
@@ -216,19 +216,21 @@ class SendBuffer:
         self._line = deque(sorted(items, key=lambda item: item.order))
         self._sent_line = deque(kept for kept in self._sent_line if kept.state is _SENT)
 
-    def give_up(self, reason: DropReason) -> int:
-        """Drop everything that is not acked; how many samples."""
-        count = 0
+    def give_up(self, reason: DropReason) -> None:
+        """Drop everything that is not acked."""
         for stream in self.streams.values():
             for kept in [*stream.sent, *stream.waiting]:
                 if kept.state is not _GONE:
                     self._drop(kept, reason)
-                    count += 1
             stream.sent.clear()
             stream.waiting.clear()
         self._line.clear()
         self._sent_line.clear()
-        return count
+
+    @property
+    def waits_for_clock(self) -> bool:
+        """Whether samples wait to be put on site time."""
+        return self.unplaced > 0
 
     @property
     def next_order(self) -> int:

@@ -36,6 +36,8 @@ from pipeline.transport.spooling import Spooling, SpoolPlan
 
 log = structlog.get_logger(__name__)
 
+FARTHEST_NS = 2**61
+"""No stamp is further from 1970: with any clock offset it can still be written and sent."""
 _BLOCK_LOOK_S = 0.25
 
 
@@ -281,8 +283,9 @@ class Sender:
     def _admit(self, stream: Stream, header: SampleHeader) -> bool:
         """Set memory aside for a sample, waiting if its stream may; the lock is held."""
         cost = cost_of(header.size)
-        if cost > self._link.max_message:
-            self._buffer.refuse(stream, DropReason.TOO_LARGE)
+        too_large = cost > self._link.max_message
+        if too_large or abs(header.timestamp_ns) > FARTHEST_NS:
+            self._buffer.refuse(stream, DropReason.TOO_LARGE if too_large else DropReason.FUTURE)
             return False
         while not self._closed:
             if self._buffer.reserve(stream, cost):

@@ -83,8 +83,7 @@ class SenderLoop:
         self._poller.register(self._wake, zmq.POLLIN)
         self._asleep = False
         self._closing = threading.Event()
-        self._goodbye_s = 0.0
-        self._goodbye_ns = 0
+        self._goodbye_s, self._goodbye_ns = 0.0, 0
         self._receiver = ""
         try:
             self._connect()
@@ -156,13 +155,13 @@ class SenderLoop:
 
     def _place(self) -> None:
         """Put samples that came before the clock offset was known on site time."""
-        live = self._sessions[-1]
         with self._changed:
-            waits = live.waits_for_clock
-        estimate = self._sync.held() if self._sync is not None and waits else None
+            waiting = [one for one in self._sessions if one.waits_for_clock]
+        estimate = self._sync.held() if self._sync is not None and waiting else None
         if estimate is not None:
             with self._changed:
-                live.place(estimate)
+                for session in waiting:
+                    session.place(estimate)
 
     def _send_waiting(self) -> bool:
         """Send until there is nothing to send or no room; whether the socket is full."""
@@ -171,17 +170,18 @@ class SenderLoop:
                 return True
             with self._changed:
                 item = self.session.next()
-                if item is None:
-                    self._asleep = self.session.drained
-                    if self._asleep:
-                        self._changed.notify_all()
-                    return False
                 if isinstance(item, list):
                     parts, leases = self._parts(item)
+                self._asleep = item is None and self.session.drained
+                if self._asleep:
+                    self._changed.notify_all()
+                hungry = self.session.hungry
             if isinstance(item, list):
                 self._send_samples(self._socket, parts, leases)
-            else:
+            elif item is not None:
                 send_frames(self._socket, [encode(item)])
+            elif not (hungry and self._spooling is not None and self._spooling.prepare()):
+                return False
         return False
 
     def _parts(

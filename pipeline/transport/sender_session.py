@@ -18,6 +18,7 @@ from enum import StrEnum
 import structlog
 
 from pipeline.core.ledger import Ledger
+from pipeline.transport.backlog_pace import BacklogPace
 from pipeline.transport.clock_sync import ClockEstimate
 from pipeline.transport.kept import Described, Ended, Kept
 from pipeline.transport.protocol import (
@@ -94,12 +95,11 @@ class SenderSession:
         self.arena: SharedArena | None = None
         self._attempt = attempt
         self._granted = 0
-        self._since_ns = 0
-        self._heard_ns = 0
-        self._asked_ns = 0
+        self._since_ns = self._heard_ns = self._asked_ns = 0
         self._ledger_ns = 0
         self._retry_ns = 0
         self._clock_answers: list[tuple[ClockAnswer, int]] = []
+        self._pace = BacklogPace()
         self.state = LinkState.OFFLINE
         self.wants_reconnect = False
         self.shared = False
@@ -158,7 +158,7 @@ class SenderSession:
 
     def receive(self, message: Message, now_ns: int) -> None:
         """Take in what the receiver said."""
-        self._heard_ns = now_ns
+        self._heard_ns = self._pace.now_ns = now_ns
         if isinstance(message, Welcome):
             self._welcome(message)
         elif isinstance(message, Refused):
@@ -172,6 +172,7 @@ class SenderSession:
                 self._buffer.acked(stream, sequence)
         elif isinstance(message, Credit):
             self._granted = max(self._granted, message.granted)
+            self._pace.granted(self._granted)
             if self.arena is not None:
                 self.arena.returned(message.done)
         elif isinstance(message, ClockAnswer):
@@ -183,6 +184,7 @@ class SenderSession:
 
     def tick(self, now_ns: int) -> list[Message]:
         """What the timers say; to be called at least every 100 ms."""
+        self._pace.now_ns = now_ns
         if self.state is LinkState.ASKED and now_ns - self._since_ns > HELLO_RETRY_NS:
             self.lost(now_ns)
         if self.state is not LinkState.READY:
@@ -201,21 +203,28 @@ class SenderSession:
 
     def next(self) -> list[Kept] | Message | None:
         """What to send now, within the credit: samples, or something about a stream."""
-        if self.state is not LinkState.READY or self._buffer.unplaced:
+        if self.state is not LinkState.READY or self._buffer.waits_for_clock:
             return None
         left = self._granted - self._buffer.sent_total
         if left <= 0:
             return None
         most = SHARED_BATCH_BYTES if self.shared else BATCH_BYTES
         taken = self._buffer.take(min(left, most), BATCH_SAMPLES)
+        taken = taken or self._pace.take(self._buffer, left, BATCH_SAMPLES)
         if isinstance(taken, Described):
             return StreamSaid(taken.info)
         return End(taken.stream.name) if isinstance(taken, Ended) else taken
 
     @property
+    def hungry(self) -> bool:
+        """Whether it would send more if the buffer had it at hand."""
+        ready = self.state is LinkState.READY and not self._buffer.waits_for_clock
+        return ready and self._granted > self._buffer.sent_total
+
+    @property
     def waits_for_clock(self) -> bool:
         """Whether samples wait to be put on site time."""
-        return self._buffer.unplaced > 0
+        return self._buffer.waits_for_clock
 
     def place(self, estimate: ClockEstimate) -> None:
         """The clock offset is known: put samples that came before on site time."""
@@ -256,6 +265,7 @@ class SenderSession:
         self.state = LinkState.READY
         self.refusal = None
         self._granted = message.credit
+        self._pace.begin(message.credit)
         self.max_message = min(self.max_message, message.max_message)
         self.shared, self.receiver = message.shared, message.receiver
         self._asked_ns = self._ledger_ns = 0

@@ -6,10 +6,16 @@ Records are appended to one segment at a time, see `pipeline.transport.spool_for
 What survives
     Every record is handed to the kernel as soon as it is written: a process that is killed
     loses none. A power cut loses what was written since the last fsync, at most `fsync_ns` as
-    long as `flush` is called at least that often. A last record that was cut short, and
-    anything that was changed on the disk, is found by its CRC when the folder is opened:
-    the tail is cut off, damaged parts go to ``quarantine/``, both are counted. What a file
-    holds never keeps a spool from opening.
+    long as `flush` is called at least that often; what a disk says is written and is not,
+    no software can keep. What a file holds never keeps a spool from opening.
+
+What opening reads
+    Of a segment that was closed its summary alone (`pipeline.transport.spool_summary`), a few
+    hundred bytes; of any other, all of it, one segment at a time. So a spool of any size opens
+    at once. Where a whole file is read, a last record that was cut short and anything that was
+    changed on the disk is found by its CRC: the tail is cut off, damaged parts go to
+    ``quarantine/``. The others are checked so when they are read back (`look_at_damage`). Both
+    are counted.
 
 One process at a time may have a folder open. Not thread-safe: its owner calls it from one
 thread.
@@ -19,6 +25,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -28,14 +35,18 @@ from pipeline.core.ledger import DropReason
 from pipeline.transport.spool_format import Piece
 from pipeline.transport.spool_recall import Recalled
 from pipeline.transport.spool_segment import (
+    Content,
     Damage,
     Place,
     Segment,
     mend,
+    put_aside,
     read_content,
+    records_of,
     segment_name,
     segments_in,
 )
+from pipeline.transport.spool_summary import read_summary, summary_of, summary_parts
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +66,7 @@ class Spool:
 
     Attributes:
         segments: All segments, oldest first.
-        damage: What was mended when the folder was opened.
+        damage: What was found damaged so far.
         earlier: What the folder holds of earlier sessions, oldest first.
 
     Raises:
@@ -87,7 +98,7 @@ class Spool:
         for segment in tuple(self.segments):
             self._recall(segment)
         for session in self.earlier:
-            session.settle()
+            session.settle(records_of)
 
     @property
     def size(self) -> int:
@@ -117,14 +128,10 @@ class Spool:
         if active is None:
             raise ValueError("segment_for comes before write")
         size = sum(size_of(part) for part in parts)
-        try:
-            _write_all(self._file, parts, size)
-        except OSError:
-            os.ftruncate(self._file, active.size)
-            raise
+        _append(self._file, parts, active.size)
         place = Place(active, active.size, size)
         active.size += size
-        active.written_ns = now_ns
+        active.summary.written_ns = now_ns
         self._dirty_ns = now_ns if self._dirty_ns is None else self._dirty_ns
         return place
 
@@ -143,9 +150,10 @@ class Spool:
         Raises:
             OSError: The disk fails.
         """
-        if self._active is not None:
-            self._active = None
+        active, self._active = self._active, None
+        if active is not None:
             try:
+                active.size += _summarize(self._file, active)
                 self._sync()
             finally:
                 os.close(self._file)
@@ -173,7 +181,7 @@ class Spool:
         oldest = self.segments[0]
         if len(self.segments) > 1 and self.size > self._max_bytes:
             return oldest, DropReason.SPOOL_FULL
-        too_old = oldest.size and now_ns - oldest.written_ns > self._max_age_ns
+        too_old = oldest.size and now_ns - oldest.summary.written_ns > self._max_age_ns
         return (oldest, DropReason.SPOOL_AGE) if too_old else None
 
     def remove(self, segment: Segment) -> None:
@@ -183,8 +191,8 @@ class Spool:
             OSError: It cannot be deleted.
         """
         if segment is self._active:
-            self._dirty_ns = None
-            self.seal()
+            self._active = self._dirty_ns = None
+            os.close(self._file)
         segment.path.unlink(missing_ok=True)
         segment.gone = True
         self.segments.remove(segment)
@@ -193,23 +201,46 @@ class Spool:
         """Bring everything to the disk and let go of the folder."""
         self.seal()
 
+    def look_at_damage(self, segment: Segment, data: bytes, content: Content) -> None:
+        """Note what of a segment that is read back is damaged; the file stays as it is.
+
+        Raises:
+            OSError: The quarantine cannot be written.
+        """
+        if content.damage:
+            self.damage += content.damage
+            log.error("spool damaged", file=segment.path.name, bytes=_bytes(content.damage))
+            put_aside(segment.path, data, content.damage)
+
     def _recall(self, segment: Segment) -> None:
-        """Read a segment that was here before, mended if need be."""
+        """Take in a segment that was here before."""
+        summary = read_summary(segment.path)
+        if summary is not None:
+            segment.summary = summary
+        elif not self._read_whole(segment):
+            self.remove(segment)
+            return
+        if not self.earlier or self.earlier[-1].session != segment.session:
+            self.earlier.append(Recalled(segment.session))
+        self.earlier[-1].take(segment)
+
+    def _read_whole(self, segment: Segment) -> bool:
+        """Read a segment that has no summary, mend it if need be; whether it holds anything."""
         data = segment.path.read_bytes()
         content = read_content(segment.path, data)
         if content.damage:
             self.damage += content.damage
             log.error("spool damaged", file=segment.path.name, bytes=_bytes(content.damage))
             mend(segment.path, data, content)
-            content = read_content(segment.path, segment.path.read_bytes())
-        if not content.records:
-            self.remove(segment)
-            return
-        last = content.records[-1]
-        segment.size, segment.written_ns = last.offset + last.size, last.record.written_ns
-        if not self.earlier or self.earlier[-1].session != segment.session:
-            self.earlier.append(Recalled(segment.session))
-        self.earlier[-1].take(segment, content.records)
+        segment.summary = summary_of(content.records)
+        segment.size = segment.path.stat().st_size
+        if segment.size:
+            file = os.open(segment.path, os.O_WRONLY | os.O_APPEND)
+            try:
+                segment.size += _summarize(file, segment)
+            finally:
+                os.close(file)
+        return bool(content.records)
 
     def _begin(self, session: str) -> Segment:
         self._number += 1
@@ -232,13 +263,26 @@ class Spool:
             os.close(folder)
 
 
-def _write_all(file: int, parts: Sequence[Piece], size: int) -> None:
-    """Write everything or raise."""
-    written = os.writev(file, parts)
-    if written < size:
-        rest = b"".join(parts)[written:]
-        while rest:
-            rest = rest[os.write(file, rest) :]
+def _summarize(file: int, segment: Segment) -> int:
+    """End a segment with its summary; how many bytes. Without room for it there is none."""
+    parts = summary_parts(segment.summary, segment.size)
+    with suppress(OSError):  # such a file is read whole when the spool is opened
+        _append(file, parts, segment.size)
+        return sum(size_of(part) for part in parts)
+    return 0
+
+
+def _append(file: int, parts: Sequence[Piece], at: int) -> None:
+    """Write everything behind the first `at` bytes, or nothing and raise."""
+    try:
+        written = os.writev(file, parts)
+        if written < sum(size_of(part) for part in parts):
+            rest = b"".join(parts)[written:]
+            while rest:
+                rest = rest[os.write(file, rest) :]
+    except OSError:
+        os.ftruncate(file, at)
+        raise
 
 
 def _bytes(damage: Sequence[Damage]) -> int:

@@ -5,8 +5,9 @@
     magic 4 | kind 1 | length 4 | order 8 | written 8 | CRC-32 4 | body
 
 Little-endian. The CRC covers everything but the magic and itself. A sample's body is the
-length of its header (4 bytes), the header in msgpack (the name of the stream and the codec's
-`SampleHeader`), then the payload as on the wire.
+length of its header (4 bytes), the header in msgpack (the name of the stream, the codec's
+`SampleHeader`, and the `ClockBase` of a stamp that is in node time), then the payload as on the
+wire.
 
 What is not whole is passed over: the next record begins where a magic is followed by a header
 and a body that fit their CRC. A record whose body says something impossible counts as damaged.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Annotated, NamedTuple, TypeAlias
 
@@ -45,6 +46,7 @@ class Kind(IntEnum):
     SAMPLE = 2  # a sample that is in the spool alone
     COPY = 3  # a sample that its sender has in memory as well, for as long as it lives
     ACKED = 4  # the last sequence committed of each stream
+    SUMMARY = 5  # what the segment holds, at its end, see `spool_summary`
 
 
 _KINDS = frozenset(Kind)
@@ -74,22 +76,64 @@ class Found(NamedTuple):
     record: Record
 
 
+class ClockBase(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What node time was when a sample was stamped by it, before the clock offset was known.
+
+    Attributes:
+        boot: Id of the boot of the machine.
+        offset_ns: Node time less the time since that boot.
+    """
+
+    boot: Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+    offset_ns: int
+
+
+class Acked(msgspec.Struct, array_like=True, gc=False):
+    """The last sequence committed of each stream.
+
+    Attributes:
+        copies: Of what is in memory as well (`Kind.COPY`).
+        alone: Of what is in the spool alone (`Kind.SAMPLE`). Where that is sent behind what is
+            newer (`pipeline.transport.spool_backlog`), this lags behind.
+    """
+
+    copies: dict[_Name, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    alone: dict[_Name, Annotated[int, msgspec.Meta(ge=0)]] = {}
+
+    def of(self, kind: Kind) -> dict[str, int]:
+        """The points that samples of a kind go by."""
+        return self.alone if kind is Kind.SAMPLE else self.copies
+
+    def copy(self) -> Acked:
+        """The same points, for themselves."""
+        return Acked(dict(self.copies), dict(self.alone))
+
+
 class StoredSample(NamedTuple):
-    """A sample read back: its stream, its header, its payload."""
+    """A sample read back.
+
+    Attributes:
+        stream: Its stream.
+        header: Its header.
+        payload: Its payload.
+        base: What its stamp is counted from; None: it is on site time.
+    """
 
     stream: str
     header: SampleHeader
     payload: memoryview
+    base: ClockBase | None
 
 
 class _Named(msgspec.Struct, array_like=True, gc=False):
     stream: _Name
     header: SampleHeader
+    base: ClockBase | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
 _named_decoder = msgspec.msgpack.Decoder(_Named)
-_acked_decoder = msgspec.msgpack.Decoder(dict[_Name, Annotated[int, msgspec.Meta(ge=0)]])
+_acked_decoder = msgspec.msgpack.Decoder(Acked)
 
 
 def parts_of(kind: Kind, order: int, written_ns: int, body: Sequence[Piece]) -> list[Piece]:
@@ -101,9 +145,11 @@ def parts_of(kind: Kind, order: int, written_ns: int, body: Sequence[Piece]) -> 
     return [MAGIC + signed + _LENGTH.pack(crc), *body]
 
 
-def sample_body(stream: str, header: SampleHeader, payload: Buffer) -> list[Piece]:
-    """Body of a sample's record, in pieces."""
-    named = _encoder.encode(_Named(stream, header))
+def sample_body(
+    stream: str, header: SampleHeader, payload: Buffer, base: ClockBase | None = None
+) -> list[Piece]:
+    """Body of a sample's record, in pieces; `base` when its stamp is in node time."""
+    named = _encoder.encode(_Named(stream, header, base))
     plain = payload.data.cast("B") if isinstance(payload, np.ndarray) else payload
     return [_LENGTH.pack(len(named)) + named, plain]
 
@@ -123,15 +169,15 @@ def read_sample(body: bytes | memoryview) -> StoredSample:
     payload = view[_LENGTH.size + length :]
     if payload.nbytes != named.header.size:
         raise CodecError(f"{payload.nbytes} bytes for a payload of {named.header.size}")
-    return StoredSample(named.stream, named.header, payload)
+    return StoredSample(named.stream, named.header, payload, named.base)
 
 
-def acked_body(acked: Mapping[str, int]) -> list[Piece]:
+def acked_body(acked: Acked) -> list[Piece]:
     """Body of a record of acked points."""
-    return [_encoder.encode(dict(acked))]
+    return [_encoder.encode(acked)]
 
 
-def read_acked(body: bytes | memoryview) -> dict[str, int]:
+def read_acked(body: bytes | memoryview) -> Acked:
     """The last sequence committed of each stream.
 
     Raises:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pipeline.core.sample import StreamInfo
 from pipeline.core.stream_codec import decode_stream
-from pipeline.transport.spool_format import Found, Kind, read_acked, read_sample
+from pipeline.transport.spool_format import Acked, Found, Kind, read_sample
 from pipeline.transport.spool_segment import Segment
+from pipeline.transport.spool_summary import Summary, summary_of
 
 
 @dataclass(slots=True, eq=False)
@@ -45,45 +45,57 @@ class Recalled:
     session: str
     segments: list[Segment] = field(default_factory=list)
     descriptions: dict[int, StreamInfo] = field(default_factory=dict)
-    acked: dict[str, int] = field(default_factory=dict)
+    acked: Acked = field(default_factory=Acked)
     last_order: int = 0
     streams: dict[str, StoredStream] = field(default_factory=dict)
-    _found: list[dict[str, array[int]]] = field(default_factory=list)
 
-    def take(self, segment: Segment, records: Sequence[Found]) -> None:
-        """Take in what a segment holds."""
+    def take(self, segment: Segment) -> None:
+        """Take in what a segment holds, as its summary has it."""
+        summary = segment.summary
         self.segments.append(segment)
-        samples: dict[str, array[int]] = {}
-        for _, size, record in records:
-            self.last_order = max(self.last_order, record.order)
-            if record.kind is Kind.STREAM:
-                self.descriptions[record.order] = decode_stream(record.body)
-            elif record.kind is Kind.ACKED:
-                self.acked.update(read_acked(record.body))
-            else:
-                sample = read_sample(record.body)
-                segment.add(sample.stream, sample.header.sequence, record.order)
-                found = samples.setdefault(sample.stream, array("q"))
-                found.extend((sample.header.sequence, size, sample.header.timestamp_ns))
-        self._found.append(samples)
+        self.last_order = max(self.last_order, summary.last_order)
+        for order, said in summary.descriptions.items():
+            self.descriptions[order] = decode_stream(said)
+        self.acked.copies.update(summary.acked.copies)
+        self.acked.alone.update(summary.acked.alone)
 
-    def settle(self) -> None:
-        """Count what was not acked, now that all acked points are known."""
+    def settle(self, records_of: Callable[[Segment], Iterable[Found]]) -> None:
+        """Count what was not acked, now that all acked points are known.
+
+        Args:
+            records_of: Reads a segment; asked only where some of it is acked and some is not.
+        """
         self.descriptions = dict(sorted(self.descriptions.items()))
-        for segment, samples in zip(self.segments, self._found, strict=True):
-            for name, found in samples.items():
-                segment.unread[name] = self._count(name, found)
-        self._found = []
+        for segment in self.segments:
+            summary = segment.summary
+            if self._is_split(summary):
+                left = (one for one in records_of(segment) if not self._is_acked(one))
+                summary = summary_of(left)
+            self._count(segment, summary)
 
-    def _count(self, name: str, found: array[int]) -> int:
-        stream = self.streams.setdefault(name, StoredStream())
-        acked, before = self.acked.get(name, -1), stream.samples
-        for at in range(0, len(found), 3):
-            sequence, size, stamp_ns = found[at : at + 3]
-            stream.last = max(stream.last, sequence)
-            if sequence > acked:
-                stream.samples += 1
-                stream.size += size
-                oldest_ns = stream.oldest_ns
-                stream.oldest_ns = stamp_ns if oldest_ns is None else min(stamp_ns, oldest_ns)
-        return stream.samples - before
+    def _count(self, segment: Segment, left: Summary) -> None:
+        for _, name, lane in segment.summary.lanes():
+            stream = self.streams.setdefault(name, StoredStream())
+            stream.last = max(stream.last, lane.last)
+        for kind, name, lane in left.lanes():
+            if lane.last <= self.acked.of(kind).get(name, -1):
+                continue
+            stream = self.streams[name]
+            segment.unread[name] += lane.count
+            stream.samples += lane.count
+            stream.size += lane.size
+            known = stream.oldest_ns
+            stream.oldest_ns = lane.oldest_ns if known is None else min(known, lane.oldest_ns)
+
+    def _is_split(self, summary: Summary) -> bool:
+        return any(
+            lane.first <= self.acked.of(kind).get(name, -1) < lane.last
+            for kind, name, lane in summary.lanes()
+        )
+
+    def _is_acked(self, found: Found) -> bool:
+        kind = found.record.kind
+        if kind is not Kind.SAMPLE and kind is not Kind.COPY:
+            return False
+        sample = read_sample(found.record.body)
+        return sample.header.sequence <= self.acked.of(kind).get(sample.stream, -1)

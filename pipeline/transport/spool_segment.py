@@ -1,6 +1,6 @@
-"""A segment of the spool: a file of records of one session, read whole.
+"""A segment of the spool: a file of records of one session.
 
-Reading never fails for what a file holds: whole records are taken, a torn tail and damaged
+Reading one whole never fails for what it holds: whole records are taken, a torn tail and damaged
 parts are told. `mend` leaves a file of whole records alone and puts damaged parts aside.
 """
 
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pipeline.core.errors import CodecError
 from pipeline.core.stream_codec import decode_stream
 from pipeline.transport.spool_format import Found, Kind, is_torn, read_acked, read_sample, scan
+from pipeline.transport.spool_summary import Summary, decode_summary
 
 QUARANTINE = "quarantine"
 _NAME = re.compile(r"(?P<number>[0-9]{10})\.(?P<session>[A-Za-z0-9_-]{1,128})\.spool")
@@ -25,6 +26,7 @@ _READS: dict[Kind, Callable[[bytes | memoryview], object]] = {
     Kind.SAMPLE: read_sample,
     Kind.COPY: read_sample,
     Kind.ACKED: read_acked,
+    Kind.SUMMARY: decode_summary,
 }
 
 
@@ -37,10 +39,8 @@ class Segment:
         number: Its place among all segments.
         session: Session whose records it holds.
         size: Its bytes.
-        written_ns: When its newest record was written, node time.
-        first_order: Order of its first sample.
+        summary: What it holds, in short.
         unread: Samples that are here alone and were not read back yet, by stream.
-        last: Highest sequence by stream.
         skipped: Offsets of samples that were given up while they were written.
         gone: Whether the file was removed.
     """
@@ -49,18 +49,10 @@ class Segment:
     number: int
     session: str
     size: int = 0
-    written_ns: int = 0
-    first_order: int | None = None
+    summary: Summary = field(default_factory=Summary)
     unread: Counter[str] = field(default_factory=Counter)
-    last: dict[str, int] = field(default_factory=dict)
     skipped: set[int] = field(default_factory=set)
     gone: bool = False
-
-    def add(self, stream: str, sequence: int, order: int) -> None:
-        """Note a sample that was written or found."""
-        self.last[stream] = max(sequence, self.last.get(stream, -1))
-        if self.first_order is None:
-            self.first_order = order
 
 
 class Place(NamedTuple):
@@ -126,26 +118,44 @@ def read_content(path: Path, data: bytes) -> Content:
     return Content(records, damage)
 
 
+def records_of(segment: Segment) -> list[Found]:
+    """Whole records of a segment.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return read_content(segment.path, segment.path.read_bytes()).records
+
+
 def mend(path: Path, data: bytes, content: Content) -> None:
     """Leave whole records only: cut a torn tail off, put damaged parts into quarantine.
+
+    A summary goes as well: it spoke of what is no longer there.
 
     Raises:
         OSError: The disk does not let it.
     """
-    rotten = [part for part in content.damage if not part.torn]
-    for part in rotten:
-        _put_aside(path, data[part.offset : part.offset + part.size])
-    if rotten:
-        _rewrite(path, [data[r.offset : r.offset + r.size] for r in content.records])
+    if put_aside(path, data, content.damage):
+        whole = [found for found in content.records if found.record.kind is not Kind.SUMMARY]
+        _rewrite(path, [data[found.offset : found.offset + found.size] for found in whole])
     elif content.damage:
         os.truncate(path, content.damage[0].offset)
 
 
-def _put_aside(path: Path, piece: bytes) -> None:
+def put_aside(path: Path, data: bytes, damage: Sequence[Damage]) -> int:
+    """Copy damaged parts of a file into quarantine, torn tails aside; how many.
+
+    Raises:
+        OSError: The disk does not let it.
+    """
+    rotten = [part for part in damage if not part.torn]
     folder = path.parent / QUARANTINE
-    folder.mkdir(exist_ok=True)
-    number = sum(1 for _ in folder.glob(f"{path.stem}.*.bin"))
-    (folder / f"{path.stem}.{number}.bin").write_bytes(piece)
+    for part in rotten:
+        folder.mkdir(exist_ok=True)
+        number = sum(1 for _ in folder.glob(f"{path.stem}.*.bin"))
+        piece = data[part.offset : part.offset + part.size]
+        (folder / f"{path.stem}.{number}.bin").write_bytes(piece)
+    return len(rotten)
 
 
 def _rewrite(path: Path, pieces: Sequence[bytes]) -> None:

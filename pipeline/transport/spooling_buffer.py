@@ -8,8 +8,12 @@ is still there after this process was killed; if its memory has to be let go, it
 read back too. Streams with `max_waiting` want to be fresh and are never written.
 
 The limits of the spool hold for every stream, whatever its ``on_full``; that of a stream counts
-only where the disk cannot keep up. A sample that is not on site time yet is not written, and
-holds back those behind it.
+only where the disk cannot keep up.
+
+A sample that came before the clock offset was known is written in node time, with what that is
+counted from (`ClockBase`), and put on site time when it is read back. A later life of the
+process can do that as well until the machine is booted anew; after that nobody knows when it
+was, and it is dropped as ``untimed``.
 """
 
 from __future__ import annotations
@@ -20,14 +24,25 @@ from typing import NamedTuple
 
 from pipeline.core.codec import Buffer, SampleHeader
 from pipeline.core.ledger import DropReason, Ledger
-from pipeline.transport.kept import Described, Ended, Item, Kept, State, Stream, cost_of
+from pipeline.transport.kept import (
+    Described,
+    Ended,
+    Item,
+    Kept,
+    OffsetAt,
+    State,
+    Stream,
+    cost_of,
+)
 from pipeline.transport.protocol import SAMPLE_COST, Resume
 from pipeline.transport.send_buffer import LAST, SendBuffer
 from pipeline.transport.shared_arena import Lease
+from pipeline.transport.spool_clock import put_on_site_time
 from pipeline.transport.spool_format import Kind
+from pipeline.transport.spool_reader import Unsent
 from pipeline.transport.spool_recall import Recalled
 from pipeline.transport.spool_segment import Place
-from pipeline.transport.spool_session import SpoolSession, Unsent
+from pipeline.transport.spool_session import SpoolSession
 
 _BATCH_BYTES = 1 << 20
 _FEWEST_SENT = 1 << 17
@@ -59,6 +74,7 @@ class SpoolingBuffer(SendBuffer):
         self._marks: deque[tuple[int, int]] = deque()
         self._due = 0
         self._read: list[Kept] = []
+        self._offset_at: OffsetAt | None = None
 
     def recall(self, recalled: Recalled) -> None:
         """Take over what an earlier process left: its streams, in order, each with its end."""
@@ -120,9 +136,7 @@ class SpoolingBuffer(SendBuffer):
         self, max_bytes: int, max_samples: int, *, before: int = LAST
     ) -> list[Kept] | Described | Ended | None:
         """As `SendBuffer.take`, from memory and disk, whichever has what came first."""
-        for kept in self._read:
-            kept.payload = None
-        self._read = []
+        self._let_go_of_read()
         while True:
             upcoming = self.disk.next_order
             first = before if upcoming is None else min(before, upcoming)
@@ -134,10 +148,28 @@ class SpoolingBuffer(SendBuffer):
             elif upcoming is None or self._flooded:
                 return None
             else:
-                read = self.disk.read(max_bytes, max_samples, min(before, self._next_in_memory))
+                limit = min(before, self._next_in_memory)
+                read = self.disk.reader.read(max_bytes, max_samples, limit)
+                if not read:
+                    return None  # it is not at hand yet
                 found = [kept for kept in map(self._taken_back, read) if kept is not None]
             if found:
                 return found
+
+    def prepare(self) -> bool:
+        """Read from the disk what comes next; whether anything was read. Without the lock."""
+        return self.disk.reader.prepare()
+
+    def tidy(self) -> None:
+        """Delete what nobody needs any more.
+
+        Raises:
+            OSError: The disk does not let it.
+        """
+        if self.left:
+            self.disk.tidy()
+        else:
+            self.disk.clear()
 
     def acked(self, name: str, sequence: int) -> int:
         """As `SendBuffer.acked`."""
@@ -150,15 +182,22 @@ class SpoolingBuffer(SendBuffer):
             stream.point = resume.get(stream.name, Resume(0, 0))
         super().rewind(resume)
 
-    def give_up(self, reason: DropReason) -> int:
-        """Drop what is neither acked nor on the disk; how many samples."""
-        count = 0
+    def place(self, offset_at: OffsetAt) -> None:
+        """As `SendBuffer.place`; what is on the disk follows when it is read."""
+        super().place(offset_at)
+        self._offset_at = offset_at
+
+    @property
+    def waits_for_clock(self) -> bool:
+        """As `SendBuffer.waits_for_clock`, on the disk as well."""
+        return self.unplaced > 0 or (self._offset_at is None and self.disk.untimed)
+
+    def give_up(self, reason: DropReason) -> None:
+        """Drop what is neither acked nor on the disk."""
         for stream in self.streams.values():
             for kept in (*stream.sent, *stream.waiting):
                 if kept.state is not State.GONE and kept.stored is None:
                     self._drop(kept, reason)
-                    count += 1
-        return count
 
     @property
     def next_order(self) -> int:
@@ -197,7 +236,9 @@ class SpoolingBuffer(SendBuffer):
             payload = kept.payload
             if kept.state is not State.GONE and payload is not None:
                 early = crowded and kept.stream.on_full != "block"
-                if not kept.placed or (kept.order > due and not early):
+                if kept.order > due and not early:
+                    break
+                if not kept.placed and self.disk.base is None:
                     break
                 leaves = kept.state is State.WAITING and kept.stream.on_full != "block"
                 # Memory shared with the receiver may be used again before this is written.
@@ -206,6 +247,12 @@ class SpoolingBuffer(SendBuffer):
                 total += kept.cost
             line.popleft()
         return picked
+
+    def _let_go_of_read(self) -> None:
+        """What was read from the disk for the last batch is sent."""
+        for kept in self._read:
+            kept.payload = None
+        self._read = []
 
     def _has_payload(self, kept: Kept) -> bool:
         """Read a payload back that memory has let go of; whether it is there."""
@@ -220,13 +267,16 @@ class SpoolingBuffer(SendBuffer):
 
     def _taken_back(self, unsent: Unsent) -> Kept | None:
         """A sample that is sent from the disk; None when the receiver needs it no more."""
-        name, header, payload = unsent.sample
+        name, header, payload, _ = unsent.sample
         stream = self.streams[name]
         if header.sequence < stream.point.acked:
             self._ledger.delivered(name)
             return None
         if header.sequence in stream.point.rejected:
             self._ledger.dropped(name, stream.point.rejected[header.sequence])
+            return None
+        if not put_on_site_time(unsent.sample, self.disk.base, self._offset_at):
+            self._ledger.dropped(name, DropReason.UNTIMED)
             return None
         kept = Kept(unsent.order, stream, header, None, cost_of(header.size), State.FORGOTTEN)
         kept.stored = unsent.place

@@ -6,97 +6,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.core.arrival import SampleArrived, StreamEnded, StreamOpened
-from pipeline.core.clock import NodeClock
 from pipeline.core.ledger import Ledger
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.transport.receiver import Receiver
-from pipeline.transport.sender import Sender
-from pipeline.transport.spool import Spool
-from pipeline.transport.spooling import SpoolPlan
+from tests.spool_samples import SECOND_NS
+from tests.system.spool_link import MEMORY, VIB, Fusion, exact, give, reading, spooling_sender
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
-VIB = StreamInfo("vib", Modality.SENSOR, 100.0, (3,), "float64", stamp="exact")
 CAM = StreamInfo("cam", Modality.VIDEO, 30.0, (200, 200, 3), "uint8", stamp="exact")
-CLOCK = NodeClock()
-MEMORY = 256 << 10
-
-
-class Fusion:
-    """A receiver that is polled from a thread and acks what came up to `ack_to`."""
-
-    def __init__(self, endpoint: str, ack_to: int = 2**60) -> None:
-        self._receiver = Receiver(endpoint, clock=CLOCK)
-        self.ack_to = ack_to
-        self.samples: list[Sample] = []
-        self.ended = 0
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        seen: dict[str, int] = {}
-        while not self._closing:
-            for item in self._receiver.poll(0.02):
-                self.ended += isinstance(item, StreamEnded)
-                if isinstance(item, StreamOpened):
-                    seen.pop(item.info.name, None)
-                elif isinstance(item, SampleArrived):
-                    self.samples.append(item.sample)
-                    seen[item.sample.stream] = item.sample.sequence
-            if seen:
-                self._receiver.ack("cell", {s: min(n, self.ack_to) for s, n in seen.items()})
-
-    def values(self, stream: str) -> list[int]:
-        return [int(np.asarray(s.data).flat[0]) for s in list(self.samples) if s.stream == stream]
-
-    def close(self) -> None:
-        self._closing = True
-        self._thread.join()
-        self._receiver.close()
-
-
-def spooling_sender(folder: Path, endpoint: str, ledger: Ledger, after_ns: int = 0) -> Sender:
-    limits = {"max_bytes": 64 << 20, "max_age_ns": 10**15, "fsync_ns": 10**9}
-    spool = Spool(folder, **limits, segment_bytes=64 << 10)
-    return Sender(
-        "cell",
-        endpoint,
-        clock=CLOCK,
-        ledger=ledger,
-        buffer_bytes=MEMORY,
-        clock_sync=False,
-        spool=SpoolPlan(spool, after_ns),
-    )
-
-
-def reading(number: int) -> Sample:
-    return Sample("vib", 0, number, np.full(3, float(number)), Encoding.FLOAT)
 
 
 def frame(number: int) -> Sample:
     data = np.full((200, 200, 3), number % 251, np.uint8)
     return Sample("cam", 0, number, data, Encoding.RAW)
-
-
-def give(sender: Sender, numbers: range) -> None:
-    for number in numbers:
-        if number % 50 == 0:
-            wait_until(lambda: sender.status.buffer_used < MEMORY // 2)
-        sender.send(reading(number))
-
-
-def exact(ledger: Ledger, stream: str = "vib") -> tuple[int, int, int, dict[str, int]]:
-    account = ledger.snapshot()[stream]
-    assert account.missing == 0
-    return account.captured, account.delivered, account.spooled, account.dropped
 
 
 @pytest.fixture
@@ -233,3 +162,45 @@ def test_a_receiver_that_had_some_of_it_takes_the_rest_and_nothing_twice(
     assert fusion.values("vib") == [*range(1000), 7777]
     captured, delivered, spooled, dropped = exact(ledger)
     assert (captured, spooled, dropped) == (delivered, 0, {})
+
+
+def test_with_what_is_new_first_it_is_fresh_while_the_backlog_comes_behind(
+    tmp_path: Path, endpoint: str
+) -> None:
+    ledger = Ledger()
+    sender = spooling_sender(tmp_path / "spool", endpoint, ledger, SECOND_NS, "live_first")
+    sender.add_stream(VIB)
+    give(sender, range(6000))
+    wait_until(lambda: sender.status.buffer_used == 0)
+    fusion = Fusion(endpoint)
+    count = 6000
+    while fusion.values("vib~backlog")[-1:] != [5999]:
+        sender.send(reading(count))
+        wait_until(lambda number=count: number in fusion.values("vib")[-1:])
+        count += 1
+    sender.end("vib")
+    assert sender.drain(20)
+    sender.close()
+    fusion.close()
+    assert fusion.values("vib") == list(range(6000, count))
+    assert fusion.values("vib~backlog") == list(range(6000))
+    came = [sample.stream for sample in fusion.samples]
+    assert "vib" in came[came.index("vib~backlog") :]
+    assert exact(ledger) == (count, count, 0, {})
+
+
+def test_a_stamp_that_no_clock_could_give_is_refused_and_harms_nobody(
+    tmp_path: Path, endpoint: str
+) -> None:
+    ledger = Ledger()
+    sender = spooling_sender(tmp_path / "spool", endpoint, ledger)
+    sender.add_stream(VIB)
+    for stamp_ns in (2**200, -(2**64), 5):
+        sender.send(replace(reading(0), timestamp_ns=stamp_ns))
+    fusion = Fusion(endpoint)
+    sender.end("vib")
+    assert sender.drain(20)
+    sender.close()
+    fusion.close()
+    assert [sample.timestamp_ns for sample in fusion.samples] == [5]
+    assert exact(ledger) == (3, 1, 0, {"future": 2})

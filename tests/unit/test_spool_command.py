@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
-from nodes import links
 from nodes.capture_metrics import CaptureMetrics
 from nodes.lock import hold
+from nodes.spool_choice import after_s, spool_settings
+from nodes.spool_choice import open_spool as open_plan
 from pipeline.config import load_deployment
+from pipeline.core.clock import NodeClock
 from pipeline.core.errors import ConfigError
 from pipeline.core.ledger import Ledger
 from pipeline.transport.sender_session import LinkState
 from pipeline.transport.sender_status import SenderStatus
+from pipeline.transport.spool_settings import SpoolSettings
 from tests.command_line import fusewatch
 from tests.spool_samples import SECOND_NS, Writer, open_spool
 
@@ -110,19 +114,40 @@ def test_an_unknown_node_is_told(config: Path, capsys: pytest.CaptureFixture[str
     assert "write one of: cell, hall" in capsys.readouterr().err
 
 
-def test_a_node_has_a_spool_only_if_its_deployment_says_so(config: Path) -> None:
+LOCAL, REMOTE = "tcp://127.0.0.1:7710", "tcp://10.0.0.7:7710"
+
+
+def test_a_node_has_a_spool_if_its_deployment_says_so(config: Path) -> None:
     deployment = load_deployment(config)
-    assert links.open_spool(deployment, "hall") is None
-    plan = links.open_spool(deployment, "cell")
+    assert open_plan(deployment, "hall", LOCAL, NodeClock()) is None
+    plan = open_plan(deployment, "cell", LOCAL, NodeClock())
     assert plan is not None
-    assert plan.after_ns == 5 * SECOND_NS
+    assert (plan.after_ns, plan.order) == (5.5 * SECOND_NS, "oldest_first")
+    assert plan.base is not None
     assert (config.parent / "data" / "spool" / "cell").is_dir()
     plan.spool.close()
 
 
+def test_with_a_line_to_another_machine_a_node_has_a_spool_unless_it_is_forbidden(
+    config: Path,
+) -> None:
+    assert spool_settings(load_deployment(config), "hall", REMOTE) == SpoolSettings()
+    config.write_text(DEPLOYMENT.replace("{max_mb: 4}", "{enabled: false}"))
+    deployment = load_deployment(config)
+    assert spool_settings(deployment, "cell", REMOTE) is None
+    assert open_plan(deployment, "cell", REMOTE, NodeClock()) is None
+
+
+def test_samples_are_not_written_before_the_slowest_scene_could_commit_them(config: Path) -> None:
+    config.write_text(DEPLOYMENT.replace("[vib, hum]", "[vib, hum], window_s: 20, latency_s: 5"))
+    deployment = load_deployment(config)
+    assert after_s(deployment, SpoolSettings()) == 20 + 0.5 + 5 + 2
+    assert after_s(deployment, SpoolSettings(after_s=1)) == 1
+
+
 def test_a_folder_that_cannot_be_made_leaves_the_node_without_a_spool(config: Path) -> None:
     (config.parent / "data").write_text("a file where the folder should be")
-    assert links.open_spool(load_deployment(config), "cell") is None
+    assert open_plan(load_deployment(config), "cell", LOCAL, NodeClock()) is None
 
 
 def test_what_the_spool_does_is_in_the_metrics_of_its_node() -> None:
@@ -143,3 +168,9 @@ def test_two_nodes_cannot_share_a_folder(config: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_deployment(config)
     assert "two nodes have one spool folder" in "".join(error.value.problems)
+
+
+def test_what_is_new_needs_time_to_be_sent_before_it_is_late() -> None:
+    with pytest.raises(ValidationError, match="after_s of at least 1"):
+        SpoolSettings(order="live_first", after_s=0.5)
+    assert SpoolSettings(order="oldest_first", after_s=0).after_s == 0

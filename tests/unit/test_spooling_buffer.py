@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pipeline.core.codec import describe
 from pipeline.core.ledger import DropReason
-from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.sample import Modality, StreamInfo
+from pipeline.transport.kept import Described
 from pipeline.transport.protocol import Resume
 from pipeline.transport.spooling import RETRY_NS
 from tests.spool_samples import SECOND_NS
@@ -192,18 +191,16 @@ def test_a_file_that_is_deleted_under_the_spool_is_a_loss_in_the_books(tmp_path:
     assert bench.account() == (10, 0, 0, {"corrupt": 10})
 
 
-def test_a_sample_that_is_not_on_site_time_yet_is_not_written(tmp_path: Path) -> None:
+def test_the_disk_is_read_ahead_and_never_while_the_lock_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = Bench(tmp_path)
-    record = bench.buffer.streams["a"]
-    bench.ledger.captured("a")
-    _, header, payload = describe(Sample("a", 0, 5, np.zeros(3), Encoding.FLOAT))
-    assert bench.buffer.reserve(record, CELL)
-    bench.buffer.push(record, header, payload, placed=False)
+    bench.give(count=3)
     bench.wait_long()
-    assert bench.spool.segments == []
-    bench.buffer.place(lambda _: (100, 1))
-    bench.wait_long()
-    assert bench.buffer.pending == 0
-    taken = [bench.buffer.take(10**9, 1) for _ in range(2)][1]
-    assert isinstance(taken, list)
-    assert taken[0].header.timestamp_ns == 105
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda _: pytest.fail("read with the lock held"))
+        assert isinstance(bench.buffer.take(10**9, 10), Described)
+        assert bench.buffer.take(10**9, 10) is None
+    assert bench.buffer.prepare()
+    assert not bench.buffer.prepare()
+    assert bench.send() == numbered(0, 3)
