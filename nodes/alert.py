@@ -29,7 +29,7 @@ from pipeline.core.event import Event, from_json
 from pipeline.sinks.base import Sink, SinkContext
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import Delivery, OutboxStore
-from pipeline.transport.event_link import EventDelivery, EventReceiver
+from pipeline.transport.event_receiver import EventDelivery, EventReceiver
 
 log = structlog.get_logger(__name__)
 

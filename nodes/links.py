@@ -8,7 +8,8 @@ from nodes.places import spool_folder
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.ledger import Ledger
-from pipeline.transport.event_link import EventReceiver, EventSender
+from pipeline.transport.event_link import EventSender
+from pipeline.transport.event_receiver import EventReceiver
 from pipeline.transport.key_store import Role
 from pipeline.transport.receiver import Receiver
 from pipeline.transport.receiver_session import Resumes

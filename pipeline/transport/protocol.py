@@ -98,7 +98,9 @@ class Refusal(StrEnum):
     HELLO_FIRST = "hello_first"  # this connection did not say HELLO
     MALFORMED = "malformed"  # not a message of this protocol, or out of bounds
     OUT_OF_PLACE = "out_of_place"  # a message the other side does not send
-    OVER_CREDIT = "over_credit"  # more bytes than were granted
+    OVER_CREDIT = "over_credit"  # more bytes than were granted; the connection is ended
+    TOO_FAST = "too_fast"  # more messages or HELLOs than may be; the connection is ended
+    TOO_LARGE = "too_large"  # a message over the limit; the connection is ended
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True):

@@ -7,7 +7,8 @@ import zmq
 
 from pipeline.core.clock import NodeClock
 from pipeline.transport import event_link
-from pipeline.transport.event_link import EventReceiver, EventSender
+from pipeline.transport.event_link import EventSender
+from pipeline.transport.event_receiver import EventReceiver
 from pipeline.transport.key_store import KeyStore, Role
 from pipeline.transport.security import curve_client, curve_server
 

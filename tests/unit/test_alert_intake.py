@@ -19,7 +19,7 @@ from pipeline.core.event import Event, from_json, to_json
 from pipeline.sinks.jsonl import JsonlSettings
 from pipeline.sources.base import SourceSettings
 from pipeline.store import OutboxStore
-from pipeline.transport.event_link import EventDelivery
+from pipeline.transport.event_receiver import EventDelivery
 from tests.event_samples import event, life
 
 
