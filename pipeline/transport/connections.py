@@ -74,10 +74,10 @@ class Connections:
 
     def heard(self, connection: bytes, frames: list[zmq.Frame], now_ns: int) -> None:
         """A message came by this connection."""
-        line = self._heard.get(connection)
-        if line is None:
+        if connection not in self._heard:
             self._follow(now_ns)
-            line = self._heard[connection] = self._line_of(frames[-1])
+            self._heard[connection] = self._line_of(frames[-1])
+        line = self._heard[connection]
         line.taken += sum(len(frame) + _FRAMING for frame in frames)
 
     def end(self, connection: bytes, now_ns: int) -> None:

@@ -143,7 +143,8 @@ class EventSender:
 
     def _keep_alive(self, now_ns: int) -> None:
         overdue = any(now_ns - sent > RESEND_NS for sent in self._sent_ns.values())
-        if now_ns - self._heard_ns > LINK_LOST_NS:
+        silent = now_ns - self._heard_ns > LINK_LOST_NS
+        if silent or (self._curve is not None and self._curve.changed()):
             self._socket.close(0)
             self._socket = self._connect()
             overdue = True

@@ -6,6 +6,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from pipeline.transport.rekeying import KeyTaken, NewKey
+
 MAX_EVENT_BYTES = 1 << 20
 
 _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -40,6 +42,6 @@ class Refused(msgspec.Struct, array_like=True, tag=5, frozen=True):
     detail: Annotated[str, msgspec.Meta(max_length=500)] = ""
 
 
-EventMessage: TypeAlias = Offer | Have | Ping | Pong | Refused
+EventMessage: TypeAlias = Offer | Have | Ping | Pong | Refused | NewKey | KeyTaken
 decode = msgspec.msgpack.Decoder(EventMessage).decode
 encode = msgspec.msgpack.Encoder().encode

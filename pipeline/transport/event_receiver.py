@@ -27,6 +27,7 @@ from pipeline.transport.gate import Gate
 from pipeline.transport.limits import LimitSettings
 from pipeline.transport.link import Context, bound_address, listen
 from pipeline.transport.protocol import Refusal
+from pipeline.transport.rekeying import KeyTaken, NewKey
 from pipeline.transport.security import CurveServer, Doorkeeper
 
 log = structlog.get_logger(__name__)
@@ -158,6 +159,12 @@ class EventReceiver:
             return self._offered(connection, message)
         if isinstance(message, Ping):
             self._say(connection, Pong())
+        elif isinstance(message, NewKey):
+            objection = self._gate.rekey(connection, message)
+            if objection is None:
+                self._say(connection, KeyTaken(message.public))
+            elif objection.code is not None:
+                self._refuse(connection, objection.code, objection.detail)
         else:
             self._refuse(connection, Refusal.OUT_OF_PLACE)
         return None

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import structlog
 import zmq
 
+from pipeline.transport.allow_list import AllowList
 from pipeline.transport.connections import Connections
 from pipeline.transport.limits import Bucket, LimitSettings
 from pipeline.transport.protocol import Refusal
-from pipeline.transport.security import AllowList
+from pipeline.transport.rekeying import NewKey
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +139,13 @@ class Gate:
         """Key that the handshake of a connection proved; empty without encryption."""
         return self._keys.get(connection, "")
 
+    def rekey(self, connection: bytes, new: NewKey) -> Objection | None:
+        """A peer brings the key that replaces its own; why it is not taken."""
+        if self._allow is None:
+            return Objection(Refusal.OUT_OF_PLACE, "this link has no keys")
+        fault = self._allow.trust_also(self.key_of(connection), new.public)
+        return Objection(Refusal.NOT_ALLOWED, fault) if fault else None
+
     def look(self, now_ns: int) -> list[bytes]:
         """Do what is due; connections whose key was trusted and no longer is.
 
@@ -166,6 +174,9 @@ class Gate:
         if len(self._keys) >= _MOST_REMEMBERED:
             self._keys = {c: k for c, k in self._keys.items() if self._connections.is_there(c)}
         self._keys[connection] = key
+        if self._allow is not None:
+            self._allow.look()
+            self._allow.seen(key)
         return key
 
     def _take(

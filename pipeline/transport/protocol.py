@@ -63,6 +63,7 @@ from pipeline.core.errors import CodecError, ProtocolError
 from pipeline.core.ledger import DropReason, StreamAccount
 from pipeline.core.sample import StreamInfo
 from pipeline.core.stream_codec import check_stream
+from pipeline.transport.rekeying import KeyTaken, NewKey
 
 PROTOCOL_VERSION = 1
 SAMPLE_COST = 128
@@ -248,6 +249,8 @@ Message: TypeAlias = (
     | Bye
     | Refused
     | Reject
+    | NewKey
+    | KeyTaken
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -33,6 +33,7 @@ from pipeline.transport.protocol import (
     encode,
 )
 from pipeline.transport.receiver_session import ReceiverSession, Resumes, from_the_start
+from pipeline.transport.rekeying import KeyTaken, NewKey
 from pipeline.transport.security import CurveServer, Doorkeeper, needs_curve
 from pipeline.transport.shared_payloads import SharedPayloads
 
@@ -204,6 +205,8 @@ class Receiver:
             return
         if isinstance(message, Hello):
             self._hello(connection, message, now_ns)
+        elif isinstance(message, NewKey):
+            self._rekey(connection, message)
         elif not isinstance(message, Data):
             self._session.receive(connection, message, now_ns)
         elif self._session.knows(connection):
@@ -226,6 +229,13 @@ class Receiver:
         reader = self._shared.opened(hello) if hello.shared and self._local else None
         if self._session.hello(connection, hello, now_ns, shared=reader is not None):
             self._shared.agree(hello.node, reader, self._session.connected)
+
+    def _rekey(self, connection: bytes, new: NewKey) -> None:
+        objection = self._gate.rekey(connection, new)
+        if objection is None:
+            self._session.outgoing.append((connection, KeyTaken(new.public)))
+        elif objection.code is not None:
+            self._session.refuse(connection, objection.code, objection.detail)
 
     def _may_speak(self, connection: bytes, message: object) -> bool:
         """Whether a connection speaks for the node that its key belongs to."""

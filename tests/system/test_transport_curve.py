@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core.ledger import Ledger
 from pipeline.core.sample import Encoding, Sample
-from pipeline.transport import security
+from pipeline.transport import allow_list
 from pipeline.transport.key_store import KeyStore, Role
 from pipeline.transport.receiver import Receiver
 from pipeline.transport.security import curve_client, curve_server
@@ -63,7 +63,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(security, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
     found = Site(tmp_path)
     yield found
     found.close()

@@ -6,9 +6,10 @@ import stat
 import pytest
 
 from pipeline.core.errors import AuthenticationError
-from pipeline.transport import security
+from pipeline.transport import allow_list
+from pipeline.transport.allow_list import AllowList
 from pipeline.transport.key_store import KeyStore, PublicKey, Role, read_public
-from pipeline.transport.security import AllowList, curve_client, curve_server, needs_curve
+from pipeline.transport.security import curve_client, curve_server, needs_curve
 
 OTHER = "0" * 40
 
@@ -89,7 +90,7 @@ def test_a_public_key_is_read_from_a_file_or_typed(store: KeyStore, tmp_path) ->
 
 def test_a_client_needs_exactly_one_trusted_server(store: KeyStore, tmp_path) -> None:
     store.create("cam-1", Role.CAPTURE)
-    with pytest.raises(AuthenticationError, match="0 trusted keys"):
+    with pytest.raises(AuthenticationError, match="0 trusted nodes"):
         curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
     store.create("fusion", Role.FUSION)
     client = curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
@@ -98,7 +99,7 @@ def test_a_client_needs_exactly_one_trusted_server(store: KeyStore, tmp_path) ->
 
 
 def test_an_allow_list_follows_its_file(store: KeyStore, monkeypatch) -> None:
-    monkeypatch.setattr(security, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
     allow = AllowList(store.allowed, Role.CAPTURE)
     assert allow.node_of(OTHER) is None
     store.enrol(PublicKey("cam-1", Role.CAPTURE, OTHER))
@@ -115,7 +116,7 @@ def test_a_key_of_another_role_is_not_trusted(store: KeyStore) -> None:
 
 
 def test_a_damaged_allow_list_trusts_nobody(store: KeyStore, monkeypatch) -> None:
-    monkeypatch.setattr(security, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
     store.enrol(PublicKey("cam-1", Role.CAPTURE, OTHER))
     allow = AllowList(store.allowed, Role.CAPTURE)
     assert allow.node_of(OTHER) == "cam-1"
