@@ -78,6 +78,7 @@ def sample_receiver(deployment: Deployment, clock: Clock, resume: Resumes) -> Re
         credit_bytes=round(settings.credit_mb * MIB),
         max_message_bytes=round(settings.max_message_mb * MIB),
         max_streams=settings.max_streams,
+        limits=settings.limits,
         curve=_server(deployment, settings.listen, FUSION, Role.FUSION, Role.CAPTURE),
     )
 

@@ -27,5 +27,7 @@ def command(
     deployment = loaded.deployment
     alert = AlertNode(deployment, node_clock(), lambda: event_receiver(deployment))
     configure_logs(alert.name, secrets=loaded.secrets)
-    options = RunOptions(data=deployment.data, http=deployment.alert.http)
+    options = RunOptions(
+        data=deployment.data, http=deployment.alert.http, outside=deployment.security.http
+    )
     raise typer.Exit(run_node(alert, options))

@@ -13,12 +13,14 @@ from typing import Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
+from pipeline.config.http_settings import HttpSettings
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
+from pipeline.transport.limits import LimitSettings
 from pipeline.transport.spool_settings import SpoolSettings
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -74,7 +76,8 @@ class CaptureSettings(Settings):
     """Keep on disk what waits long for the fusion node; ``{}``: by its defaults; none: do not."""
 
     http: str | None = "127.0.0.1:0"
-    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
+    machines can reach needs ``security.http``."""
 
 
 class SceneSettings(Settings):
@@ -166,6 +169,9 @@ class FusionSettings(Settings):
     max_streams: int = Field(default=256, ge=1)
     """Most streams one node may announce."""
 
+    limits: LimitSettings = LimitSettings()
+    """What else one node may ask."""
+
     record: RecordSettings | None = None
     """Record what arrives; none: do not."""
 
@@ -173,7 +179,8 @@ class FusionSettings(Settings):
     """Seconds kept before and after the start of an event as clip and sound."""
 
     http: str | None = "127.0.0.1:0"
-    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
+    machines can reach needs ``security.http``."""
 
 
 class AlertSettings(Settings):
@@ -186,7 +193,8 @@ class AlertSettings(Settings):
     """Where events go."""
 
     http: str | None = "127.0.0.1:0"
-    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
+    machines can reach needs ``security.http``."""
 
 
 class SecuritySettings(Settings):
@@ -197,6 +205,9 @@ class SecuritySettings(Settings):
 
     keys: Path = Path("keys")
     """Folder of key files, made by ``fusewatch keys create``."""
+
+    http: HttpSettings | None = None
+    """Token and certificate, for ``http`` addresses that other machines can reach."""
 
 
 class Deployment(Settings):

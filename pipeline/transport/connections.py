@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 LOOK_NS = 100_000_000
 _WATCHED = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _MOST_ADDRESSES = 4_096
+_SHUT = -1
 _FRAMING = 128
 """More bytes than a frame costs on the wire beside itself, encryption included."""
 _BYTES_RECEIVED = 128
@@ -98,15 +99,20 @@ class Connections:
             return
         self._looked_ns = now_ns
         self._follow(now_ns)
-        for connection, line in self._heard.items():
-            received = _received(line)
-            line.taken = min(line.taken, received)
-            if received > line.taken + self._unfinished and connection not in self._ending:
-                self._count("unfinished_message", line.address)
-                self.end(connection, now_ns - LOOK_NS)
+        for line in (*self._heard.values(), *self._unheard.values()):
+            self._look_at(line)
         for connection, due_ns in tuple(self._ending.items()):
             if now_ns >= due_ns and (line := self._heard.get(connection)) is not None:
                 _shut(line)
+
+    def _look_at(self, line: _Line) -> None:
+        """End a connection that keeps a message unfinished for ever."""
+        received = _received(line)
+        line.taken = min(line.taken, received)
+        if received > line.taken + self._unfinished:
+            self._count("unfinished_message", line.address)
+            _shut(line)
+            line.inode = _SHUT
 
     def _follow(self, now_ns: int) -> None:
         """Take in what ZeroMQ says of connections."""

@@ -217,7 +217,8 @@ class Receiver:
             self._session.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
 
     def _hello(self, connection: bytes, hello: Hello, now_ns: int) -> None:
-        others = len(self._session.connected - {hello.node})
+        there = [n for n in self._session.nodes() if not (n.lost or n.ended)]
+        others = sum(status.node != hello.node for status in there)
         objection = self._gate.hello_objection(connection, others, now_ns)
         if objection is not None and objection.code is not None:
             self._session.refuse(connection, objection.code, objection.detail, hello.attempt)

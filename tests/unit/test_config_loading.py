@@ -460,7 +460,10 @@ def test_a_local_address_that_no_socket_can_have_is_refused(write: Write) -> Non
         ("streams: [cam]\nfusion: {alert: 'tcp://*:1'}", "nobody can connect to 'tcp://*:1'"),
         ("streams: [cam]\nfusion: {listen: 'tcp://a:99999'}", "a port that is not 1 to 65535"),
         ("streams: [cam]\nfusion: {listen: 'ipc://'}", "has no name after"),
-        ("streams: [cam]\nalert: {http: '0.0.0.0:80'}", "alert.http: '0.0.0.0:80' is not on this"),
+        (
+            "streams: [cam]\nalert: {http: '0.0.0.0:80'}",
+            "alert.http: '0.0.0.0:80' can be reached from other machines",
+        ),
         ("streams: [cam]\nalert: {http: x}", "'x' is not HOST:PORT"),
         (
             "streams: [cam]\nalert: {sinks: [{type: toy, url: a}, {type: toy, url: b}]}",
