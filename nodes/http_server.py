@@ -81,6 +81,7 @@ class BoundedServer(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = MOST
 
     def __init__(
         self,

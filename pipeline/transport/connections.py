@@ -102,8 +102,8 @@ class Connections:
         for line in (*self._heard.values(), *self._unheard.values()):
             self._look_at(line)
         for connection, due_ns in tuple(self._ending.items()):
-            if now_ns >= due_ns and (line := self._heard.get(connection)) is not None:
-                _shut(line)
+            if now_ns >= due_ns and connection in self._heard:
+                _shut(self._heard[connection])
 
     def _look_at(self, line: _Line) -> None:
         """End a connection that keeps a message unfinished for ever."""
