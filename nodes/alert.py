@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from nodes.alert_metrics import AlertMetrics
 from nodes.health import Health
+from nodes.refused_metrics import RefusedMetrics
 from pipeline.config import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
@@ -98,7 +99,9 @@ class AlertNode:
         self._report_leftovers(store)
         delivery.start()
         self._health.ready("outbox", True)
-        self._link = self._open_link()
+        self._link = link = self._open_link()
+        if self._registry is not None:
+            self._registry.register(RefusedMetrics(lambda: link.counters))
         self._health.ready("link", True, self._link.address)
         if not self._sinks:
             log.warning("no sinks are configured, events are kept and go nowhere")

@@ -95,7 +95,7 @@ def event_receiver(deployment: Deployment) -> EventReceiver:
     """The alert node's end of the link from the fusion node."""
     endpoint = deployment.alert.listen
     curve = _server(deployment, endpoint, ALERT, Role.ALERT, Role.FUSION)
-    return EventReceiver(endpoint, curve=curve)
+    return EventReceiver(endpoint, curve=curve, limits=deployment.alert.limits)
 
 
 def fusion_endpoint(deployment: Deployment, node: str) -> str:

@@ -192,6 +192,9 @@ class AlertSettings(Settings):
     sinks: list[SerializeAsAny[SinkSettings]] = []
     """Where events go."""
 
+    limits: LimitSettings = LimitSettings()
+    """What the fusion node, and whoever else reaches the address, may ask."""
+
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
     machines can reach needs ``security.http``."""

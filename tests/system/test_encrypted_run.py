@@ -22,6 +22,7 @@ from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Phase
 from pipeline.core.sample import Encoding
 from pipeline.recording.merge import read_many
+from pipeline.transport.key_store import read_public
 from tests.requirements import require_module
 from tests.system.home_site import Watched
 from tests.system.ports import free_port
@@ -83,6 +84,7 @@ class Machines:
         self.folder = folder
         self.config = folder / "far-apart.yaml"
         ports = {"fusion_port": free_port(), "alert_port": free_port()}
+        self.fusion_address = f"tcp://127.0.0.1:{ports['fusion_port']}"
         model = folder / "site.model"
         self.config.write_text(DEPLOYMENT.format(live_s=LIVE_S, model=model, **ports))
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -112,6 +114,19 @@ class Machines:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def invite(self, node: str, keys: str) -> tuple[subprocess.Popen[str], str]:
+        """Type ``fusewatch keys invite``; the command, which waits, and the token it printed."""
+        place = ("--host", "127.0.0.1", "--port", str(free_port()))
+        waiting = subprocess.Popen(
+            self._command("keys", "invite", node, *place, "--valid", "5m", "--keys", keys),
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert waiting.stdout is not None
+        return waiting, waiting.stdout.readline().split()[-1]
+
     def start(self, machine: str, *arguments: str) -> None:
         """Start ``fusewatch ARGUMENTS`` on a machine."""
         with self.log(machine).open("wb") as log:
@@ -130,6 +145,9 @@ class Machines:
             return process.wait(END_S)
         finally:
             process.kill()
+
+    def public(self, machine: str) -> str:
+        return read_public(str(self.folder / machine / "keys" / f"{machine}.public.json")).public
 
     def log(self, machine: str) -> Path:
         return self.folder / f"{machine}.log"
@@ -226,11 +244,38 @@ def told(machines: Machines):
     return read_events(machines.folder / "events.jsonl")
 
 
-def test_once_enrolled_it_is_let_in_without_a_restart(running):
-    running.type("keys", "enrol", "shed/keys/shed.public.json", "--keys", "fusion/keys")
+def test_by_a_token_it_is_let_in_without_a_restart(running):
+    waiting, token = running.invite("shed", "fusion/keys")
+    running.type("keys", "join", token, "--keys", "shed/keys")
+    with waiting:
+        assert waiting.wait(END_S) == 0
+    trusted = running.type("keys", "list", "--keys", "fusion/keys", "--json")
+    assert running.public("shed") in trusted
     shed = running.watched("shed")
     wait_until(lambda: shed.total("capture-shed", DELIVERED, stream="shed-sensors") > 0, 60.0)
     wait_until(lambda: shed.page("capture-shed", "/readyz")[0] == 200, 60.0)
+
+
+def test_its_key_is_rotated_while_it_runs(running):
+    shed, before = running.watched("shed"), running.public("shed")
+    running.type(*("keys", "rotate", "shed", "--at", running.fusion_address, "--keys", "shed/keys"))
+    assert running.public("shed") != before
+    wait_until(
+        lambda: before not in running.type("keys", "list", "--keys", "fusion/keys", "--json"), 60.0
+    )
+    delivered = shed.total("capture-shed", DELIVERED, stream="shed-sensors")
+    wait_until(
+        lambda: shed.total("capture-shed", DELIVERED, stream="shed-sensors") > delivered, 60.0
+    )
+    assert "no longer trusted" in running.log("fusion").read_text()
+
+
+def test_the_alert_node_cuts_off_a_fusion_node_that_is_revoked_there(running):
+    alert = running.watched("alert")
+    running.type("keys", "revoke", "fusion", "--keys", "alert/keys")
+    alert.wait_total(1, "alert", "fusewatch_refused_messages", reason="revoked_key")
+    alert.wait_total(1, "alert", "fusewatch_refused_messages", reason="unknown_key")
+    running.type("keys", "enrol", "fusion/keys/fusion.public.json", "--keys", "alert/keys")
 
 
 def test_once_revoked_it_is_out_again(running):
