@@ -18,7 +18,8 @@ from rich.text import Text
 
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import AuthenticationError
-from pipeline.transport.enrolment import Inviter, join, read_token
+from pipeline.transport.enrolment import Inviter, join
+from pipeline.transport.invitation import read_token
 from pipeline.transport.key_store import KeyStore, Role, read_public
 from pipeline.transport.rotation import rotate
 
@@ -66,11 +67,14 @@ def enrol(
     key: Annotated[str, typer.Argument(help="A .public.json file, or the bare key.")],
     node: Annotated[str, typer.Option(help="Whose key it is; taken from the file.")] = "",
     role: Annotated[Role | None, typer.Option(help="What it is; taken from the file.")] = None,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Trust the key it had before too, for now.")
+    ] = False,
     keys: Folder = KEYS,
 ) -> None:
     """Trust the other side's public key; a key it had before is replaced."""
     found = read_public(key, node, role)
-    KeyStore(keys).enrol(found)
+    KeyStore(keys).enrol(found, beside=beside)
     typer.echo(f"trusted: {found.node} ({found.role.value})")
 
 
@@ -174,14 +178,31 @@ def join_(
 def rotate_(
     name: Annotated[str, typer.Argument(help="Name of the node, one of this machine.")],
     at: Annotated[
-        str, typer.Option(help="Where it connects to, as in its deployment.", metavar="ADDRESS")
-    ],
+        str, typer.Option(help="A capture node: address of the fusion node.", metavar="ADDRESS")
+    ] = "",
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Fusion or alert node: from now on the new keys.")
+    ] = False,
     keys: Folder = KEYS,
 ) -> None:
-    """Give a node new keys while it runs; the old ones hold until the new ones are used."""
+    """Give a node new keys while it runs; the old ones hold until the new ones are used.
+
+    For a fusion or alert node it takes two steps: the first makes the keys, of which the
+    running node tells all who are connected; those who were not must enrol the new public
+    key. The second, --finish, puts them to use.
+    """
     store = KeyStore(keys)
     role = read_public(str(store.public_file(name))).role
-    new = rotate(store, name, role, at, clock=NodeClock(), timeout_s=_ANSWER_S)
+    if role is Role.CAPTURE:
+        if not at:
+            raise typer.BadParameter("say --at ADDRESS of the fusion node")
+        new = rotate(store, name, at, clock=NodeClock(), timeout_s=_ANSWER_S)
+    elif finish:
+        new = store.promote(name, role)
+    else:
+        new = store.upcoming(name, role).shared
+        typer.echo(f"trusted by all who are connected; then: keys rotate {name} --finish")
+        typer.echo(f"others enrol {store.public_file(name, upcoming=True)} with --beside")
     typer.echo(f"new key of {name}: {new.public}")
 
 

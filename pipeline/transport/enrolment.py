@@ -21,9 +21,6 @@ at a few tries a second, whoever makes them.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import hmac
 import secrets
 from math import ceil
@@ -36,6 +33,7 @@ import zmq
 from pipeline.core.clock import Clock
 from pipeline.core.errors import AuthenticationError, TransportError
 from pipeline.transport.gate import Gate
+from pipeline.transport.invitation import Invitation
 from pipeline.transport.key_store import KeyPair, KeyStore, PublicKey, Role
 from pipeline.transport.limits import Bucket, LimitSettings
 from pipeline.transport.link import Context, Socket, bound_address, connect, listen
@@ -44,51 +42,13 @@ from pipeline.transport.security import AnyKey, CurveServer, Doorkeeper, FixedCl
 log = structlog.get_logger(__name__)
 
 TRIES_PER_S = 2.0
-_PREFIX = "fw1."
 _SECRET_BYTES = 16
-_CHECK_BYTES = 4
 _MAX_MESSAGE = 4_096
 _TICK_MS = 200
 _RETRY_MS = 1_000
 _LINGER_MS = 2_000
-_NOT_WHOLE = "the token is not whole"
 
 _Proof = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
-
-
-class Invitation(msgspec.Struct, array_like=True, frozen=True):
-    """What a token says.
-
-    Attributes:
-        address: Where the inviter listens, as the joiner reaches it.
-        server: The inviter and its key.
-        node: Name of the node that is invited.
-        role: What that node is.
-        secret: What both know, once.
-        ends_ns: Until when it holds, by the inviter's clock, UTC.
-    """
-
-    address: str
-    server: PublicKey
-    node: str
-    role: Role
-    secret: bytes
-    ends_ns: int
-
-    def __repr__(self) -> str:
-        return f"Invitation(node={self.node!r}, role={self.role.value!r}, at={self.address!r})"
-
-    @property
-    def token(self) -> str:
-        """The invitation as one word of text."""
-        body = msgspec.msgpack.encode(self)
-        check = hashlib.sha256(body).digest()[:_CHECK_BYTES]
-        return _PREFIX + base64.urlsafe_b64encode(body + check).decode().rstrip("=")
-
-    def proof(self, what: str, public: str) -> bytes:
-        """That one knows the secret: of the joiner (``join``), of the inviter (``joined``)."""
-        parts = (what, self.server.public, public, self.node, self.role.value)
-        return hmac.digest(self.secret, "\0".join(("fusewatch", *parts)).encode(), "sha256")
 
 
 class Join(msgspec.Struct, array_like=True, tag=1, frozen=True):
@@ -117,27 +77,6 @@ _WORDS = {
     _ENDED: "the invitation has ended",
     _WRONG: "the token is not the one of this invitation",
 }
-
-
-def read_token(text: str) -> Invitation:
-    """The invitation of a token.
-
-    Raises:
-        AuthenticationError: It is not one, or not whole; says nothing of what it holds.
-    """
-    text = "".join(text.split())
-    if not text.startswith(_PREFIX):
-        raise AuthenticationError(
-            "not a token", fix="copy the whole line that 'fusewatch keys invite' printed"
-        )
-    try:
-        data = base64.b64decode(text[len(_PREFIX) :] + "==", altchars=b"-_", validate=False)
-        body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
-        if not hmac.compare_digest(hashlib.sha256(body).digest()[:_CHECK_BYTES], check):
-            raise AuthenticationError(_NOT_WHOLE, fix="copy all of it")
-        return msgspec.msgpack.decode(body, type=Invitation)
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
-        raise AuthenticationError(_NOT_WHOLE, fix="copy all of it") from None
 
 
 class Inviter:

@@ -35,6 +35,7 @@ from pipeline.transport.event_messages import (
 )
 from pipeline.transport.link import Context, Socket, connect
 from pipeline.transport.protocol import HEARTBEAT_NS, LINK_LOST_NS
+from pipeline.transport.rekeying import NewKey
 from pipeline.transport.security import CurveClient
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,7 @@ class EventSender:
         self._waiting: list[str] = []
         self._sent_ns: dict[str, int] = {}
         self._last_sent = ""
+        self._news = ""
         self._said_ns = 0
         self.connections = 0
         self._socket = self._connect()
@@ -129,6 +131,8 @@ class EventSender:
                 log.warning("malformed answer from the alert node", error=str(error))
                 continue
             self._heard, self._heard_ns = True, self._clock.now_ns()
+            if isinstance(message, NewKey):
+                self._news = message.public
             if isinstance(message, Refused):
                 log.warning(
                     "refused by the alert node",
@@ -144,7 +148,7 @@ class EventSender:
     def _keep_alive(self, now_ns: int) -> None:
         overdue = any(now_ns - sent > RESEND_NS for sent in self._sent_ns.values())
         silent = now_ns - self._heard_ns > LINK_LOST_NS
-        if silent or (self._curve is not None and self._curve.changed()):
+        if silent or (self._curve is not None and self._curve.changed(self._news)):
             self._socket.close(0)
             self._socket = self._connect()
             overdue = True
@@ -152,6 +156,8 @@ class EventSender:
             self._waiting = list(self._events)
             self._sent_ns.clear()
             self._last_sent = ""
+        if self._curve is not None and (upcoming := self._curve.upcoming()):
+            self._say(NewKey(upcoming))
         if now_ns - self._said_ns > HEARTBEAT_NS:
             self._say(Ping())
 

@@ -86,7 +86,7 @@ class EventReceiver:
             self._gate = Gate(
                 self._socket,
                 limits or LimitSettings(),
-                curve.allow if curve else None,
+                curve,
                 max_bytes=2 * MAX_EVENT_BYTES,
                 unfinished=_UNFINISHED,
             )
@@ -114,6 +114,8 @@ class EventReceiver:
             now_ns = self._now_ns()
             for connection in self._gate.look(now_ns):
                 self._refuse(connection, Refusal.NOT_ALLOWED, "the key is not trusted")
+            for connection, news in self._gate.untold():
+                self._say(connection, news)
             left_ms = (until_ns - now_ns) / 1e6
             if found or left_ms <= 0:
                 return found

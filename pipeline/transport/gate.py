@@ -14,11 +14,11 @@ from typing import NamedTuple
 import structlog
 import zmq
 
-from pipeline.transport.allow_list import AllowList
 from pipeline.transport.connections import Connections
 from pipeline.transport.limits import Bucket, LimitSettings
 from pipeline.transport.protocol import Refusal
 from pipeline.transport.rekeying import NewKey
+from pipeline.transport.security import CurveServer
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Gate:
     Args:
         listening: The listening socket.
         limits: Limits of each peer.
-        allow: Who is trusted; None without encryption.
+        curve: Keys and who is trusted; None: who connects has no key that matters.
         max_bytes: Largest message, all frames together.
         unfinished: Bytes that a connection may be ahead of what was taken in of it.
 
@@ -58,16 +58,20 @@ class Gate:
         self,
         listening: zmq.Socket[bytes],
         limits: LimitSettings,
-        allow: AllowList | None,
+        curve: CurveServer | None,
         *,
         max_bytes: int,
         unfinished: int,
     ) -> None:
         self._limits = limits
-        self._allow = allow
+        self._curve = curve
+        self._allow = curve.allow if curve else None
+        self._listening = listening
+        self._address = listening.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
         self._max_bytes = max_bytes
         self._connections = Connections(listening, limits, unfinished)
         self._version = 0
+        self._told: set[tuple[bytes, str]] = set()
         self._keys: dict[bytes, str] = {}
         self._messages: dict[str | bytes, Bucket] = {}
         self._hellos: dict[str | bytes, Bucket] = {}
@@ -151,9 +155,24 @@ class Gate:
 
         They are to be told, and are ended.
         """
+        if self._curve is not None and self._curve.follow(self._listening, self._address):
+            for connection in self._keys:
+                self._connections.end(connection, now_ns)
         revoked = self._revoked(now_ns)
         self._connections.look(now_ns)
         return revoked
+
+    def untold(self) -> list[tuple[bytes, NewKey]]:
+        """What is to be told of the key that will replace ours: to whom, and which it is."""
+        new = self._curve.upcoming if self._curve else ""
+        if not new:
+            return []
+        trusted = [c for c in self._keys if self._connections.is_there(c) and self.node_of(c)]
+        untold = [c for c in trusted if (c, new) not in self._told]
+        self._told = {(c, new) for c in trusted}
+        for connection in untold:
+            log.info("told of our next key", peer=self.node_of(connection))
+        return [(connection, NewKey(new)) for connection in untold]
 
     def _revoked(self, now_ns: int) -> list[bytes]:
         if self._allow is None or self._allow.look() == self._version:

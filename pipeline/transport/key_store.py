@@ -159,6 +159,15 @@ class KeyStore:
             return read_pair(path, node, role)
         return self._new_pair(node, role, upcoming=True)
 
+    def upcoming_public(self, node: str) -> str:
+        """The public key that is to replace a node's own; empty when there is none.
+
+        Raises:
+            AuthenticationError: Its file is damaged.
+        """
+        path = self.public_file(node, upcoming=True)
+        return read_public(str(path)).public if path.exists() else ""
+
     def promote(self, node: str, role: Role) -> PublicKey:
         """Put the key pair to come in the place of a node's own.
 

@@ -29,6 +29,7 @@ from pipeline.transport.protocol import (
     Data,
     Hello,
     Refusal,
+    Refused,
     decode,
     encode,
 )
@@ -96,7 +97,7 @@ class Receiver:
             self._gate = Gate(
                 self._socket,
                 limits or LimitSettings(),
-                curve.allow if curve else None,
+                curve,
                 max_bytes=max_message_bytes + 2 * HEADER_ROOM,
                 unfinished=2 * (credit_bytes + max_message_bytes) + _UNFINISHED,
             )
@@ -173,6 +174,7 @@ class Receiver:
         now_ns = self._clock.now_ns()
         connection = frames[0].bytes
         objection = self._gate.objection(connection, frames[1:], now_ns)
+        said = len(self._session.outgoing)
         try:
             if objection is None:
                 self._dispatch(connection, frames[1:], now_ns)
@@ -180,21 +182,22 @@ class Receiver:
                 self._session.refuse(connection, objection.code, objection.detail)
         except (ProtocolError, CodecError) as error:
             self._session.refuse(connection, Refusal.MALFORMED, error.message)
-        self._end_offenders(now_ns)
+        self._end_offenders(said, now_ns)
         return True
 
     def _look(self, now_ns: int) -> None:
         """End connections whose key was revoked, and what else the gate has due."""
+        said = len(self._session.outgoing)
         for connection in self._gate.look(now_ns):
             self._session.refuse(connection, Refusal.NOT_ALLOWED, "the key is not trusted")
             self._session.unreachable(connection)
-        self._end_offenders(now_ns)
+        self._session.outgoing += self._gate.untold()
+        self._end_offenders(said, now_ns)
 
-    def _end_offenders(self, now_ns: int) -> None:
-        """End connections for what they said, once it was refused and counted."""
-        offences, self._session.refused = self._session.refused, []
-        for connection, code in offences:
-            if self._gate.refused(connection, code, now_ns):
+    def _end_offenders(self, said: int, now_ns: int) -> None:
+        """End connections for what was refused in the answers from number `said` on."""
+        for connection, answer in self._session.outgoing[said:]:
+            if isinstance(answer, Refused) and self._gate.refused(connection, answer.code, now_ns):
                 self._session.unreachable(connection)
 
     def _dispatch(self, connection: bytes, frames: list[zmq.Frame], now_ns: int) -> None:

@@ -64,7 +64,6 @@ class ReceiverSession:
         outgoing: What to send: ``(connection, message)``; the owner empties it.
         arrivals: What arrived; the owner empties it.
         counters: Refused messages by `Refusal`, and ``duplicate``, ``rejected_<reason>``.
-        refused: Who was refused and why, since the owner emptied it.
     """
 
     def __init__(self, *, resume: Resumes, credit: int, max_message: int, max_streams: int) -> None:
@@ -77,12 +76,10 @@ class ReceiverSession:
         self.outgoing: list[tuple[bytes, Message]] = []
         self.arrivals: list[Arrival] = []
         self.counters: Counter[str] = Counter()
-        self.refused: list[tuple[bytes, Refusal]] = []
 
     def refuse(self, connection: bytes, code: Refusal, detail: str, attempt: int = 0) -> None:
         """Count and answer something that is not taken."""
         self.counters[code.value] += 1
-        self.refused.append((connection, code))
         if self.counters[code.value] in (1, 10, 100) or self.counters[code.value] % 1000 == 0:
             log.warning(
                 "message refused",

@@ -1,5 +1,7 @@
 """How a node that is connected replaces its key: it brings the new one by the old one's link.
 
+Either side does so. The side that listens says it to everybody, and changes when it is told to.
+
 Both messages are part of the link to the fusion node and of that to the alert node, each with
 the same tags, so that either may be asked in the same way.
 """

@@ -21,21 +21,18 @@ from pipeline.transport.rekeying import KeyTaken, NewKey
 from pipeline.transport.security import CurveClient
 
 _MAX_MESSAGE = 4_096
-_decode = msgspec.msgpack.Decoder(KeyTaken).decode
+_decode = msgspec.msgpack.Decoder(KeyTaken | NewKey).decode
 _encode = msgspec.msgpack.Encoder().encode
-SERVER = {Role.CAPTURE: Role.FUSION, Role.FUSION: Role.ALERT}
-"""Whom a node of a role connects to."""
 
 
 def rotate(
-    store: KeyStore, node: str, role: Role, address: str, *, clock: Clock, timeout_s: float
+    store: KeyStore, node: str, address: str, *, clock: Clock, timeout_s: float
 ) -> PublicKey:
-    """Give a node new keys; the public one.
+    """Give a capture node new keys; the public one.
 
     Args:
         store: The node's own keys, and the key of whom it connects to.
         node: Its name.
-        role: What it is.
         address: Where it connects to.
         clock: Node time.
         timeout_s: Longest wait for the other side.
@@ -44,10 +41,11 @@ def rotate(
         AuthenticationError: Keys are missing, or the other side refuses the new one.
         TransportError: The other side does not answer in time; the old keys stay.
     """
+    role = Role.CAPTURE
     new = store.upcoming(node, role)
     context: Context = zmq.Context()
     try:
-        keys = CurveClient(store, node, role, SERVER[role])
+        keys = CurveClient(store, node, role, Role.FUSION)
         socket = connect(context, address, keys, _MAX_MESSAGE)
         _bring(socket, new.shared, address, clock.now_ns() + int(timeout_s * 1e9), clock)
     finally:
@@ -57,15 +55,17 @@ def rotate(
 
 def _bring(socket: Socket, new: PublicKey, address: str, until_ns: int, clock: Clock) -> None:
     socket.send(_encode(NewKey(new.public)))
-    if not socket.poll(max(0, ceil((until_ns - clock.now_ns()) / 1e6))):
-        raise TransportError(
-            "no answer, the old keys stay in use",
-            where=address,
-            fix="is the node there running, and does it trust the present key of this one?",
-        )
-    try:
-        taken = _decode(socket.recv())
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        taken = None
-    if taken is None or taken.public != new.public:
-        raise AuthenticationError("the new key was refused, the old one stays", where=address)
+    while socket.poll(max(0, ceil((until_ns - clock.now_ns()) / 1e6))):
+        try:
+            answer = _decode(socket.recv())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise AuthenticationError(
+                "the new key was refused, the old one stays", where=address
+            ) from None
+        if isinstance(answer, KeyTaken) and answer.public == new.public:
+            return
+    raise TransportError(
+        "no answer, the old keys stay in use",
+        where=address,
+        fix="is the node there running, and does it trust the present key of this one?",
+    )

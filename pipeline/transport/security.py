@@ -78,7 +78,10 @@ class CurveClient:
         self._who = node, role
         self._role = server
         self._files = Stamps(store.secret_file(node), store.allowed)
+        self._upcoming = Stamps(store.public_file(node, upcoming=True))
         self._turn = 0
+        self._news = ""
+        self._overlap = False
         self._applied_s = float("-inf")
         self.own, self.server = self._read()
 
@@ -96,8 +99,13 @@ class CurveClient:
             self.server = PublicKey("", self._role, zmq.curve_keypair()[0].decode())
         FixedClient(self.own, self.server).apply(socket)
 
-    def changed(self) -> bool:
-        """Whether a connection made before must be made anew: its keys are no longer right."""
+    def changed(self, news: str = "") -> bool:
+        """Whether a connection made before must be made anew: its keys are no longer right.
+
+        Args:
+            news: The key that the server will have next, as it said on this connection.
+        """
+        self._keep_order(news)
         if not self._files.changed():
             return False
         try:
@@ -106,12 +114,26 @@ class CurveClient:
             return True
         return own != self.own or self.server not in servers
 
-    def trust_also(self, public: str) -> None:
-        """The server, heard on a connection that it has proved itself on, will change its key."""
-        self._store.enrol(PublicKey(self.server.node, self._role, public), beside=True)
+    def upcoming(self) -> str:
+        """The key that is to replace our own, when it has just been made; else empty."""
+        return self._store.upcoming_public(self._who[0]) if self._upcoming.changed() else ""
+
+    def _keep_order(self, news: str) -> None:
+        """Trust the key that the server will have next, and the one before it no longer than so."""
+        try:
+            if news and news not in (self._news, self.server.public):
+                self._news = news
+                self._store.enrol(PublicKey(self.server.node, self._role, news), beside=True)
+                log.info("the other side's next key is trusted too", peer=self.server.node)
+            if self._overlap and time.monotonic() - self._applied_s > _STANDS_S:
+                self._overlap = False
+                self._store.settle(self.server)
+        except (OSError, AuthenticationError) as error:
+            log.error("keys cannot be kept in order", error=str(error), every_s=30)
 
     def _read(self) -> tuple[KeyPair, PublicKey]:
         servers = self._store.peers(self._role)
+        self._overlap = len(servers) > 1
         return self._store.own(*self._who), servers[-1 - self._turn % len(servers)]
 
 
@@ -124,12 +146,23 @@ class CurveServer:
         role: What that node is.
         clients: Role of the nodes that connect.
 
+    Attributes:
+        own: The key pair.
+        allow: Who may connect.
+        upcoming: Public key of the pair that is to replace it; empty: none.
+
     Raises:
         AuthenticationError: A key is missing, damaged or readable by others.
     """
 
+    upcoming = ""
+
     def __init__(self, store: KeyStore, node: str, role: Role, clients: Role) -> None:
         store.trusted()
+        self._store = store
+        self._who = node, role
+        self._files = Stamps(store.secret_file(node), store.public_file(node, upcoming=True))
+        self._unbound = False
         self.own = store.own(node, role)
         self.allow = AllowList(store.allowed, clients)
 
@@ -138,6 +171,37 @@ class CurveServer:
         socket.curve_server = True
         socket.curve_publickey = self.own.public.encode()
         socket.curve_secretkey = self.own.secret.encode()
+
+    def follow(self, socket: zmq.Socket[bytes], address: str) -> bool:
+        """Take over a key pair that has replaced ours; true once new connections are made by it.
+
+        Those made before go on, and are the caller's to end.
+        """
+        if self._files.changed():
+            self._read(socket, address)
+        if not self._unbound:
+            return False
+        self.apply(socket)
+        try:
+            socket.bind(address)
+        except zmq.ZMQError:
+            return False  # what listened before is still being closed
+        self._unbound = False
+        log.info("listening with the new key", public=self.own.public)
+        return True
+
+    def _read(self, socket: zmq.Socket[bytes], address: str) -> None:
+        node, role = self._who
+        try:
+            own = self._store.own(node, role)
+            self.upcoming = self._store.upcoming_public(node)
+        except AuthenticationError as error:
+            log.error("going on with the keys of before", error=str(error), every_s=30)
+            return
+        if own != self.own:
+            self.own = own
+            socket.unbind(address)
+            self._unbound = True
 
 
 def curve_client(keys: Path, node: str, role: Role, server: Role) -> CurveClient:

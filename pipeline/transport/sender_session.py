@@ -42,6 +42,7 @@ from pipeline.transport.protocol import (
     StreamSaid,
     Welcome,
 )
+from pipeline.transport.rekeying import NewKey
 from pipeline.transport.send_buffer import SendBuffer
 from pipeline.transport.shared_arena import SharedArena
 
@@ -106,6 +107,7 @@ class SenderSession:
         self.receiver = ""
         self.max_message = max_message
         self.refusal: Refused | None = None
+        self.news = ""
         self.counters: Counter[str] = Counter()
 
     @property
@@ -165,6 +167,8 @@ class SenderSession:
             self._refused(message, now_ns)
         elif isinstance(message, Bye):
             self._bye(now_ns)
+        elif isinstance(message, NewKey):
+            self.news = message.public
         elif self.state is not LinkState.READY and self.state is not LinkState.CLOSING:
             self.counters["out_of_place"] += 1
         elif isinstance(message, Ack):

@@ -9,7 +9,7 @@ import zmq
 from pipeline.core.errors import TransportError
 from pipeline.core.ledger import Ledger
 from pipeline.core.sample import Encoding, Sample
-from pipeline.transport import allow_list
+from pipeline.transport import allow_list, security
 from pipeline.transport.key_files import write
 from pipeline.transport.key_store import KeyStore, Role
 from pipeline.transport.link import connect
@@ -158,7 +158,7 @@ def test_a_key_is_rotated_while_its_node_runs_and_the_old_one_goes(site: Site) -
     assert sender.drain(20)
     store, address = KeyStore(site.folder / "cam-1"), site.pump.receiver.address
     old = store.own("cam-1", Role.CAPTURE)
-    new = rotate(store, "cam-1", Role.CAPTURE, address, clock=CLOCK, timeout_s=20)
+    new = rotate(store, "cam-1", address, clock=CLOCK, timeout_s=20)
     assert new != old.shared
     assert new in site.keys.trusted()
     assert until(lambda: old.shared not in site.keys.trusted())
@@ -175,7 +175,7 @@ def test_a_key_is_rotated_while_its_node_runs_and_the_old_one_goes(site: Site) -
         lost = KeyStore(site.folder / "thief")
         lost.enrol(site.public)
         write(lost.secret_file("cam-1"), old, 0o600)
-        rotate(lost, "cam-1", Role.CAPTURE, address, clock=CLOCK, timeout_s=1)
+        rotate(lost, "cam-1", address, clock=CLOCK, timeout_s=1)
 
 
 def test_a_rotation_that_nobody_answers_changes_nothing_and_goes_on_later(site: Site) -> None:
@@ -183,13 +183,11 @@ def test_a_rotation_that_nobody_answers_changes_nothing_and_goes_on_later(site: 
     store = KeyStore(site.folder / "cam-1")
     old = store.own("cam-1", Role.CAPTURE)
     with pytest.raises(TransportError, match="the old keys stay"):
-        rotate(store, "cam-1", Role.CAPTURE, "tcp://127.0.0.1:9", clock=CLOCK, timeout_s=0.2)
+        rotate(store, "cam-1", "tcp://127.0.0.1:9", clock=CLOCK, timeout_s=0.2)
     assert store.own("cam-1", Role.CAPTURE) == old
     upcoming = store.upcoming("cam-1", Role.CAPTURE)
     address = site.pump.receiver.address
-    assert rotate(store, "cam-1", Role.CAPTURE, address, clock=CLOCK, timeout_s=20) == (
-        upcoming.shared
-    )
+    assert rotate(store, "cam-1", address, clock=CLOCK, timeout_s=20) == (upcoming.shared)
 
 
 def test_a_node_stops_trusting_a_fusion_node_that_is_revoked_on_its_side(site: Site) -> None:
@@ -204,6 +202,33 @@ def test_a_node_stops_trusting_a_fusion_node_that_is_revoked_on_its_side(site: S
     store.enrol(site.public)
     assert sender.drain(20)
     assert ledger.snapshot()["vib"].delivered == 2
+
+
+def test_the_fusion_nodes_own_key_is_rotated_while_all_run(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(security, "_STANDS_S", 0.5)
+    nodes = [site.node("cam-1"), site.node("cam-2")]
+    for sender, _ in nodes:
+        sender.send(reading())
+        assert sender.drain(20)
+    new = site.keys.upcoming("fusion", Role.FUSION).shared
+    stores = [KeyStore(site.folder / name) for name in ("cam-1", "cam-2")]
+    assert until(lambda: all(new in store.trusted() for store in stores))
+    assert all(site.public in store.trusted() for store in stores)
+    late, _ = site.node("cam-3")
+    assert until(lambda: new in KeyStore(site.folder / "cam-3").trusted())
+    assert site.keys.promote("fusion", Role.FUSION) == new
+    assert until(lambda: all(store.peers(Role.FUSION) == [new] for store in stores))
+    for sender, ledger in [*nodes, (late, Ledger())]:
+        sender.send(reading())
+        assert sender.drain(20)
+        account = ledger.snapshot().get("vib")
+        assert account is None or account.captured == account.delivered
+    site.public = new
+    newcomer, ledger = site.node("cam-4")
+    newcomer.send(reading())
+    assert newcomer.drain(20)
 
 
 def test_a_client_without_keys_gets_nowhere(site: Site) -> None:

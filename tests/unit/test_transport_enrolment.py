@@ -12,7 +12,8 @@ import zmq
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import AuthenticationError, TransportError
 from pipeline.transport import enrolment
-from pipeline.transport.enrolment import Invitation, Inviter, Join, join, read_token
+from pipeline.transport.enrolment import Inviter, Join, join
+from pipeline.transport.invitation import Invitation, read_token
 from pipeline.transport.key_store import KeyStore, PublicKey, Role
 from pipeline.transport.link import connect
 from pipeline.transport.security import FixedClient
