@@ -27,7 +27,7 @@ from pipeline.transport.limits import Bucket, LimitSettings
 
 log = structlog.get_logger(__name__)
 
-LOOK_NS = 100_000_000
+LOOK_NS = 200_000_000
 _WATCHED = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _MOST_ADDRESSES = 4_096
 _SHUT = -1

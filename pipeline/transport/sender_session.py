@@ -99,6 +99,7 @@ class SenderSession:
         self._heard_ns = 0
         self._asked_ns = 0
         self._ledger_ns = 0
+        self._lost_ns = 0
         self._retry_ns = 0
         self._clock_answers: list[tuple[ClockAnswer, int]] = []
         self.state = LinkState.OFFLINE
@@ -154,9 +155,11 @@ class SenderSession:
         if self.state is LinkState.READY:
             log.warning("link lost", node=self._node)
         self.state = LinkState.OFFLINE
-        self.wants_reconnect = True
-        # A failed handshake is told twice, as such and as a disconnection: the longer wait counts.
-        self._retry_ns = max(self._retry_ns, now_ns + after_ns)
+        if not self.wants_reconnect:
+            self.wants_reconnect, self._lost_ns = True, now_ns
+        # A failed handshake is told twice, as such and as a disconnection: the longer wait counts,
+        # from the first on, as ZeroMQ tries and fails again meanwhile.
+        self._retry_ns = max(self._retry_ns, self._lost_ns + after_ns)
 
     def receive(self, message: Message, now_ns: int) -> None:
         """Take in what the receiver said."""

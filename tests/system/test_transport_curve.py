@@ -207,7 +207,7 @@ def test_a_node_stops_trusting_a_fusion_node_that_is_revoked_on_its_side(site: S
 def test_the_fusion_nodes_own_key_is_rotated_while_all_run(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(security, "_STANDS_S", 0.5)
+    monkeypatch.setattr(security, "_STANDS_S", 1.5)
     nodes = [site.node("cam-1"), site.node("cam-2")]
     for sender, _ in nodes:
         sender.send(reading())
