@@ -147,3 +147,25 @@ def test_everything_but_this_machine_needs_encryption(endpoint: str, needed: boo
 def test_files_are_written_whole_or_not_at_all(store: KeyStore, tmp_path) -> None:
     store.create("cam-1", Role.CAPTURE)
     assert not [name for name in os.listdir(tmp_path / "keys") if name.startswith(".")]
+
+
+def test_a_list_that_others_may_write_to_trusts_nobody(store: KeyStore) -> None:
+    store.enrol(PublicKey("cam-1", Role.CAPTURE, OTHER))
+    assert stat.S_IMODE(store.allowed.stat().st_mode) == 0o600
+    store.allowed.chmod(0o666)
+    with pytest.raises(AuthenticationError, match="chmod 600"):
+        store.trusted()
+    assert AllowList(store.allowed, Role.CAPTURE).node_of(OTHER) is None
+
+
+def test_the_older_of_two_keys_goes_once_the_newer_was_seen(store: KeyStore) -> None:
+    old, new = (PublicKey("cam-1", Role.CAPTURE, digit * 40) for digit in "12")
+    other = PublicKey("cam-2", Role.CAPTURE, OTHER)
+    for key in (old, other, new):
+        store.enrol(key, beside=True)
+    assert store.settle(old) == 0
+    assert store.settle(other) == 0
+    assert store.trusted() == [old, other, new]
+    assert store.settle(new) == 1
+    assert store.trusted() == [other, new]
+    assert store.settle(new) == 0
