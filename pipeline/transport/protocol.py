@@ -46,6 +46,11 @@ Faults
     REFUSED (a code and words). REFUSED never ends the receiver. ``hello_first`` makes the
     sender start over at once; ``version``, ``not_allowed``, ``name_taken`` and
     ``too_many_streams`` make it try again after `REFUSED_RETRY_NS`; the others are logged.
+    Who asks more than it may (`pipeline.transport.limits`), or whose key is no longer trusted,
+    is told so and its connection is ended.
+
+Keys
+    NEWKEY brings the key that will replace the speaker's, see `pipeline.transport.rekeying`.
 
 Closing
     BYE ends the session; the receiver answers with BYE and forgets the connection.

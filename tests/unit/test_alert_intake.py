@@ -31,6 +31,7 @@ class ScriptedLink:
         self.acked: list[str] = []
         self.closed = 0
         self.address = "tcp://127.0.0.1:1"
+        self.counters = {"malformed": 2}
 
     def put(self, *events: Event) -> None:
         for each in events:

@@ -516,6 +516,26 @@ def test_leaving_the_machine_unencrypted_is_a_warning(write: Write) -> None:
     )
 
 
+def test_http_for_other_machines_takes_a_token_and_a_certificate(write: Write) -> None:
+    outside = "alert: {http: '*:9100'}\nsecurity:\n  http:\n    "
+    rest = "certificate: a.crt\n    key: a.key\n"
+    file = write(f"{GOOD}{outside}token_file: token.txt\n    {rest}")
+    (file.parent / "token.txt").write_text("0123456789abcdef\n")
+    http = load_deployment(file).security.http
+    assert http is not None
+    assert http.token.get_secret_value() == "0123456789abcdef"
+    assert http.certificate == file.parent / "a.crt"
+    assert "0123456789abcdef" in load(file).secrets
+    (file.parent / "token.txt").write_text("short-one")
+    with pytest.raises(ConfigError) as short:
+        load(file)
+    assert "security.http.token" in short.value.problems[0]
+    assert "short-one" not in short.value.problems[0]
+    with pytest.raises(ConfigError) as half:
+        load(write(f"{GOOD}{outside}certificate: a.crt\n"))
+    assert any("security.http.key" in problem for problem in half.value.problems)
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:1", "tcp://[::1]:1", "tcp://localhost:1", "ipc://x"]
 )
