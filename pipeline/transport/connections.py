@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 LOOK_NS = 200_000_000
 _WATCHED = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 _MOST_ADDRESSES = 4_096
+_MOST_GONE = 4_096
 _SHUT = -1
 _FRAMING = 128
 """More bytes than a frame costs on the wire beside itself, encryption included."""
@@ -69,12 +70,15 @@ class Connections:
         self._heard: dict[bytes, _Line] = {}
         self._rates: dict[str, Bucket] = {}
         self._ending: dict[bytes, int] = {}
+        self._gone: dict[bytes, bool] = {}
         self._looked_ns = 0
         self.counters: Counter[str] = Counter()
         self.monitor = listening.get_monitor_socket(_WATCHED)
 
     def heard(self, connection: bytes, frames: list[zmq.Frame], now_ns: int) -> None:
         """A message came by this connection."""
+        if connection in self._gone:
+            return
         if connection not in self._heard:
             self._follow(now_ns)
             self._heard[connection] = self._line_of(frames[-1])
@@ -91,14 +95,14 @@ class Connections:
 
     def is_ending(self, connection: bytes) -> bool:
         """Whether a connection was ended; what it says meanwhile counts for nothing."""
-        return connection in self._ending
+        return connection in self._ending or self._gone.get(connection, False)
 
     def look(self, now_ns: int) -> None:
         """Do what is due."""
+        self._follow(now_ns)
         if 0 <= now_ns - self._looked_ns < LOOK_NS:
             return
         self._looked_ns = now_ns
-        self._follow(now_ns)
         for line in (*self._heard.values(), *self._unheard.values()):
             self._look_at(line)
         for connection, due_ns in tuple(self._ending.items()):
@@ -157,7 +161,10 @@ class Connections:
         self._unheard.pop(fd, None)
         for connection in [c for c, line in self._heard.items() if line.fd == fd]:
             del self._heard[connection]
-            self._ending.pop(connection, None)
+            # What it sent before may still come; its descriptor may be another's by then.
+            self._gone[connection] = self._ending.pop(connection, None) is not None
+            if len(self._gone) > _MOST_GONE:
+                del self._gone[next(iter(self._gone))]
 
     def _count(self, reason: str, address: str) -> None:
         self.counters[reason] += 1

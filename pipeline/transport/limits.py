@@ -24,7 +24,7 @@ class LimitSettings(Settings):
     hellos_per_s: float = Field(default=5.0, gt=0)
     """Most times a second that one key (or connection) may say HELLO."""
 
-    connections_per_s: float = Field(default=50.0, gt=0)
+    connections_per_s: float = Field(default=200.0, gt=0)
     """Most connections a second from one address."""
 
     unheard: int = Field(default=128, ge=1)

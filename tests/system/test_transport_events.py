@@ -144,6 +144,8 @@ def test_events_go_encrypted_to_a_trusted_alert_node_from_a_trusted_fusion_node(
 
 def test_both_ends_change_their_keys_while_they_run(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(event_link, "LINK_LOST_NS", 1_000_000_000)
+    monkeypatch.setattr(event_link, "HEARTBEAT_NS", 200_000_000)
     fusion, alert = KeyStore(tmp_path / "fusion"), KeyStore(tmp_path / "alert")
     alert.enrol(fusion.create("fusion", Role.FUSION))
     fusion.enrol(alert.create("alert", Role.ALERT))
