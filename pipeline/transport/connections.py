@@ -57,7 +57,6 @@ class Connections:
         unfinished: Bytes that one connection may be ahead of what was taken in of it.
 
     Attributes:
-        monitor: To be polled with the socket.
         counters: Connections ended, by reason.
     """
 
@@ -71,9 +70,8 @@ class Connections:
         self._rates: dict[str, Bucket] = {}
         self._ending: dict[bytes, int] = {}
         self._gone: dict[bytes, bool] = {}
-        self._looked_ns = 0
         self.counters: Counter[str] = Counter()
-        self.monitor = listening.get_monitor_socket(_WATCHED)
+        self._monitor = listening.get_monitor_socket(_WATCHED)
 
     def heard(self, connection: bytes, frames: list[zmq.Frame], now_ns: int) -> None:
         """A message came by this connection."""
@@ -98,11 +96,8 @@ class Connections:
         return connection in self._ending or self._gone.get(connection, False)
 
     def look(self, now_ns: int) -> None:
-        """Do what is due."""
+        """Do what is due; to be called every `LOOK_NS` or so."""
         self._follow(now_ns)
-        if 0 <= now_ns - self._looked_ns < LOOK_NS:
-            return
-        self._looked_ns = now_ns
         for line in (*self._heard.values(), *self._unheard.values()):
             self._look_at(line)
         for connection, due_ns in tuple(self._ending.items()):
@@ -120,8 +115,8 @@ class Connections:
 
     def _follow(self, now_ns: int) -> None:
         """Take in what ZeroMQ says of connections."""
-        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            event = recv_monitor_message(self.monitor)
+        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            event = recv_monitor_message(self._monitor)
             if event["event"] == zmq.EVENT_ACCEPTED:
                 self._accepted(int(event["value"]), now_ns)
             else:

@@ -94,9 +94,6 @@ class EventReceiver:
             self.close()
             raise
         self.address = bound_address(self._socket)
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._gate.monitor, zmq.POLLIN)
 
     @property
     def counters(self) -> Counter[str]:
@@ -119,7 +116,7 @@ class EventReceiver:
             left_ms = (until_ns - now_ns) / 1e6
             if found or left_ms <= 0:
                 return found
-            self._poller.poll(min(ceil(left_ms), _TICK_MS))
+            self._socket.poll(min(ceil(left_ms), _TICK_MS))
 
     def ack(self, handle: tuple[bytes, str]) -> None:
         """The event is safe here. A sender that is gone will offer it again."""

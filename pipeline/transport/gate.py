@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 import zmq
 
-from pipeline.transport.connections import Connections
+from pipeline.transport.connections import LOOK_NS, Connections
 from pipeline.transport.limits import Bucket, LimitSettings
 from pipeline.transport.protocol import Refusal
 from pipeline.transport.rekeying import NewKey
@@ -71,16 +71,12 @@ class Gate:
         self._max_bytes = max_bytes
         self._connections = Connections(listening, limits, unfinished)
         self._version = 0
+        self._looked_ns = 0
         self._told: set[tuple[bytes, str]] = set()
         self._keys: dict[bytes, str] = {}
         self._messages: dict[str | bytes, Bucket] = {}
         self._hellos: dict[str | bytes, Bucket] = {}
         self._counters: Counter[str] = Counter()
-
-    @property
-    def monitor(self) -> zmq.Socket[bytes]:
-        """To be polled with the socket."""
-        return self._connections.monitor
 
     @property
     def counters(self) -> Counter[str]:
@@ -153,8 +149,11 @@ class Gate:
     def look(self, now_ns: int) -> list[bytes]:
         """Do what is due; connections whose key was trusted and no longer is.
 
-        They are to be told, and are ended.
+        They are to be told, and are ended. To be called at least every `LOOK_NS`.
         """
+        if 0 <= now_ns - self._looked_ns < LOOK_NS:
+            return []
+        self._looked_ns = now_ns
         if self._curve is not None and self._curve.follow(self._listening, self._address):
             for connection in self._keys:
                 self._connections.end(connection, now_ns)

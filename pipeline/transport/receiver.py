@@ -103,7 +103,6 @@ class Receiver:
             )
             self._poller = zmq.Poller()
             self._poller.register(self._socket, zmq.POLLIN)
-            self._poller.register(self._gate.monitor, zmq.POLLIN)
             self._local = curve is None and not needs_curve(self.address)
             if clock_probes and self.address.startswith("tcp://"):
                 self._responder = _responder(self.address, clock)

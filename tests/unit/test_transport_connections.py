@@ -58,15 +58,6 @@ def door() -> Iterator[Door]:
     found.close()
 
 
-def test_what_zeromq_tells_is_taken_in_at_every_look(door: Door) -> None:
-    door.look(LOOK_NS)
-    line, _ = door.dial()
-    line.close()
-    wait_until(lambda: door.connections.monitor.poll(0))
-    door.look()
-    assert not door.connections.monitor.poll(0)
-
-
 def test_an_ended_connection_is_shut_a_moment_later_and_says_nothing_more(door: Door) -> None:
     line, fd = door.dial()
     door.connections.heard(b"one", [Heard(fd)], door.now_ns)
