@@ -159,7 +159,7 @@ class EventReceiver:
         if isinstance(message, Ping):
             self._say(connection, Pong())
         elif isinstance(message, NewKey):
-            objection = self._gate.rekey(connection, message)
+            objection = self._gate.rekey(connection, message, self._now_ns())
             if objection is None:
                 self._say(connection, KeyTaken(message.public))
             elif objection.code is not None:

@@ -139,10 +139,12 @@ class Gate:
         """Key that the handshake of a connection proved; empty without encryption."""
         return self._keys.get(connection, "")
 
-    def rekey(self, connection: bytes, new: NewKey) -> Objection | None:
+    def rekey(self, connection: bytes, new: NewKey, now_ns: int) -> Objection | None:
         """A peer brings the key that replaces its own; why it is not taken."""
         if self._allow is None:
             return Objection(Refusal.OUT_OF_PLACE, "this link has no keys")
+        if not self._take(self._hellos, self._limits.hellos_per_s, connection, now_ns, 1.0):
+            return Objection(Refusal.TOO_FAST, "too many keys")
         fault = self._allow.trust_also(self.key_of(connection), new.public)
         return Objection(Refusal.NOT_ALLOWED, fault) if fault else None
 

@@ -10,6 +10,7 @@ import hmac
 import msgspec
 
 from pipeline.core.errors import AuthenticationError
+from pipeline.transport.key_files import check_name
 from pipeline.transport.key_store import PublicKey, Role
 
 _PREFIX = "fw1."
@@ -68,6 +69,8 @@ def read_token(text: str) -> Invitation:
         body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
         if not hmac.compare_digest(hashlib.sha256(body).digest()[:_CHECK_BYTES], check):
             raise AuthenticationError(_NOT_WHOLE, fix="copy all of it")
-        return msgspec.msgpack.decode(body, type=Invitation)
+        invitation = msgspec.msgpack.decode(body, type=Invitation)
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
         raise AuthenticationError(_NOT_WHOLE, fix="copy all of it") from None
+    check_name(invitation.node)
+    return invitation

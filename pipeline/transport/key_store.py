@@ -99,17 +99,25 @@ class KeyStore:
 
         Args:
             key: The key.
-            beside: Keep those that its node had before in this role; else they are replaced.
+            beside: Keep the one that its node had before in this role; else it is replaced.
+
+        Raises:
+            AuthenticationError: It is no key, or another node's.
         """
         check_name(key.node)
         check_key(key.public)
         with self._changing() as trusted:
-            kept = [
-                k
-                for k in trusted
-                if k != key and (beside or (k.node, k.role) != (key.node, key.role))
-            ]
-            write(self.allowed, [*kept, key], 0o600)
+            same = [k for k in trusted if (k.node, k.role) == (key.node, key.role)]
+            others = [k for k in trusted if k not in same]
+            for other in others:
+                if other.public == key.public:
+                    raise AuthenticationError(
+                        f"this is the key of {other.node!r} ({other.role.value})",
+                        where=str(self.allowed),
+                        fix="each node makes its own with 'fusewatch keys create'",
+                    )
+            before = [k for k in same if k != key][:1] if beside else []
+            write(self.allowed, [*others, *before, key], 0o600)
 
     def settle(self, key: PublicKey) -> int:
         """A key was seen in use: trust no older one of its node; how many there were.

@@ -208,7 +208,7 @@ class Receiver:
         if isinstance(message, Hello):
             self._hello(connection, message, now_ns)
         elif isinstance(message, NewKey):
-            self._rekey(connection, message)
+            self._rekey(connection, message, now_ns)
         elif not isinstance(message, Data):
             self._session.receive(connection, message, now_ns)
         elif self._session.knows(connection):
@@ -233,8 +233,8 @@ class Receiver:
         if self._session.hello(connection, hello, now_ns, shared=reader is not None):
             self._shared.agree(hello.node, reader, self._session.connected)
 
-    def _rekey(self, connection: bytes, new: NewKey) -> None:
-        objection = self._gate.rekey(connection, new)
+    def _rekey(self, connection: bytes, new: NewKey, now_ns: int) -> None:
+        objection = self._gate.rekey(connection, new, now_ns)
         if objection is None:
             self._session.outgoing.append((connection, KeyTaken(new.public)))
         elif objection.code is not None:

@@ -184,8 +184,9 @@ class CurveServer:
         self.apply(socket)
         try:
             socket.bind(address)
-        except zmq.ZMQError:
-            return False  # what listened before is still being closed
+        except zmq.ZMQError as error:  # what listened before is still being closed
+            log.warning("not listening yet with the new key", error=str(error), every_s=5)
+            return False
         self._unbound = False
         log.info("listening with the new key", public=self.own.public)
         return True

@@ -13,7 +13,9 @@ from pipeline.transport import allow_list, security
 from pipeline.transport.key_files import write
 from pipeline.transport.key_store import KeyStore, Role
 from pipeline.transport.link import connect
+from pipeline.transport.protocol import encode
 from pipeline.transport.receiver import Receiver
+from pipeline.transport.rekeying import NewKey
 from pipeline.transport.rotation import rotate
 from pipeline.transport.security import CurveClient, curve_client, curve_server
 from pipeline.transport.sender import Sender
@@ -176,6 +178,25 @@ def test_a_key_is_rotated_while_its_node_runs_and_the_old_one_goes(site: Site) -
         lost.enrol(site.public)
         write(lost.secret_file("cam-1"), old, 0o600)
         rotate(lost, "cam-1", address, clock=CLOCK, timeout_s=1)
+
+
+def test_a_node_cannot_take_the_key_of_another_for_its_own(site: Site) -> None:
+    site.node("cam-1")
+    other, _ = site.node("cam-2")
+    keys = CurveClient(KeyStore(site.folder / "cam-1"), "cam-1", Role.CAPTURE, Role.FUSION)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    thief = connect(context, site.pump.receiver.address, keys, 1 << 20)
+    theirs = KeyStore(site.folder / "cam-2").own("cam-2", Role.CAPTURE).public
+    thief.send(encode(NewKey(theirs)))
+    assert thief.poll(20_000)
+    assert b"cannot be enrolled" in thief.recv()
+    for _ in range(50):
+        thief.send(encode(NewKey("0" * 40)))
+    assert until(lambda: site.pump.receiver.counters["too_fast"] >= 1)
+    other.send(reading())
+    assert other.drain(20)
+    assert len(site.keys.trusted()) == 4
+    context.destroy(0)
 
 
 def test_a_rotation_that_nobody_answers_changes_nothing_and_goes_on_later(site: Site) -> None:

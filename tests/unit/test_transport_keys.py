@@ -165,7 +165,17 @@ def test_the_older_of_two_keys_goes_once_the_newer_was_seen(store: KeyStore) -> 
         store.enrol(key, beside=True)
     assert store.settle(old) == 0
     assert store.settle(other) == 0
-    assert store.trusted() == [old, other, new]
+    assert store.trusted() == [other, old, new]
     assert store.settle(new) == 1
     assert store.trusted() == [other, new]
     assert store.settle(new) == 0
+
+
+def test_a_node_has_two_keys_at_most_and_none_that_is_anothers(store: KeyStore) -> None:
+    keys = [PublicKey("cam-1", Role.CAPTURE, digit * 40) for digit in "1234"]
+    for key in keys:
+        store.enrol(key, beside=True)
+    assert store.trusted() == [keys[0], keys[3]]
+    with pytest.raises(AuthenticationError, match="the key of 'cam-1'"):
+        store.enrol(PublicKey("cam-2", Role.CAPTURE, "1" * 40), beside=True)
+    assert store.trusted() == [keys[0], keys[3]]
