@@ -24,6 +24,7 @@ from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.health import Health
 from nodes.places import outbox_file
+from nodes.refused_metrics import RefusedMetrics
 from nodes.retention import kept_by_alert, kinds
 from nodes.retention_metrics import RetentionMetrics
 from pipeline.config import Deployment
@@ -35,7 +36,7 @@ from pipeline.sinks.base import SinkContext
 from pipeline.sinks.lane import Outlet
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import Delivery, OutboxStore
-from pipeline.transport.event_link import EventDelivery, EventReceiver
+from pipeline.transport.event_receiver import EventDelivery, EventReceiver
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +111,9 @@ class AlertNode:
         self._report_leftovers(store)
         delivery.start()
         self._health.ready("outbox", True)
-        self._link = self._open_link()
+        self._link = link = self._open_link()
+        if self._registry is not None:
+            self._registry.register(RefusedMetrics(lambda: link.counters))
         self._health.ready("link", True, self._link.address)
         if not self._sinks:
             log.warning("no sinks are configured, events are kept and go nowhere")

@@ -1,4 +1,4 @@
-"""Is this process alive, is it ready, what does it count: over HTTP on the loopback.
+"""Is this process alive, is it ready, what does it count: over HTTP.
 
 ``/livez``   the process works: 200, or 503 when something that must run does not
 ``/readyz``  it does its job: 200, or 503 while something it needs is missing
@@ -10,19 +10,23 @@ The two answers are JSON: ``{"ok": false, "checks": {"camera": {"ok": false, "de
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+import structlog
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline.config.addresses import loopback_address
+from nodes.http_server import BoundedServer
+from pipeline.config.addresses import http_address, is_loopback, require_guard
+from pipeline.config.http_settings import HttpSettings
 from pipeline.core.errors import FusewatchError
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,46 +104,65 @@ def new_registry() -> CollectorRegistry:
 
 
 class HealthServer:
-    """Serves a `Health` over HTTP in a thread of its own.
+    """Serves a `Health` over HTTP in threads of its own.
+
+    An address that other machines can reach is served with TLS, to who brings the token; this
+    machine is then served on its loopback as ever, on a port of its own.
 
     Args:
-        address: ``HOST:PORT`` on the loopback; port 0: any free one.
+        address: ``HOST:PORT``; port 0: any free one.
         health: What is served.
+        outside: Token and certificate for an address that is not on the loopback.
 
     Raises:
-        ConfigError: The address is not one, or leaves the machine.
+        ConfigError: The address is not one, or others can reach it and `outside` is not given.
     """
 
-    def __init__(self, address: str, health: Health) -> None:
-        self._address = loopback_address(address)
+    def __init__(self, address: str, health: Health, outside: HttpSettings | None = None) -> None:
+        self._address = http_address(address)
         self._health = health
-        self._server: ThreadingHTTPServer | None = None
+        self._outside = None if is_loopback(self._address[0]) else outside
+        if self._outside is None and not is_loopback(self._address[0]):
+            raise require_guard(address)
+        self._refused = Counter(
+            "fusewatch_http_refused", "By reason", ["reason"], registry=health.registry
+        )
+        self._servers: list[BoundedServer] = []
 
     def start(self) -> int:
-        """Start serving; the port.
+        """Start serving; the port on the loopback.
 
         Raises:
+            ConfigError: The certificate or its key cannot be used.
             FusewatchError: The port is taken.
         """
+        if self._outside is None:
+            return self._serve(self._address, None)
+        port = self._serve(self._address, self._outside)
+        log.info("other machines are served", https=port)
+        return self._serve(("127.0.0.1", 0), None)
+
+    def close(self) -> None:
+        """Stop serving; may be called twice."""
+        while self._servers:
+            server = self._servers.pop()
+            server.shutdown()
+            server.server_close()
+
+    def _serve(self, address: tuple[str, int], outside: HttpSettings | None) -> int:
         handler = type("Handler", (_Handler,), {"health": self._health})
-        server_type = _ServerV6 if ":" in self._address[0] else _Server
         try:
-            self._server = server_type(self._address, handler)
+            server = BoundedServer(address, handler, self._refused, outside)
         except OSError as error:
-            host, port = self._address
+            self.close()
+            host, port = address
             raise PortTaken(
                 f"cannot listen on {host}:{port}: {error.strerror}",
                 fix="write port 0 for any free one",
             ) from error
-        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
-        return int(self._server.server_address[1])
-
-    def close(self) -> None:
-        """Stop serving; may be called twice."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        self._servers.append(server)
+        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+        return int(server.server_address[1])
 
 
 class PortTaken(FusewatchError):
@@ -148,25 +171,17 @@ class PortTaken(FusewatchError):
     exit_code = 69
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-
-class _ServerV6(_Server):
-    address_family = socket.AF_INET6
-
-
 class _Handler(BaseHTTPRequestHandler):
     health: ClassVar[Health]
-    timeout = 5
     server_version = "fusewatch"
     sys_version = ""
 
     def do_GET(self) -> None:
         """Answer one of the three pages."""
         page = self.path.partition("?")[0]
-        if page == "/livez":
+        if not self._admitted():
+            self._turn_away(page)
+        elif page == "/livez":
             self._checks(self.health.livez())
         elif page == "/readyz":
             self._checks(self.health.readyz())
@@ -181,6 +196,21 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
         """Say nothing: probes come every few seconds."""
 
+    def _admitted(self) -> bool:
+        header = self.headers.get("Authorization", "")
+        return isinstance(self.server, BoundedServer) and self.server.admits(header)
+
+    def _turn_away(self, page: str) -> None:
+        """Without the token: whether the process lives, and nothing else."""
+        if page == "/livez":
+            ok = all(check.ok for check in self.health.livez().values())
+            body = json.dumps({"ok": ok}).encode() + b"\n"
+            self._send(200 if ok else 503, "application/json", body)
+            return
+        if isinstance(self.server, BoundedServer):
+            self.server.count("token")
+        self._send(401, "text/plain", b"a token is needed: Authorization: Bearer TOKEN\n")
+
     def _checks(self, checks: dict[str, Check]) -> None:
         ok = all(check.ok for check in checks.values())
         body = {"ok": ok, "checks": {name: asdict(check) for name, check in checks.items()}}
@@ -191,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
+        if status == 401:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -6,7 +6,8 @@ from nodes.spool_choice import open_spool
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.ledger import Ledger
-from pipeline.transport.event_link import EventReceiver, EventSender
+from pipeline.transport.event_link import EventSender
+from pipeline.transport.event_receiver import EventReceiver
 from pipeline.transport.key_store import Role
 from pipeline.transport.receiver import Receiver
 from pipeline.transport.receiver_session import Resumes
@@ -50,6 +51,7 @@ def sample_receiver(deployment: Deployment, clock: Clock, resume: Resumes) -> Re
         credit_bytes=round(settings.credit_mb * MIB),
         max_message_bytes=round(settings.max_message_mb * MIB),
         max_streams=settings.max_streams,
+        limits=settings.limits,
         curve=_server(deployment, settings.listen, FUSION, Role.FUSION, Role.CAPTURE),
     )
 
@@ -66,7 +68,7 @@ def event_receiver(deployment: Deployment) -> EventReceiver:
     """The alert node's end of the link from the fusion node."""
     endpoint = deployment.alert.listen
     curve = _server(deployment, endpoint, ALERT, Role.ALERT, Role.FUSION)
-    return EventReceiver(endpoint, curve=curve)
+    return EventReceiver(endpoint, curve=curve, limits=deployment.alert.limits)
 
 
 def fusion_endpoint(deployment: Deployment, node: str) -> str:

@@ -30,6 +30,7 @@ from nodes.health import Health, HealthServer
 from nodes.last_words import LastWords
 from nodes.lock import hold
 from nodes.system_clock import SystemClockWatch
+from pipeline.config.http_settings import HttpSettings
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import FusewatchError
 
@@ -77,7 +78,7 @@ class RunFile:
     Attributes:
         name: Name of the process.
         pid: Process id.
-        http: Port of /livez, /readyz and /metrics; None when off.
+        http: Port of /livez, /readyz and /metrics on the loopback; None when off.
         started_ns: When it started, UTC.
     """
 
@@ -94,6 +95,7 @@ class RunOptions:
     Attributes:
         data: The deployment's data folder.
         http: Address of the health server; None: off.
+        outside: Token and certificate, for an address that other machines can reach.
         reload: Called on SIGHUP; raises `FusewatchError` when the new state is refused.
         step_s: Longest wait in one step, seconds.
         drain_s: Longest time to drain, seconds.
@@ -101,6 +103,7 @@ class RunOptions:
 
     data: Path
     http: str | None = "127.0.0.1:0"
+    outside: HttpSettings | None = None
     reload: Callable[[], None] | None = None
     step_s: float = 0.25
     drain_s: float = 10.0
@@ -137,7 +140,7 @@ def node_clock() -> NodeClock:
 
 def _run(node: Node, options: RunOptions, requests: Requests) -> None:
     health = Health()
-    server = HealthServer(options.http, health) if options.http else None
+    server = HealthServer(options.http, health, options.outside) if options.http else None
     port = server.start() if server else None
     run_file = options.data / "run" / f"{node.name}.json"
     try:

@@ -38,7 +38,9 @@ def command(
         _test(deployment)
     alert = AlertNode(deployment, node_clock(), lambda: event_receiver(deployment))
     configure_logs(alert.name, secrets=loaded.secrets)
-    options = RunOptions(data=deployment.data, http=deployment.alert.http)
+    options = RunOptions(
+        data=deployment.data, http=deployment.alert.http, outside=deployment.security.http
+    )
     raise typer.Exit(run_node(alert, options))
 
 

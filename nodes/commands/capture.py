@@ -34,5 +34,6 @@ def command(
         raise ConfigError(what, where=str(config), fix=f"--node {'|'.join(deployment.nodes)}")
     capture = CaptureNode(deployment, name, node_clock())
     configure_logs(capture.name, secrets=loaded.secrets)
-    options = RunOptions(data=deployment.data, http=deployment.nodes[name].http)
+    http, outside = deployment.nodes[name].http, deployment.security.http
+    options = RunOptions(data=deployment.data, http=http, outside=outside)
     raise typer.Exit(run_node(capture, options))

@@ -26,5 +26,8 @@ def command(
     require_models(loaded.deployment, config)
     fusion = FusionNode(loaded.deployment, node_clock())
     configure_logs(fusion.name, secrets=loaded.secrets)
-    options = RunOptions(data=loaded.deployment.data, http=loaded.deployment.fusion.http)
+    deployment = loaded.deployment
+    options = RunOptions(
+        data=deployment.data, http=deployment.fusion.http, outside=deployment.security.http
+    )
     raise typer.Exit(run_node(fusion, options))

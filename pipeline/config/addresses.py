@@ -55,20 +55,23 @@ def is_wildcard(address: str) -> bool:
     return host_of(address) in WILDCARDS
 
 
-def loopback_address(text: str) -> tuple[str, int]:
+def http_address(text: str) -> tuple[str, int]:
     """Host and port of an HTTP address such as ``127.0.0.1:0``; port 0 means any free one.
 
     Raises:
-        ConfigError: Not ``HOST:PORT``, or not this machine.
+        ConfigError: Not ``HOST:PORT``.
     """
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{text!r} is not HOST:PORT", fix="write for example 127.0.0.1:9100")
-    if not is_loopback(host):
-        raise ConfigError(
-            f"{text!r} is not on this machine's loopback, and other addresses need a token and "
-            "TLS, which are not there yet",
-            fix=f"write 127.0.0.1:{port}, and a proxy with TLS in front if others must reach it",
-        )
-    return host, int(port)
+    return ("" if host == "*" else host), int(port)
+
+
+def require_guard(text: str) -> ConfigError:
+    """The error for an HTTP address that others can reach, without `security.http`."""
+    port = text.rpartition(":")[2]
+    return ConfigError(
+        f"{text!r} can be reached from other machines, which needs a token and TLS",
+        fix=f"write 127.0.0.1:{port}, or give security.http a token, a certificate and its key",
+    )

@@ -197,6 +197,8 @@ def _http(deployment: Deployment) -> Iterator[Problem]:
         if address is None:
             continue
         try:
-            addresses.loopback_address(address)
+            host, _ = addresses.http_address(address)
+            if not addresses.is_loopback(host) and deployment.security.http is None:
+                raise addresses.require_guard(address)
         except ConfigError as error:
             yield Problem(path, error.message, error.fix)

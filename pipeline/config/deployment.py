@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
+from pipeline.config.http_settings import HttpSettings
 from pipeline.config.retention import RetentionSettings
 from pipeline.core.ranges import Range
 from pipeline.core.settings import Settings
@@ -22,6 +23,7 @@ from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.privacy_settings import QUALITY, BlurSettings, Privacy, Zone
+from pipeline.transport.limits import LimitSettings
 from pipeline.transport.spool_settings import SpoolSettings
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -93,7 +95,8 @@ class CaptureSettings(Settings):
     another machine, otherwise do not. ``{}``: by its defaults anyway."""
 
     http: str | None = "127.0.0.1:0"
-    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
+    machines can reach needs ``security.http``."""
 
 
 class SceneSettings(Settings):
@@ -185,6 +188,9 @@ class FusionSettings(Settings):
     max_streams: int = Field(default=256, ge=1)
     """Most streams one node may announce."""
 
+    limits: LimitSettings = LimitSettings()
+    """What else one node may ask."""
+
     record: RecordSettings | None = None
     """Record what arrives; none: do not."""
 
@@ -192,7 +198,8 @@ class FusionSettings(Settings):
     """Seconds kept before and after the start of an event as clip and sound."""
 
     http: str | None = "127.0.0.1:0"
-    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
+    machines can reach needs ``security.http``."""
 
 
 class AlertSettings(Settings):
@@ -204,8 +211,12 @@ class AlertSettings(Settings):
     sinks: list[SerializeAsAny[SinkSettings]] = []
     """Where events go."""
 
+    limits: LimitSettings = LimitSettings()
+    """What the fusion node, and whoever else reaches the address, may ask."""
+
     http: str | None = "127.0.0.1:0"
-    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off."""
+    """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
+    machines can reach needs ``security.http``."""
 
 
 class DashboardSettings(Settings):
@@ -235,6 +246,9 @@ class SecuritySettings(Settings):
 
     keys: Path = Path("keys")
     """Folder of key files, made by ``fusewatch keys create``."""
+
+    http: HttpSettings | None = None
+    """Token and certificate, for ``http`` addresses that other machines can reach."""
 
 
 class Deployment(Settings):

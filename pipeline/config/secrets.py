@@ -17,6 +17,7 @@ from pipeline.config.document import UNSET, Data
 from pipeline.config.fields import Holding, nested, takes_text
 from pipeline.config.paths import absolute
 from pipeline.config.problems import KeyPath, Positions, Problem
+from pipeline.core.redact import url_passwords
 from pipeline.core.settings import Settings
 
 SUFFIX = "_file"
@@ -107,9 +108,12 @@ class SecretFiles:
 
 
 def secret_values(value: object) -> Iterator[str]:
-    """Every `SecretStr` in settings, however deep."""
+    """Every `SecretStr` in settings, however deep, and every password in a URL."""
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
+        yield from url_passwords(value.get_secret_value())
+    elif isinstance(value, str):
+        yield from url_passwords(value)
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from secret_values(getattr(value, name))

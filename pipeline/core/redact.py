@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 # "user:password@" up to the last "@" of the word, as passwords are often not percent-encoded;
 # but not "host:8080/path@2x". Without a colon, what stands before "@" ahead of the path.
@@ -14,6 +15,13 @@ _QUERY_SECRET = re.compile(
     r"(?P<key>[?&][\w-]{0,40}(?:token|key|secret|passwo?r?d|passwd|pwd|auth|signature|sig)=)[^&\s]+",
     re.IGNORECASE,
 )
+
+
+def url_passwords(text: str) -> list[str]:
+    """Passwords in the URLs of a text, as they stand there and as they are meant."""
+    found = [match[0].partition("://")[2] for match in _USERINFO.finditer(text)]
+    words = [userinfo.removesuffix("@").partition(":")[2] for userinfo in found]
+    return [form for word in words if word for form in dict.fromkeys((word, unquote(word)))]
 
 
 def redact_url(text: str) -> str:

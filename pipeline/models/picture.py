@@ -16,6 +16,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from pipeline.core.errors import BadReading
+from pipeline.core.jpeg import MAX_PIXELS
 from pipeline.core.sample import Encoding, Sample
 
 CELL_PX = 10
@@ -62,6 +63,8 @@ def _decode(sample: Sample, cells: int) -> npt.NDArray[np.uint8]:
     try:
         data = cast("bytes", sample.data)
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        if height * width > MAX_PIXELS:
+            raise BadReading(f"a JPEG of {width} x {height} pixels", where=sample.stream)
         rows, columns = grid_shape(height, width, cells)
         picture = simplejpeg.decode_jpeg(
             data,

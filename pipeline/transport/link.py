@@ -15,7 +15,7 @@ import zmq
 
 from pipeline.core.codec import Buffer
 from pipeline.core.errors import TransportError
-from pipeline.transport.security import CurveClient, CurveServer
+from pipeline.transport.security import CurveClient, CurveServer, FixedClient
 
 Socket: TypeAlias = "zmq.Socket[bytes]"
 Context: TypeAlias = "zmq.Context[Socket]"
@@ -31,7 +31,9 @@ _HANDSHAKE_MS = 5_000
 _BACKLOG = 128
 
 
-def connect(context: Context, endpoint: str, curve: CurveClient | None, max_message: int) -> Socket:
+def connect(
+    context: Context, endpoint: str, curve: CurveClient | FixedClient | None, max_message: int
+) -> Socket:
     """A connecting DEALER socket.
 
     Raises:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.core.jpeg import MAX_PIXELS, jpeg_size
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.transport.protocol import GRANT_NS, Resume
@@ -62,11 +63,20 @@ class StreamState:
             isinstance(data, np.ndarray) and data.shape != self.shape and not self._fits(data.shape)
         ):
             return DropReason.CORRUPT
+        if sample.encoding is Encoding.JPEG and not self._is_of_size(data):
+            return DropReason.CORRUPT
         return DropReason.FUTURE if sample.timestamp_ns > latest_ns and self.dated else None
 
     def _fits(self, shape: tuple[int, ...]) -> bool:
         """Sound comes as ``(N, channels)``; a stream without a shape takes any."""
         return not self.shape or (len(shape) == 2 and shape[1:] == self.shape)
+
+    def _is_of_size(self, data: object) -> bool:
+        """Whether a JPEG is as large as the stream says; one that is damaged is found later."""
+        size = jpeg_size(data) if isinstance(data, bytes | memoryview) else None
+        if size is None:
+            return True
+        return size == self.shape[:2] if self.shape else size[0] * size[1] <= MAX_PIXELS
 
     def resume(self) -> Resume:
         """Where the sender goes on."""

@@ -47,6 +47,11 @@ Faults
     REFUSED (a code and words). REFUSED never ends the receiver. ``hello_first`` makes the
     sender start over at once; ``version``, ``not_allowed``, ``name_taken`` and
     ``too_many_streams`` make it try again after `REFUSED_RETRY_NS`; the others are logged.
+    Who asks more than it may (`pipeline.transport.limits`), or whose key is no longer trusted,
+    is told so and its connection is ended.
+
+Keys
+    NEWKEY brings the key that will replace the speaker's, see `pipeline.transport.rekeying`.
 
 Closing
     BYE ends the session; the receiver answers with BYE and forgets the connection.
@@ -64,6 +69,7 @@ from pipeline.core.errors import CodecError, ProtocolError
 from pipeline.core.ledger import DropReason, StreamAccount
 from pipeline.core.sample import StreamInfo
 from pipeline.core.stream_codec import check_stream
+from pipeline.transport.rekeying import KeyTaken, NewKey
 
 PROTOCOL_VERSION = 1
 SAMPLE_COST = 128
@@ -99,7 +105,9 @@ class Refusal(StrEnum):
     HELLO_FIRST = "hello_first"  # this connection did not say HELLO
     MALFORMED = "malformed"  # not a message of this protocol, or out of bounds
     OUT_OF_PLACE = "out_of_place"  # a message the other side does not send
-    OVER_CREDIT = "over_credit"  # more bytes than were granted
+    OVER_CREDIT = "over_credit"  # more bytes than were granted; the connection is ended
+    TOO_FAST = "too_fast"  # more messages or HELLOs than may be; the connection is ended
+    TOO_LARGE = "too_large"  # a message over the limit; the connection is ended
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True):
@@ -247,6 +255,8 @@ Message: TypeAlias = (
     | Bye
     | Refused
     | Reject
+    | NewKey
+    | KeyTaken
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from math import ceil
 from urllib.parse import urlsplit
 
-import structlog
 import zmq
 
 from pipeline.core.arrival import Arrival
 from pipeline.core.clock import Clock
-from pipeline.core.codec import Buffer, decode_samples, size_of
+from pipeline.core.codec import decode_samples, size_of
 from pipeline.core.errors import CodecError, ProtocolError
 from pipeline.transport.clock_responder import ClockResponder
-from pipeline.transport.link import Context, bound_address, listen
+from pipeline.transport.gate import Gate
+from pipeline.transport.limits import LimitSettings
+from pipeline.transport.link import HEADER_ROOM, Context, bound_address, listen
 from pipeline.transport.peer import NodeStatus
 from pipeline.transport.protocol import (
     MAX_FRAMES,
@@ -28,18 +29,19 @@ from pipeline.transport.protocol import (
     Data,
     Hello,
     Refusal,
+    Refused,
     decode,
     encode,
 )
 from pipeline.transport.receiver_session import ReceiverSession, Resumes, from_the_start
+from pipeline.transport.rekeying import KeyTaken, NewKey
 from pipeline.transport.security import CurveServer, Doorkeeper, needs_curve
-from pipeline.transport.shared_arena import SharedReader
-
-log = structlog.get_logger(__name__)
+from pipeline.transport.shared_payloads import SharedPayloads
 
 _TICK_MS = 200
 _MESSAGES_A_POLL = 64
 _UNSENT = 1_000
+_UNFINISHED = 64 << 20
 
 
 class Receiver:
@@ -52,6 +54,7 @@ class Receiver:
         credit_bytes: Bytes a node may have under way.
         max_message_bytes: Largest sample accepted.
         max_streams: Most streams of one node.
+        limits: What else a node may ask.
         curve: Keys and allow-list, for encrypted links.
         clock_probes: Whether to answer clock probes on UDP, on the same port.
 
@@ -68,12 +71,12 @@ class Receiver:
         credit_bytes: int = 32 << 20,
         max_message_bytes: int = 32 << 20,
         max_streams: int = 256,
+        limits: LimitSettings | None = None,
         curve: CurveServer | None = None,
         clock_probes: bool = True,
     ) -> None:
         self._clock = clock
         self._curve = curve
-        self._max_message = max_message_bytes
         self._session = ReceiverSession(
             resume=resume,
             credit=credit_bytes,
@@ -83,9 +86,7 @@ class Receiver:
         self._context: Context = zmq.Context()
         self._doorkeeper = Doorkeeper(self._context, curve.allow) if curve else None
         self._responder: ClockResponder | None = None
-        self._arenas: dict[str, SharedReader] = {}
-        self._keys: dict[bytes, str] = {}
-        self._trust_version = 0
+        self._shared = SharedPayloads(max_message_bytes)
         self._unsent: list[tuple[bytes, bytes]] = []
         self._closed = False
         try:
@@ -93,6 +94,13 @@ class Receiver:
                 self._context, endpoint.replace(":0", ":*"), curve, max_message_bytes
             )
             self.address = bound_address(self._socket)
+            self._gate = Gate(
+                self._socket,
+                limits or LimitSettings(),
+                curve,
+                max_bytes=max_message_bytes + 2 * HEADER_ROOM,
+                unfinished=2 * (credit_bytes + max_message_bytes) + _UNFINISHED,
+            )
             self._poller = zmq.Poller()
             self._poller.register(self._socket, zmq.POLLIN)
             self._local = curve is None and not needs_curve(self.address)
@@ -105,7 +113,7 @@ class Receiver:
     @property
     def counters(self) -> Counter[str]:
         """Refused, malformed, duplicate and rejected, by name, since the start."""
-        counters = Counter(self._session.counters)
+        counters = self._session.counters + self._gate.counters
         if self._doorkeeper:
             counters["unknown_key"] = self._doorkeeper.refused
         if self._responder:
@@ -118,8 +126,7 @@ class Receiver:
         Calling it again says that what the call before returned is consumed.
         """
         session = self._session
-        done = {node: arena.done() for node, arena in self._arenas.items()}
-        session.grant(done, self._clock.now_ns())
+        session.grant(self._shared.done(), self._clock.now_ns())
         until_ns = self._clock.now_ns() + int(timeout_s * 1e9)
         while True:
             self._flush()
@@ -128,6 +135,7 @@ class Receiver:
                     break
             now_ns = self._clock.now_ns()
             session.tick(now_ns)
+            self._look(now_ns)
             self._flush()
             left_ms = (until_ns - now_ns) / 1e6
             if session.arrivals or left_ms <= 0:
@@ -164,82 +172,82 @@ class Receiver:
         frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
         now_ns = self._clock.now_ns()
         connection = frames[0].bytes
+        objection = self._gate.objection(connection, frames[1:], now_ns)
+        said = len(self._session.outgoing)
         try:
-            self._dispatch(connection, frames[1:], now_ns)
+            if objection is None:
+                self._dispatch(connection, frames[1:], now_ns)
+            elif objection.code is not None:
+                self._session.refuse(connection, objection.code, objection.detail)
         except (ProtocolError, CodecError) as error:
             self._session.refuse(connection, Refusal.MALFORMED, error.message)
+        self._end_offenders(said, now_ns)
         return True
+
+    def _look(self, now_ns: int) -> None:
+        """End connections whose key was revoked, and what else the gate has due."""
+        said = len(self._session.outgoing)
+        for connection in self._gate.look(now_ns):
+            self._session.refuse(connection, Refusal.NOT_ALLOWED, "the key is not trusted")
+            self._session.unreachable(connection)
+        self._session.outgoing += self._gate.untold()
+        self._end_offenders(said, now_ns)
+
+    def _end_offenders(self, said: int, now_ns: int) -> None:
+        """End connections for what was refused in the answers from number `said` on."""
+        for connection, answer in self._session.outgoing[said:]:
+            if isinstance(answer, Refused) and self._gate.refused(connection, answer.code, now_ns):
+                self._session.unreachable(connection)
 
     def _dispatch(self, connection: bytes, frames: list[zmq.Frame], now_ns: int) -> None:
         if not 1 <= len(frames) <= MAX_FRAMES:
             raise ProtocolError(f"a message of {len(frames)} frames")
         message = decode(frames[0].buffer)
-        if self._curve is not None and not self._may_speak(connection, frames[0], message):
+        if self._curve is not None and not self._may_speak(connection, message):
             return
         if isinstance(message, Hello):
             self._hello(connection, message, now_ns)
+        elif isinstance(message, NewKey):
+            self._rekey(connection, message, now_ns)
         elif not isinstance(message, Data):
             self._session.receive(connection, message, now_ns)
         elif self._session.knows(connection):
-            payloads = self._payloads(connection, message, frames[1:])
+            payloads = self._shared.of(self._session.node_of(connection), message, frames[1:])
             size = sum(size_of(frame) for frame in payloads[1:])
             self._session.data(connection, decode_samples(payloads), size, now_ns)
         else:
             self._session.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
 
     def _hello(self, connection: bytes, hello: Hello, now_ns: int) -> None:
+        there = [n for n in self._session.nodes() if not (n.lost or n.ended)]
+        others = sum(status.node != hello.node for status in there)
+        objection = self._gate.hello_objection(connection, others, now_ns)
+        if objection is not None and objection.code is not None:
+            self._session.refuse(connection, objection.code, objection.detail, hello.attempt)
+            return
         holder = self._session.holder(hello.node)
         if holder is not None and holder != connection:
             # Asks ZeroMQ whether the holder is still connected: sending fails if it is not.
             self._send(holder, encode(ClockAnswer(0, now_ns, now_ns)))
-        reader = None
-        if hello.shared and self._local:
-            try:
-                reader = SharedReader(hello.shared)
-            except ProtocolError as error:
-                log.info("no shared memory", node=hello.node, why=error.message)
+        reader = self._shared.opened(hello) if hello.shared and self._local else None
         if self._session.hello(connection, hello, now_ns, shared=reader is not None):
-            connected = self._session.connected
-            self._arenas = {n: a for n, a in self._arenas.items() if n in connected}
-            self._arenas.pop(hello.node, None)
-            if reader is not None:
-                self._arenas[hello.node] = reader
+            self._shared.agree(hello.node, reader, self._session.connected)
 
-    def _payloads(self, connection: bytes, message: Data, frames: list[zmq.Frame]) -> list[Buffer]:
-        """Frames of samples as the codec made them; those left in shared memory where they lie."""
-        payloads: list[Buffer] = [message.header, message.joined]
-        payloads += [frame.buffer for frame in frames]
-        if message.shared:
-            arena = self._arenas.get(self._session.node_of(connection))
-            if arena is None:
-                raise ProtocolError("a payload in shared memory, and none is agreed on")
-            if sum(size for _, _, size in message.shared) > self._max_message:
-                raise ProtocolError("payloads in shared memory are too large")
-            for number, offset, size in sorted(message.shared):
-                if number > len(payloads):
-                    raise ProtocolError(f"payload frame {number} of {len(payloads)}")
-                payloads.insert(number, arena.view(offset, size))
-        return payloads
+    def _rekey(self, connection: bytes, new: NewKey, now_ns: int) -> None:
+        objection = self._gate.rekey(connection, new, now_ns)
+        if objection is None:
+            self._session.outgoing.append((connection, KeyTaken(new.public)))
+        elif objection.code is not None:
+            self._session.refuse(connection, objection.code, objection.detail)
 
-    def _may_speak(self, connection: bytes, frame: zmq.Frame, message: object) -> bool:
-        """Whether the key of the connection is trusted, and for the node it claims to be."""
-        if self._curve is None:
+    def _may_speak(self, connection: bytes, message: object) -> bool:
+        """Whether a connection speaks for the node that its key belongs to."""
+        node = self._gate.node_of(connection)
+        claimed = message.node if isinstance(message, Hello) else node
+        if claimed == node == (self._session.node_of(connection) or node):
             return True
-        allow = self._curve.allow
-        version = allow.look()
-        if version != self._trust_version:
-            self._trust_version = version
-            self._keys = {c: k for c, k in self._keys.items() if self._session.knows(c)}
-        key = self._keys.get(connection)
-        if key is None:
-            key = self._keys[connection] = str(frame.get("User-Id"))
-        node = allow.node_of(key)
-        claimed = message.node if isinstance(message, Hello) else None
-        known = self._session.node_of(connection) or node
-        if node is not None and claimed in (None, node) and known == node:
-            return True
-        detail = "the key is not trusted" if node is None else f"the key belongs to {node}"
         attempt = message.attempt if isinstance(message, Hello) else 0
+        detail = f"the key belongs to {node}"
         self._session.refuse(connection, Refusal.NOT_ALLOWED, detail, attempt)
         self._session.unreachable(connection)
         return False

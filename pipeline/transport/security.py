@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,11 +20,13 @@ import zmq
 from zmq.utils import z85
 
 from pipeline.core.errors import AuthenticationError
-from pipeline.transport.key_store import KeyPair, KeyStore, PublicKey, Role, read_allowed
+from pipeline.transport.allow_list import AllowList, Stamps
+from pipeline.transport.key_store import KeyPair, KeyStore, PublicKey, Role
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_S = 0.25
+_STANDS_S = 10.0
+"""A connection that lasted so long was made with the right keys, seconds."""
 _DOOR_POLL_MS = 100
 _ZAP = "inproc://zeromq.zap.01"
 
@@ -39,65 +42,9 @@ def needs_curve(endpoint: str) -> bool:
         return True
 
 
-class AllowList:
-    """Trusted keys of a file, read again when it changes. May be used by several threads.
-
-    Args:
-        path: The ``allowed.json`` of a key folder.
-        role: Role that a peer must have.
-    """
-
-    def __init__(self, path: Path, role: Role) -> None:
-        self._path = path
-        self._role = role
-        self._lock = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
-        self._looked_s = float("-inf")
-        self._keys: dict[str, PublicKey] = {}
-        self.version = 0
-
-    def node_of(self, public: str) -> str | None:
-        """The node a key belongs to; None when it is not trusted in this role."""
-        self.look()
-        key = self._keys.get(public)
-        return key.node if key and key.role is self._role else None
-
-    def look(self) -> int:
-        """Read the file if it changed; the number of changes so far.
-
-        A damaged file trusts nobody, and says so.
-        """
-        with self._lock:
-            now_s = time.monotonic()
-            if now_s - self._looked_s < _LOOK_EVERY_S:
-                return self.version
-            self._looked_s = now_s
-            stamp = self._stamp_now()
-            if stamp != self._stamp or not self.version:
-                self._stamp = stamp
-                self._keys = self._read()
-                self.version += 1
-            return self.version
-
-    def _stamp_now(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
-
-    def _read(self) -> dict[str, PublicKey]:
-        try:
-            keys = read_allowed(self._path)
-        except AuthenticationError as error:
-            log.error("nobody is trusted until the allow-list is mended", error=str(error))
-            return {}
-        return {key.public: key for key in keys}
-
-
 @dataclass(frozen=True, slots=True)
-class CurveClient:
-    """What the connecting side of an encrypted link needs."""
+class FixedClient:
+    """Keys of the connecting side that do not change."""
 
     own: KeyPair
     server: PublicKey
@@ -109,18 +56,153 @@ class CurveClient:
         socket.curve_serverkey = self.server.public.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class CurveServer:
-    """What the listening side of an encrypted link needs."""
+class CurveClient:
+    """What the connecting side of an encrypted link needs; used by one thread.
 
-    own: KeyPair
-    allow: AllowList
+    Keys are read again for each connection, so that new ones are used without a restart. While
+    two keys of the server are trusted, connections that do not come to stand try one after
+    the other. Without usable keys nothing connects, until there are some again.
+
+    Args:
+        store: This machine's keys.
+        node: Whose keys these are.
+        role: What that node is.
+        server: Role of the node that is connected to.
+
+    Raises:
+        AuthenticationError: A key is missing, damaged or readable by others.
+    """
+
+    def __init__(self, store: KeyStore, node: str, role: Role, server: Role) -> None:
+        self._store = store
+        self._who = node, role
+        self._role = server
+        self._files = Stamps(store.secret_file(node), store.allowed)
+        self._upcoming = Stamps(store.public_file(node, upcoming=True))
+        self._turn = 0
+        self._news = ""
+        self._overlap = False
+        self._applied_s = float("-inf")
+        self.own, self.server = self._read()
+
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
+        """Make a socket an encrypted client."""
+        now_s = time.monotonic()
+        self._turn += now_s - self._applied_s < _STANDS_S
+        self._applied_s = now_s
+        self._files.changed()
+        try:
+            self.own, self.server = self._read()
+        except AuthenticationError as error:
+            log.error("no key to connect with", error=str(error), every_s=30)
+            # A key that nobody has: the handshake fails, and this node keeps what it captures.
+            self.server = PublicKey("", self._role, zmq.curve_keypair()[0].decode())
+        FixedClient(self.own, self.server).apply(socket)
+
+    def changed(self, news: str = "") -> bool:
+        """Whether a connection made before must be made anew: its keys are no longer right.
+
+        Args:
+            news: The key that the server will have next, as it said on this connection.
+        """
+        self._keep_order(news)
+        if not self._files.changed():
+            return False
+        try:
+            own, servers = self._store.own(*self._who), self._store.peers(self._role)
+        except AuthenticationError:
+            return True
+        return own != self.own or self.server not in servers
+
+    def upcoming(self) -> str:
+        """The key that is to replace our own, when it has just been made; else empty."""
+        return self._store.upcoming_public(self._who[0]) if self._upcoming.changed() else ""
+
+    def _keep_order(self, news: str) -> None:
+        """Trust the key that the server will have next, and the one before it no longer than so."""
+        try:
+            if news and news not in (self._news, self.server.public):
+                self._news = news
+                self._store.enrol(PublicKey(self.server.node, self._role, news), beside=True)
+                log.info("the other side's next key is trusted too", peer=self.server.node)
+            if self._overlap and time.monotonic() - self._applied_s > _STANDS_S:
+                self._overlap = False
+                self._store.settle(self.server)
+        except (OSError, AuthenticationError) as error:
+            log.error("keys cannot be kept in order", error=str(error), every_s=30)
+
+    def _read(self) -> tuple[KeyPair, PublicKey]:
+        servers = self._store.peers(self._role)
+        self._overlap = len(servers) > 1
+        return self._store.own(*self._who), servers[-1 - self._turn % len(servers)]
+
+
+class CurveServer:
+    """What the listening side of an encrypted link needs; used by one thread.
+
+    Args:
+        store: This machine's keys.
+        node: Whose keys these are.
+        role: What that node is.
+        clients: Role of the nodes that connect.
+
+    Attributes:
+        own: The key pair.
+        allow: Who may connect.
+        upcoming: Public key of the pair that is to replace it; empty: none.
+
+    Raises:
+        AuthenticationError: A key is missing, damaged or readable by others.
+    """
+
+    upcoming = ""
+
+    def __init__(self, store: KeyStore, node: str, role: Role, clients: Role) -> None:
+        store.trusted()
+        self._store = store
+        self._who = node, role
+        self._files = Stamps(store.secret_file(node), store.public_file(node, upcoming=True))
+        self._unbound = False
+        self.own = store.own(node, role)
+        self.allow = AllowList(store.allowed, clients)
 
     def apply(self, socket: zmq.Socket[bytes]) -> None:
         """Make a socket an encrypted server that asks `Doorkeeper`."""
         socket.curve_server = True
         socket.curve_publickey = self.own.public.encode()
         socket.curve_secretkey = self.own.secret.encode()
+
+    def follow(self, socket: zmq.Socket[bytes], address: str) -> bool:
+        """Take over a key pair that has replaced ours; true once new connections are made by it.
+
+        Those made before go on, and are the caller's to end.
+        """
+        if self._files.changed():
+            self._read(socket, address)
+        if not self._unbound:
+            return False
+        self.apply(socket)
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:  # what listened before is still being closed
+            log.warning("not listening yet with the new key", error=str(error), every_s=5)
+            return False
+        self._unbound = False
+        log.info("listening with the new key", public=self.own.public)
+        return True
+
+    def _read(self, socket: zmq.Socket[bytes], address: str) -> None:
+        node, role = self._who
+        try:
+            own = self._store.own(node, role)
+            self.upcoming = self._store.upcoming_public(node)
+        except AuthenticationError as error:
+            log.error("going on with the keys of before", error=str(error), every_s=30)
+            return
+        if own != self.own:
+            self.own = own
+            socket.unbind(address)
+            self._unbound = True
 
 
 def curve_client(keys: Path, node: str, role: Role, server: Role) -> CurveClient:
@@ -129,8 +211,7 @@ def curve_client(keys: Path, node: str, role: Role, server: Role) -> CurveClient
     Raises:
         AuthenticationError: A key is missing, damaged or readable by others.
     """
-    store = KeyStore(keys)
-    return CurveClient(store.own(node, role), store.peer(server))
+    return CurveClient(KeyStore(keys), node, role, server)
 
 
 def curve_server(keys: Path, node: str, role: Role, clients: Role) -> CurveServer:
@@ -139,10 +220,24 @@ def curve_server(keys: Path, node: str, role: Role, clients: Role) -> CurveServe
     Raises:
         AuthenticationError: A key is missing, damaged or readable by others.
     """
-    store = KeyStore(keys)
-    own = store.own(node, role)
-    store.trusted()
-    return CurveServer(own, AllowList(store.allowed, clients))
+    return CurveServer(KeyStore(keys), node, role, clients)
+
+
+class Trust(Protocol):
+    """Says who may connect."""
+
+    def node_of(self, public: str) -> str | None:
+        """The node a key belongs to; None: it may not connect."""
+        ...
+
+
+class AnyKey:
+    """Lets every key connect: who it is must be asked on the link."""
+
+    def node_of(self, public: str) -> str:
+        """Nobody yet."""
+        del public
+        return ""
 
 
 class Doorkeeper:
@@ -155,7 +250,7 @@ class Doorkeeper:
         allow: Who is trusted.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allow: AllowList) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allow: Trust) -> None:
         self._allow = allow
         self._closing = threading.Event()
         self._socket = context.socket(zmq.REP)

@@ -125,7 +125,7 @@ class SenderLoop:
         with self._changed:
             due = self.session.tick(now_ns)
             again = self.session.wants_reconnect and now_ns >= self.session.reconnect_at_ns
-        if again:
+        if again or (self._curve is not None and self._curve.changed(self.session.news)):
             self._disconnect()
             self._connect()
         for message in due:

@@ -43,6 +43,7 @@ from pipeline.transport.protocol import (
     StreamSaid,
     Welcome,
 )
+from pipeline.transport.rekeying import NewKey
 from pipeline.transport.send_buffer import SendBuffer
 from pipeline.transport.shared_arena import SharedArena
 
@@ -97,6 +98,7 @@ class SenderSession:
         self._granted = 0
         self._since_ns = self._heard_ns = self._asked_ns = 0
         self._ledger_ns = 0
+        self._lost_ns = 0
         self._retry_ns = 0
         self._clock_answers: list[tuple[ClockAnswer, int]] = []
         self._pace = BacklogPace()
@@ -106,6 +108,7 @@ class SenderSession:
         self.receiver = ""
         self.max_message = max_message
         self.refusal: Refused | None = None
+        self.news = ""
         self.counters: Counter[str] = Counter()
 
     @property
@@ -152,9 +155,11 @@ class SenderSession:
         if self.state is LinkState.READY:
             log.warning("link lost", node=self._node)
         self.state = LinkState.OFFLINE
-        self.wants_reconnect = True
-        # A failed handshake is told twice, as such and as a disconnection: the longer wait counts.
-        self._retry_ns = max(self._retry_ns, now_ns + after_ns)
+        if not self.wants_reconnect:
+            self.wants_reconnect, self._lost_ns = True, now_ns
+        # A failed handshake is told twice, as such and as a disconnection: the longer wait counts,
+        # from the first on, as ZeroMQ tries and fails again meanwhile.
+        self._retry_ns = max(self._retry_ns, self._lost_ns + after_ns)
 
     def receive(self, message: Message, now_ns: int) -> None:
         """Take in what the receiver said."""
@@ -165,6 +170,8 @@ class SenderSession:
             self._refused(message, now_ns)
         elif isinstance(message, Bye):
             self._bye(now_ns)
+        elif isinstance(message, NewKey):
+            self.news = message.public
         elif self.state is not LinkState.READY and self.state is not LinkState.CLOSING:
             self.counters["out_of_place"] += 1
         elif isinstance(message, Ack):

@@ -6,144 +6,18 @@ the loopback. Each step is typed as a user types it.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from nodes.commission import commission_scene
 from nodes.demo import read_events
-from nodes.demo_site import record_normal, site_of
-from pipeline.config import load_deployment
 from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Phase
 from pipeline.core.sample import Encoding
 from pipeline.recording.merge import read_many
 from tests.requirements import require_module
-from tests.system.home_site import Watched
-from tests.system.ports import free_port
+from tests.system.machines_apart import CAPTURED, DELIVERED, END_S, Machines
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-ROOT = Path(__file__).resolve().parents[2]
-LIVE_S = 30
-NORMAL_S = 120.0
-END_S = 120.0
-DELIVERED = "fusewatch_delivered_total"
-CAPTURED = "fusewatch_captured_total"
-
-DEPLOYMENT = """
-name: far-apart
-data: ${{MACHINE}}
-nodes:
-  site:
-    sources:
-      - type: scene
-        size: [320, 180]
-        start: 2026-01-01T10:00:00Z
-        speed: 2.0
-        duration_s: {live_s}
-        anomalies: {{every_s: 9, kinds: [V, A]}}
-  shed:
-    sources:
-      - type: scene
-        video: shed-camera
-        audio: shed-microphone
-        sensor: shed-sensors
-        size: [160, 96]
-        anomalies: none
-scenes:
-  site:
-    streams: [site-camera, site-microphone, site-sensors]
-    model: {model}
-    alarm: {{budget: 12/hour}}
-  shed:
-    streams: [shed-camera, shed-microphone, shed-sensors]
-fusion:
-  listen: tcp://127.0.0.1:{fusion_port}
-  record: {{folder: recordings}}
-alert:
-  listen: tcp://127.0.0.1:{alert_port}
-  sinks:
-    - {{type: jsonl, path: events.jsonl}}
-security:
-  curve: "on"
-  keys: ${{MACHINE}}/keys
-"""
-
-
-class Machines:
-    """Four machines in one folder, each with keys and data of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config = folder / "far-apart.yaml"
-        ports = {"fusion_port": free_port(), "alert_port": free_port()}
-        model = folder / "site.model"
-        self.config.write_text(DEPLOYMENT.format(live_s=LIVE_S, model=model, **ports))
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def commission(self) -> None:
-        """The model, made as in `test_whole_way`, which tests that."""
-        os.environ["MACHINE"] = "fusion"
-        try:
-            deployment = load_deployment(self.config)
-        finally:
-            del os.environ["MACHINE"]
-        normal = self.folder / "normal.mcap"
-        record_normal(site_of(deployment), normal, -NORMAL_S, 0.0)
-        commission_scene(deployment, "site", [normal], self.folder / "site.model")
-
-    def type(self, *arguments: str) -> str:
-        """Type ``fusewatch ARGUMENTS`` in the common folder; what it wrote."""
-        done = subprocess.run(
-            self._command(*arguments),
-            cwd=self.folder,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=END_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def start(self, machine: str, *arguments: str) -> None:
-        """Start ``fusewatch ARGUMENTS`` on a machine."""
-        with self.log(machine).open("wb") as log:
-            self.running[machine] = subprocess.Popen(
-                self._command(*arguments),
-                cwd=self.folder,
-                env={**self._environment(), "MACHINE": machine},
-                stdout=log,
-                stderr=log,
-            )
-
-    def stop(self, machine: str) -> int:
-        process = self.running.pop(machine)
-        process.send_signal(signal.SIGTERM)
-        try:
-            return process.wait(END_S)
-        finally:
-            process.kill()
-
-    def log(self, machine: str) -> Path:
-        return self.folder / f"{machine}.log"
-
-    def watched(self, machine: str) -> Watched:
-        return Watched(self.folder / machine)
-
-    @staticmethod
-    def _command(*arguments: str) -> list[str]:
-        return [sys.executable, "-P", "-m", "nodes.cli", *arguments]
-
-    @staticmethod
-    def _environment() -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
@@ -226,11 +100,38 @@ def told(machines: Machines):
     return read_events(machines.folder / "events.jsonl")
 
 
-def test_once_enrolled_it_is_let_in_without_a_restart(running):
-    running.type("keys", "enrol", "shed/keys/shed.public.json", "--keys", "fusion/keys")
+def test_by_a_token_it_is_let_in_without_a_restart(running):
+    waiting, token = running.invite("shed", "fusion/keys")
+    running.type("keys", "join", token, "--keys", "shed/keys")
+    with waiting:
+        assert waiting.wait(END_S) == 0
+    trusted = running.type("keys", "list", "--keys", "fusion/keys", "--json")
+    assert running.public("shed") in trusted
     shed = running.watched("shed")
     wait_until(lambda: shed.total("capture-shed", DELIVERED, stream="shed-sensors") > 0, 60.0)
     wait_until(lambda: shed.page("capture-shed", "/readyz")[0] == 200, 60.0)
+
+
+def test_its_key_is_rotated_while_it_runs(running):
+    shed, before = running.watched("shed"), running.public("shed")
+    running.type(*("keys", "rotate", "shed", "--at", running.fusion_address, "--keys", "shed/keys"))
+    assert running.public("shed") != before
+    wait_until(
+        lambda: before not in running.type("keys", "list", "--keys", "fusion/keys", "--json"), 60.0
+    )
+    delivered = shed.total("capture-shed", DELIVERED, stream="shed-sensors")
+    wait_until(
+        lambda: shed.total("capture-shed", DELIVERED, stream="shed-sensors") > delivered, 60.0
+    )
+    assert "no longer trusted" in running.log("fusion").read_text()
+
+
+def test_the_alert_node_cuts_off_a_fusion_node_that_is_revoked_there(running):
+    alert = running.watched("alert")
+    running.type("keys", "revoke", "fusion", "--keys", "alert/keys")
+    alert.wait_total(1, "alert", "fusewatch_refused_messages", reason="revoked_key")
+    alert.wait_total(1, "alert", "fusewatch_refused_messages", reason="unknown_key")
+    running.type("keys", "enrol", "fusion/keys/fusion.public.json", "--keys", "alert/keys")
 
 
 def test_once_revoked_it_is_out_again(running):

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zmq
 
 from pipeline.core.clock import NodeClock
-from pipeline.transport import event_link
-from pipeline.transport.event_link import EventReceiver, EventSender
+from pipeline.transport import allow_list, event_link
+from pipeline.transport.event_link import EventSender
+from pipeline.transport.event_receiver import EventReceiver
 from pipeline.transport.key_store import KeyStore, Role
 from pipeline.transport.security import curve_client, curve_server
 
@@ -136,5 +138,80 @@ def test_events_go_encrypted_to_a_trusted_alert_node_from_a_trusted_fusion_node(
     )
     give(sender, "a.0")
     assert receive(receiver, sender, 1) == ["a.0"]
+    sender.close()
+    receiver.close()
+
+
+def test_both_ends_change_their_keys_while_they_run(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(event_link, "LINK_LOST_NS", 1_000_000_000)
+    monkeypatch.setattr(event_link, "HEARTBEAT_NS", 200_000_000)
+    fusion, alert = KeyStore(tmp_path / "fusion"), KeyStore(tmp_path / "alert")
+    alert.enrol(fusion.create("fusion", Role.FUSION))
+    fusion.enrol(alert.create("alert", Role.ALERT))
+    receiver = EventReceiver(
+        "tcp://127.0.0.1:0",
+        curve=curve_server(tmp_path / "alert", "alert", Role.ALERT, Role.FUSION),
+    )
+    sender = EventSender(
+        receiver.address,
+        clock=CLOCK,
+        curve=curve_client(tmp_path / "fusion", "fusion", Role.FUSION, Role.ALERT),
+    )
+
+    def until(condition: Callable[[], bool]) -> None:
+        for _ in range(2_000):
+            if condition():
+                return
+            for delivery in receiver.poll(0.005):
+                receiver.ack(delivery.handle)
+            sender.poll(0.005)
+        raise AssertionError("never")
+
+    give(sender, "a.0")
+    assert receive(receiver, sender, 1) == ["a.0"]
+    settle(sender, receiver)
+    for own, node, role, other in (
+        (fusion, "fusion", Role.FUSION, alert),
+        (alert, "alert", Role.ALERT, fusion),
+    ):
+        new = own.upcoming(node, role).shared
+        until(lambda new=new, other=other: new in other.trusted())
+        own.promote(node, role)
+        give(sender, f"{node}.0")
+        assert receive(receiver, sender, 1) == [f"{node}.0"]
+        settle(sender, receiver)
+    assert len(alert.peers(Role.FUSION)) == 1
+    assert alert.peers(Role.FUSION) == [fusion.own("fusion", Role.FUSION).shared]
+    sender.close()
+    receiver.close()
+
+
+def test_a_fusion_node_that_is_revoked_is_told_and_cut_off(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
+    keys = KeyStore(tmp_path)
+    keys.create("fusion", Role.FUSION)
+    keys.create("alert", Role.ALERT)
+    receiver = EventReceiver(
+        "tcp://127.0.0.1:0", curve=curve_server(tmp_path, "alert", Role.ALERT, Role.FUSION)
+    )
+    sender = EventSender(
+        receiver.address,
+        clock=CLOCK,
+        curve=curve_client(tmp_path, "fusion", Role.FUSION, Role.ALERT),
+    )
+    give(sender, "a.0")
+    assert receive(receiver, sender, 1) == ["a.0"]
+    settle(sender, receiver)
+    keys.revoke("fusion")
+    for _ in range(2_000):
+        if receiver.counters["unknown_key"]:
+            break
+        receiver.poll(0.005)
+    assert receiver.counters["revoked_key"] == 1
+    give(sender, "b.0")
+    sender.poll(0.1)
+    assert receiver.poll(0.1) == []
+    assert sender.pending == 1
     sender.close()
     receiver.close()

@@ -19,7 +19,7 @@ from pipeline.core.event import Event, from_json, to_json
 from pipeline.sinks.jsonl import JsonlSettings
 from pipeline.sources.base import SourceSettings
 from pipeline.store import OutboxStore
-from pipeline.transport.event_link import EventDelivery
+from pipeline.transport.event_receiver import EventDelivery
 from tests.event_samples import event, life
 
 
@@ -31,6 +31,7 @@ class ScriptedLink:
         self.acked: list[str] = []
         self.closed = 0
         self.address = "tcp://127.0.0.1:1"
+        self.counters = {"malformed": 2}
 
     def put(self, *events: Event) -> None:
         for each in events:

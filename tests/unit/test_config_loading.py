@@ -460,7 +460,10 @@ def test_a_local_address_that_no_socket_can_have_is_refused(write: Write) -> Non
         ("streams: [cam]\nfusion: {alert: 'tcp://*:1'}", "nobody can connect to 'tcp://*:1'"),
         ("streams: [cam]\nfusion: {listen: 'tcp://a:99999'}", "a port that is not 1 to 65535"),
         ("streams: [cam]\nfusion: {listen: 'ipc://'}", "has no name after"),
-        ("streams: [cam]\nalert: {http: '0.0.0.0:80'}", "alert.http: '0.0.0.0:80' is not on this"),
+        (
+            "streams: [cam]\nalert: {http: '0.0.0.0:80'}",
+            "alert.http: '0.0.0.0:80' can be reached from other machines",
+        ),
         ("streams: [cam]\nalert: {http: x}", "'x' is not HOST:PORT"),
         (
             "streams: [cam]\nalert: {sinks: [{type: toy, url: a}, {type: toy, url: b}]}",
@@ -515,6 +518,26 @@ def test_leaving_the_machine_unencrypted_is_a_warning(write: Write) -> None:
         "leaves this machine without encryption"
         in warnings(write(remote + "security: {curve: off}\n"))[0]
     )
+
+
+def test_http_for_other_machines_takes_a_token_and_a_certificate(write: Write) -> None:
+    outside = "alert: {http: '*:9100'}\nsecurity:\n  http:\n    "
+    rest = "certificate: a.crt\n    key: a.key\n"
+    file = write(f"{GOOD}{outside}token_file: token.txt\n    {rest}")
+    (file.parent / "token.txt").write_text("0123456789abcdef\n")
+    http = load_deployment(file).security.http
+    assert http is not None
+    assert http.token.get_secret_value() == "0123456789abcdef"
+    assert http.certificate == file.parent / "a.crt"
+    assert "0123456789abcdef" in load(file).secrets
+    (file.parent / "token.txt").write_text("short-one")
+    with pytest.raises(ConfigError) as short:
+        load(file)
+    assert "security.http.token" in short.value.problems[0]
+    assert "short-one" not in short.value.problems[0]
+    with pytest.raises(ConfigError) as half:
+        load(write(f"{GOOD}{outside}certificate: a.crt\n"))
+    assert any("security.http.key" in problem for problem in half.value.problems)
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,9 @@ def test_other_pages_and_methods_are_refused(port: int) -> None:
     caught.value.close()
 
 
-@pytest.mark.parametrize(
-    "address", ["0.0.0.0:0", "[::]:0", "192.168.1.5:80", "example.org:80", ":80"]
-)
-def test_other_addresses_than_the_loopback_are_refused(address: str) -> None:
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize("address", ["", "127.0.0.1", ":80", "127.0.0.1:x", "127.0.0.1:70000"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="not HOST:PORT"):
         HealthServer(address, Health())
 
 

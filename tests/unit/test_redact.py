@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.redact import redact_url
+from pipeline.core.redact import redact_url, url_passwords
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,11 @@ def test_a_password_that_was_not_encoded_is_taken_out_too(password: str) -> None
 )
 def test_no_password_survives(password: str) -> None:
     assert password not in redact_url(f"could not open rtsp://user:{password}@camera/stream")
+
+
+def test_passwords_are_found_as_they_stand_and_as_they_are_meant() -> None:
+    text = "rtsp://me:p%40ss@cam/x and postgresql://u:plain@db, mqtt://token@b, http://[::1]:80/a@b"
+    assert url_passwords(text) == ["p%40ss", "p@ss", "plain"]
 
 
 @given(st.text())

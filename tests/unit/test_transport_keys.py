@@ -6,9 +6,10 @@ import stat
 import pytest
 
 from pipeline.core.errors import AuthenticationError
-from pipeline.transport import security
+from pipeline.transport import allow_list
+from pipeline.transport.allow_list import AllowList
 from pipeline.transport.key_store import KeyStore, PublicKey, Role, read_public
-from pipeline.transport.security import AllowList, curve_client, curve_server, needs_curve
+from pipeline.transport.security import curve_client, curve_server, needs_curve
 
 OTHER = "0" * 40
 
@@ -89,7 +90,7 @@ def test_a_public_key_is_read_from_a_file_or_typed(store: KeyStore, tmp_path) ->
 
 def test_a_client_needs_exactly_one_trusted_server(store: KeyStore, tmp_path) -> None:
     store.create("cam-1", Role.CAPTURE)
-    with pytest.raises(AuthenticationError, match="0 trusted keys"):
+    with pytest.raises(AuthenticationError, match="0 trusted nodes"):
         curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
     store.create("fusion", Role.FUSION)
     client = curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
@@ -98,7 +99,7 @@ def test_a_client_needs_exactly_one_trusted_server(store: KeyStore, tmp_path) ->
 
 
 def test_an_allow_list_follows_its_file(store: KeyStore, monkeypatch) -> None:
-    monkeypatch.setattr(security, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
     allow = AllowList(store.allowed, Role.CAPTURE)
     assert allow.node_of(OTHER) is None
     store.enrol(PublicKey("cam-1", Role.CAPTURE, OTHER))
@@ -115,7 +116,7 @@ def test_a_key_of_another_role_is_not_trusted(store: KeyStore) -> None:
 
 
 def test_a_damaged_allow_list_trusts_nobody(store: KeyStore, monkeypatch) -> None:
-    monkeypatch.setattr(security, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(allow_list, "_LOOK_EVERY_S", 0.0)
     store.enrol(PublicKey("cam-1", Role.CAPTURE, OTHER))
     allow = AllowList(store.allowed, Role.CAPTURE)
     assert allow.node_of(OTHER) == "cam-1"
@@ -146,3 +147,35 @@ def test_everything_but_this_machine_needs_encryption(endpoint: str, needed: boo
 def test_files_are_written_whole_or_not_at_all(store: KeyStore, tmp_path) -> None:
     store.create("cam-1", Role.CAPTURE)
     assert not [name for name in os.listdir(tmp_path / "keys") if name.startswith(".")]
+
+
+def test_a_list_that_others_may_write_to_trusts_nobody(store: KeyStore) -> None:
+    store.enrol(PublicKey("cam-1", Role.CAPTURE, OTHER))
+    assert stat.S_IMODE(store.allowed.stat().st_mode) == 0o600
+    store.allowed.chmod(0o666)
+    with pytest.raises(AuthenticationError, match="chmod 600"):
+        store.trusted()
+    assert AllowList(store.allowed, Role.CAPTURE).node_of(OTHER) is None
+
+
+def test_the_older_of_two_keys_goes_once_the_newer_was_seen(store: KeyStore) -> None:
+    old, new = (PublicKey("cam-1", Role.CAPTURE, digit * 40) for digit in "12")
+    other = PublicKey("cam-2", Role.CAPTURE, OTHER)
+    for key in (old, other, new):
+        store.enrol(key, beside=True)
+    assert store.settle(old) == 0
+    assert store.settle(other) == 0
+    assert store.trusted() == [other, old, new]
+    assert store.settle(new) == 1
+    assert store.trusted() == [other, new]
+    assert store.settle(new) == 0
+
+
+def test_a_node_has_two_keys_at_most_and_none_that_is_anothers(store: KeyStore) -> None:
+    keys = [PublicKey("cam-1", Role.CAPTURE, digit * 40) for digit in "1234"]
+    for key in keys:
+        store.enrol(key, beside=True)
+    assert store.trusted() == [keys[0], keys[3]]
+    with pytest.raises(AuthenticationError, match="the key of 'cam-1'"):
+        store.enrol(PublicKey("cam-2", Role.CAPTURE, "1" * 40), beside=True)
+    assert store.trusted() == [keys[0], keys[3]]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from pipeline.transport.connections import LOOK_NS, Connections
+from pipeline.transport.limits import LimitSettings
+from tests.system.zmtp import dial, has_ended
+from tests.waiting import wait_until
+
+
+class Heard:
+    """A frame that came by a descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __len__(self) -> int:
+        return 10
+
+    def get(self, _option: int) -> int:
+        return self._fd
+
+
+class Door:
+    """A listening socket whose connections are looked at by hand."""
+
+    def __init__(self) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.bind("tcp://127.0.0.1:*")
+        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        self.connections = Connections(self._socket, LimitSettings(), 1 << 20)
+        self.now_ns = 0
+
+    def look(self, later_ns: int = 0) -> None:
+        self.now_ns += later_ns
+        self.connections.look(self.now_ns)
+
+    def dial(self) -> tuple[socket.socket, int]:
+        """A new connection and its descriptor on our side."""
+        before = set(self.connections._unheard)
+        line = dial(self.address)
+        wait_until(lambda: self.look() or set(self.connections._unheard) - before)
+        return line, (set(self.connections._unheard) - before).pop()
+
+    def close(self) -> None:
+        self._context.destroy(0)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    found = Door()
+    yield found
+    found.close()
+
+
+def test_an_ended_connection_is_shut_a_moment_later_and_says_nothing_more(door: Door) -> None:
+    line, fd = door.dial()
+    door.connections.heard(b"one", [Heard(fd)], door.now_ns)
+    assert not door.connections.is_ending(b"one")
+    door.connections.end(b"one", door.now_ns)
+    assert door.connections.is_ending(b"one")
+    door.look(LOOK_NS + 1)
+    assert has_ended(line)
+    wait_until(lambda: door.look() or not door.connections.is_there(b"one"))
+    door.connections.heard(b"one", [Heard(fd)], door.now_ns)
+    assert door.connections.is_ending(b"one")
+    line.close()
+
+
+def test_belated_messages_of_a_dead_connection_do_not_touch_who_has_its_descriptor(
+    door: Door,
+) -> None:
+    line, fd = door.dial()
+    door.connections.heard(b"dead", [Heard(fd)], door.now_ns)
+    line.close()
+    wait_until(lambda: door.look() or not door.connections.is_there(b"dead"))
+    heir, taken = door.dial()
+    door.connections.heard(b"dead", [Heard(taken)], door.now_ns)
+    door.connections.end(b"dead", door.now_ns)
+    door.connections.heard(b"heir", [Heard(taken)], door.now_ns)
+    door.look(10 * LOOK_NS)
+    assert door.connections.is_there(b"heir")
+    heir.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        while heir.recv(1_000):
+            pass
+    heir.close()
