@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
+from rich.table import Column, Table
 
 from nodes.commands.replay import check_span
 from pipeline.core.stamps import STAMPS
@@ -119,7 +119,7 @@ def _rewrite(
 
 def describe(recording: Recording) -> dict[str, object]:
     """What a recording holds, for scripts."""
-    totals = recording.totals
+    totals, accounts = recording.totals, recording.accounts
     streams = [
         {
             "name": name,
@@ -130,6 +130,7 @@ def describe(recording: Recording) -> dict[str, object]:
             "stamp": stream.stamp,
             "usual_latency_ms": _usual_latency(stream.stamp),
             **(asdict(totals[name]) if name in totals else {"samples": 0}),
+            "ledger": asdict(accounts[name]) if name in accounts else None,
         }
         for name, stream in recording.streams.items()
     ]
@@ -150,6 +151,13 @@ def describe(recording: Recording) -> dict[str, object]:
     }
 
 
+def _dropped(account: dict[str, Any] | None) -> str:
+    """What the stream's node had dropped by the end of the recording, and why."""
+    if account is None:
+        return "-"
+    return "\n".join(f"{n:,} {why}" for why, n in account["dropped"].items()) or "0"
+
+
 def _usual_latency(stamp: str) -> list[float] | None:
     known = STAMPS.get(stamp)
     return None if known is None else [known.least_ms, known.most_ms]
@@ -158,8 +166,9 @@ def _usual_latency(stamp: str) -> list[float] | None:
 def _tell(data: dict[str, object]) -> None:
     console = Console()
     table = Table(
-        "stream", "kind", "node", "samples", "rate", "stamp", "size", title=str(data["file"])
-    )
+        "stream", "kind", "node", "samples", "rate", "stamp", "size", Column("dropped", no_wrap=True),
+        title=str(data["file"]),
+    )  # fmt: skip
     streams = data["streams"] if isinstance(data["streams"], list) else []
     for stream in streams:
         rate = stream["rate_hz"]
@@ -171,6 +180,7 @@ def _tell(data: dict[str, object]) -> None:
             f"{rate:g} Hz" if rate else "-",
             stream["stamp"],
             decimal(stream.get("nbytes", 0)),
+            _dropped(stream["ledger"]),
         )
     console.print(table)
     if any(stream["samples"] for stream in streams):
