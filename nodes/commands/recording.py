@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Column, Table
+from rich.table import Table
 
 from nodes.commands.replay import check_span
 from pipeline.core.stamps import STAMPS
@@ -151,13 +151,6 @@ def describe(recording: Recording) -> dict[str, object]:
     }
 
 
-def _dropped(account: dict[str, Any] | None) -> str:
-    """What the stream's node had dropped by the end of the recording, and why."""
-    if account is None:
-        return "-"
-    return "\n".join(f"{n:,} {why}" for why, n in account["dropped"].items()) or "0"
-
-
 def _usual_latency(stamp: str) -> list[float] | None:
     known = STAMPS.get(stamp)
     return None if known is None else [known.least_ms, known.most_ms]
@@ -166,9 +159,8 @@ def _usual_latency(stamp: str) -> list[float] | None:
 def _tell(data: dict[str, object]) -> None:
     console = Console()
     table = Table(
-        "stream", "kind", "node", "samples", "rate", "stamp", "size", Column("dropped", no_wrap=True),
-        title=str(data["file"]),
-    )  # fmt: skip
+        "stream", "kind", "node", "samples", "rate", "stamp", "size", title=str(data["file"])
+    )
     streams = data["streams"] if isinstance(data["streams"], list) else []
     for stream in streams:
         rate = stream["rate_hz"]
@@ -180,9 +172,12 @@ def _tell(data: dict[str, object]) -> None:
             f"{rate:g} Hz" if rate else "-",
             stream["stamp"],
             decimal(stream.get("nbytes", 0)),
-            _dropped(stream["ledger"]),
         )
     console.print(table)
+    for stream in streams:
+        if (account := stream["ledger"]) and account["dropped"]:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in account["dropped"].items())
+            console.print(f"{stream['name']}: {account['captured']:,} captured, dropped {why}")
     if any(stream["samples"] for stream in streams):
         console.print(f"{data['seconds']:.1f} s from {data['start']}, {data['events']} events")
     else:
