@@ -14,13 +14,14 @@ The node ends by itself when all its sources have ended and everything is delive
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from nodes.capture_metrics import CaptureMetrics
 from nodes.health import Health
+from nodes.ledger_audit import LedgerAudit
 from nodes.link_trouble import LinkTrouble
 from nodes.links import capture_sender, encrypted, fusion_endpoint
 from nodes.retention import kept_by_capture, kinds
@@ -29,7 +30,7 @@ from nodes.stamping import Stamper
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import CodecError
-from pipeline.core.ledger import DropReason, Ledger
+from pipeline.core.ledger import DropReason, Ledger, StreamAccount
 from pipeline.core.retention import Sweeper
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.sources.privacy import PrivateOutlet
@@ -69,6 +70,7 @@ class CaptureNode:
         self._encrypted = False
         self._trouble = LinkTrouble(PATIENCE_NS)
         self._retention = Sweeper(kinds(kept_by_capture(deployment, node)))
+        self._audit = LedgerAudit(len(deployment.nodes[node].sources))
         self._health: Health | None = None
         self._metrics: CaptureMetrics | None = None
 
@@ -107,7 +109,9 @@ class CaptureNode:
             self._changed.wait_for(self._over, timeout_s)
             over = self._over()
         if self._sender is not None and self._health is not None and self._metrics is not None:
+            before = self._ledger.snapshot()
             status = self._sender.status
+            self._tell_ledger(self._health, before, status.pending)
             self._tell_link(self._health, status)
             self._metrics.link(status, self._sender.clock_estimate())
             for outlet in self._outlets:
@@ -186,6 +190,14 @@ class CaptureNode:
         health.ready("link", not trouble, trouble)
         if self._trouble.worth_telling:
             log.warning("nothing can be delivered", reason=trouble)
+
+    def _tell_ledger(
+        self, health: Health, before: Mapping[str, StreamAccount], waiting: int
+    ) -> None:
+        wrong = self._audit.look(before, waiting, self._ledger.snapshot())
+        health.ready("ledger", not wrong, wrong)
+        if self._audit.worth_telling:
+            log.error("the ledger does not add up", node=self._node, reason=wrong)
 
     def _over(self) -> bool:
         return bool(self._outlets) and all(outlet.over for outlet in self._outlets)

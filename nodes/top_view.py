@@ -9,7 +9,8 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nodes.top_status import CAPTURE, SceneStatus, SinkStatus, Status, StreamStatus
+from nodes.top_model import SceneStatus, SinkStatus, Status, StreamStatus
+from nodes.top_status import CAPTURE
 
 OLD_S = 5.0
 """A stream whose last sample is older than this is marked, seconds."""

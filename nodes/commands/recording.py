@@ -119,7 +119,7 @@ def _rewrite(
 
 def describe(recording: Recording) -> dict[str, object]:
     """What a recording holds, for scripts."""
-    totals = recording.totals
+    totals, accounts = recording.totals, recording.accounts
     streams = [
         {
             "name": name,
@@ -130,6 +130,7 @@ def describe(recording: Recording) -> dict[str, object]:
             "stamp": stream.stamp,
             "usual_latency_ms": _usual_latency(stream.stamp),
             **(asdict(totals[name]) if name in totals else {"samples": 0}),
+            "ledger": asdict(accounts[name]) if name in accounts else None,
         }
         for name, stream in recording.streams.items()
     ]
@@ -173,6 +174,10 @@ def _tell(data: dict[str, object]) -> None:
             decimal(stream.get("nbytes", 0)),
         )
     console.print(table)
+    for stream in streams:
+        if (account := stream["ledger"]) and account["dropped"]:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in account["dropped"].items())
+            console.print(f"{stream['name']}: {account['captured']:,} captured, dropped {why}")
     if any(stream["samples"] for stream in streams):
         console.print(f"{data['seconds']:.1f} s from {data['start']}, {data['events']} events")
     else:

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from nodes.top_model import Status
 from nodes.top_reading import Place, places, read_all
-from nodes.top_status import Status, status_of
+from nodes.top_status import status_of
 from nodes.top_view import view
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment

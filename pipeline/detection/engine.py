@@ -205,7 +205,7 @@ class Engine:
     def _finish(self, scene: Scene) -> Iterable[Event]:
         for transition in scene.alarm.finish() if scene.alarm is not None else ():
             yield self._publish(transition, None, self._accounts)
-        yield from self.health.finish(scene.name)
+        yield from self.health.finish(scene.name, self._accounts)
 
     def _fits(self, scene: Scene, info: StreamInfo) -> bool:
         """Whether the scene's model can use the stream; if not, the scene goes on without it."""

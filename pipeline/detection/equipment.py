@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.event import Account, Event
 from pipeline.core.sample import Sample
@@ -107,11 +109,11 @@ class Equipment:
             else:
                 yield waiting.told
 
-    def finish(self, scene: str) -> Iterable[Event]:
+    def finish(self, scene: str, accounts: Mapping[str, Account]) -> Iterable[Event]:
         """All streams of a scene ended: what stands is over."""
-        yield from self.sync.finish(scene)
-        yield from self.sight.finish(scene)
-        yield from self.ledger.finish(scene)
+        for one in (self.sync, self.sight, self.ledger):
+            for event in one.finish(scene):
+                yield replace(event, ledger=dict(accounts))
 
     def stands(self, scene: str) -> bool:
         """Whether an event of a scene has not been cleared."""

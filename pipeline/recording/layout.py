@@ -17,6 +17,9 @@ ABOUT = "fusewatch"
 TOTALS = "fusewatch.totals"
 """Metadata record at the end: `StreamTotal` of each stream."""
 
+ACCOUNTS = "fusewatch.ledger"
+"""Metadata record at the end: the loss ledger of each stream as its node told it last."""
+
 CONTROL: dict[str, schemas.Schema] = {
     "streams": schemas.STREAM_INFO,
     "ended": schemas.STREAM_ENDED,

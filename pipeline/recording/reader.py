@@ -19,9 +19,10 @@ import msgspec
 from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event, from_json
+from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import StreamInfo
 from pipeline.recording.decoding import ArrivalDecoder, ClockOffset, Recorded, clock_offset
-from pipeline.recording.layout import ABOUT, ORIGIN, TOPIC, TOTALS, StreamTotal
+from pipeline.recording.layout import ABOUT, ACCOUNTS, ORIGIN, TOPIC, TOTALS, StreamTotal
 from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
 
@@ -80,6 +81,15 @@ class Recording:
             return msgspec.json.decode(text, type=dict[str, StreamTotal])
         except msgspec.DecodeError:
             return self.count()
+
+    @cached_property
+    def accounts(self) -> Mapping[str, StreamAccount]:
+        """The loss ledger of each stream as its node told it last; none if the file has no end."""
+        text = self._file.index.metadata.get(ACCOUNTS, {}).get("streams", "{}")
+        try:
+            return msgspec.json.decode(text, type=dict[str, StreamAccount])
+        except msgspec.DecodeError:
+            return {}
 
     @property
     def start_ns(self) -> int:

@@ -24,9 +24,10 @@ from pipeline.core.arrival import (
 )
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event, to_json
+from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.recording import schemas
-from pipeline.recording.layout import ABOUT, CONTROL, TOPIC, TOTALS, StreamTotal
+from pipeline.recording.layout import ABOUT, ACCOUNTS, CONTROL, TOPIC, TOTALS, StreamTotal
 from pipeline.recording.mcap_writer import CHUNK_BYTES, MAX_TIME_NS, McapWriter
 from pipeline.recording.messages import Encode, sample_codec
 
@@ -66,6 +67,7 @@ class RecordingWriter:
         self._schema_ids: dict[schemas.Schema, int] = {}
         self._topics: dict[str, int] = {}
         self._totals: dict[str, StreamTotal] = {}
+        self._accounts: dict[str, StreamAccount] = {}
         self._file = McapWriter(
             self.path,
             library=f"fusewatch {pipeline.__version__}",
@@ -120,6 +122,7 @@ class RecordingWriter:
             ended = {"node": arrival.node, "stream": arrival.stream}
             self._note("ended", arrival.arrival_ns, ended)
         else:
+            self._accounts.update(arrival.accounts)
             ledger = {"node": arrival.node, "accounts": dict(arrival.accounts)}
             self._note("ledger", arrival.arrival_ns, ledger)
 
@@ -156,6 +159,7 @@ class RecordingWriter:
             return
         self._file.flush()
         self._file.add_metadata(TOTALS, {"streams": _json(self._totals)})
+        self._file.add_metadata(ACCOUNTS, {"streams": _json(self._accounts)})
         self._file.close(sync=sync)
 
     def abandon(self) -> None:

@@ -132,10 +132,6 @@ class OutboxDelivery(Generic[PendingT]):
         """Per sink, how often it failed in a row when it was last tried; 0: it works."""
         return {name: lane.failures for name, lane in self._lanes.items()}
 
-    def down(self) -> tuple[str, ...]:
-        """Sinks that failed when they were last tried."""
-        return tuple(name for name, failures in self.failures().items() if failures)
-
     @property
     def healthy(self) -> bool:
         """Whether every worker lives and can use the outbox."""

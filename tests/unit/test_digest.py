@@ -14,7 +14,7 @@ from pipeline.sinks.delivery import Pace
 from pipeline.sinks.lane import Outcome, Outlet
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import OutboxStore
-from tests.event_samples import event, life
+from tests.event_samples import life
 
 SECOND = 10**9
 NOW_NS = 100_000 * SECOND
@@ -174,84 +174,3 @@ def test_without_the_setting_every_phase_is_told(tmp_path: Path) -> None:
     desk.accept(*life(10), *life(40))
     assert desk.deliver_all() == keys([*life(10), *life(40)])
     desk.store.close()
-
-
-def test_no_more_than_so_many_are_tried_in_any_minute(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Pace(max_per_minute=4))
-    desk.accept(*[event(start) for start in range(10)])
-    tried_ns: list[int] = []
-    while desk.store.counts()["web"]["pending"]:
-        if desk.delivery.step("web") is Outcome.DELIVERED:
-            tried_ns.append(desk.clock.now_ns())
-        else:
-            desk.clock.advance(SECOND)
-    begun_s = [(at - NOW_NS) // SECOND for at in tried_ns]
-    assert begun_s == [0] * 4 + [60] * 4 + [120] * 2
-    desk.store.close()
-
-
-def test_several_hands_work_for_one_sink_and_each_scene_stays_in_order(tmp_path: Path) -> None:
-    store = OutboxStore(tmp_path / "alert.db")
-    scenes = ("hall", "yard", "roof")
-    for phase in range(3):
-        for scene in scenes:
-            store.accept(life(1, scene)[phase], ["web"])
-    delivery: OutboxDelivery
-    taken: list[str] = []
-    under_way: list[set[str]] = [set()]
-
-    class Nested:
-        """While one hand delivers, the others are asked to as well."""
-
-        def __init__(self, number: int) -> None:
-            self.number = number
-
-        def open(self) -> None: ...
-
-        def close(self) -> None: ...
-
-        def deliver(self, event: Event) -> None:
-            assert event.scene not in under_way[-1]
-            under_way.append(under_way[-1] | {event.scene})
-            if self.number < 2:
-                delivery.step("web", self.number + 1)
-            taken.append(event.key)
-
-    outlet = Outlet([Nested(number) for number in range(3)], Pace(concurrency=3))
-    delivery = OutboxDelivery(store, {"web": outlet}, ManualClock(), rng=Random(1))
-    while store.counts()["web"]["pending"]:
-        under_way[:] = [set()]
-        delivery.step("web")
-        assert under_way[-1] == set(scenes)
-    for scene in scenes:
-        assert [key for key in taken if key in keys(life(1, scene))] == keys(life(1, scene))
-    store.close()
-
-
-def test_while_a_sink_is_down_one_hand_alone_asks_whether_it_is_back(tmp_path: Path) -> None:
-    store = OutboxStore(tmp_path / "alert.db")
-    for scene in ("hall", "yard", "roof"):
-        store.accept(event(1, scene=scene), ["web"])
-    clock = ManualClock(NOW_NS)
-    asked: list[int] = []
-    delivery: OutboxDelivery
-
-    class Down:
-        def open(self) -> None: ...
-
-        def close(self) -> None: ...
-
-        def deliver(self, event: Event) -> None:
-            asked.append(clock.now_ns())
-            if len(asked) > 1:
-                delivery.step("web", 1)
-            raise SinkUnavailable("connection refused")
-
-    outlet = Outlet([Down(), Down()], Pace(concurrency=2))
-    delivery = OutboxDelivery(store, {"web": outlet}, clock, rng=Random(1))
-    for _ in range(300):
-        delivery.step("web")
-        clock.advance(SECOND)
-    assert len(asked) == len(set(asked)) == delivery.failures()["web"]
-    assert len(asked) < 15
-    store.close()

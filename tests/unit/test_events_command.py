@@ -10,6 +10,7 @@ import typer
 
 from nodes.cli import run
 from nodes.commands.events import since_as_ns
+from pipeline.core.digest import digest_key
 from pipeline.store import Commit, FusionStore, OutboxStore
 from tests.event_samples import event, life
 
@@ -55,6 +56,21 @@ def test_an_event_is_shown_with_its_phases_and_where_they_went(data: Path, capsy
     assert states[1, "web"] == "pending"
     assert run(["events", "show", str(data), event().id[:6]]) == 0
     assert "a sound without its cause" in capsys.readouterr().out
+
+
+def test_what_was_told_in_a_digest_says_in_which(tmp_path: Path, capsys) -> None:
+    with closing(FusionStore(tmp_path / "fusion.db")) as store:
+        store.commit(Commit(events=life(0)))
+    with closing(OutboxStore(tmp_path / "alert.db")) as outbox:
+        for phase in life(0):
+            outbox.accept(phase, ["web", "file"])
+        outbox.delivered(outbox.due("web", 0, over_before_ns=10**18))
+        outbox.delivered(outbox.due("file", 0))
+    shown = json_of(capsys, "show", tmp_path, event().id)
+    told = {(d["revision"], d["sink"]): (d["state"], d["digest"]) for d in shown["deliveries"]}
+    digest = digest_key(life(0))
+    assert [told[number, "web"] for number in range(3)] == [("delivered", digest)] * 3
+    assert told[0, "file"] == ("delivered", None)
 
 
 def test_dead_deliveries_are_listed_and_revived(data: Path, capsys) -> None:

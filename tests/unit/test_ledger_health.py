@@ -267,6 +267,7 @@ def test_the_engine_tells_it_however_often_it_is_asked_and_a_replay_tells_the_sa
     told = [_events(steps, every) for every in (1, 7, 10_000)]
     assert [event.phase for event in told[0]] == [Phase.RAISED, Phase.CLEARED]
     assert told[0][0].ledger["a"].captured > 90
+    assert told[0][1].ledger["a"].captured > told[0][0].ledger["a"].captured
     lines = [[to_json(event) for event in events] for events in told]
     assert lines[0] == lines[1] == lines[2]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from nodes.equipment_metrics import EquipmentMetrics
+from nodes.fusion_metrics import FusionMetrics
 from nodes.recorder import Recorder
 from nodes.stamping import Stamper
 from nodes.time_metrics import StampMetrics
@@ -14,7 +16,10 @@ from pipeline.alignment.stream_clock import Correction
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.detection.outcome import Outcome
+from pipeline.detection.stream_books import StreamBooks
 from pipeline.recording.retention import Removal
+from tests.event_samples import life
 from tests.unit.recordings import scene
 
 SECOND_NS = 1_000_000_000
@@ -65,6 +70,36 @@ def test_exact_stamps_are_not_corrected_and_have_no_figures(tmp_path: Path) -> N
     stamper = Stamper(deployment(tmp_path))
     stamper.open(StreamInfo("climate", Modality.SENSOR, 10.0, (1,), stamp="exact"))
     assert stamper.clocks == {}
+
+
+def test_what_arrived_is_told_against_what_the_node_says() -> None:
+    registry = CollectorRegistry()
+    books = StreamBooks("hall", arrived=97, skipped=3, last_ns=5 * SECOND_NS, unexplained=2)
+    EquipmentMetrics(registry).books({"climate": books})
+
+    def told(metric: str) -> float | None:
+        return registry.get_sample_value(f"fusewatch_{metric}", {"stream": "climate"})
+
+    assert (told("arrived_samples"), told("skipped_samples")) == (97, 3)
+    assert (told("unexplained_samples"), told("last_sample_time_seconds")) == (2, 5)
+
+
+def test_events_stand_until_they_are_cleared_and_those_of_an_earlier_run_do_too() -> None:
+    registry = CollectorRegistry()
+    metrics = FusionMetrics(registry)
+    earlier, later = life(1), life(5)
+    metrics.standing(earlier[:2])
+    outcome = Outcome(windows=[])
+    outcome.events = [later[0], msgspec.structs.replace(later[0], id="health-1")]
+    metrics.turn(outcome, 0)
+
+    def standing(kind: str) -> float | None:
+        labels = {"scene": "hall", "kind": kind}
+        return registry.get_sample_value("fusewatch_events_standing", labels)
+
+    assert (standing("alarm"), standing("health")) == (2, 1)
+    metrics.standing([earlier[2], later[2]])
+    assert (standing("alarm"), standing("health")) == (0, 1)
 
 
 def test_recordings_removed_by_the_limits_are_counted(tmp_path: Path) -> None:

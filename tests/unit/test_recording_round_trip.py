@@ -14,6 +14,7 @@ from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.recording import Recording, RecordingWriter
+from tests.command_line import fusewatch
 from tests.requirements import require_module
 from tests.unit.recordings import (
     CAMERA,
@@ -127,6 +128,18 @@ def test_events_and_clock_offsets_are_kept_beside_the_samples(tmp_path: Path) ->
         offset = next(recording.clock_offsets())
         assert (offset.node, offset.offset_ns, offset.uncertainty_ns) == ("hall", -1234, 56)
         assert list(recording.arrivals()) == []
+
+
+def test_the_last_account_of_each_stream_stands_at_the_end_and_in_what_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "a.mcap", scene(1.0))
+    with Recording(tmp_path / "a.mcap") as recording:
+        account = recording.accounts["camera"]
+    assert (account.captured, account.delivered, account.spooled) == (10, 7, 1)
+    assert account.dropped == {"corrupt": 2}
+    assert fusewatch("recording", "info", tmp_path / "a.mcap") == 0
+    assert "camera: 10 captured, dropped 2 corrupt" in capsys.readouterr().out
 
 
 def test_a_stream_announced_anew_with_other_channels_keeps_both_kinds(tmp_path: Path) -> None:

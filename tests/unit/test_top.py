@@ -17,8 +17,9 @@ from nodes.capture_metrics import CaptureMetrics
 from nodes.equipment_metrics import EquipmentMetrics
 from nodes.health import Health, HealthServer
 from nodes.runner import RunFile, write_run_file
+from nodes.top_model import Status
 from nodes.top_reading import Place, Reading, places, read_all
-from nodes.top_status import Status, status_of
+from nodes.top_status import status_of
 from nodes.top_view import view
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
