@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench clean system-packages
+.PHONY: demo test lint format bench soak clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/fusewatch demo
@@ -27,6 +27,9 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
 
+soak: $(STAMP)
+	$(BIN)/python -m tests.soak --hours $(or $(HOURS),2) --out soak-out
+
 # OpenCV's wheel needs the system's GL and GLib libraries, sounddevice needs PortAudio.
 system-packages:
 	sh .ci/system-packages runtime
@@ -39,4 +42,4 @@ $(STAMP): pyproject.toml .ci/system-packages
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out soak-out fuzz-out

@@ -10,6 +10,7 @@ from __future__ import annotations
 import structlog
 
 from nodes.places import spool_folder
+from pipeline.alignment.audio import MEMORY_NS
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.transport.security import needs_curve
@@ -23,7 +24,6 @@ log = structlog.get_logger(__name__)
 MIB = 1 << 20
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3600 * SECOND_NS
-LEAST_AFTER_S = 5.0
 COMMIT_S = 2.0
 
 
@@ -47,7 +47,8 @@ def after_s(deployment: Deployment, settings: SpoolSettings) -> float:
         return settings.after_s
     scenes = deployment.scenes.values()
     longest_s = max(s.window_s + s.hop_s + s.latency_s + s.lateness_s for s in scenes)
-    return max(LEAST_AFTER_S, longest_s + COMMIT_S)
+    # Sound is needed for so much longer by the windows that come, to tell its true rate.
+    return longest_s + MEMORY_NS / SECOND_NS + COMMIT_S
 
 
 def open_spool(deployment: Deployment, node: str, endpoint: str, clock: Clock) -> SpoolPlan | None:

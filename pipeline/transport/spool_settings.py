@@ -31,8 +31,8 @@ class SpoolSettings(Settings):
     after_s: float | None = Field(default=None, ge=0)
     """A sample that has waited for its ack this long is written, seconds; 0: every one, at
     once. About this much is lost when the capture node is killed. Less than the fusion node
-    takes to commit (window, hop and latency) writes every sample for nothing; none: two seconds
-    more than that, and at least 5."""
+    takes to commit (window, hop, latency and, of sound, four seconds) writes every sample for
+    nothing; none: two seconds more than that."""
 
     fsync_s: float = Field(default=1.0, ge=0)
     """At most this much of what was written is lost at a power cut, seconds; 0: nothing."""

@@ -141,7 +141,7 @@ def test_with_a_line_to_another_machine_a_node_has_a_spool_unless_it_is_forbidde
 def test_samples_are_not_written_before_the_slowest_scene_could_commit_them(config: Path) -> None:
     config.write_text(DEPLOYMENT.replace("[vib, hum]", "[vib, hum], window_s: 20, latency_s: 5"))
     deployment = load_deployment(config)
-    assert after_s(deployment, SpoolSettings()) == 20 + 0.5 + 5 + 2
+    assert after_s(deployment, SpoolSettings()) == 20 + 0.5 + 5 + 4 + 2
     assert after_s(deployment, SpoolSettings(after_s=1)) == 1
 
 
