@@ -122,7 +122,7 @@ def test_a_node_has_a_spool_if_its_deployment_says_so(config: Path) -> None:
     assert open_plan(deployment, "hall", LOCAL, NodeClock()) is None
     plan = open_plan(deployment, "cell", LOCAL, NodeClock())
     assert plan is not None
-    assert (plan.after_ns, plan.order) == (5.5 * SECOND_NS, "oldest_first")
+    assert (plan.after_ns, plan.order) == (9.5 * SECOND_NS, "oldest_first")
     assert plan.base is not None
     assert (config.parent / "data" / "spool" / "cell").is_dir()
     plan.spool.close()

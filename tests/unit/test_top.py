@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from nodes.alert_metrics import AlertMetrics
+from nodes.alert_routing import AlertRouting
 from nodes.capture_metrics import CaptureMetrics
 from nodes.equipment_metrics import EquipmentMetrics
 from nodes.health import Health, HealthServer
@@ -75,7 +76,13 @@ class Site:
         outlets = {"jsonl": Outlet([Down()])}
         clock = ManualClock(100 * 10**9)
         self.delivery = OutboxDelivery(self.store, outlets, clock, rng=Random(1))
-        metrics = AlertMetrics(self.store, self.delivery, lambda: {"accepted": 4}, clock)
+        metrics = AlertMetrics(
+            self.store,
+            self.delivery,
+            lambda: {"accepted": 4},
+            AlertRouting([], self.store.told),
+            clock,
+        )
         self.healths["alert"].registry.register(metrics)
         self.servers = [self._serve(name, health) for name, health in self.healths.items()]
 
