@@ -1,10 +1,10 @@
 """The fusion node: samples in, windows scored, events committed and handed on.
 
 One turn of the loop: take what arrived, give it to the recorder and the engine, score the
-windows that became ready, flush the recording, commit scenes, events and resume points in one
-transaction, only then ack the samples and hand the events to the alert node. A crash anywhere
-repeats work and loses none: what was not committed is sent again, and what was is not done
-twice.
+windows that became ready, see that the recording and the evidence are on disk, commit scenes,
+events and resume points in one transaction, only then ack the samples and hand the events to the
+alert node. A crash anywhere repeats work and loses none: what was not committed is sent again,
+and what was is not done twice.
 """
 
 from __future__ import annotations
@@ -153,10 +153,12 @@ class FusionNode:
         rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
         if not states and not events and (rest or not self._resume):
             return
-        # A kill must not leave windows committed whose samples no recording holds.
+        # A kill must not leave windows committed whose samples no recording holds, nor an event
+        # whose evidence does not come to be.
+        self._files.settle()
         self._recorder.flush(now_ns)
         scenes = {
-            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight)
+            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight, s.evidence)
             for n, s in states.items()
         }
         self._store.commit(Commit(scenes, self._resume, tuple(events)))
@@ -190,7 +192,9 @@ class FusionNode:
             at = self._store.checkpoint(scene)
             if at is not None:
                 self._tell_if_set_back(scene, round(at.next_window * settings.hop_s))
-                states[scene] = SceneState(at.next_window, at.alarm, at.scoring, at.sight)
+                states[scene] = SceneState(
+                    at.next_window, at.alarm, at.scoring, at.sight, at.evidence
+                )
         assembly.engine.restore(states, self._clock.now_ns())
         assembly.engine.health.restore(self._store.phases(HEALTH_PREFIX))
         for scene, budget in assembly.budgets.items():

@@ -103,6 +103,8 @@ class Engine:
             if self._scorer is not None and scene.alarm is not None and state.scoring:
                 self._scorer.restore(name, state.scoring)
             self.health.sight.resume(name, state.sight)
+            if self._evidence is not None:
+                self._evidence.restore(name, state.evidence)
             self._timers.hold(now_ns)
 
     def take(self, arrival: Arrival) -> None:
@@ -148,13 +150,8 @@ class Engine:
         for name in over:
             outcome.events.extend(self._finish(self._scenes[name]))
         moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
-        for name in dict.fromkeys(moved):
-            scene = self._scenes[name]
-            alarm = scene.alarm.state() if scene.alarm is not None else b""
-            if scene.aligner.next_index is not None:
-                index = scene.aligner.next_index
-                sight = self.health.sight.state(name)
-                outcome.states[name] = SceneState(index, alarm, self._scoring(scene), sight)
+        states = {name: self._state(self._scenes[name]) for name in dict.fromkeys(moved)}
+        outcome.states = {name: state for name, state in states.items() if state is not None}
         return outcome
 
     def released(self) -> dict[str, int]:
@@ -270,6 +267,19 @@ class Engine:
                 yield from self._alarm(cut, score)
             yield from self.health.sight.see(cut, score)
         yield from self.health.told()
+
+    def _state(self, scene: Scene) -> SceneState | None:
+        """Where a scene stands; None before its first window."""
+        index = scene.aligner.next_index
+        if index is None:
+            return None
+        return SceneState(
+            index,
+            scene.alarm.state() if scene.alarm is not None else b"",
+            self._scoring(scene),
+            self.health.sight.state(scene.name),
+            self._evidence.state(scene.name) if self._evidence is not None else b"",
+        )
 
     def _scoring(self, scene: Scene) -> bytes:
         if self._scorer is None or scene.alarm is None:

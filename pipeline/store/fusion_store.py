@@ -32,6 +32,7 @@ from pipeline.core.event import HEALTH_PREFIX, Event, Phase, to_json
 from pipeline.store.database import Database, stored_event
 from pipeline.store.fusion_tables import (
     EVENTS,
+    EVIDENCE,
     METADATA,
     RESUME,
     SCENES,
@@ -55,12 +56,14 @@ class SceneCheckpoint:
         alarm: State of the scene's alarm, opaque to the store.
         scoring: State of the scene's scoring, likewise; empty when there is none.
         sight: What is remembered of streams that cannot see, likewise.
+        evidence: What is remembered of the evidence of an alarm that stands, likewise.
     """
 
     next_window: int
     alarm: bytes
     scoring: bytes = b""
     sight: bytes = b""
+    evidence: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,9 @@ class FusionStore:
             row = connection.execute(wanted).one_or_none()
             if row is None:
                 return None
-            scoring, sight = (_state(connection, table, scene) for table in (SCORING, SIGHT))
-        return SceneCheckpoint(row.next_window, bytes(row.alarm), scoring, sight)
+            tables = (SCORING, SIGHT, EVIDENCE)
+            states = [_state(connection, table, scene) for table in tables]
+        return SceneCheckpoint(row.next_window, bytes(row.alarm), *states)
 
     def resume_points(self, node: str, session: str) -> dict[str, int]:
         """Last sequence committed per stream of one session of a node."""
@@ -210,7 +214,8 @@ class FusionStore:
         )
         scoring = {name: at.scoring for name, at in scenes.items()}
         sight = {name: at.sight for name, at in scenes.items()}
-        for table, states in ((SCORING, scoring), (SIGHT, sight)):
+        evidence = {name: at.evidence for name, at in scenes.items()}
+        for table, states in ((SCORING, scoring), (SIGHT, sight), (EVIDENCE, evidence)):
             put = self._db.insert(table)
             changed = {"state": put.excluded.state}
             connection.execute(

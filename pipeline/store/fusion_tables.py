@@ -42,6 +42,13 @@ SIGHT = Table(
     Column("scene", String(64), primary_key=True),
     Column("state", LargeBinary, nullable=False),
 )
+# Likewise.
+EVIDENCE = Table(
+    "fusion_evidence",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+)
 RESUME = Table(
     "fusion_resume",
     METADATA,

@@ -1,8 +1,9 @@
 """Where a fusion node can be killed, named in one place and put around it from outside.
 
-Every call that the turn makes to its parts has a point before and after it, and so has every
-statement and commit of the store. A run counts the points that it passes; one that is given
-numbers of points is killed there.
+There is a point before every call that the turn makes to its parts, and before every statement
+and commit of the store. What follows a step is the point before the next, as nothing but steps
+leaves a trace. A run counts the points that it passes; one that is given numbers of points is
+killed there.
 
 =====================  =======================================================================
 ``receiver.poll``      take what arrived
@@ -15,7 +16,7 @@ numbers of points is killed there.
 ``recorder.flush``     what is committed must be recorded before
 ``store.commit``       the transaction, and within it:
 ``sql NAME``           one statement
-``sql COMMIT``         before the database commits
+``sql COMMIT``         the database commits
 ``receiver.ack``       ack one node's samples
 ``events.poll``        hear what the alert node has
 ``store.forwarded``    note it
@@ -29,7 +30,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +41,7 @@ WATCHED = {
     "receiver": ("poll", "ack"),
     "recorder": ("write", "event", "flush"),
     "engine": ("take", "advance", "collect"),
-    "evidence": (),
+    "evidence": ("settle",),
     "store": ("commit", "forwarded", "checkpoint", "phases", "resume_points"),
     "events": ("send", "poll"),
 }
@@ -87,7 +87,7 @@ class Kills:
             self._die()
 
     def watch(self, kind: str, part: Any) -> Any:
-        """The same object, with points around what the turn calls of it."""
+        """The same object, with points before what the turn calls of it."""
         for method in WATCHED[kind]:
             setattr(part, method, self._around(f"{kind}.{method}", getattr(part, method)))
         return part
@@ -99,35 +99,26 @@ class Kills:
         def called(*given: Any, **named: Any) -> Any:
             if kind in self._inside:  # a part that calls itself is inside that step still
                 return call(*given, **named)
-            self.point(f"before {name}")
+            self.point(name)
             self._inside.add(kind)
             try:
-                result = call(*given, **named)
+                return call(*given, **named)
             finally:
                 self._inside.discard(kind)
-            self.point(f"after {name}")
-            return result
 
         return called
 
     @contextmanager
     def inside_transactions(self) -> Iterator[None]:
-        """Points before and after each statement, and before each commit, of any store."""
+        """Points before each statement and each commit of any store."""
 
-        def before(_c: Any, _cursor: Any, text: str, *_rest: Any) -> None:
-            self.point(f"before sql {_verb(text)}")
-
-        def after(_c: Any, _cursor: Any, text: str, *_rest: Any) -> None:
-            self.point(f"after sql {_verb(text)}")
+        def statement(_c: Any, _cursor: Any, text: str, *_rest: Any) -> None:
+            self.point(f"sql {_verb(text)}")
 
         def commit(_connection: Any) -> None:
-            self.point("before sql COMMIT")
+            self.point("sql COMMIT")
 
-        hooks = (
-            ("before_cursor_execute", before),
-            ("after_cursor_execute", after),
-            ("commit", commit),
-        )
+        hooks = (("before_cursor_execute", statement), ("commit", commit))
         for name, hook in hooks:
             event.listen(SqlEngine, name, hook)
         try:
@@ -135,10 +126,6 @@ class Kills:
         finally:
             for name, hook in hooks:
                 event.remove(SqlEngine, name, hook)
-
-    def counts(self) -> Counter[str]:
-        """How often each point was passed."""
-        return Counter(self.passed)
 
 
 def _verb(statement: str) -> str:

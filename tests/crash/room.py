@@ -34,8 +34,8 @@ SECOND = 1_000_000_000
 HOP_NS = SECOND // 2
 START_NS = 1_700_000_000 * SECOND
 HZ = 2
-SECONDS = 14
-LOUD_S, SILENT_S = (3.0, 6.0), (6.5, 11.0)
+SECONDS = 11
+LOUD_S, SILENT_S = (2.0, 4.0), (4.5, 8.5)
 STREAMS = {"a": "one", "b": "two"}
 
 DEPLOYMENT = """

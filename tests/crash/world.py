@@ -11,6 +11,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -30,7 +31,7 @@ from pipeline.detection.score import WindowScore
 from tests.crash.kills import Killed, Kills
 from tests.crash.link import AlertNode, CaptureNode, LoopEvents, LoopReceiver
 
-LAST_TURNS = 16
+LAST_TURNS = 8
 Build = Callable[..., Assembly]
 
 
@@ -68,6 +69,7 @@ class World:
         lives: How often the fusion node was started.
         scores: Of each window that was scored.
         differing: Windows that were scored again with another result.
+        steps: Points passed by the end of each turn.
     """
 
     deployment: Deployment
@@ -78,23 +80,29 @@ class World:
     lives: int = 0
     scores: dict[tuple[str, int], WindowScore] = field(default_factory=dict)
     differing: list[tuple[str, int]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    _files: EvidenceFiles | None = None
 
-    def run(self, turns: Sequence[Turn], kills: Kills, down_turns: int = 0) -> Told:
+    def run(
+        self, turns: Sequence[Turn], kills: Kills, down_turns: int = 0, first_turn: int = 0
+    ) -> Told:
         """Drive a fusion node through the script, and start it again whenever it was killed.
 
         Args:
             turns: The script.
             kills: Where it is killed.
             down_turns: How many turns pass without it after a kill.
+            first_turn: The turn in which it begins.
         """
         with kills.inside_transactions():
-            node = self._live(turns, kills, down_turns)
+            node = self._live(turns, kills, down_turns, first_turn)
         return self._end(node)
 
-    def _live(self, turns: Sequence[Turn], kills: Kills, down_turns: int) -> FusionNode:
+    def _live(
+        self, turns: Sequence[Turn], kills: Kills, down_turns: int, away: int = 0
+    ) -> FusionNode:
         """The last fusion node of the run, after it drained."""
         node: FusionNode | None = None
-        away = 0
         for turn in [*turns, *_rest(turns)]:
             over = turn.now_ns > turns[-1].now_ns
             self._capture(turn, over=over)
@@ -105,13 +113,14 @@ class World:
                 node = node or self._start(kills)
                 node.step(0.0)
             except Killed as killed:
-                traceback.clear_frames(killed.__traceback__)  # with them go cursors and locks
+                self._bury(killed)
                 node, away = None, down_turns
+            self.steps.append(len(kills.passed))
         try:
             node = node or self._start(kills)
             node.drain(0.0)
         except Killed as killed:
-            traceback.clear_frames(killed.__traceback__)
+            self._bury(killed)
             return self._live(turns[-1:], kills, 0)
         return node
 
@@ -129,7 +138,7 @@ class World:
         made = {
             "build_engine": lambda *a, **k: self._engine(kills, self.build(*a, **k)),
             "fusion_store": lambda d: kills.watch("store", fusion_store(d)),
-            "EvidenceFiles": lambda folder: kills.watch("evidence", EvidenceFiles(folder)),
+            "EvidenceFiles": lambda folder: kills.watch("evidence", self._evidence(folder)),
             "Recorder": lambda d: kills.watch("recorder", Recorder(d)),
             "event_sender": lambda *_: kills.watch("events", LoopEvents(self.alert)),
             "sample_receiver": lambda _d, clock, resume: kills.watch(
@@ -140,6 +149,18 @@ class World:
         with patch.multiple("nodes.fusion", **made):
             node.start()
         return node
+
+    def _evidence(self, folder: Path) -> EvidenceFiles:
+        self._files = EvidenceFiles(folder)
+        return self._files
+
+    def _bury(self, killed: Killed) -> None:
+        """What the kernel does for a process that ends: its threads, files and locks are gone."""
+        traceback.clear_frames(killed.__traceback__)
+        if self._files is not None:
+            self._files._report = lambda *_: None  # type: ignore[method-assign]
+            for worker in (self._files._quick, self._files._slow):
+                worker.shutdown(wait=True, cancel_futures=True)
 
     def _engine(self, kills: Kills, assembly: Assembly) -> Assembly:
         engine = kills.watch("engine", assembly.engine)
