@@ -9,6 +9,7 @@ and what was is not done twice.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -18,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
 from nodes.assembly import Assembly, build_engine
+from nodes.claim import Claim
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health
 from nodes.links import event_sender, sample_receiver
@@ -69,6 +71,8 @@ class FusionNode:
         self._committed_ns = 0
         self._on_the_way: set[str] = set()
         self._waiting = True
+        self._began = False
+        self._pause = threading.Event()
         self._health: Health | None = None
         self._metrics: FusionMetrics | None = None
         self._closers: list[_Closable] = []
@@ -79,14 +83,49 @@ class FusionNode:
         self._metrics = FusionMetrics(registry)
 
     def start(self) -> None:
-        """Load models, take up where the last run stopped, and listen."""
+        """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
         self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
-        assembly = build_engine(self._deployment, writer=self._files)
-        self._engine = assembly.engine
+        self._assembly = build_engine(self._deployment, writer=self._files)
+        self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
-        self._restore(assembly)
-        budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
+        self._claim = Claim(self._deployment, self._store, self._clock)
+        if self._claim.look():
+            self._begin()
+
+    def step(self, timeout_s: float) -> bool:
+        """One turn of the loop; see the module."""
+        if not self._claim.look():
+            self._stand_by(timeout_s)
+            return True
+        if not self._began:
+            self._begin()
+        self._turn(self._receiver.poll(self._wait_s(timeout_s)))
+        self._forward(0.0)
+        self._report()
+        return True
+
+    def drain(self, timeout_s: float) -> None:
+        """Take what is already here, commit it, and give the events a moment to be taken."""
+        if not self._began:
+            return
+        self._turn(self._receiver.poll(0.0))
+        self._commit({}, (), force=True)
+        until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
+            self._forward(0.05)
+        self._claim.release()
+
+    def close(self) -> None:
+        """Let go of everything, last opened first."""
+        while self._closers:
+            self._closers.pop().close()
+
+    def _begin(self) -> None:
+        """Take up where the last fusion node of these scenes stopped, and listen."""
+        self._began = True
+        self._restore(self._assembly)
+        budgets_hz = {s: b.false_alarms_hz for s, b in self._assembly.budgets.items()}
         self._rates = AlarmRates(budgets_hz, self._store)
         self._recorder = self._kept(Recorder(self._deployment))
         self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
@@ -99,25 +138,10 @@ class FusionNode:
         self._engine.take(began)
         log.info("listening", address=self._receiver.address)
 
-    def step(self, timeout_s: float) -> bool:
-        """One turn of the loop; see the module."""
-        self._turn(self._receiver.poll(self._wait_s(timeout_s)))
-        self._forward(0.0)
-        self._report()
-        return True
-
-    def drain(self, timeout_s: float) -> None:
-        """Take what is already here, commit it, and give the events a moment to be taken."""
-        self._turn(self._receiver.poll(0.0))
-        self._commit({}, (), force=True)
-        until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
-        while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
-            self._forward(0.05)
-
-    def close(self) -> None:
-        """Let go of everything, last opened first."""
-        while self._closers:
-            self._closers.pop().close()
+    def _stand_by(self, timeout_s: float) -> None:
+        if self._health is not None:
+            self._health.ready("scenes", False, self._claim.waits_for)
+        self._pause.wait(timeout_s)
 
     def _turn(self, arrivals: Sequence[Arrival]) -> None:
         for arrival in arrivals:
@@ -226,6 +250,7 @@ class FusionNode:
     def _report(self) -> None:
         if self._health is None or self._metrics is None:
             return
+        self._health.ready("scenes", True)
         lost = [n.node for n in self._receiver.nodes() if n.lost]
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))

@@ -20,7 +20,9 @@ def spool_folder(deployment: Deployment, node: str) -> Path:
 
 
 def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
-    """The fusion node's store."""
+    """The fusion node's store: the database it shares with others, or a file beside it."""
+    if deployment.fusion.store is not None:
+        return FusionStore(deployment.fusion.store.get_secret_value(), create=create)
     path = deployment.data / "fusion.db"
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 
+CLIP, SOUND = "clip.mp4", "sound.wav"
 LONGEST_S = 30.0
 RING_EXTRA_S = 15.0
 SECOND_NS = 1_000_000_000
@@ -191,8 +192,8 @@ class EvidenceKeeper:
                     yield sample
 
     def _finish(self, event: Event, evidence: Evidence, bundle: _Bundle) -> Evidence:
-        clip = f"{event.id}/clip.mp4" if bundle.frames else ""
-        sound = f"{event.id}/sound.wav" if bundle.chunks else ""
+        clip = f"{event.id}/{CLIP}" if bundle.frames else ""
+        sound = f"{event.id}/{SOUND}" if bundle.chunks else ""
         evidence = msgspec.structs.replace(evidence, clip=clip, sound=sound)
         if self._writer is not None and (clip or sound):
             self._writer.finish(event.id, evidence, bundle.rate_hz)

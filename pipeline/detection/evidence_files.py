@@ -33,6 +33,7 @@ from pipeline.core.errors import BadReading
 from pipeline.core.event import Evidence
 from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
+from pipeline.detection.evidence import CLIP, SOUND
 from pipeline.detection.evidence_material import QUALITY, Material, read_material, small
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,7 @@ class EvidenceFiles:
         self._refused: set[str] = set()
         self.failed = 0
         for note in sorted(folder.glob(f"*/{NOTE}")):
-            self._submit(self._slow, note.parent.name, lambda at=note.parent: self._make(at))
+            self._submit(self._slow, note.parent.name, partial(self._make, note.parent))
 
     def snapshot(self, name: str, frame: Sample) -> None:
         """Write one frame as a JPEG."""
@@ -108,6 +109,9 @@ class EvidenceFiles:
             return
         try:
             if event_id not in self._materials:
+                if self._finished(event_id):
+                    self._refused.add(event_id)
+                    return
                 self._materials[event_id] = Material(self._folder / event_id / MATERIAL)
             self._materials[event_id].add(sample)
         except OSError:
@@ -119,13 +123,21 @@ class EvidenceFiles:
         material = self._materials.pop(event_id, None)
         if material is not None:
             material.close()
+        if self._finished(event_id):
+            return
         _replace(self._folder / event_id / NOTE, msgspec.json.encode(wanted))
         self._submit(self._slow, event_id, lambda: self._make(self._folder / event_id))
 
+    def _finished(self, event_id: str) -> bool:
+        """Whether an earlier run saw the event's end, and it only comes once more."""
+        folder = self._folder / event_id
+        return any((folder / name).exists() for name in (NOTE, CLIP, SOUND))
+
     def _make(self, folder: Path) -> None:
-        """Make what a note asks for, and throw note and material away."""
+        """Make what a note asks for, and throw material and note away, in this order."""
         wanted = msgspec.json.decode((folder / NOTE).read_bytes(), type=_Wanted)
-        samples = read_material(folder / MATERIAL)
+        material = folder / MATERIAL
+        samples = read_material(material) if material.exists() else []
         sound = [s for s in samples if s.encoding is Encoding.PCM]
         frames = [s for s in samples if s.encoding is not Encoding.PCM]
         if wanted.clip and frames:
@@ -134,8 +146,8 @@ class EvidenceFiles:
         if wanted.sound and sound:
             made = partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz)
             self._write(self._folder / wanted.sound, made)
+        material.unlink(missing_ok=True)
         (folder / NOTE).unlink()
-        (folder / MATERIAL).unlink()
 
     def _write(self, path: Path, write: Callable[[Path], object]) -> None:
         draft = path.with_name(f".{path.name}")

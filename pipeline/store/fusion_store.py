@@ -40,6 +40,7 @@ from pipeline.store.fusion_tables import (
     SIGHT,
     VERSION,
 )
+from pipeline.store.leases import Leases
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +98,8 @@ class FusionStore:
             target, component="fusion", version=VERSION, metadata=METADATA, create=create
         )
         self._known_sessions: set[tuple[str, str]] = set()
+        self.leases = Leases(self._db)
+        """Who fuses which scene; what is written is written only while they are held."""
         self.repeated = 0
         """Events that were committed before and were left as they are."""
 
@@ -105,8 +108,10 @@ class FusionStore:
 
         Raises:
             StoreError: It could not be written; nothing of it was.
+            LeaseLost: Likewise, as another fusion node has taken over.
         """
         with self._db.write() as connection:
+            self.leases.confirm(connection)
             self._put_scenes(connection, commit.scenes)
             self._put_resume(connection, commit.resume)
             fresh = sum(self._put_event(connection, event) for event in commit.events)
@@ -182,8 +187,13 @@ class FusionStore:
         return self._read(order.limit(limit))
 
     def forwarded(self, keys: Iterable[str]) -> None:
-        """The alert node has confirmed the events of these keys (`Event.key`)."""
+        """The alert node has confirmed the events of these keys (`Event.key`).
+
+        Raises:
+            LeaseLost: Another fusion node has taken over.
+        """
         with self._db.write() as connection:
+            self.leases.confirm(connection)
             for key in keys:
                 event_id, _, revision = key.rpartition(".")
                 connection.execute(

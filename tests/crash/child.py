@@ -24,10 +24,9 @@ from tests.crash import hall
 from tests.crash.kills import Kills, end_process
 
 POINTS = (
-    ("recorder.flush", 0.25),
+    ("receiver.ack", 0.25),
     ("sql INSERT fusion_events", 0.6),
     ("sql COMMIT", 0.35),
-    ("receiver.ack", 0.25),
 )
 """Steps, and after what share of their number in a run the process is killed there."""
 

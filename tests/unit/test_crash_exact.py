@@ -129,7 +129,7 @@ def test_a_real_sigkill_leaves_no_half_written_evidence_and_the_same_events(
     lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     *killed, last = lines
     assert list(last["whole"]) == last["named"]
-    assert len(killed) == 4
+    assert len(killed) == 3
     for result in killed:
         assert result["signal"] == 9, result
         assert result["same"], result
