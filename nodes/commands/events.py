@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
+from nodes.places import fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
@@ -60,7 +61,7 @@ def list_(
         _print_letters(letters[-limit:], as_json)
         return
     since_ns = None if since is None else since_as_ns(since, time.time_ns())
-    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+    with closing(_store(config)) as store:
         events = store.events(scene, since_ns, limit)
     if as_json:
         _print_json(events)
@@ -101,7 +102,7 @@ def show(
 ) -> None:
     """Show every phase of an event and where each went."""
     data = data_folder(config)
-    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+    with closing(_store(config)) as store:
         phases = store.phases(event)
     _require_one(phases, event, data)
     deliveries = _deliveries(data, phases[0].id)
@@ -140,6 +141,13 @@ def retry(
 def data_folder(config: Path) -> Path:
     """The data folder that an argument means: itself, or the one its deployment names."""
     return config if config.is_dir() else load_deployment(config).data
+
+
+def _store(config: Path) -> FusionStore:
+    """The fusion node's store, wherever the deployment keeps it."""
+    if config.is_dir():
+        return FusionStore(config / "fusion.db", create=False)
+    return fusion_store(load_deployment(config), create=False)
 
 
 def since_as_ns(text: str, now_ns: int) -> int:

@@ -35,7 +35,11 @@ class Postgres:
         if self._as:
             shutil.chown(self._folder, NOBODY)
             for parent in self._folder.parents:
-                if parent.owner() == "root" and parent != Path("/") and not parent.stat().st_mode & 1:
+                if (
+                    parent.owner() == "root"
+                    and parent != Path("/")
+                    and not parent.stat().st_mode & 1
+                ):
                     parent.chmod(parent.stat().st_mode | 0o011)
         data = str(self._folder / "data")
         self._run("initdb", "-D", data, "-U", "fusewatch", "-A", "trust", "--no-sync")
@@ -45,7 +49,10 @@ class Postgres:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
 
