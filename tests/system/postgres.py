@@ -34,13 +34,7 @@ class Postgres:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._as:
             shutil.chown(self._folder, NOBODY)
-            for parent in self._folder.parents:
-                if (
-                    parent.owner() == "root"
-                    and parent != Path("/")
-                    and not parent.stat().st_mode & 1
-                ):
-                    parent.chmod(parent.stat().st_mode | 0o011)
+            self._folder.parent.chmod(0o755)
         data = str(self._folder / "data")
         self._run("initdb", "-D", data, "-U", "fusewatch", "-A", "trust", "--no-sync")
         told = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"

@@ -153,5 +153,6 @@ def test_a_node_that_does_not_stand_by_says_who_has_the_scene(
 
 
 def test_standing_by_needs_a_store_that_is_shared(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'standby' needs a 'store'"):
+    with pytest.raises(ConfigError) as caught:
         deployment(tmp_path / "a", "standby: true")
+    assert "'standby' needs a 'store'" in caught.value.problems[0]
