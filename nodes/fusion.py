@@ -49,6 +49,8 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
+AWAY_NS = 3 * SECOND_NS
+"""Nothing was taken for so long, though the node looks four times a second: it was away."""
 IN_FLIGHT = 64
 SET_BACK_S = 60
 
@@ -100,7 +102,7 @@ class FusionNode:
             return True
         if not self._began:
             self._begin()
-        self._turn(self._receiver.poll(self._wait_s(timeout_s)))
+        self._turn(self._arrivals(timeout_s))
         self._forward(0.0)
         self._report()
         return True
@@ -133,10 +135,21 @@ class FusionNode:
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
-        began = fusion_began(self._clock.now_ns())
+        self._polled_ns = self._clock.now_ns()
+        began = fusion_began(self._polled_ns)
         self._recorder.write(began)
         self._engine.take(began)
         log.info("listening", address=self._receiver.address)
+
+    def _arrivals(self, timeout_s: float) -> list[Arrival]:
+        """What arrived; first that this node was away, if it was (stopped, asleep, busy)."""
+        arrivals = self._receiver.poll(self._wait_s(timeout_s))
+        before_ns, self._polled_ns = self._polled_ns, self._clock.now_ns()
+        if self._polled_ns - before_ns < AWAY_NS:
+            return arrivals
+        log.warning("was away", for_s=(self._polled_ns - before_ns) // SECOND_NS)
+        back_ns = arrivals[0].arrival_ns if arrivals else self._polled_ns
+        return [fusion_began(back_ns), *arrivals]
 
     def _stand_by(self, timeout_s: float) -> None:
         if self._health is not None:

@@ -99,7 +99,7 @@ class FusionStore:
         )
         self._known_sessions: set[tuple[str, str]] = set()
         self.leases = Leases(self._db)
-        """Who fuses which scene; what is written is written only while they are held."""
+        """Who fuses which scene: nothing is written without them."""
         self.repeated = 0
         """Events that were committed before and were left as they are."""
 
@@ -187,11 +187,7 @@ class FusionStore:
         return self._read(order.limit(limit))
 
     def forwarded(self, keys: Iterable[str]) -> None:
-        """The alert node has confirmed the events of these keys (`Event.key`).
-
-        Raises:
-            LeaseLost: Another fusion node has taken over.
-        """
+        """The alert node has confirmed the events of these keys; raises as `commit`."""
         with self._db.write() as connection:
             self.leases.confirm(connection)
             for key in keys:
@@ -222,15 +218,17 @@ class FusionStore:
                 for name, at in scenes.items()
             ],
         )
-        scoring = {name: at.scoring for name, at in scenes.items()}
-        sight = {name: at.sight for name, at in scenes.items()}
-        evidence = {name: at.evidence for name, at in scenes.items()}
-        for table, states in ((SCORING, scoring), (SIGHT, sight), (EVIDENCE, evidence)):
+        states = {
+            SCORING: {name: at.scoring for name, at in scenes.items()},
+            SIGHT: {name: at.sight for name, at in scenes.items()},
+            EVIDENCE: {name: at.evidence for name, at in scenes.items()},
+        }
+        for table, own in states.items():
             put = self._db.insert(table)
             changed = {"state": put.excluded.state}
             connection.execute(
                 put.on_conflict_do_update(index_elements=["scene"], set_=changed),
-                [{"scene": name, "state": state} for name, state in states.items()],
+                [{"scene": name, "state": state} for name, state in own.items()],
             )
 
     def _put_resume(

@@ -39,7 +39,9 @@ Data
     so in its ledger. END says that a stream gave its last sample; it is said again after each
     WELCOME. ACK says that everything up to and including a sequence is committed: until then
     the sender keeps it. REJECT gives up single samples, for a reason the sender's ledger
-    counts. LEDGER is the sender's account, once a second and before BYE.
+    counts; WELCOME repeats it. (A REJECT lost with its connection, and then with the receiver's
+    memory before the sender was back, is not: there these samples count as delivered.)
+    LEDGER is the sender's account, once a second and before BYE.
 
 Credit
     Every sample costs its payload, as padded by the codec, plus `SAMPLE_COST` bytes. The

@@ -123,15 +123,8 @@ class ReceiverSession:
             peer = self._new_session(connection, hello, now_ns)
         self._registry.connect(peer, connection)
         points = peer.greet(now_ns, hello.attempt, self._credit)
-        welcome = Welcome(
-            PROTOCOL_VERSION,
-            hello.attempt,
-            self._credit,
-            self._max_message,
-            points,
-            self._id,
-            shared,
-        )
+        limits = (self._credit, self._max_message)
+        welcome = Welcome(PROTOCOL_VERSION, hello.attempt, *limits, points, self._id, shared)
         self.outgoing.append((connection, welcome))
         log.info("node connected", node=peer.node, streams=len(hello.streams), shared=shared)
         return True
