@@ -150,8 +150,8 @@ class Engine:
         for name in over:
             outcome.events.extend(self._finish(self._scenes[name]))
         moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
-        states = {name: self._state(self._scenes[name]) for name in dict.fromkeys(moved)}
-        outcome.states = {name: state for name, state in states.items() if state is not None}
+        states = ((name, self._state(self._scenes[name])) for name in dict.fromkeys(moved))
+        outcome.states = {name: state for name, state in states if state is not None}
         return outcome
 
     def released(self) -> dict[str, int]:
@@ -273,13 +273,10 @@ class Engine:
         index = scene.aligner.next_index
         if index is None:
             return None
-        return SceneState(
-            index,
-            scene.alarm.state() if scene.alarm is not None else b"",
-            self._scoring(scene),
-            self.health.sight.state(scene.name),
-            self._evidence.state(scene.name) if self._evidence is not None else b"",
-        )
+        alarm = scene.alarm.state() if scene.alarm is not None else b""
+        sight = self.health.sight.state(scene.name)
+        evidence = self._evidence.state(scene.name) if self._evidence is not None else b""
+        return SceneState(index, alarm, self._scoring(scene), sight, evidence)
 
     def _scoring(self, scene: Scene) -> bytes:
         if self._scorer is None or scene.alarm is None:

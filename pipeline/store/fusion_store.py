@@ -126,8 +126,7 @@ class FusionStore:
             row = connection.execute(wanted).one_or_none()
             if row is None:
                 return None
-            tables = (SCORING, SIGHT, EVIDENCE)
-            states = [_state(connection, table, scene) for table in tables]
+            states = [_state(connection, t, scene) for t in (SCORING, SIGHT, EVIDENCE)]
         return SceneCheckpoint(row.next_window, bytes(row.alarm), *states)
 
     def resume_points(self, node: str, session: str) -> dict[str, int]:
