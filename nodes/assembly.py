@@ -18,7 +18,8 @@ from pipeline.config.deployment import Deployment, SceneSettings, StreamSettings
 from pipeline.core.errors import ModelFileError
 from pipeline.detection.alarm import Alarm
 from pipeline.detection.calibration import Budget
-from pipeline.detection.engine import Engine, Scene
+from pipeline.detection.engine import Engine
+from pipeline.detection.engine_scene import Scene
 from pipeline.detection.equipment import Equipment
 from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
 from pipeline.detection.ledger_health import LedgerHealth

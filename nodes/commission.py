@@ -13,7 +13,8 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ModelError, RecordingError
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
-from pipeline.detection.engine import Engine, Scene
+from pipeline.detection.engine import Engine
+from pipeline.detection.engine_scene import Scene
 from pipeline.models.checkpoint import save_model
 from pipeline.models.network_file import load_network
 from pipeline.models.network_verdict import NetworkVerdict, verdict_of

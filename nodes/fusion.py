@@ -1,14 +1,15 @@
 """The fusion node: samples in, windows scored, events committed and handed on.
 
 One turn of the loop: take what arrived, give it to the recorder and the engine, score the
-windows that became ready, flush the recording, commit scenes, events and resume points in one
-transaction, only then ack the samples and hand the events to the alert node. A crash anywhere
-repeats work and loses none: what was not committed is sent again, and what was is not done
-twice.
+windows that became ready, see that the recording and the evidence are on disk, commit scenes,
+events and resume points in one transaction, only then ack the samples and hand the events to the
+alert node. A crash anywhere repeats work and loses none: what was not committed is sent again,
+and what was is not done twice.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -18,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
 from nodes.assembly import Assembly, build_engine
+from nodes.claim import Claim
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health
 from nodes.links import event_sender, sample_receiver
@@ -53,9 +55,10 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
+AWAY_NS = 3 * SECOND_NS
+"""Nothing was taken for so long, though the node looks four times a second: it was away."""
 IN_FLIGHT = 64
 SET_BACK_S = 60
-AWAY_NS = 2 * SECOND_NS
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
 
@@ -76,9 +79,11 @@ class FusionNode:
         self._points = AckPoints()
         self._resume: dict[tuple[str, str, str], int] = {}
         self._committed_ns = 0
-        self._listened_ns = 0
+        self._polled_ns = 0
         self._on_the_way: set[str] = set()
         self._waiting = True
+        self._began = False
+        self._pause = threading.Event()
         self._health: Health | None = None
         self._metrics: FusionMetrics | None = None
         self._closers: list[_Closable] = []
@@ -91,15 +96,52 @@ class FusionNode:
         registry.register(RetentionMetrics(lambda: self._retention))
 
     def start(self) -> None:
-        """Load models, take up where the last run stopped, and listen."""
+        """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
         self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
-        assembly = build_engine(self._deployment, writer=self._files)
-        self._engine = assembly.engine
+        self._assembly = build_engine(self._deployment, writer=self._files)
+        self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
         self._withholding = Withholding(self._store, self._kept(answer_store(self._deployment)))
-        self._restore(assembly)
-        budgets_hz = {scene: b.false_alarms_hz for scene, b in assembly.budgets.items()}
+        self._claim = Claim(self._deployment, self._store, self._clock)
+        if self._claim.look():
+            self._begin()
+
+    def step(self, timeout_s: float) -> bool:
+        """One turn of the loop; see the module."""
+        if not self._claim.look():
+            self._stand_by(timeout_s)
+            return True
+        if not self._began:
+            self._begin()
+        self._turn(self._arrivals(timeout_s))
+        self._forward(0.0)
+        self._retention.look(self._clock.now_ns())
+        self._report()
+        return True
+
+    def drain(self, timeout_s: float) -> None:
+        """Take what is already here, commit it, and give the events a moment to be taken."""
+        if not self._began:
+            return
+        self._turn(self._receiver.poll(0.0))
+        self._commit({}, (), force=True)
+        until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
+            self._forward(0.05)
+        self._claim.release()
+
+    def close(self) -> None:
+        """Let go of everything, last opened first."""
+        while self._closers:
+            self._closers.pop().close()
+
+    def _begin(self) -> None:
+        """Take up where the last fusion node of these scenes stopped, and listen."""
+        self._began = True
+        self._restore(self._assembly)
+        budgets = self._assembly.budgets
+        budgets_hz = {scene: budget.false_alarms_hz for scene, budget in budgets.items()}
         self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
         self._rates = AlarmRates(budgets_hz, self._store)
         if self._metrics is not None:
@@ -107,50 +149,33 @@ class FusionNode:
         self._recorder = self._kept(Recorder(self._deployment))
         history = score_history(self._deployment)
         self._minutes = self._kept(ScoreMinutes(history, self._clock))
-        thresholds = {scene: budget.threshold for scene, budget in assembly.budgets.items()}
+        thresholds = {scene: budget.threshold for scene, budget in budgets.items()}
         self._live = self._kept(LiveView(self._deployment, thresholds))
         self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
         self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
-        self._listened_ns = self._clock.now_ns()
-        began = fusion_began(self._listened_ns)
+        self._polled_ns = self._clock.now_ns()
+        began = fusion_began(self._polled_ns)
         self._recorder.write(began)
         self._engine.take(began)
         log.info("listening", address=self._receiver.address)
 
-    def step(self, timeout_s: float) -> bool:
-        """One turn of the loop; see the module."""
-        self._turn(self._listen(self._wait_s(timeout_s)))
-        self._forward(0.0)
-        self._retention.look(self._clock.now_ns())
-        self._report()
-        return True
-
-    def _listen(self, timeout_s: float) -> list[Arrival]:
-        """What arrived; that this process stood still, when nobody could be heard, comes first."""
-        arrivals = self._receiver.poll(timeout_s)
-        now_ns = self._clock.now_ns()
-        away_ns, self._listened_ns = now_ns - self._listened_ns, now_ns
-        if away_ns < AWAY_NS:
+    def _arrivals(self, timeout_s: float) -> list[Arrival]:
+        """What arrived; first that this node was away, if it was (stopped, asleep, busy)."""
+        arrivals = self._receiver.poll(self._wait_s(timeout_s))
+        before_ns, self._polled_ns = self._polled_ns, self._clock.now_ns()
+        if self._polled_ns - before_ns < AWAY_NS:
             return arrivals
-        log.warning("the fusion node stood still", for_s=round(away_ns / SECOND_NS, 1))
-        since_ns = arrivals[0].arrival_ns if arrivals else now_ns
-        return [fusion_began(since_ns), *arrivals]
+        log.warning("was away", for_s=(self._polled_ns - before_ns) // SECOND_NS)
+        back_ns = arrivals[0].arrival_ns if arrivals else self._polled_ns
+        return [fusion_began(back_ns), *arrivals]
 
-    def drain(self, timeout_s: float) -> None:
-        """Take what is already here, commit it, and give the events a moment to be taken."""
-        self._turn(self._receiver.poll(0.0))
-        self._commit({}, (), force=True)
-        until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
-        while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
-            self._forward(0.05)
-
-    def close(self) -> None:
-        """Let go of everything, last opened first."""
-        while self._closers:
-            self._closers.pop().close()
+    def _stand_by(self, timeout_s: float) -> None:
+        if self._health is not None:
+            self._health.ready("scenes", False, self._claim.waits_for)
+        self._pause.wait(timeout_s)
 
     def _turn(self, arrivals: Sequence[Arrival]) -> None:
         for arrival in arrivals:
@@ -189,10 +214,12 @@ class FusionNode:
         rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
         if not states and not events and (rest or not self._resume):
             return
-        # A kill must not leave windows committed whose samples no recording holds.
+        # A kill must not leave windows committed whose samples no recording holds, nor an event
+        # whose evidence does not come to be.
+        self._files.settle()
         self._recorder.flush(now_ns)
         scenes = {
-            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight)
+            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight, s.evidence)
             for n, s in states.items()
         }
         self._store.commit(Commit(scenes, self._resume, tuple(events)))
@@ -226,7 +253,9 @@ class FusionNode:
             at = self._store.checkpoint(scene)
             if at is not None:
                 self._tell_if_set_back(scene, round(at.next_window * settings.hop_s))
-                states[scene] = SceneState(at.next_window, at.alarm, at.scoring, at.sight)
+                states[scene] = SceneState(
+                    at.next_window, at.alarm, at.scoring, at.sight, at.evidence
+                )
         assembly.engine.restore(states, self._clock.now_ns())
         assembly.engine.health.restore(self._store.phases(HEALTH_PREFIX))
         for scene, budget in assembly.budgets.items():
@@ -258,6 +287,7 @@ class FusionNode:
     def _report(self) -> None:
         if self._health is None or self._metrics is None:
             return
+        self._health.ready("scenes", True)
         lost = [n.node for n in self._receiver.nodes() if n.lost]
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))

@@ -25,12 +25,14 @@ def outbox_file(deployment: Deployment) -> Path:
 
 
 def has_fusion_store(deployment: Deployment) -> bool:
-    """Whether there is something to open."""
-    return (deployment.data / "fusion.db").exists()
+    """Whether there is something to open: a shared database is taken to be there."""
+    return deployment.fusion.store is not None or (deployment.data / "fusion.db").exists()
 
 
 def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
-    """The fusion node's store."""
+    """The fusion node's store: the database it shares with others, or a file beside it."""
+    if deployment.fusion.store is not None:
+        return FusionStore(deployment.fusion.store.get_secret_value(), create=create)
     path = deployment.data / "fusion.db"
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
 from nodes.forgetting import Chosen, choose, forget_events
+from nodes.places import fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
@@ -63,7 +64,7 @@ def list_(
         _print_letters(found, digests, as_json)
         return
     since_ns = None if since is None else since_as_ns(since, time.time_ns())
-    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+    with closing(_store(config)) as store:
         events = store.events(scene, since_ns, limit)
     if as_json:
         _print_json(events)
@@ -104,7 +105,7 @@ def show(
 ) -> None:
     """Show every phase of an event and where each went."""
     data = data_folder(config)
-    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+    with closing(_store(config)) as store:
         phases = store.phases(event)
     _require_one(phases, event, data)
     deliveries, digests = _deliveries(data, phases[0].id)
@@ -159,7 +160,7 @@ def forget(
         raise typer.BadParameter("name one event, or write --scene and --before")
     data, now_ns = data_folder(config), time.time_ns()
     before_ns = None if before is None else since_as_ns(before, now_ns)
-    with closing(FusionStore(data / "fusion.db", create=False)) as store:
+    with closing(_store(config)) as store:
         chosen = choose(store, now_ns, event=event, scene=scene, before_ns=before_ns)
         _print_chosen(chosen)
         if not chosen.events:
@@ -174,6 +175,13 @@ def forget(
 def data_folder(config: Path) -> Path:
     """The data folder that an argument means: itself, or the one its deployment names."""
     return config if config.is_dir() else load_deployment(config).data
+
+
+def _store(config: Path) -> FusionStore:
+    """The fusion node's store, wherever the deployment keeps it."""
+    if config.is_dir():
+        return FusionStore(config / "fusion.db", create=False)
+    return fusion_store(load_deployment(config), create=False)
 
 
 def since_as_ns(text: str, now_ns: int) -> int:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, SecretStr, SerializeAsAny, field_validator, model_validator
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.config.http_settings import HttpSettings
@@ -194,12 +194,26 @@ class FusionSettings(Settings):
     record: RecordSettings | None = None
     """Record what arrives; none: do not."""
 
+    store: SecretStr | None = None
+    """URL of a database that several fusion nodes share (``postgresql+psycopg://...``), so that
+    one can take over when another is gone; none: a file in the data folder."""
+
+    standby: bool = False
+    """With ``store``: while another fusion node fuses one of the scenes, wait for it to be gone
+    instead of ending with an error."""
+
     evidence_s: float = Field(default=5.0, ge=0)
     """Seconds kept before and after the start of an event as clip and sound."""
 
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
     machines can reach needs ``security.http``."""
+
+    @model_validator(mode="after")
+    def _stands_by_for_somebody(self) -> Self:
+        if self.standby and self.store is None:
+            raise ValueError("'standby' needs a 'store' that the fusion nodes share")
+        return self
 
 
 class AlertSettings(Settings):

@@ -148,8 +148,12 @@ class StoreError(FusewatchError):
     exit_code = 69
 
 
+class LeaseLost(StoreError):
+    """Another fusion node took this one's scenes over: it must write nothing more."""
+
+
 class AlreadyRunning(FusewatchError):
-    """Another process of the same name works on this data folder."""
+    """Another process does this already: on this data folder, or for this scene."""
 
     exit_code = 69
 

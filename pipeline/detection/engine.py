@@ -13,25 +13,30 @@ The rules that make a replay give the events of the live run:
 - A window's score does not depend on what is scored with it, see `Scorer`.
 
 After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
-send again what was not committed; until they are back, the timers stand still, see
-`pipeline.detection.resume_hold`.
+send again what was not committed; until they are back, the timers stand still, and so they do
+while the fusion node was away, see `pipeline.detection.resume_hold`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import structlog
 
-from pipeline.alignment.aligner import Aligner
-from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.arrival import (
+    Arrival,
+    LedgerReport,
+    SampleArrived,
+    StreamEnded,
+    StreamOpened,
+    fusion_began,
+)
 from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.event import Account, Event
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
-from pipeline.detection.alarm import Alarm
 from pipeline.detection.cut import Cut
+from pipeline.detection.engine_scene import Scene, users_of
 from pipeline.detection.equipment import Equipment
 from pipeline.detection.events import event_of, quoted
 from pipeline.detection.evidence import EvidenceKeeper
@@ -43,15 +48,6 @@ from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import Transition
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Scene:
-    """One scene's parts; ``alarm`` is None when the scene has no model."""
-
-    name: str
-    aligner: Aligner
-    alarm: Alarm | None = None
 
 
 class Engine:
@@ -80,13 +76,14 @@ class Engine:
         self._evidence = evidence
         self.health = health or Equipment()
         self._prepare_sample = prepare or (scorer.prepare if scorer is not None else None)
-        self._users = _users(scenes, streams)
+        self._users = users_of(scenes, streams)
         self._accounts: Mapping[str, Account] = {}
         self._cuts: list[Cut] = []
         self._passed: dict[str, int] = {}
         self._streams = {name: frozenset(used) for name, used in streams.items()}
         self._ended: set[str] = set()
         self._timers = ResumeHold(self._users)
+        self._taken_ns: int | None = None
         self.corrupt: dict[str, int] = {}
         self.unfit: dict[tuple[str, str], str] = {}
 
@@ -102,10 +99,15 @@ class Engine:
             if self._scorer is not None and scene.alarm is not None and state.scoring:
                 self._scorer.restore(name, state.scoring)
             self.health.sight.resume(name, state.sight)
+            if self._evidence is not None:
+                self._evidence.restore(name, state.evidence)
             self._timers.hold(now_ns)
 
     def take(self, arrival: Arrival) -> None:
         """Take one arrival; windows that it completes wait for `collect`."""
+        if arrival == fusion_began(arrival.arrival_ns) and self._taken_ns is not None:
+            self._timers.away(arrival.arrival_ns - self._taken_ns)
+        self._taken_ns = arrival.arrival_ns
         self.health.begin(arrival)
         self.advance(arrival.arrival_ns)
         self.health.hear(arrival)
@@ -147,13 +149,8 @@ class Engine:
         for name in over:
             outcome.events.extend(self._finish(self._scenes[name]))
         moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
-        for name in dict.fromkeys(moved):
-            scene = self._scenes[name]
-            alarm = scene.alarm.state() if scene.alarm is not None else b""
-            if scene.aligner.next_index is not None:
-                index = scene.aligner.next_index
-                sight = self.health.sight.state(name)
-                outcome.states[name] = SceneState(index, alarm, self._scoring(scene), sight)
+        states = ((name, self._state(self._scenes[name])) for name in dict.fromkeys(moved))
+        outcome.states = {name: state for name, state in states if state is not None}
         return outcome
 
     def released(self) -> dict[str, int]:
@@ -266,6 +263,16 @@ class Engine:
             yield from self.health.sight.see(cut, score)
         yield from self.health.told()
 
+    def _state(self, scene: Scene) -> SceneState | None:
+        """Where a scene stands; None before its first window."""
+        index = scene.aligner.next_index
+        if index is None:
+            return None
+        alarm = scene.alarm.state() if scene.alarm is not None else b""
+        sight = self.health.sight.state(scene.name)
+        evidence = self._evidence.state(scene.name) if self._evidence is not None else b""
+        return SceneState(index, alarm, self._scoring(scene), sight, evidence)
+
     def _scoring(self, scene: Scene) -> bytes:
         if self._scorer is None or scene.alarm is None:
             return b""
@@ -283,13 +290,3 @@ class Engine:
     ) -> Event:
         event = event_of(transition, accounts)
         return event if self._evidence is None else self._evidence.attach(event, window)
-
-
-def _users(
-    scenes: Sequence[Scene], streams: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[Scene, ...]]:
-    users: dict[str, tuple[Scene, ...]] = {}
-    for scene in scenes:
-        for stream in streams[scene.name]:
-            users[stream] = (*users.get(stream, ()), scene)
-    return users

@@ -18,12 +18,14 @@ class SceneState:
         alarm: State of the alarm, see `Alarm.state`; empty when the scene has none.
         scoring: State of the scoring, see `Scorer.state`; likewise.
         sight: What is remembered of streams that cannot see, see `SightHealth.state`.
+        evidence: What is remembered of a standing alarm's evidence, see `EvidenceKeeper.state`.
     """
 
     next_window: int
     alarm: bytes = b""
     scoring: bytes = b""
     sight: bytes = b""
+    evidence: bytes = b""
 
 
 @dataclass(slots=True)

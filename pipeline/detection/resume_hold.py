@@ -3,7 +3,8 @@
 Timers run by the time of arrivals. After a crash the capture nodes send again what was not
 committed, and a node that is slower to return than the others is waited for: until every stream
 has opened again, or a grace time is over, no timer fires. From then on timers run as much later as
-they stood still.
+they stood still. So they do after a time in which the fusion node itself was away (stopped, asleep,
+or busy): nothing could arrive, which says nothing of the streams.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class ResumeHold:
         """Stand still from now on, until the streams are back."""
         self._since_ns = now_ns
 
+    def away(self, for_ns: int) -> None:
+        """The fusion node was away for so long until now."""
+        if self._since_ns is None:
+            self._held_ns += for_ns
+
     def opened(self, stream: str) -> None:
         """A stream has opened, or opened again."""
         self._opened.add(stream)
@@ -50,7 +56,7 @@ class ResumeHold:
         if self._since_ns is not None:
             over = now_ns >= self._since_ns + GRACE_NS
             if not over and not self._opened.issuperset(self._streams):
-                return self._since_ns
-            self._held_ns = now_ns - self._since_ns
+                return self._since_ns - self._held_ns
+            self._held_ns += now_ns - self._since_ns
             self._since_ns = None
         return now_ns - self._held_ns

@@ -5,6 +5,7 @@ And what people look back on: scores by minute, and what was answered to events.
 
 from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, verdict_of
 from pipeline.store.fusion_store import Commit, FusionStore, SceneCheckpoint
+from pipeline.store.leases import Holder
 from pipeline.store.outbox_rows import Delivery
 from pipeline.store.outbox_store import OutboxStore
 from pipeline.store.score_history import ScoreHistory, ScoreMinute, coarser
@@ -16,6 +17,7 @@ __all__ = [
     "Commit",
     "Delivery",
     "FusionStore",
+    "Holder",
     "OutboxStore",
     "SceneCheckpoint",
     "ScoreHistory",

@@ -50,6 +50,9 @@ BUSY_S = 15.0
 SCRUB_MS = 500
 """Longest wait for readers before a log is emptied, milliseconds."""
 
+HELD_S = 10.0
+"""Longest time that a process may rest within a transaction (PostgreSQL), seconds."""
+
 CHECKED_BYTES = 256 * 2**20
 """SQLite files up to this size are checked for damage when they are opened."""
 
@@ -264,7 +267,7 @@ def _sqlite_file(url: URL) -> Path | None:
 def _engine(url: URL) -> Engine:
     try:
         if not _is_sqlite(url):
-            return create_engine(url, pool_pre_ping=True)
+            return create_engine(url, pool_pre_ping=True, connect_args=_patience(url))
         engine = create_engine(url, connect_args={"timeout": BUSY_S})
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise DependencyMissing(
@@ -274,6 +277,18 @@ def _engine(url: URL) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _patience(url: URL) -> dict[str, str]:
+    """How long PostgreSQL lets a process that sleeps within a transaction keep its locks.
+
+    Without it, one that is stopped halfway through a commit would hold up all others.
+    """
+    if not url.get_driver_name().startswith("psycopg"):
+        return {}
+    held_ms, wait_ms = round(HELD_S * 1e3), round(BUSY_S * 1e3)
+    options = f"-c idle_in_transaction_session_timeout={held_ms} -c lock_timeout={wait_ms}"
+    return {"options": options}
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI border

@@ -32,6 +32,7 @@ from pipeline.core.event import HEALTH_PREFIX, Event, Phase, to_json
 from pipeline.store.database import Database, stored_event
 from pipeline.store.fusion_tables import (
     EVENTS,
+    EVIDENCE,
     METADATA,
     RESUME,
     SCENES,
@@ -39,6 +40,7 @@ from pipeline.store.fusion_tables import (
     SIGHT,
     VERSION,
 )
+from pipeline.store.leases import Leases
 
 log = structlog.get_logger(__name__)
 
@@ -55,12 +57,14 @@ class SceneCheckpoint:
         alarm: State of the scene's alarm, opaque to the store.
         scoring: State of the scene's scoring, likewise; empty when there is none.
         sight: What is remembered of streams that cannot see, likewise.
+        evidence: What is remembered of the evidence of an alarm that stands, likewise.
     """
 
     next_window: int
     alarm: bytes
     scoring: bytes = b""
     sight: bytes = b""
+    evidence: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class FusionStore:
             target, component="fusion", version=VERSION, metadata=METADATA, create=create
         )
         self._known_sessions: set[tuple[str, str]] = set()
+        self.leases = Leases(self._db)
+        """Who fuses which scene: nothing is written without them."""
         self.repeated = 0
         """Events that were committed before and were left as they are."""
 
@@ -107,8 +113,10 @@ class FusionStore:
 
         Raises:
             StoreError: It could not be written; nothing of it was.
+            LeaseLost: Likewise, as another fusion node has taken over.
         """
         with self._db.write() as connection:
+            self.leases.confirm(connection)
             self._put_scenes(connection, commit.scenes)
             self._put_resume(connection, commit.resume)
             fresh = sum(self._put_event(connection, event) for event in commit.events)
@@ -123,8 +131,8 @@ class FusionStore:
             row = connection.execute(wanted).one_or_none()
             if row is None:
                 return None
-            scoring, sight = (_state(connection, table, scene) for table in (SCORING, SIGHT))
-        return SceneCheckpoint(row.next_window, bytes(row.alarm), scoring, sight)
+            states = [_state(connection, t, scene) for t in (SCORING, SIGHT, EVIDENCE)]
+        return SceneCheckpoint(row.next_window, bytes(row.alarm), *states)
 
     def resume_points(self, node: str, session: str) -> dict[str, int]:
         """Last sequence committed per stream of one session of a node."""
@@ -183,8 +191,9 @@ class FusionStore:
         return self._read(order.limit(limit))
 
     def forwarded(self, keys: Iterable[str]) -> None:
-        """The alert node has confirmed the events of these keys (`Event.key`)."""
+        """The alert node has confirmed the events of these keys; raises as `commit`."""
         with self._db.write() as connection:
+            self.leases.confirm(connection)
             for key in keys:
                 event_id, _, revision = key.rpartition(".")
                 connection.execute(
@@ -213,14 +222,17 @@ class FusionStore:
                 for name, at in scenes.items()
             ],
         )
-        scoring = {name: at.scoring for name, at in scenes.items()}
-        sight = {name: at.sight for name, at in scenes.items()}
-        for table, states in ((SCORING, scoring), (SIGHT, sight)):
+        states = {
+            SCORING: {name: at.scoring for name, at in scenes.items()},
+            SIGHT: {name: at.sight for name, at in scenes.items()},
+            EVIDENCE: {name: at.evidence for name, at in scenes.items()},
+        }
+        for table, own in states.items():
             put = self._db.insert(table)
             changed = {"state": put.excluded.state}
             connection.execute(
                 put.on_conflict_do_update(index_elements=["scene"], set_=changed),
-                [{"scene": name, "state": state} for name, state in states.items()],
+                [{"scene": name, "state": state} for name, state in own.items()],
             )
 
     def _put_resume(

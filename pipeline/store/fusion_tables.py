@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -41,6 +42,24 @@ SIGHT = Table(
     METADATA,
     Column("scene", String(64), primary_key=True),
     Column("state", LargeBinary, nullable=False),
+)
+# Likewise.
+EVIDENCE = Table(
+    "fusion_evidence",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+)
+# Likewise; empty where one fusion node alone uses the store.
+LEASES = Table(
+    "fusion_leases",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("since_s", Double, nullable=False),
+    Column("renewed_s", Double, nullable=False),
 )
 RESUME = Table(
     "fusion_resume",

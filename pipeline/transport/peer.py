@@ -12,7 +12,7 @@ from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.transport.protocol import GRANT_NS, Resume
 
-_MAX_REMEMBERED = 10_000
+_MAX_REMEMBERED = 1_000
 _ENCODINGS = {
     Modality.VIDEO: (Encoding.RAW, Encoding.JPEG),
     Modality.AUDIO: (Encoding.PCM, Encoding.FLOAT),
@@ -31,8 +31,9 @@ class StreamState:
         shape: Of frames and readings; of one moment of sound.
         dated: Whether stamps must not be from the future.
         wanted: Next sequence.
+        seen: Highest sequence that came on this connection.
         acked: Sequences below this are committed.
-        rejected: Sequences from `acked` on that were refused.
+        rejected: The latest sequences that were refused.
         ended: Whether it gave its last sample.
     """
 
@@ -41,6 +42,7 @@ class StreamState:
     shape: tuple[int, ...] = ()
     dated: bool = True
     wanted: int = 0
+    seen: int = -1
     acked: int = 0
     rejected: dict[int, DropReason] = field(default_factory=dict)
     ended: bool = False
@@ -88,14 +90,16 @@ class StreamState:
         if acked <= self.acked:
             return None
         self.acked = acked
-        if self.rejected:
-            self.rejected = {s: why for s, why in self.rejected.items() if s >= acked}
         return acked - 1
 
     def reject(self, sequences: Sequence[int], reason: DropReason) -> None:
-        """Remember that samples were refused, for a sender that missed it."""
-        if len(self.rejected) < _MAX_REMEMBERED:
-            self.rejected.update(dict.fromkeys(sequences, reason))
+        """Remember that samples were refused, for a sender that missed it.
+
+        That is also told of those below `acked`: what was refused was not delivered.
+        """
+        self.rejected.update(dict.fromkeys(sequences, reason))
+        while len(self.rejected) > _MAX_REMEMBERED:
+            del self.rejected[next(iter(self.rejected))]
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +142,8 @@ class Peer:
         self.lost = self.said_bye = False
         self.received = self.handed = self.pending = 0
         self.granted = credit
+        for state in self.streams.values():
+            state.seen = -1
         return {name: state.resume() for name, state in self.streams.items()}
 
     def ack(self, sequences: Mapping[str, int]) -> dict[str, int]:

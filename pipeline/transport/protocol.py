@@ -6,6 +6,17 @@ Frames
     DEALER, the receiver a ROUTER. A connection is one DEALER identity: the sender makes a new
     socket whenever it lost the link, so nothing of an old connection is mixed into a new one.
 
+States
+    Sender: *offline*, *asked* (HELLO was said), *ready* (WELCOME was heard: only now it sends
+    data, ledgers and CLOCK), *closing* (LEDGER and BYE were said), *closed*. From asked and ready
+    a lost link leads back to offline. Receiver, for each node: *absent*, *welcome*, *lost* (not
+    heard for `NODE_LOST_NS`, or its connection is gone) or *gone* (said BYE); from each of them a
+    HELLO leads to welcome. Of a node only the newest connection is listened to.
+
+Versions
+    Both sides must speak the same `PROTOCOL_VERSION`. A field added at the end of a struct, with
+    a default, is no new version: a side that does not know it passes over it.
+
 Opening
     The sender says HELLO (version, node, session, attempt, all its streams) and repeats it on
     a new socket every `HELLO_RETRY_NS` until WELCOME or REFUSED comes. WELCOME carries, for
@@ -29,18 +40,22 @@ Data
     so in its ledger. END says that a stream gave its last sample; it is said again after each
     WELCOME. ACK says that everything up to and including a sequence is committed: until then
     the sender keeps it. REJECT gives up single samples, for a reason the sender's ledger
-    counts. LEDGER is the sender's account, once a second and before BYE.
+    counts; WELCOME repeats it. (A REJECT lost with its connection, and then with the receiver's
+    memory before the sender was back, is not: there these samples count as delivered.)
+    LEDGER is the sender's account, once a second and before BYE.
 
 Credit
     Every sample costs its payload, as padded by the codec, plus `SAMPLE_COST` bytes. The
     sender may begin a message while the bytes sent on this connection are below the bytes
     granted. WELCOME grants the first, CREDIT raises the total as the receiver hands samples
-    over; totals only grow, so a lost or doubled CREDIT does no harm.
+    over; totals only grow, so a lost or doubled CREDIT does no harm. A DATA that comes again on
+    the same connection was paid for the first time: it raises no grant.
 
 Timers
     The sender says CLOCK at least every `HEARTBEAT_NS`; the receiver answers at once, which
-    also serves as the clock exchange where UDP does not pass. A sender that has heard nothing
-    for `LINK_LOST_NS`, or whose socket disconnected, starts over on a new socket.
+    also serves as the clock exchange where UDP does not pass. It says LEDGER every `LEDGER_NS`;
+    the receiver says CREDIT at least every `GRANT_NS` while samples come. A sender that has
+    heard nothing for `LINK_LOST_NS`, or whose socket disconnected, starts over on a new socket.
 
 Faults
     What cannot be decoded, is out of bounds or out of place is counted and answered with
@@ -127,7 +142,8 @@ class Resume(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         wanted: Next sequence the receiver wants.
         acked: Sequences below this are committed.
-        rejected: Sequences from `acked` on that were rejected, with the drop reason.
+        rejected: The latest sequences that were rejected, with the drop reason; the sender
+            counts them before it takes `acked` for delivered.
     """
 
     wanted: Count

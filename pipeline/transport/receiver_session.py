@@ -125,20 +125,9 @@ class ReceiverSession:
             self._end_missing(peer, {info.name for info in hello.streams}, now_ns)
         self._registry.connect(peer, connection)
         points = peer.greet(now_ns, hello.attempt, self._credit)
-        self.outgoing.append(
-            (
-                connection,
-                Welcome(
-                    PROTOCOL_VERSION,
-                    hello.attempt,
-                    self._credit,
-                    self._max_message,
-                    points,
-                    self._id,
-                    shared,
-                ),
-            )
-        )
+        limits = (self._credit, self._max_message)
+        welcome = Welcome(PROTOCOL_VERSION, hello.attempt, *limits, points, self._id, shared)
+        self.outgoing.append((connection, welcome))
         log.info("node connected", node=peer.node, streams=len(hello.streams), shared=shared)
         return True
 
@@ -179,21 +168,26 @@ class ReceiverSession:
         self._heard(peer, now_ns)
         rejected: dict[tuple[str, DropReason], list[int]] = {}
         latest_ns, node, streams = now_ns + FUTURE_NS, peer.node, peer.streams
+        replayed = 0
         for sample in samples:
             state, sequence = streams.get(sample.stream), sample.sequence
             if state is None or state.info is None:
                 fault: DropReason | None = DropReason.REFUSED
             elif sequence < state.wanted:
                 self.counters["duplicate"] += 1
+                replayed += sequence <= state.seen
+                state.seen = max(state.seen, sequence)
                 continue
             else:
-                state.wanted = sequence + 1
+                state.wanted, state.seen = sequence + 1, sequence
                 fault = state.fault_of(sample, latest_ns)
             if fault is None:
                 self.arrivals.append(SampleArrived(now_ns, node, sample))
             else:
                 rejected.setdefault((sample.stream, fault), []).append(sequence)
         self._reject(peer, rejected)
+        if replayed and replayed == len(samples):
+            return  # paid for when it came the first time
         cost = payload_bytes + SAMPLE_COST * len(samples)
         peer.received += cost
         peer.pending += cost

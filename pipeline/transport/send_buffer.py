@@ -206,10 +206,10 @@ class SendBuffer:
         self.sent_total = 0
         for stream in self.streams.values():
             point = resume.get(stream.name, Resume(0, 0))
-            if point.acked:
-                self.acked(stream.name, point.acked - 1)
             for sequence, reason in point.rejected.items():
                 self.rejected(stream.name, frozenset((sequence,)), reason)
+            if point.acked:  # only now: what was refused was not delivered
+                self.acked(stream.name, point.acked - 1)
             for kept in stream.wind_back(point.wanted):
                 self._drop(kept, DropReason.BUFFER_FULL)
             items += stream.to_say(self.next_order)

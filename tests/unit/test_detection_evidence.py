@@ -10,7 +10,7 @@ from pipeline.core.explanation import Basis, Box, Explanation
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 from pipeline.detection.evidence import EvidenceKeeper
-from pipeline.detection.evidence_files import EvidenceFiles
+from pipeline.detection.evidence_files import MATERIAL, EvidenceFiles
 
 SECOND = 1_000_000_000
 RATE = 8_000
@@ -164,3 +164,46 @@ def test_a_disk_that_refuses_is_counted_and_harms_nothing(tmp_path):
     whole_event(EvidenceKeeper(5.0, files))
     files.close()
     assert files.failed == 3
+
+
+def test_an_event_that_outlives_a_crash_has_its_names_and_the_whole_clip(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    keeper = EvidenceKeeper(5.0, files)
+    play(keeper, 12)
+    raised = keeper.attach(event(Phase.RAISED, 0, explanation=explained()), window(10, 12))
+    files.settle()
+    state = keeper.state("room")
+    files.close()
+    with (tmp_path / "e1" / MATERIAL).open("ab") as torn:
+        torn.write(b"\x30\x00\x00\x00half a record")
+    files = EvidenceFiles(tmp_path)
+    keeper = EvidenceKeeper(5.0, files)
+    keeper.restore("room", state)
+    play(keeper, 15, from_s=11)  # a second of it is sent again
+    cleared = keeper.attach(event(Phase.CLEARED, 1), window(13, 15))
+    assert keeper.state("room") == b""
+    files.close()
+    assert files.failed == 0
+    assert (cleared.evidence.snapshot, cleared.evidence.explained) == (
+        raised.evidence.snapshot,
+        raised.evidence.explained,
+    )
+    with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 100
+    with wave.open(str(tmp_path / cleared.evidence.sound)) as sound:
+        assert sound.getnframes() == 10 * RATE
+    names = {path.name for path in (tmp_path / "e1").iterdir()}
+    assert names == {"clip.mp4", "explained.jpg", "snapshot.jpg", "sound.wav"}
+
+
+def test_a_clip_that_a_killed_process_owed_is_made_by_the_next(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    files._slow.shutdown()  # killed before it came to the clip
+    cleared = whole_event(EvidenceKeeper(5.0, files))[1]
+    files.settle()
+    assert not (tmp_path / cleared.evidence.clip).exists()
+    files = EvidenceFiles(tmp_path)
+    whole_event(EvidenceKeeper(0.0, files))  # the same event, sent again in part: it stays whole
+    files.close()
+    with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 100

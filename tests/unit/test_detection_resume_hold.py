@@ -33,3 +33,13 @@ def test_a_stream_that_never_comes_back_is_waited_for_no_longer_than_the_grace()
     assert timers.now_ns(99 + GRACE_NS) == 100
     assert timers.now_ns(100 + GRACE_NS) == 100
     assert timers.now_ns(101 + GRACE_NS) == 101
+
+
+def test_while_the_fusion_node_was_away_no_time_passed_for_timers() -> None:
+    timers = ResumeHold({"a"})
+    assert timers.now_ns(100) == 100
+    timers.away(60)
+    assert timers.now_ns(160) == 100
+    assert timers.next_ns([105]) == 165
+    timers.away(5)
+    assert timers.now_ns(170) == 105

@@ -380,3 +380,23 @@ def test_a_sender_that_ignores_its_credit_is_told() -> None:
     session = opened(credit=1_000, max_message=1_000)
     session.data(b"1", [reading(n) for n in range(20)], 480, NOW)
     assert refusals(session) == [Refusal.OVER_CREDIT]
+
+
+def test_data_that_is_replayed_raises_no_grant() -> None:
+    session = opened(credit=1_000)
+    for _ in range(5):
+        session.data(b"1", [reading(n) for n in range(4)], 96, NOW)
+    session.grant({}, NOW)
+    assert said(session, Credit) == [Credit(1_000 + 4 * (24 + SAMPLE_COST))]
+    assert session.counters["duplicate"] == 16
+
+
+def test_what_was_refused_is_told_again_though_what_follows_is_committed() -> None:
+    session = opened()
+    samples = [reading(0), reading(1, NOW + 3600 * S), reading(2)]
+    session.data(b"1", samples, 72, NOW)
+    session.ack("n1", {"vib": 2})
+    session.outgoing.clear()
+    session.hello(b"2", hello(attempt=2), NOW, shared=False)
+    (welcome,) = said(session, Welcome)
+    assert welcome.resume == {"vib": Resume(3, 3, {1: DropReason.FUTURE})}

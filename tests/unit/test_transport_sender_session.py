@@ -224,3 +224,14 @@ def test_whatever_breaks_every_sample_arrives_once_and_the_books_add_up(history:
         assert taken == list(range(account.captured))
         assert account.missing == 0
         assert account.delivered <= committed + 1
+
+
+def test_what_was_refused_counts_as_dropped_though_its_refusal_was_lost() -> None:
+    sending = Sending()
+    sending.give(3)
+    sending.ready()
+    sending.sent()
+    sending.link.lost(NOW)
+    sending.ready(vib=Resume(wanted=3, acked=3, rejected={1: DropReason.FUTURE}))
+    account = sending.ledger.snapshot()["vib"]
+    assert (account.delivered, account.spooled, account.dropped) == (2, 0, {"future": 1})

@@ -1,0 +1,136 @@
+"""A fusion node killed anywhere tells what an undisturbed one tells, and scores what it scores."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+import structlog
+import torch
+
+from nodes.replay import replay
+from tests.crash import hall
+from tests.crash.kills import WATCHED, Kills
+from tests.crash.room import room, script
+from tests.crash.world import Told, plain
+
+STRIDE = 48
+"""Kills in one run are so many steps apart; in one run after the other each step has its turn."""
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Told, list[str]]:
+    kills = Kills()
+    world = room(tmp_path_factory.mktemp("room") / "data")
+    return world.run(script(), kills), kills.passed
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hall.model_file(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def whole_hall(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Told, int]:
+    kills = Kills()
+    world = hall.hall(tmp_path_factory.mktemp("hall"), model)
+    return world.run(hall.script(), kills), len(kills.passed)
+
+
+def test_the_run_that_is_killed_raises_updates_and_clears_and_passes_every_step(
+    undisturbed: tuple[Told, list[str]],
+) -> None:
+    told, passed = undisturbed
+    phases = [json.loads(event)["phase"] for event in told.events]
+    assert {phase: phases.count(phase) for phase in ("raised", "cleared")} == {
+        "raised": 2,
+        "cleared": 2,
+    }
+    assert phases.count("updated") >= 2
+    steps = {f"{kind}.{method}" for kind, methods in WATCHED.items() for method in methods}
+    assert steps <= set(passed)
+    tables = ("scenes", "scoring", "sight", "evidence", "resume", "events")
+    assert {f"sql INSERT fusion_{table}" for table in tables} <= set(passed)
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_killed_at_every_step_it_tells_and_scores_the_same(
+    quarter: int, undisturbed: tuple[Told, list[str]], tmp_path: Path
+) -> None:
+    told, passed = undisturbed
+    for first in range(quarter, STRIDE, 4):
+        at = range(first, len(passed), STRIDE)
+        world = room(tmp_path / "data")
+        assert world.run(script(), Kills(at)) == told, f"killed at {list(at)}"
+        assert world.lives == len(at) + 1
+        assert not world.differing
+        shutil.rmtree(tmp_path / "data")
+
+
+def test_while_it_is_away_the_capture_nodes_go_on_and_nothing_changes(
+    undisturbed: tuple[Told, list[str]], tmp_path: Path
+) -> None:
+    told, passed = undisturbed
+    for at in range(5, len(passed), 43):
+        world = room(tmp_path / "data")
+        assert world.run(script(), Kills({at}), down_turns=4) == told, f"killed at {at}"
+        shutil.rmtree(tmp_path / "data")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_with_the_real_model_killed_often_it_tells_and_scores_the_same(
+    seed: int, model: Path, whole_hall: tuple[Told, int], tmp_path: Path
+) -> None:
+    told, steps = whole_hall
+    rng = Random(seed)
+    at = {rng.randrange(steps) for _ in range(6)}
+    world = hall.hall(tmp_path, model)
+    assert world.run(hall.script(), Kills(at), down_turns=seed) == told, f"killed at {sorted(at)}"
+    assert world.lives > 4
+    assert not world.differing
+
+
+def test_the_recordings_of_a_killed_run_replay_to_its_events(
+    model: Path, whole_hall: tuple[Told, int], tmp_path: Path
+) -> None:
+    told, steps = whole_hall
+    world = hall.hall(tmp_path, model, record=True)
+    assert world.run(hall.script(), Kills({steps // 5, steps // 2})) == told
+    recordings = sorted(tmp_path.rglob("*.mcap"))
+    assert len(recordings) == 3
+    again = replay(recordings, world.deployment)
+    assert [plain(event) for event in again.events] == told.events
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_real_sigkill_leaves_no_half_written_evidence_and_the_same_events(
+    model: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.crash.child", str(tmp_path), str(model)]
+    ran = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=160, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    *killed, last = lines
+    assert list(last["whole"]) == last["named"]
+    assert len(killed) == 3
+    for result in killed:
+        assert result["signal"] == 9, result
+        assert result["same"], result
+        assert result["evidence"] == last["whole"], result
