@@ -15,6 +15,15 @@ START_S = 60
 NOBODY = "postgres"  # the server refuses to run as root
 
 
+def program(name: str) -> str:
+    """A program of the server, which Debian keeps out of the path."""
+    for version in sorted(Path("/usr/lib/postgresql").glob("*"), reverse=True):
+        if (version / "bin" / name).exists():
+            return str(version / "bin" / name)
+    require_command(name)
+    return name
+
+
 class Postgres:
     """One server with one database.
 
@@ -23,7 +32,6 @@ class Postgres:
     """
 
     def __init__(self, folder: Path) -> None:
-        require_command("initdb", "pg_ctl")
         require_module("psycopg")
         self._folder = folder
         self._as = ["runuser", "-u", NOBODY, "--"] if os.geteuid() == 0 else []
@@ -36,10 +44,11 @@ class Postgres:
             shutil.chown(self._folder, NOBODY)
             self._folder.parent.chmod(0o755)
         data = str(self._folder / "data")
-        self._run("initdb", "-D", data, "-U", "fusewatch", "-A", "trust", "--no-sync")
+        self._run(program("initdb"), "-D", data, "-U", "fusewatch", "-A", "trust", "--no-sync")
         told = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         log = str(self._folder / "log")
-        self._run("pg_ctl", "-D", data, "-o", told, "-l", log, "-w", "-t", str(START_S), "start")
+        waits = ("-w", "-t", str(START_S))
+        self._run(program("pg_ctl"), "-D", data, "-o", told, "-l", log, *waits, "start")
         return self
 
     def __exit__(
@@ -48,7 +57,8 @@ class Postgres:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
+        data = str(self._folder / "data")
+        self._run(program("pg_ctl"), "-D", data, "-m", "immediate", "stop")
 
     def _run(self, *command: str) -> None:
         ran = subprocess.run(
