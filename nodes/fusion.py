@@ -57,8 +57,7 @@ SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
 AWAY_NS = 3 * SECOND_NS
 """Nothing was taken for so long, though the node looks four times a second: it was away."""
-IN_FLIGHT = 64
-SET_BACK_S = 60
+IN_FLIGHT, SET_BACK_S = 64, 60
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
 
@@ -141,14 +140,13 @@ class FusionNode:
         self._began = True
         self._restore(self._assembly)
         budgets = self._assembly.budgets
-        budgets_hz = {scene: budget.false_alarms_hz for scene, budget in budgets.items()}
         self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
-        self._rates = AlarmRates(budgets_hz, self._store)
+        rates_hz = {scene: budget.false_alarms_hz for scene, budget in budgets.items()}
+        self._rates = AlarmRates(rates_hz, self._store)
         if self._metrics is not None:
             self._metrics.standing(self._store.events(limit=STANDING))
         self._recorder = self._kept(Recorder(self._deployment))
-        history = score_history(self._deployment)
-        self._minutes = self._kept(ScoreMinutes(history, self._clock))
+        self._minutes = self._kept(ScoreMinutes(score_history(self._deployment), self._clock))
         thresholds = {scene: budget.threshold for scene, budget in budgets.items()}
         self._live = self._kept(LiveView(self._deployment, thresholds))
         self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
@@ -281,8 +279,7 @@ class FusionNode:
         deadline_ns = self._engine.next_deadline_ns()
         if deadline_ns is None:
             return timeout_s
-        wait_ns = deadline_ns - self._clock.now_ns()
-        return min(timeout_s, max(wait_ns / SECOND_NS, 0.0))
+        return min(timeout_s, max((deadline_ns - self._clock.now_ns()) / SECOND_NS, 0.0))
 
     def _report(self) -> None:
         if self._health is None or self._metrics is None:

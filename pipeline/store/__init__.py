@@ -4,7 +4,8 @@ And what people look back on: scores by minute, and what was answered to events.
 """
 
 from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, verdict_of
-from pipeline.store.fusion_store import Commit, FusionStore, SceneCheckpoint
+from pipeline.store.commit import Commit, SceneCheckpoint
+from pipeline.store.fusion_store import FusionStore
 from pipeline.store.leases import Holder
 from pipeline.store.outbox_rows import Delivery
 from pipeline.store.outbox_store import OutboxStore

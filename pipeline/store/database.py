@@ -19,39 +19,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from sqlalchemy import (
     Column,
     Connection,
-    Engine,
     Integer,
     MetaData,
     String,
     Table,
-    create_engine,
-    event,
     insert,
     inspect,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.core.errors import DependencyMissing, StoreError
+from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, from_json
 from pipeline.core.redact import redact_url
-
-BUSY_S = 15.0
-"""Longest wait of a writer for another writer, seconds."""
+from pipeline.store.connecting import BUSY_S, engine_of, is_sqlite, sqlite_file, url_of
 
 SCRUB_MS = 500
 """Longest wait for readers before a log is emptied, milliseconds."""
-
-HELD_S = 10.0
-"""Longest time that a process may rest within a transaction (PostgreSQL), seconds."""
 
 CHECKED_BYTES = 256 * 2**20
 """SQLite files up to this size are checked for damage when they are opened."""
@@ -89,12 +79,12 @@ class Database:
         metadata: MetaData,
         create: bool = True,
     ) -> None:
-        url = _url(target)
-        self.where = redact_url(url.database or "" if _is_sqlite(url) else str(url))
-        self._file = _sqlite_file(url)
+        url = url_of(target)
+        self.where = redact_url(url.database or "" if is_sqlite(url) else str(url))
+        self._file = sqlite_file(url)
         self._prepare(create)
-        self._engine = _engine(url)
-        self.insert = sqlite.insert if _is_sqlite(url) else postgresql.insert
+        self._engine = engine_of(url)
+        self.insert = sqlite.insert if is_sqlite(url) else postgresql.insert
         try:
             self._check_damage()
             self._check_schema(component, version, metadata, create)
@@ -234,74 +224,3 @@ def _schema_table() -> Table:
         Column("component", String(32), primary_key=True),
         Column("version", Integer, nullable=False),
     )
-
-
-def _url(target: str | Path) -> URL:
-    if isinstance(target, Path):
-        return URL.create("sqlite", database=str(target))
-    try:
-        url = make_url(target)
-    except ArgumentError as error:
-        raise StoreError(
-            f"{redact_url(target)!r} is not a database URL",
-            fix="write sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
-        ) from error
-    if url.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise StoreError(
-            f"a store cannot be kept in {url.get_backend_name()}",
-            fix="use an sqlite or a postgresql URL",
-        )
-    return url
-
-
-def _is_sqlite(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite"
-
-
-def _sqlite_file(url: URL) -> Path | None:
-    if not _is_sqlite(url) or url.database in {None, "", ":memory:"}:
-        return None
-    return Path(str(url.database))
-
-
-def _engine(url: URL) -> Engine:
-    try:
-        if not _is_sqlite(url):
-            return create_engine(url, pool_pre_ping=True, connect_args=_patience(url))
-        engine = create_engine(url, connect_args={"timeout": BUSY_S})
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise DependencyMissing(
-            f"the driver of {url.drivername!r} is not installed",
-            fix="pip install 'fusewatch[postgres]'",
-        ) from error
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _patience(url: URL) -> dict[str, str]:
-    """How long PostgreSQL lets a process that sleeps within a transaction keep its locks.
-
-    Without it, one that is stopped halfway through a commit would hold up all others.
-    """
-    if not url.get_driver_name().startswith("psycopg"):
-        return {}
-    held_ms, wait_ms = round(HELD_S * 1e3), round(BUSY_S * 1e3)
-    options = f"-c idle_in_transaction_session_timeout={held_ms} -c lock_timeout={wait_ms}"
-    return {"options": options}
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI border
-    # The driver must not begin transactions by itself: it would begin them too late.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("fusewatch_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -9,8 +9,7 @@ an event is kept once per ``(id, revision)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from sqlalchemy import (
 )
 
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, to_json
+from pipeline.store.commit import Commit, SceneCheckpoint
 from pipeline.store.database import Database, stored_event
 from pipeline.store.fusion_tables import (
     EVENTS,
@@ -46,40 +46,6 @@ log = structlog.get_logger(__name__)
 
 SESSIONS_KEPT = 8
 """Sessions of one node whose resume points are remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class SceneCheckpoint:
-    """Where a scene stands.
-
-    Attributes:
-        next_window: Index of the first window that is not yet accounted for.
-        alarm: State of the scene's alarm, opaque to the store.
-        scoring: State of the scene's scoring, likewise; empty when there is none.
-        sight: What is remembered of streams that cannot see, likewise.
-        evidence: What is remembered of the evidence of an alarm that stands, likewise.
-    """
-
-    next_window: int
-    alarm: bytes
-    scoring: bytes = b""
-    sight: bytes = b""
-    evidence: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What becomes durable together.
-
-    Attributes:
-        scenes: Checkpoint per scene that moved.
-        resume: Last sequence used per ``(node, session, stream)``.
-        events: New phases, in order.
-    """
-
-    scenes: Mapping[str, SceneCheckpoint] = field(default_factory=dict)
-    resume: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
-    events: Sequence[Event] = ()
 
 
 class FusionStore:
