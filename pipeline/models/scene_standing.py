@@ -69,6 +69,7 @@ class _Kept(msgspec.Struct, frozen=True):
     at_ns: int
     colours: bytes
     stood_s: bytes
+    there: bytes
 
 
 class SceneStanding:
@@ -110,6 +111,7 @@ class SceneStanding:
                 one.at_ns,
                 zlib.compress(one.map.colours.tobytes(), 1),
                 zlib.compress(one.map.stood_s.tobytes(), 1),
+                zlib.compress(one.map.there.tobytes(), 1),
             )
             for name, one in self._standing.items()
         }
@@ -141,6 +143,7 @@ def _restore(standing: Standing, kept: _Kept) -> None:
     found, shape = standing.map, standing.map.colours.shape
     colours = np.frombuffer(zlib.decompress(kept.colours), np.uint8).reshape(shape)
     stood_s = np.frombuffer(zlib.decompress(kept.stood_s), np.float32).reshape(shape[:3])
+    there = np.frombuffer(zlib.decompress(kept.there), np.bool_).reshape(shape[:3])
     found.colours, found.stood_s = colours.copy(), stood_s.copy()
-    found.renew()
+    found.hide(there.copy())
     standing.at_ns = kept.at_ns

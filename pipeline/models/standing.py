@@ -7,11 +7,12 @@ learnt background, which stays valid, a map holds colours for each small cell of
 for how long each was there where the background was not (in the manner of the layered codebook
 of Kim, Chalidabhongse, Harwood and Davis, 2005, *Real-time foreground-background segmentation
 using codebook model*, section 3.1). A colour that was there for `STANDS_S` hides its cell
-whenever the cell shows it.
+whenever the cell shows it, and takes with it those beside it that were there for nearly as long:
+a thing that people passed in front of goes as a whole, and leaves no scraps that look new.
 
 The rules that keep an anomaly from being learnt:
 
-- it stands out for all of `STANDS_S` before it is hidden;
+- it stands out for more than a minute before it is hidden;
 - a colour never moves: what grows or creeps on is soon another colour, which begins at nothing;
 - a cell is hidden only while it shows the colour that stood, so what begins to move, or comes
   in front of it, is seen;
@@ -40,6 +41,9 @@ Mask = npt.NDArray[np.bool_]
 STANDS_S = 90.0
 """Seconds for which a colour stands out before it is background."""
 
+NEARLY_S = 0.75 * STANDS_S
+"""Seconds after which it is, beside one that stood for as long as it takes."""
+
 MOST = 0.2
 """Share of the cells that may be hidden."""
 
@@ -54,7 +58,6 @@ COLOURS = 3
 
 _SAME = 14  # grey levels; as far as the learnt background lets a pixel differ
 _KEPT_S = 2 * STANDS_S  # however long it stood: what is gone is forgotten in less than an hour
-_ALMOST_S = np.nextafter(np.float32(STANDS_S), np.float32(0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,37 +110,46 @@ class StandingMap:
         self.stood_s[alike & busy] += np.float32(seconds)
         np.minimum(self.stood_s, np.float32(_KEPT_S), out=self.stood_s)
         self._begin(cells, busy & ~alike.any(axis=0), seconds)
-        self._limit()
-        self.renew()
+        self.hide(_bounded(_whole(self.stood_s), self.there))
 
-    def renew(self) -> None:
-        """Make `stood` what the times now say."""
-        there = self.stood_s >= STANDS_S
-        before = None if self.stood is None else self.stood.there
+    @property
+    def there(self) -> Mask:
+        """Colours that are background for now, ``(K, R, C)``."""
+        return np.zeros(self.stood_s.shape, np.bool_) if self.stood is None else self.stood.there
+
+    def hide(self, there: Mask) -> None:
+        """Let these colours be background from now on, ``(K, R, C)``, and no others."""
         if not there.any():
             self.stood = None
-        elif before is None or not np.array_equal(before, there):
+        elif not np.array_equal(self.there, there):
             self.stood = Stood(self.colours.copy(), there)
 
     def _begin(self, cells: ByteArray, new: Mask, seconds: float) -> None:
         """Remember new colours, each instead of the one that was there least."""
         row, column = np.nonzero(new)
         least = self.stood_s[:, row, column].argmin(axis=0)
-        free = self.stood_s[least, row, column] < STANDS_S
+        free = self.stood_s[least, row, column] < NEARLY_S
         at = least[free], row[free], column[free]
         self.colours[at] = cells[row[free], column[free]]
         self.stood_s[at] = seconds
 
-    def _limit(self) -> None:
-        """Let no more cells be hidden than may be: the others wait."""
-        hidden = np.zeros(self.stood_s[0].size, np.bool_)
-        if self.stood is not None:
-            hidden = self.stood.there.any(axis=0).ravel()
-        times = self.stood_s.reshape(COLOURS, -1)
-        coming = np.flatnonzero((times >= STANDS_S).any(axis=0) & ~hidden)
-        room = max(0, int(MOST * hidden.size) - int(hidden.sum()))
-        waiting = coming[room:]
-        times[:, waiting] = np.minimum(times[:, waiting], _ALMOST_S)
+
+def _whole(stood_s: npt.NDArray[np.float32]) -> Mask:
+    """Colours that stood long enough, with those beside them that nearly did, ``(K, R, C)``."""
+    nearly = stood_s >= NEARLY_S
+    count, parts = cv2.connectedComponents(nearly.any(axis=0).astype(np.uint8), connectivity=8)
+    stands = np.zeros(count, np.bool_)
+    stands[parts[(stood_s >= STANDS_S).any(axis=0)]] = True
+    return np.asarray(nearly & stands[parts])
+
+
+def _bounded(wanted: Mask, there: Mask) -> Mask:
+    """Those that are wanted in cells that were hidden before, and in others while there is room."""
+    hidden = there.any(axis=0) & wanted.any(axis=0)
+    coming = np.flatnonzero(wanted.any(axis=0) & ~hidden)
+    room = max(0, int(MOST * hidden.size) - int(hidden.sum()))
+    hidden.reshape(-1)[coming[:room]] = True
+    return np.asarray(wanted & hidden)
 
 
 def _cells(level: ByteArray) -> ByteArray:
