@@ -69,6 +69,7 @@ class _Kept(msgspec.Struct, frozen=True):
     at_ns: int
     colours: bytes
     stood_s: bytes
+    still_s: bytes
     there: bytes
 
 
@@ -111,6 +112,7 @@ class SceneStanding:
                 one.at_ns,
                 zlib.compress(one.map.colours.tobytes(), 1),
                 zlib.compress(one.map.stood_s.tobytes(), 1),
+                zlib.compress(one.map.still_s.tobytes(), 1),
                 zlib.compress(one.map.there.tobytes(), 1),
             )
             for name, one in self._standing.items()
@@ -143,7 +145,9 @@ def _restore(standing: Standing, kept: _Kept) -> None:
     found, shape = standing.map, standing.map.colours.shape
     colours = np.frombuffer(zlib.decompress(kept.colours), np.uint8).reshape(shape)
     stood_s = np.frombuffer(zlib.decompress(kept.stood_s), np.float32).reshape(shape[:3])
+    still_s = np.frombuffer(zlib.decompress(kept.still_s), np.float32).reshape(shape[:3])
     there = np.frombuffer(zlib.decompress(kept.there), np.bool_).reshape(shape[:3])
     found.colours, found.stood_s = colours.copy(), stood_s.copy()
+    found.still_s = still_s.copy()
     found.hide(there.copy())
     standing.at_ns = kept.at_ns

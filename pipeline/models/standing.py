@@ -37,9 +37,13 @@ from pipeline.models.picture import CELL_PX
 
 ByteArray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Seconds = npt.NDArray[np.float32]
 
 STANDS_S = 90.0
 """Seconds for which a colour stands out before it is background."""
+
+STILL_S = 5.0
+"""Seconds from which on an unchanged colour counts, as a whole: who passes does not stand."""
 
 NEARLY_S = 0.75 * STANDS_S
 """Seconds after which it is, beside one that stood for as long as it takes."""
@@ -57,6 +61,7 @@ COLOURS = 3
 """Colours that a cell remembers."""
 
 _SAME = 14  # grey levels; as far as the learnt background lets a pixel differ
+_NOT_SHOWN = np.float32(-1.0)
 _KEPT_S = 2 * STANDS_S  # however long it stood: what is gone is forgotten in less than an hour
 
 
@@ -85,6 +90,12 @@ class Stood:
 class StandingMap:
     """For how long each cell of a picture showed which colours that are not background.
 
+    Attributes:
+        colours: Remembered colours, uint8 ``(K, R, C, 3)``.
+        stood_s: For how long each was there in all, seconds, float32 ``(K, R, C)``.
+        still_s: For how long it has been there now; negative: it is not.
+        stood: What of them is background; None: nothing.
+
     Args:
         height: Of the pictures, pixels.
         width: Likewise.
@@ -93,7 +104,8 @@ class StandingMap:
     def __init__(self, height: int, width: int) -> None:
         cells = COLOURS, height // SIDE_PX, width // SIDE_PX
         self.colours: ByteArray = np.zeros((*cells, 3), np.uint8)
-        self.stood_s: npt.NDArray[np.float32] = np.zeros(cells, np.float32)
+        self.stood_s: Seconds = np.zeros(cells, np.float32)
+        self.still_s: Seconds = np.full(cells, _NOT_SHOWN)
         self.stood: Stood | None = None
 
     def see(self, level: ByteArray, differs: Mask, seconds: float) -> None:
@@ -107,7 +119,7 @@ class StandingMap:
         cells, busy = _cells(level), _any(differs)
         alike = _alike(self.colours, cells) & (self.stood_s > 0)
         self.stood_s *= np.float32(math.exp(-seconds / FORGET_S))
-        self.stood_s[alike & busy] += np.float32(seconds)
+        self.stood_s += self._lasting(alike & busy, np.float32(seconds))
         np.minimum(self.stood_s, np.float32(_KEPT_S), out=self.stood_s)
         self._begin(cells, busy & ~alike.any(axis=0), seconds)
         self.hide(_bounded(_whole(self.stood_s), self.there))
@@ -124,6 +136,14 @@ class StandingMap:
         elif not np.array_equal(self.there, there):
             self.stood = Stood(self.colours.copy(), there)
 
+    def _lasting(self, shown: Mask, seconds: np.float32) -> Seconds:
+        """How much longer each colour has stood, by whether it is shown, ``(K, R, C)``."""
+        before, none = self.still_s, np.float32(0.0)
+        lasts = np.where(before < 0, none, before + seconds)
+        self.still_s = np.where(shown, lasts, _NOT_SHOWN)
+        spell = np.where(before < STILL_S, lasts, seconds)
+        return np.where(self.still_s < STILL_S, none, spell)
+
     def _begin(self, cells: ByteArray, new: Mask, seconds: float) -> None:
         """Remember new colours, each instead of the one that was there least."""
         row, column = np.nonzero(new)
@@ -131,10 +151,10 @@ class StandingMap:
         free = self.stood_s[least, row, column] < NEARLY_S
         at = least[free], row[free], column[free]
         self.colours[at] = cells[row[free], column[free]]
-        self.stood_s[at] = seconds
+        self.stood_s[at], self.still_s[at] = seconds, 0.0
 
 
-def _whole(stood_s: npt.NDArray[np.float32]) -> Mask:
+def _whole(stood_s: Seconds) -> Mask:
     """Colours that stood long enough, with those beside them that nearly did, ``(K, R, C)``."""
     nearly = stood_s >= NEARLY_S
     count, parts = cv2.connectedComponents(nearly.any(axis=0).astype(np.uint8), connectivity=8)
