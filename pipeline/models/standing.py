@@ -122,7 +122,7 @@ class StandingMap:
         self.stood_s += self._lasting(alike & busy, np.float32(seconds))
         np.minimum(self.stood_s, np.float32(_KEPT_S), out=self.stood_s)
         self._begin(cells, busy & ~alike.any(axis=0), seconds)
-        self.hide(_bounded(_whole(self.stood_s), self.there))
+        self.hide(_bounded(_whole(self.stood_s, self.there), self.there))
 
     @property
     def there(self) -> Mask:
@@ -154,12 +154,16 @@ class StandingMap:
         self.stood_s[at], self.still_s[at] = seconds, 0.0
 
 
-def _whole(stood_s: Seconds) -> Mask:
-    """Colours that stood long enough, with those beside them that nearly did, ``(K, R, C)``."""
+def _whole(stood_s: Seconds, there: Mask) -> Mask:
+    """Colours that stood long enough, with those beside them that nearly did, ``(K, R, C)``.
+
+    Those that are background already stay so while they nearly do.
+    """
     nearly = stood_s >= NEARLY_S
-    count, parts = cv2.connectedComponents(nearly.any(axis=0).astype(np.uint8), connectivity=8)
+    cells = np.asarray(nearly.any(axis=0), np.uint8)
+    count, parts = cv2.connectedComponents(cells, connectivity=8)
     stands = np.zeros(count, np.bool_)
-    stands[parts[(stood_s >= STANDS_S).any(axis=0)]] = True
+    stands[parts[(nearly & (there | (stood_s >= STANDS_S))).any(axis=0)]] = True
     return np.asarray(nearly & stands[parts])
 
 
