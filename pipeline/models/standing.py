@@ -4,15 +4,16 @@ A patch of sun or a parked trolley that was not there while a place was learnt i
 for as long as it stays. It is to be told once, when it comes: told for hours, it would use up
 the alarms that a site allows, and hide what happens beside it in one long alarm. So beside the
 learnt background, which stays valid, a map holds colours for each small cell of the picture and
-for how long each was there where the background was not (in the manner of the layered codebook
-of Kim, Chalidabhongse, Harwood and Davis, 2005, *Real-time foreground-background segmentation
-using codebook model*, section 3.1). A colour that was there for `STANDS_S` hides its cell
-whenever the cell shows it, and takes with it those beside it that were there for nearly as long:
-a thing that people passed in front of goes as a whole, and leaves no scraps that look new.
+for how long each was there where the background was not (in the manner of the layers of Kim,
+Chalidabhongse, Harwood and Davis, 2005, *Real-time foreground-background segmentation using
+codebook model*). A colour that was there for `STANDS_S` hides its cell whenever the cell shows
+it, and takes with it those beside it that were there for nearly as long: a thing that people
+passed in front of goes as a whole, and leaves no scraps that look new.
 
 The rules that keep an anomaly from being learnt:
 
-- it stands out for more than a minute before it is hidden;
+- it stands out for more than a minute before it is hidden, and only spells of `STILL_S` count,
+  so who passes again and again is never hidden;
 - a colour never moves: what grows or creeps on is soon another colour, which begins at nothing;
 - a cell is hidden only while it shows the colour that stood, so what begins to move, or comes
   in front of it, is seen;
