@@ -12,7 +12,7 @@ passed in front of goes as a whole, and leaves no scraps that look new.
 
 The rules that keep an anomaly from being learnt:
 
-- it stands out for more than a minute before it is hidden, and only spells of `STILL_S` count,
+- it stands out for more than two minutes before it is hidden, and only spells of `STILL_S` count,
   so who passes again and again is never hidden;
 - a colour never moves: what grows or creeps on is soon another colour, which begins at nothing;
 - a cell is hidden only while it shows the colour that stood, so what begins to move, or comes
@@ -40,8 +40,9 @@ ByteArray = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Seconds = npt.NDArray[np.float32]
 
-STANDS_S = 90.0
-"""Seconds for which a colour stands out before it is background."""
+STANDS_S = 180.0
+"""Seconds for which a colour stands out before it is background. At half of it, a patch of sun
+that changed with the clouds was told several times over."""
 
 STILL_S = 5.0
 """Seconds from which on an unchanged colour counts, as a whole: who passes does not stand."""

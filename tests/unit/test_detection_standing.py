@@ -26,7 +26,7 @@ QUICK = DetectorSettings(block_s=10.0, folds=2, place_memory=60, memory=100, evi
 THINGS = "things:cam"
 
 
-@lru_cache(maxsize=400)
+@lru_cache(maxsize=1_000)
 def picture(second: int, crate: bool, half: int) -> np.ndarray:
     """A hall in which somebody walks in every third second, perhaps with a crate on its floor."""
     random = np.random.default_rng([second, half])
@@ -63,8 +63,8 @@ def scorer() -> Scorer:
 
 
 def watched() -> list[Window]:
-    """Normal, then from second 305 to 415 a crate that somebody left, then normal again."""
-    return [window(n, crate=305 <= n < 415) for n in range(300, 425)]
+    """Normal, then from second 305 to 505 a crate that somebody left, then normal again."""
+    return [window(n, crate=305 <= n < 505) for n in range(300, 515)]
 
 
 class Scored(NamedTuple):
@@ -90,12 +90,12 @@ def scored() -> Scored:
     return Scored(found, live.state("hall"), said)
 
 
-def test_a_crate_that_was_left_is_told_for_a_minute_and_is_background_then():
+def test_a_crate_that_was_left_is_told_for_minutes_and_is_background_then():
     found = scored().p
     assert min(found[:5]) > 0.1
-    assert max(found[8:90]) < 1e-4
-    assert np.median(found[100:113]) > 0.1
-    assert min(found[117:]) > 0.1
+    assert max(found[8:135]) < 1e-4
+    assert np.median(found[190:203]) > 0.1
+    assert min(found[207:]) > 0.01
 
 
 def test_it_is_said_once_that_something_is_background_now():
@@ -132,11 +132,11 @@ def test_a_window_that_is_scored_again_later_leaves_what_stands_as_it_is():
 def test_held_out_normal_is_judged_as_if_it_had_been_watched():
     settings = QUICK.model_copy(update={"block_s": 600.0})
     rows = NormalRows("hall", settings)
-    for second in range(300):
-        rows.add(window(second, crate=second >= 170))
+    for second in range(460):
+        rows.add(window(second, crate=second >= 240))
     data = rows.finish()
     (held,) = cross_fit(rows, data, settings, lambda *_: None)
     new = held.raw.objects[:, 0].numpy()  # the second half by what was learnt of the first
-    assert new[150:169].max() < 1.0
-    assert new[173:250].min() > 5.0
-    assert np.median(new[270:]) < 1.0
+    assert new[230:239].max() < 1.0
+    assert new[243:375].min() > 5.0
+    assert np.median(new[435:]) < 1.0

@@ -112,7 +112,7 @@ def test_where_it_is_gone_the_learnt_background_is_as_valid_as_ever():
 
 def test_a_patch_of_sun_that_comes_and_goes_is_known_after_its_minutes_in_all():
     site = Watch()
-    for _ in range(8):
+    for _ in range(15):
         site.watch(20, PATCH)
         site.watch(60)
     assert max(site.watch(20, PATCH)) == 0
@@ -120,7 +120,7 @@ def test_a_patch_of_sun_that_comes_and_goes_is_known_after_its_minutes_in_all():
 
 def test_what_is_gone_for_an_hour_is_new_again():
     site = Watch()
-    site.watch(300, PATCH)
+    site.watch(400, PATCH)
     site.watch(FORGET_S)
     assert site.see(PATCH) > 500
 
@@ -149,7 +149,7 @@ def test_what_creeps_on_faster_than_its_colour_could_stand_is_never_background()
 
 def test_what_keeps_passing_in_the_same_clothes_never_becomes_background():
     site = Watch(hop_s=2)
-    seen = [site.see(PERSON) if n % 5 < 2 else site.see() for n in range(400)]
+    seen = [site.see(PERSON) if n % 5 < 2 else site.see() for n in range(600)]
     assert min(seen[::5]) > 250
 
 
@@ -196,7 +196,7 @@ def test_a_moment_counts_once_however_often_it_is_shown():
 
 def test_it_goes_on_from_its_saved_bytes_as_if_nothing_had_happened():
     whole, cut = Watch(), Watch()
-    scenes = [(PATCH,)] * 25 + [()] * 5 + [(PATCH, PERSON)] * 25
+    scenes = [(PATCH,)] * 45 + [()] * 5 + [(PATCH, PERSON)] * 25
     expected = [whole.see(*painted) for painted in scenes]
     for row, painted in enumerate(scenes):
         state = cut.standing.state()
