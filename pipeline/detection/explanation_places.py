@@ -77,7 +77,7 @@ def thing_box(stream: StreamModel, features: StreamFeatures, p: float) -> Box | 
         p: p-value of the thing.
     """
     seen, objects = stream.extractor, stream.density.objects
-    thing = None if objects is None else objects.newest_of(features.views)
+    thing = None if objects is None else objects.newest_of(features.views, stood=features.stood)
     if thing is None or not isinstance(seen, VideoFeatures):
         return None
     height, width = seen.rows * CELL_PX, seen.cols * CELL_PX

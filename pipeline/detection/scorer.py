@@ -29,6 +29,7 @@ from pipeline.detection.scoring_state import SceneScoring
 from pipeline.models.network_verdict import NETWORK
 from pipeline.models.patterns import ODD
 from pipeline.models.picture import prepare_picture
+from pipeline.models.quality import Quality
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.together import BETWEEN, JOINT
@@ -88,7 +89,14 @@ class Scorer:
             name: _Scene(
                 model.to(self.device),
                 calibration_of(model),
-                SceneScoring(name, model.digest, model.hop_ns, model.past(), model.running()),
+                SceneScoring(
+                    name,
+                    model.digest,
+                    model.hop_ns,
+                    model.past(),
+                    model.running(),
+                    model.standing(),
+                ),
             )
             for name, model in models.items()
         }
@@ -167,10 +175,13 @@ class Scorer:
             ModelError: A scene has no model, or a window does not fit it.
         """
         features: list[Features] = []
+        qualities: list[dict[str, Quality]] = []
         for window in windows:
             self._check_window(window)
             scene = self._scene(window.scene)
-            features.append(scene.live.running.follow(scene.model.features(window)))
+            seen = scene.model.features(window)
+            qualities.append(scene.model.quality(window, seen))
+            features.append(scene.live.follow(seen, window, qualities[-1]))
         results: dict[int, WindowScore] = {}
         looks: dict[int, Look] = {}
         for scene, rows in self._groups(windows):
@@ -179,7 +190,8 @@ class Scorer:
                 [features[r] for r in rows], indices, scene.live.past, self.device
             )
             for at, row in enumerate(rows):
-                results[row] = _verdict(scene, windows[row], features[row], table[at], places[at])
+                scored = windows[row], features[row], qualities[row]
+                results[row] = _verdict(scene, *scored, table[at], places[at])
                 looks[row] = Look(windows[row], places[at], shown[at])
         if self._watch is not None:
             for row in range(len(windows)):
@@ -221,9 +233,13 @@ def calibration_of(model: SceneModel) -> Calibration:
 
 
 def _verdict(
-    scene: _Scene, window: Window, features: Features, scores: Array, places: Mapping[str, Array]
+    scene: _Scene,
+    window: Window,
+    features: Features,
+    quality: Mapping[str, Quality],
+    scores: Array,
+    places: Mapping[str, Array],
 ) -> WindowScore:
-    quality = scene.model.quality(window, features)
     exponents = scene.model.exponents(quality)
     commissioned = scene.calibration.judge(scores, exponents)
     verdict = scene.live.judge(commissioned, window, _doubtful(scene.model, exponents))

@@ -7,7 +7,7 @@ and one that it does not know is left out.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 import structlog
@@ -18,8 +18,12 @@ from pipeline.core.window import Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.live_rate import Span, Watched
 from pipeline.detection.recalibration import RecalibrationState, Recalibrator
+from pipeline.models.features import StreamFeatures
 from pipeline.models.past import ScenePast
+from pipeline.models.quality import Quality
 from pipeline.models.running_level import RunningLevels
+from pipeline.models.scene_model import Features
+from pipeline.models.scene_standing import SceneStanding
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +41,7 @@ class ScoringState(msgspec.Struct, omit_defaults=True):
         recalibration: See `Recalibrator`; None when it is off.
         past: The latest windows, see `Past.state`.
         running: Levels of the last hours, see `RunningLevels.state`.
+        standing: What stands still before the cameras, see `SceneStanding.state`.
     """
 
     version: int
@@ -46,6 +51,7 @@ class ScoringState(msgspec.Struct, omit_defaults=True):
     recalibration: RecalibrationState | None = None
     past: bytes = b""
     running: bytes = b""
+    standing: bytes = b""
 
 
 class SceneScoring:
@@ -57,6 +63,7 @@ class SceneScoring:
         hop_ns: Step from one window to the next.
         past: Empty memory of what the latest windows showed.
         running: Levels of the last hours as learning left them; None: no stream has any.
+        standing: What stands still before the cameras: nothing yet; None: no stream is a camera.
     """
 
     def __init__(
@@ -66,14 +73,36 @@ class SceneScoring:
         hop_ns: int,
         past: ScenePast,
         running: RunningLevels | None = None,
+        standing: SceneStanding | None = None,
     ) -> None:
         self.past = past
         self.running = running or RunningLevels({})
+        self.standing = standing or SceneStanding({})
         self.recalibrator: Recalibrator | None = None
         self.watched = Watched()
         self._scene = scene
         self._model = model
         self._hop_ns = hop_ns
+
+    def follow(
+        self, features: Features, window: Window, quality: Mapping[str, Quality]
+    ) -> dict[str, StreamFeatures]:
+        """The features of the next window with what was taken in of those before it.
+
+        Args:
+            features: By stream.
+            window: The window.
+            quality: How well each stream saw in it.
+        """
+        hidden = self.standing.hiding
+        degraded = {name for name, seen in quality.items() if seen.reason}
+        followed = self.running.follow(features)
+        followed = self.standing.follow(followed, window.start_ns, degraded)
+        for name in self.standing.hiding - hidden:
+            log.info("what stands still is background now", scene=self._scene, stream=name)
+        for name in hidden - self.standing.hiding:
+            log.info("what stood still is gone and forgotten", scene=self._scene, stream=name)
+        return followed
 
     def judge(self, verdict: Verdict, window: Window, doubtful: Collection[str] = ()) -> Verdict:
         """The verdict on the next window as it is now to be told.
@@ -101,6 +130,7 @@ class SceneScoring:
                 learnt,
                 self.past.state(),
                 self.running.state(),
+                self.standing.state(),
             )
         )
 
@@ -122,6 +152,8 @@ class SceneScoring:
             self.past.restore(state.past, device)
         if state.running:
             self.running.restore(state.running)
+        if state.standing:
+            self.standing.restore(state.standing)
         if state.recalibration is not None and self.recalibrator is not None:
             self.recalibrator.restore(state.recalibration)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.window import Slice
+from pipeline.models.standing import Stood
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class StreamFeatures:
         prepared: What the encoder of the scene's network sees of it, if the model has one.
         shift: What is to be taken off column 0 before it is judged, float64 ``(P,)``; None:
             nothing. See `pipeline.models.running_level`.
+        stood: What stands still in the views and is background by now; None: nothing. See
+            `pipeline.models.scene_standing`.
     """
 
     places: npt.NDArray[np.float32]
@@ -39,6 +42,7 @@ class StreamFeatures:
     start_ns: int = 0
     prepared: npt.NDArray[np.float32] | npt.NDArray[np.uint8] | None = None
     shift: npt.NDArray[np.float64] | None = None
+    stood: Stood | None = None
 
 
 class Extractor(Protocol):

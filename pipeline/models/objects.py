@@ -20,6 +20,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -32,10 +33,12 @@ from pipeline.models.background import DIFFERENT, Background, ByteArray, fit_bac
 from pipeline.models.item_density import ItemDensity, fit_items
 from pipeline.models.picture import CELL_PX
 from pipeline.models.recent import Recent
+from pipeline.models.standing import Stood
 from pipeline.models.video_motion import moment_beside, pack_motion, unpack_motion
 
 Array = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 VIEWS = 4
 """Pictures of a window in which things are looked for."""
@@ -99,32 +102,43 @@ class ObjectDensity:
     moves: ItemDensity
     recent: Recent[Seen] = field(default_factory=Recent, init=False, repr=False, compare=False)
 
-    def scores(self, views: Sequence[Sequence[bytes]]) -> Tensor:
+    def scores(
+        self, views: Sequence[Sequence[bytes]], stood: Sequence[Stood | None] = ()
+    ) -> Tensor:
         """How new the newest thing of each window is in either way, ``(B, 2)``; 0 without any.
 
         Args:
             views: Packed pictures of each window.
+            stood: What is background in those of each window because it stands still; none
+                given: nothing is.
         """
-        pictures = _distinct(views)
-        seen = self.recent.each(zip(pictures, strict=True), self._seen)
-        known = {v: away.max(axis=0) for v, (_, away) in zip(pictures, seen, strict=True)}
-        found = [_shown([known[view] for view in window]) for window in views]
+        windows = [
+            [(view, still) for view in window]
+            for window, still in zip(views, stood or [None] * len(views), strict=True)
+        ]
+        pictures = _distinct(windows)
+        seen = self.recent.each(pictures, self._seen)
+        known = {one: away.max(axis=0) for one, (_, away) in zip(pictures, seen, strict=True)}
+        found = [_shown([known[one] for one in window]) for window in windows]
         return torch.tensor(np.array(found), device=self.things.mean.device)
 
-    def newest_of(self, views: Sequence[bytes], ways: slice = slice(PARTS)) -> Thing | None:
+    def newest_of(
+        self, views: Sequence[bytes], ways: slice = slice(PARTS), stood: Stood | None = None
+    ) -> Thing | None:
         """The newest thing of a window; None when its pictures show nothing.
 
         Args:
             views: Its packed pictures.
             ways: In which ways it is to be new; both count together by default.
+            stood: What is background in them because it stands still.
         """
         found: list[tuple[float, Thing]] = []
-        for things, away in self.recent.each(zip(views, strict=True), self._seen):
+        for things, away in self.recent.each([(view, stood) for view in views], self._seen):
             found += zip(away[: len(things), ways].sum(axis=1), things, strict=True)
         return max(found, key=lambda one: one[0])[1] if found else None
 
-    def _seen(self, view: bytes) -> Seen:
-        things = things_in(view, self.background)
+    def _seen(self, view: bytes, stood: Stood | None) -> Seen:
+        things = things_in(view, self.background, stood)
         return things, self._away(things)
 
     def _away(self, things: Sequence[Thing]) -> Floats:
@@ -198,15 +212,23 @@ def unpack_view(view: bytes) -> ByteArray:
     return np.asarray(simplejpeg.decode_jpeg(picture, colorspace="BGR"), np.uint8)
 
 
-def things_in(view: bytes, background: Background) -> list[Thing]:
+def things_in(view: bytes, background: Background, stood: Stood | None = None) -> list[Thing]:
     """What is in a packed picture and not in the background, the largest first.
 
     None in a light that was never seen.
+
+    Args:
+        view: The picture.
+        background: The place as it was learnt.
+        stood: What is background too, because it stands still.
     """
     picture = unpack_view(view)
-    differs = background.difference(background.level(picture)) > DIFFERENT
+    level = background.level(picture)
+    differs = background.difference(level) > DIFFERENT
     if background.covered(differs):
         return []
+    if stood is not None:
+        differs &= ~stood.hides(level)
     mask = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_CLOSE, _CLOSE)
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     largest = np.argsort(-boxes[1:count, cv2.CC_STAT_AREA], kind="stable")[:_MOST_THINGS] + 1
@@ -238,6 +260,6 @@ def _shown(levels: Sequence[Floats]) -> Floats:
     return np.asarray(falling[1:].mean(axis=0) if len(falling) > 1 else falling[0])
 
 
-def _distinct(views: Iterable[Iterable[bytes]]) -> list[bytes]:
+def _distinct(windows: Iterable[Iterable[T]]) -> list[T]:
     """Each view once: windows overlap and share them."""
-    return list(dict.fromkeys(view for window in views for view in window))
+    return list(dict.fromkeys(view for window in windows for view in window))

@@ -21,6 +21,7 @@ from pipeline.models.packing import on_device
 from pipeline.models.past import Past, ScenePast
 from pipeline.models.quality import Quality
 from pipeline.models.running_level import RunningLevels
+from pipeline.models.scene_standing import SceneStanding
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_likeness import differences
 from pipeline.models.stream_model import StreamModel, Surprise
@@ -121,6 +122,11 @@ class SceneModel:
         """Levels of the last hours as learning left them, for windows to be scored in a row."""
         known = {s.info.name: s.density.running for s in self.streams}
         return RunningLevels({n: one for n, one in known.items() if one is not None})
+
+    def standing(self) -> SceneStanding:
+        """What stands still before the cameras: nothing yet, for windows to be scored in a row."""
+        known = {s.info.name: s.density.objects for s in self.streams}
+        return SceneStanding({n: one.background for n, one in known.items() if one is not None})
 
     def quality(self, window: Window, features: Features) -> dict[str, Quality]:
         """How well each of the streams with features saw in `window`."""

@@ -28,6 +28,7 @@ from pipeline.models.normalise import Normaliser, fit_normaliser
 from pipeline.models.objects import PARTS, ObjectDensity, fit_objects
 from pipeline.models.running_level import LearntLevel
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.standing import Stood
 
 _MAX_FIT_ITEMS = 40_000
 LEVELS_UP_TO = 15  # places; among more, what each of them adds by chance drowns the rest
@@ -44,6 +45,7 @@ class Rows:
         counts: Items per window, ``B`` numbers.
         views: Packed pictures per window.
         times_s: Site time of each window's first moment, float64 ``(B,)``.
+        stood: What is background in the views of each window because it stands still.
     """
 
     places: Tensor
@@ -52,6 +54,7 @@ class Rows:
     counts: tuple[int, ...]
     times_s: Tensor
     views: tuple[tuple[bytes, ...], ...] = ()
+    stood: tuple[Stood | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class StreamDensity:
     def _objects(self, rows: Rows) -> Tensor:
         if self.objects is None or not rows.views:
             return torch.full_like(rows.places[:, 0, :1], torch.nan).expand(-1, PARTS)
-        return self.objects.scores(rows.views)
+        return self.objects.scores(rows.views, rows.stood)
 
     def _items(self, rows: Rows, k: int) -> Tensor:
         if self.items is None or not len(rows.items):
@@ -147,6 +150,7 @@ def collect(features: Sequence[StreamFeatures], device: torch.device | str = "cp
         tuple(len(f.items) for f in features),
         torch.tensor([f.start_ns / 1e9 for f in features], dtype=torch.float64, device=device),
         tuple(f.views for f in features),
+        tuple(f.stood for f in features),
     )
 
 

@@ -97,7 +97,7 @@ def _new_thing(stream: StreamModel, part: str, features: StreamFeatures) -> str:
         return "a sound unlike any heard before"
     objects = stream.density.objects
     way = BY_MOVE if part == MOVES else AS_OBJECT
-    thing = None if objects is None else objects.newest_of(features.views, way)
+    thing = None if objects is None else objects.newest_of(features.views, way, features.stood)
     where = "" if thing is None else f" at {stream.extractor.labels[_cell(stream, thing)]}"
     if part == MOVES:
         return f"something that moves as nothing did here before{where}"

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
+from pipeline.models.features import StreamFeatures
+from pipeline.models.scene_standing import Standing
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import (
     RawScores,
@@ -60,7 +62,10 @@ def cross_fit(
         learn, judge = rows.split(fold_of, fold)
         generator = torch.Generator().manual_seed(settings.seed + 1 + fold)
         fitted = (fit_density(part, learn, settings, generator) for part in data)
-        return [_judge(p, f, judge, settings) for p, f in zip(data, fitted, strict=True)]
+        return [
+            _judge(part, one, _as_live(part, one, rows.hop_ns), judge, settings)
+            for part, one in zip(data, fitted, strict=True)
+        ]
 
     found: list[list[tuple[Indices, RawScores]]] = []
     with ThreadPoolExecutor(min(settings.folds, os.cpu_count() or 1), "cross-fit") as workers:
@@ -178,8 +183,21 @@ def fit_density(
     return replace(density, running=data.running)
 
 
+def _as_live(data: StreamData, density: StreamDensity, hop_ns: int) -> list[StreamFeatures]:
+    """A stream's features with what stood still by then, as if it had been watched live."""
+    if density.objects is None:
+        return data.features
+    standing = Standing(density.objects.background)
+    windows = zip(data.features, data.seen_in, data.degraded(), strict=True)
+    return [standing.follow(one, index * hop_ns, not bad) for one, index, bad in windows]
+
+
 def _judge(
-    data: StreamData, density: StreamDensity, judge: Indices, settings: DetectorSettings
+    data: StreamData,
+    density: StreamDensity,
+    features: Sequence[StreamFeatures],
+    judge: Indices,
+    settings: DetectorSettings,
 ) -> tuple[Indices, RawScores]:
     """Scores of the windows of `judge` that saw the stream, and which they are."""
     at = data.positions(judge)
@@ -188,13 +206,13 @@ def _judge(
             density,
             data.extractor,
             settings,
-            [data.features[i] for i in at[low : low + _CHUNK]],
+            [features[i] for i in at[low : low + _CHUNK]],
             _CPU,
         )
         for low in range(0, len(at), _CHUNK)
     ]
     if not parts:
-        nothing = [data.features[0]]
+        nothing = [features[0]]
         parts = [rows_of(score_rows(density, data.extractor, settings, nothing, _CPU), slice(0))]
     return data.windows[at], _joined(parts)
 

@@ -17,7 +17,7 @@ from pipeline.models.cycle import Rhythm, daily
 from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.normalise import drift_of, wander_of
-from pipeline.models.quality import Inspector, learn_limits
+from pipeline.models.quality import Inspector, clearness, learn_limits
 from pipeline.models.running_level import LearntLevel, learn_level
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import collect
@@ -81,6 +81,13 @@ class StreamData:
     def limits(self) -> Floats:
         """How bad its quality may be before it counts as degraded, ``(K,)``."""
         return learn_limits(np.stack(self.measures), self.inspector)
+
+    def degraded(self) -> list[bool]:
+        """In which of its windows it did not see well."""
+        limits, inspector = self.limits(), self.inspector
+        return [
+            bool(inspector.judge(clearness(m, limits, inspector)).reason) for m in self.measures
+        ]
 
     def constant(self) -> list[str]:
         """Places whose every column stayed the same."""
