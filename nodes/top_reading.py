@@ -1,13 +1,15 @@
 """What the processes of a deployment say of themselves over HTTP, read and not interpreted.
 
 A process on this machine is found by its run file, any other by the ``http`` address that the
-deployment gives it, if that has a port of its own.
+deployment gives it, if that has a port of its own: over TLS and with the token of
+``security.http`` where other machines can reach it.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,9 @@ from typing import TypeAlias
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from pipeline.config.addresses import is_loopback
 from pipeline.config.deployment import Deployment
+from pipeline.config.http_settings import HttpSettings
 from pipeline.core.errors import ConfigError
 
 Labels: TypeAlias = Mapping[str, str]
@@ -31,10 +35,12 @@ class Place:
     Attributes:
         name: Name of the process, as its run file has it.
         address: ``HOST:PORT``; empty: it is not known.
+        guard: Token and certificate of a page that other machines can reach; None: plain HTTP.
     """
 
     name: str
     address: str
+    guard: HttpSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +91,14 @@ def places(deployment: Deployment, given: Iterable[str] = ()) -> list[Place]:
     known = {f"capture-{name}": node.http for name, node in deployment.nodes.items()}
     known |= {"fusion": deployment.fusion.http, "alert": deployment.alert.http}
     named = dict(_named(one, known) for one in given)
-    return [
-        Place(name, named.get(name) or _running(deployment, name) or _written(address))
-        for name, address in known.items()
-    ]
+    guard = deployment.security.http
+    found = []
+    for name, address in known.items():
+        near = _running(deployment, name) if name not in named else ""
+        far = named.get(name, address) or ""
+        outside = not is_loopback(far.rpartition(":")[0].strip("[]"))
+        found.append(Place(name, near or _written(far), guard if outside and not near else None))
+    return found
 
 
 def read_all(where: Iterable[Place]) -> dict[str, Reading]:
@@ -104,8 +114,8 @@ def read(place: Place) -> Reading:
     if not place.address:
         return Reading(place.name, at_s, "not running on this machine, and no fixed http port")
     try:
-        checks = json.loads(_page(place.address, "/readyz"))["checks"]
-        values = _values(_page(place.address, "/metrics"))
+        checks = json.loads(_page(place, "/readyz"))["checks"]
+        values = _values(_page(place, "/metrics"))
     except (OSError, http.client.HTTPException) as error:
         return Reading(place.name, at_s, f"{place.address}: {error or type(error).__name__}")
     except (ValueError, KeyError) as error:
@@ -114,14 +124,25 @@ def read(place: Place) -> Reading:
     return Reading(place.name, at_s, troubles=troubles, values=values)
 
 
-def _page(address: str, path: str) -> str:
-    host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
+def _page(place: Place, path: str) -> str:
+    connection, headers = _connection(place)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         return connection.getresponse().read().decode()
     finally:
         connection.close()
+
+
+def _connection(place: Place) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+    """A connection to a process, and what it must be told to answer."""
+    host, port = place.address.rpartition(":")[0].strip("[]"), int(place.address.rpartition(":")[2])
+    if place.guard is None:
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S), {}
+    trust = ssl.create_default_context()
+    trust.load_verify_locations(place.guard.certificate)
+    trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself, whoever signed it
+    safe = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=trust)
+    return safe, {"Authorization": f"Bearer {place.guard.token.get_secret_value()}"}
 
 
 def _values(text: str) -> dict[str, list[tuple[Labels, float]]]:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from nodes.health import Health, HealthServer
 from nodes.http_server import MOST
+from nodes.top_reading import Place, read
 from pipeline.config.http_settings import HttpSettings
 from pipeline.core.errors import ConfigError
 from tests.certificates import Certificates, make_certificates
@@ -72,6 +73,15 @@ def served(certificates: Certificates, tmp_path) -> Iterator[Served]:
     inner = server.start()
     yield Served(health, port, inner, own.certificate)
     server.close()
+
+
+def test_top_reads_it_with_the_token_and_not_without(served: Served, certificates) -> None:
+    guard = settings(Certificates(served.certificate, certificates.key))
+    address = f"localhost:{served.port}"
+    assert read(Place("fusion", address, guard)).one("process_resident_memory_bytes")
+    wrong = guard.model_copy(update={"token": SecretStr("not-the-token-of-it")})
+    for place in (Place("fusion", address, wrong), Place("fusion", address)):
+        assert read(place).error
 
 
 def test_who_brings_the_token_sees_everything(served: Served) -> None:

@@ -23,7 +23,8 @@ from nodes.top_reading import Place, Reading, places, read_all
 from nodes.top_status import status_of
 from nodes.top_view import view
 from pipeline.config import load_deployment
-from pipeline.config.deployment import Deployment
+from pipeline.config.deployment import Deployment, SecuritySettings
+from pipeline.config.http_settings import HttpSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ConfigError, SinkUnavailable
 from pipeline.core.ledger import DropReason, Ledger
@@ -183,6 +184,15 @@ def test_a_process_is_found_by_run_file_by_the_deployment_or_by_what_is_given(si
     for wrong in ("yard=127.0.0.1:9", "fusion", "fusion=here"):
         with pytest.raises(ConfigError, match="NAME=HOST:PORT"):
             places(site.deployment, [wrong])
+
+
+def test_a_page_that_others_can_reach_is_asked_with_the_token(site: Site) -> None:
+    guard = HttpSettings(token="correct-horse-battery", certificate="c.pem", key="k.pem")
+    guarded = site.deployment.model_copy(update={"security": SecuritySettings(http=guard)})
+    far = {p.name: p.guard for p in places(guarded, ["capture-yard=yard.lan:9101"])}
+    assert far["capture-yard"] == guard and far["fusion"] is None
+    near = {p.name: p.guard for p in places(guarded, ["capture-yard=127.0.0.1:9101"])}
+    assert near["capture-yard"] is None
 
 
 def test_something_else_on_the_port_is_no_fusewatch() -> None:
