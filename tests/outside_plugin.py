@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from tests.installed_package import unpack_package
+
 MODULE = '''
 from pathlib import Path
 from typing import Literal
@@ -116,11 +118,7 @@ FILES = {
 
 def unpack(folder: Path) -> Path:
     """Put the installed form of the package into `folder`, which belongs on ``sys.path``."""
-    for name, content in FILES.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, encoding="utf-8")
-    return folder
+    return unpack_package(FILES, folder)
 
 
 def make_wheel(folder: Path) -> Path:

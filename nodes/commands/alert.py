@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from nodes.alert import AlertNode
-from nodes.alert_test import try_sinks
 from nodes.links import event_receiver
 from nodes.logs import configure_logs
 from nodes.runner import RunOptions, node_clock, run_node
+from nodes.sink_trial import try_sinks
 from pipeline.config import Deployment, load
 from pipeline.core.errors import ConfigError
 

@@ -29,28 +29,22 @@ SCENES = Table(
     Column("next_window", BigInteger, nullable=False),
     Column("alarm", LargeBinary, nullable=False),
 )
-# A table of its own: databases made before it stay as they are, and lack it until written to.
-SCORING = Table(
-    "fusion_scoring",
-    METADATA,
-    Column("scene", String(64), primary_key=True),
-    Column("state", LargeBinary, nullable=False),
-)
-# Likewise.
-SIGHT = Table(
-    "fusion_sight",
-    METADATA,
-    Column("scene", String(64), primary_key=True),
-    Column("state", LargeBinary, nullable=False),
-)
-# Likewise.
-EVIDENCE = Table(
-    "fusion_evidence",
-    METADATA,
-    Column("scene", String(64), primary_key=True),
-    Column("state", LargeBinary, nullable=False),
-)
-# Likewise; empty where one fusion node alone uses the store.
+
+
+def _state_of_scenes(name: str) -> Table:
+    """A table of its own: databases made before it stay as they are, and lack it until written."""
+    return Table(
+        name,
+        METADATA,
+        Column("scene", String(64), primary_key=True),
+        Column("state", LargeBinary, nullable=False),
+    )
+
+
+SCORING = _state_of_scenes("fusion_scoring")
+SIGHT = _state_of_scenes("fusion_sight")
+EVIDENCE = _state_of_scenes("fusion_evidence")
+# A table of its own likewise; empty where one fusion node alone uses the store.
 LEASES = Table(
     "fusion_leases",
     METADATA,

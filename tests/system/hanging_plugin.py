@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.installed_package import unpack_package
+
 MODULE = """
 import ctypes
 import os
@@ -97,8 +99,4 @@ FILES = {
 
 def unpack(folder: Path) -> Path:
     """Put the installed form of the package into `folder`, which belongs on ``PYTHONPATH``."""
-    for name, content in FILES.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, encoding="utf-8")
-    return folder
+    return unpack_package(FILES, folder)

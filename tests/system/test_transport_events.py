@@ -122,20 +122,26 @@ def test_an_event_that_is_too_large_is_refused_at_once() -> None:
     sender.close()
 
 
+def encrypted(alert_keys: Path, fusion_keys: Path) -> tuple[EventReceiver, EventSender]:
+    """Both ends of an encrypted link, each with its folder of keys."""
+    receiver = EventReceiver(
+        "tcp://127.0.0.1:0", curve=curve_server(alert_keys, "alert", Role.ALERT, Role.FUSION)
+    )
+    sender = EventSender(
+        receiver.address,
+        clock=CLOCK,
+        curve=curve_client(fusion_keys, "fusion", Role.FUSION, Role.ALERT),
+    )
+    return receiver, sender
+
+
 def test_events_go_encrypted_to_a_trusted_alert_node_from_a_trusted_fusion_node(
     tmp_path: Path,
 ) -> None:
     keys = KeyStore(tmp_path)
     keys.create("fusion", Role.FUSION)
     keys.create("alert", Role.ALERT)
-    receiver = EventReceiver(
-        "tcp://127.0.0.1:0", curve=curve_server(tmp_path, "alert", Role.ALERT, Role.FUSION)
-    )
-    sender = EventSender(
-        receiver.address,
-        clock=CLOCK,
-        curve=curve_client(tmp_path, "fusion", Role.FUSION, Role.ALERT),
-    )
+    receiver, sender = encrypted(tmp_path, tmp_path)
     give(sender, "a.0")
     assert receive(receiver, sender, 1) == ["a.0"]
     sender.close()
@@ -149,15 +155,7 @@ def test_both_ends_change_their_keys_while_they_run(tmp_path: Path, monkeypatch)
     fusion, alert = KeyStore(tmp_path / "fusion"), KeyStore(tmp_path / "alert")
     alert.enrol(fusion.create("fusion", Role.FUSION))
     fusion.enrol(alert.create("alert", Role.ALERT))
-    receiver = EventReceiver(
-        "tcp://127.0.0.1:0",
-        curve=curve_server(tmp_path / "alert", "alert", Role.ALERT, Role.FUSION),
-    )
-    sender = EventSender(
-        receiver.address,
-        clock=CLOCK,
-        curve=curve_client(tmp_path / "fusion", "fusion", Role.FUSION, Role.ALERT),
-    )
+    receiver, sender = encrypted(tmp_path / "alert", tmp_path / "fusion")
 
     def until(condition: Callable[[], bool]) -> None:
         for _ in range(2_000):
@@ -192,14 +190,7 @@ def test_a_fusion_node_that_is_revoked_is_told_and_cut_off(tmp_path: Path, monke
     keys = KeyStore(tmp_path)
     keys.create("fusion", Role.FUSION)
     keys.create("alert", Role.ALERT)
-    receiver = EventReceiver(
-        "tcp://127.0.0.1:0", curve=curve_server(tmp_path, "alert", Role.ALERT, Role.FUSION)
-    )
-    sender = EventSender(
-        receiver.address,
-        clock=CLOCK,
-        curve=curve_client(tmp_path, "fusion", Role.FUSION, Role.ALERT),
-    )
+    receiver, sender = encrypted(tmp_path, tmp_path)
     give(sender, "a.0")
     assert receive(receiver, sender, 1) == ["a.0"]
     settle(sender, receiver)

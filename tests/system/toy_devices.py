@@ -27,6 +27,7 @@ from pipeline.core.errors import SourceEnded, SourceUnavailable
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.sources.base import SourceContext, SourceSettings
 from pipeline.sources.camera import CameraSettings, CameraSource, Capture, open_v4l2
+from tests.installed_package import unpack_package
 from tests.system.witnesses import on_clock
 from tests.toy_site import (
     CAMERA,
@@ -59,11 +60,7 @@ PACKAGE = {
 
 def unpack(folder: Path) -> Path:
     """Put the installed form of the plug-ins into `folder`, which belongs on ``PYTHONPATH``."""
-    for name, content in PACKAGE.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, encoding="utf-8")
-    return folder
+    return unpack_package(PACKAGE, folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceEnded
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.sources.base import SourceContext, SourceSettings
+from tests.installed_package import unpack_package
 
 SECOND_NS = 1_000_000_000
 FLASH_NS = BEEP_NS = 150_000_000
@@ -50,11 +51,7 @@ PACKAGE = {
 
 def unpack(folder: Path) -> Path:
     """Put the installed form of the plug-ins into `folder`, which belongs on ``PYTHONPATH``."""
-    for name, content in PACKAGE.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, encoding="utf-8")
-    return folder
+    return unpack_package(PACKAGE, folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from nodes.withholding import Withholding
 from pipeline.core.event import Event, Phase, Severity
 from pipeline.store import Action, Answer, AnswerStore, Commit, FusionStore
 from tests.event_samples import event
-from tests.unit.test_likeness import BOX, WHY, moved, with_
+from tests.explained_samples import BOX, WHY, moved, with_
 
 
 def life(start_s: int, *scores: float) -> list[Event]:

@@ -21,14 +21,14 @@ source timestamps reset                   ``..stamps_that_begin_at_1970..``
 Elsewhere, each in its own:
 
 ========================================  ==================================================
-fusion node SIGKILL                       ``tests/crash``, ``test_whole_way``
-fusion node SIGSTOP                       ``test_fusion_pause``, ``tests/crash``
-link cut, disk full                       ``test_link_cut*``, ``test_spool*`` here
-spool truncated, spool bit flip           ``test_spool*`` here, ``tests/unit/test_spool*``
-sink answering 500 for hours              ``test_sink*`` here, ``tests/unit/test_outbox``
-alert node SIGKILL between send, commit   ``test_alert*`` here, ``test_alert_node``
-two fusion nodes claiming one scene       ``test_fusion*`` here
+fusion node SIGKILL, SIGSTOP              ``test_fusion_node``; ``tests/crash``
+link cut, capture node SIGKILL            ``test_link_cut``, ``test_run_with_spool``
+disk full, spool truncated, bit flip      ``test_spool_disk``; ``tests/unit/test_spool*``
+a message lost between two nodes          ``test_message_lost_between_nodes``
+sink answering 500 for hours              ``test_sink_down_for_hours``; ``tests/unit/test_outbox``
+alert node SIGKILL between send, commit   ``test_alert_node_killed``; ``test_alert_node``
+two fusion nodes claiming one scene       ``test_two_fusion_nodes``
 ========================================  ==================================================
 
-Bad input, which is no fault, is in ``test_bad_input_on_the_link`` and ``test_bad_input_live``.
+Bad input, which is no fault, is in ``test_bad_input_*`` here and ``test_bad_input_on_the_link``.
 """
