@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.system.mosquitto import Mosquitto
 from tests.system.rtsp import RtspServer, write_flash_and_beep
 
 pytestmark = pytest.mark.system
+PATIENCE_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -50,6 +52,8 @@ class Conversation:
 
     def answer(self, question: str, answer: str) -> None:
         while question not in self.said.rpartition("\n")[2]:
+            heard, _, _ = select.select([self._terminal], [], [], PATIENCE_S)
+            assert heard, f"{question!r} is not asked: {self.said}"
             self.said += os.read(self._terminal, 4096).decode()
         self.said += "\n"
         os.write(self._terminal, answer.encode() + b"\n")
@@ -76,7 +80,7 @@ def test_a_person_answers_and_has_a_file_that_checks_green(tmp_path: Path) -> No
         talk.answer("sound input", "n")
         talk.answer("MQTT broker", f"{broker.host}:{broker.port}")
         talk.answer("Its user", "ada")
-        talk.answer("Its password", "geheim2")
+        talk.answer("Its password: ", "geheim2")  # the blank comes once it is not echoed
         talk.answer("Use house/hall/climate (temperature)?", "y")
         talk.answer("Use house/meter/power (a number)?", "n")
         talk.answer("False alarms", "")
@@ -84,7 +88,7 @@ def test_a_person_answers_and_has_a_file_that_checks_green(tmp_path: Path) -> No
         assert talk.end() == 0, talk.said
     assert "checks green" in talk.said
     assert ": pictures and sound" in talk.said
-    assert "geheim" not in talk.said.replace(camera.url, "")  # but what the person typed
+    assert "geheim" not in talk.said.replace(camera.url, "")  # which the person typed
     deployment = load_deployment(tmp_path / "site.yaml")
     assert deployment.scenes["back-door"].streams == [
         "back-door-camera",
