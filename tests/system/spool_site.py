@@ -1,7 +1,8 @@
 """Capture nodes with spools on machines of their own, and one fusion node, over lines to be cut.
 
-Each node plays the same seventeen minutes of two sensors at `SPEED` times real time; the second
-lacks forty seconds, which the fusion node tells as an event. A node that nothing happens to is
+Each node plays the same seventeen minutes of two sensors at `SPEED` times real time (by hand,
+``FUSEWATCH_FAULT_SPEED=1``: in real time); the second lacks forty seconds, which the fusion node
+tells as an event. A node that nothing happens to is
 the undisturbed run that the others are compared with. The nodes are in network namespaces; what
 they run is the command line.
 """
@@ -33,13 +34,13 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 7712
-SPEED = 75
+SPEED = float(os.environ.get("FUSEWATCH_FAULT_SPEED", "75"))
 RATE_HZ = 2
 SECONDS = 17 * 60
 LACKS_S = (650, 690)
 START_NS = 1_767_261_600_000_000_000  # 2026-01-01T10:00:00Z
 SECOND_NS = 1_000_000_000
-START_S, END_S = 90.0, 90.0
+START_S, END_S = 90.0, 90.0 + SECONDS / SPEED
 
 HEAD = """
 name: spool-site
