@@ -23,6 +23,7 @@ from pipeline.transport.spool_backlog import BACKLOG
 from tests.requirements import require_module
 from tests.system.lines import require_lines
 from tests.system.spool_site import (
+    REAL,
     SECOND_NS,
     SECONDS,
     SPEED,
@@ -118,7 +119,7 @@ def live_on(site: SpoolSite) -> None:
     """Node ``killed`` is started again, for the rest."""
     name = "killed"
     write_recording(site.folder / f"rest-{name}.mcap", name, KILLED_AT_S, SECONDS)
-    config = site.write(site.folder / "rest.yaml", "rest-", "max")
+    config = site.write(site.folder / "rest.yaml", "rest-", "1" if REAL else "max")
     site.start(name, "capture", str(config), "--node", name)
 
 
