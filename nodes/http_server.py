@@ -11,16 +11,20 @@ import hmac
 import socket
 import ssl
 import stat
+import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import structlog
 from prometheus_client import Counter
 
 from pipeline.config.http_settings import HttpSettings
 from pipeline.core.errors import ConfigError
+
+log = structlog.get_logger(__name__)
 
 MOST = 32
 TIMEOUT_S = 5.0
@@ -139,9 +143,14 @@ class BoundedServer(ThreadingHTTPServer):
                 self._open.pop(client_address, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """A connection that broke off, or a handshake that failed."""
+        """Count a client that went or was too slow, or a handshake that failed; tell the rest."""
         del request, client_address
-        self.count("broken_off")
+        error = sys.exception()
+        if isinstance(error, OSError):  # so is what TLS and timeouts raise
+            self.count("broken_off")
+        else:
+            self.count("failed")
+            log.error("a page failed", exc_info=error)
 
 
 def _shut(line: socket.socket) -> None:

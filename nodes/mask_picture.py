@@ -138,6 +138,10 @@ class _FirstPicture:
 def _decoded(sample: Sample) -> npt.NDArray[np.uint8]:
     if sample.encoding is Encoding.RAW:
         return np.array(sample.data, np.uint8)
+    if sample.encoding is not Encoding.JPEG:
+        raise SourceUnavailable(
+            f"it gives no pictures but {sample.encoding.value}", where=f"stream {sample.stream}"
+        )
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(sample.data, colorspace="BGR")
     except (ValueError, TypeError) as error:

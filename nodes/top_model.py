@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class StreamStatus:
     """One stream. ``captured = delivered + dropped + spooled``, as its node read it at once.
 
-    Where the node does not answer, what only it knows is None.
+    Where a process does not answer, what only it knows is None.
 
     Attributes:
         stream: Name of the stream.
@@ -21,10 +21,11 @@ class StreamStatus:
         delivered: Committed by the fusion node.
         dropped: Given up, by reason.
         spooled: Waiting, in memory or on disk, or on their way.
-        unexplained: Samples that no entry explains, at the node or on the way.
+        unexplained: Samples that no entry explains, at the node or on the way; None: neither
+            its node nor the fusion node answers.
         clock_offset_s: Site time minus node time; None: not known.
         clock_bound_s: How wrong that may be.
-        unseen: Why the stream cannot see; empty: it can.
+        unseen: Why the stream cannot see; empty: it can; None: the fusion node does not answer.
     """
 
     stream: str
@@ -35,15 +36,15 @@ class StreamStatus:
     delivered: int | None
     dropped: Mapping[str, int]
     spooled: int | None
-    unexplained: int
+    unexplained: int | None
     clock_offset_s: float | None
     clock_bound_s: float | None
-    unseen: str
+    unseen: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class SceneStatus:
-    """One scene.
+    """One scene. All is None when the fusion node does not answer.
 
     Attributes:
         scene: Name of the scene.
@@ -59,20 +60,20 @@ class SceneStatus:
     """
 
     scene: str
-    windows: int
+    windows: int | None
     complete: float | None
     windows_hz: float | None
     score: float | None
     delay_s: float | None
-    alarms: int
-    health: int
-    raised_day: int
+    alarms: int | None
+    health: int | None
+    raised_day: int | None
     budget_ratio: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
-    """One sink.
+    """One sink. All is None when the alert node does not answer.
 
     Attributes:
         sink: Name of the sink.
@@ -85,12 +86,12 @@ class SinkStatus:
     """
 
     sink: str
-    up: bool
-    pending: int
-    oldest_s: float
-    failures: int
-    delivered: int
-    dead: int
+    up: bool | None
+    pending: int | None
+    oldest_s: float | None
+    failures: int | None
+    delivered: int | None
+    dead: int | None
 
 
 @dataclass(frozen=True, slots=True)

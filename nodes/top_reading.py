@@ -7,6 +7,7 @@ deployment gives it, if that has a port of its own: over TLS and with the token 
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import ssl
@@ -61,6 +62,11 @@ class Reading:
     troubles: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, list[tuple[Labels, float]]] = field(default_factory=dict)
 
+    @property
+    def silent(self) -> bool:
+        """Whether it did not answer, so that nothing is known of it."""
+        return bool(self.error)
+
     def each(self, name: str) -> Iterator[tuple[Labels, float]]:
         """Samples of one metric."""
         yield from self.values.get(name, ())
@@ -112,12 +118,17 @@ def read(place: Place) -> Reading:
     """Ask one process."""
     at_s = time.monotonic()
     if not place.address:
-        return Reading(place.name, at_s, "not running on this machine, and no fixed http port")
+        return Reading(
+            place.name, at_s, f"not running on this machine; elsewhere: --at {place.name}=HOST:PORT"
+        )
     try:
         checks = json.loads(_page(place, "/readyz"))["checks"]
         values = _values(_page(place, "/metrics"))
+    except _Refused as error:
+        return Reading(place.name, at_s, f"{place.address}: {error}")
     except (OSError, http.client.HTTPException) as error:
-        return Reading(place.name, at_s, f"{place.address}: {error or type(error).__name__}")
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return Reading(place.name, at_s, f"{place.address}: {said}{_advice(place)}")
     except (ValueError, KeyError) as error:
         return Reading(place.name, at_s, f"{place.address} is no fusewatch: {error}")
     troubles = {name: check["detail"] for name, check in checks.items() if not check["ok"]}
@@ -128,14 +139,33 @@ def _page(place: Place, path: str) -> str:
     connection, headers = _connection(place)
     try:
         connection.request("GET", path, headers=headers)
-        return connection.getresponse().read().decode()
+        answer = connection.getresponse()
+        if answer.status == http.HTTPStatus.UNAUTHORIZED:
+            raise _Refused("it does not take our token (security.http.token)")
+        return answer.read().decode()
     finally:
         connection.close()
 
 
+def _advice(place: Place) -> str:
+    """What may be wrong where another machine does not answer."""
+    if place.guard is not None or is_loopback(_host_and_port(place)[0]):
+        return ""
+    return " (other machines answer by TLS only, for which security.http is to be given here)"
+
+
+class _Refused(Exception):
+    """The process does not answer who we are."""
+
+
+def _host_and_port(place: Place) -> tuple[str, int]:
+    host, _, port = place.address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _connection(place: Place) -> tuple[http.client.HTTPConnection, dict[str, str]]:
     """A connection to a process, and what it must be told to answer."""
-    host, port = place.address.rpartition(":")[0].strip("[]"), int(place.address.rpartition(":")[2])
+    host, port = _host_and_port(place)
     if place.guard is None:
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S), {}
     trust = ssl.create_default_context()

@@ -25,7 +25,7 @@ def status_of(
         before: What they said a while ago; empty: nothing that goes by time is known.
         time_s: Unix time.
     """
-    fusion = now.get("fusion", Reading("fusion", 0.0))
+    fusion = now.get("fusion", _unasked("fusion"))
     return Status(
         deployment=deployment.name,
         time_s=time_s,
@@ -43,10 +43,14 @@ def status_of(
         ),
         scenes=tuple(_scene(name, fusion, before.get("fusion")) for name in deployment.scenes),
         sinks=tuple(
-            _sink(settings.key, now.get("alert", Reading("alert", 0.0)))
+            _sink(settings.key, now.get("alert", _unasked("alert")))
             for settings in deployment.alert.sinks
         ),
     )
+
+
+def _unasked(name: str) -> Reading:
+    return Reading(name, 0.0, "not asked")
 
 
 def _process(now: Reading, before: Reading | None) -> ProcessStatus:
@@ -68,8 +72,8 @@ def _streams(
     before: Reading | None,
     time_s: float,
 ) -> Iterator[StreamStatus]:
-    own = now.get(CAPTURE + node, Reading(CAPTURE + node, 0.0))
-    fusion = now.get("fusion", Reading("fusion", 0.0))
+    own = now.get(CAPTURE + node, _unasked(CAPTURE + node))
+    fusion = now.get("fusion", _unasked("fusion"))
     last_s = fusion.by("stream", "fusewatch_last_sample_time_seconds")
     lost = fusion.by("stream", "fusewatch_unexplained_samples")
     wrong = own.by("stream", "fusewatch_unexplained")
@@ -85,10 +89,12 @@ def _streams(
             delivered=_count(own, "fusewatch_delivered_total", stream),
             dropped=_dropped(own, stream),
             spooled=_count(own, "fusewatch_spooled", stream),
-            unexplained=round(max(lost.get(stream, 0), abs(wrong.get(stream, 0)))),
+            unexplained=None
+            if own.silent and fusion.silent
+            else round(max(lost.get(stream, 0), abs(wrong.get(stream, 0)))),
             clock_offset_s=offset_s,
             clock_bound_s=bound_s,
-            unseen=_unseen(fusion, stream),
+            unseen=None if fusion.silent else _unseen(fusion, stream),
         )
 
 
@@ -127,25 +133,31 @@ def _scene(name: str, fusion: Reading, before: Reading | None) -> SceneStatus:
     def of(metric: str, **labels: str) -> float | None:
         return _value(fusion, metric, scene=name, **labels)
 
+    def count(metric: str, **labels: str) -> int | None:
+        return None if fusion.silent else round(of(metric, **labels) or 0)
+
     complete = of("fusewatch_windows_total", complete="true") or 0.0
     windows = fusion.by("scene", "fusewatch_windows_total").get(name, 0.0)
     scored = of("fusewatch_window_age_seconds_count")
     age_s = of("fusewatch_window_age_seconds_sum")
     return SceneStatus(
         scene=name,
-        windows=round(windows),
+        windows=None if fusion.silent else round(windows),
         complete=complete / windows if windows else None,
         windows_hz=_rate(fusion, before, "fusewatch_windows_total", scene=name),
         score=of("fusewatch_anomaly_score"),
         delay_s=age_s / scored if scored and age_s is not None else None,
-        alarms=round(of("fusewatch_events_standing", kind="alarm") or 0),
-        health=round(of("fusewatch_events_standing", kind="health") or 0),
-        raised_day=round(of("fusewatch_alarms_raised", period="day") or 0),
+        alarms=count("fusewatch_events_standing", kind="alarm"),
+        health=count("fusewatch_events_standing", kind="health"),
+        raised_day=count("fusewatch_alarms_raised", period="day"),
         budget_ratio=of("fusewatch_alarm_budget_ratio", period="day"),
     )
 
 
 def _sink(name: str, alert: Reading) -> SinkStatus:
+    if alert.silent:
+        return SinkStatus(name, None, None, None, None, None, None)
+
     def of(metric: str) -> float:
         return _value(alert, f"fusewatch_{metric}", sink=name) or 0.0
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    JustifyMethod,
+    RenderableType,
+    RenderResult,
+)
+from rich.segment import SegmentLines
 from rich.table import Table
 from rich.text import Text
 
@@ -31,15 +39,38 @@ def view(status: Status) -> RenderableType:
     return Group(*parts, Text(), _scenes(status.scenes), Text(), _sinks(status.sinks))
 
 
+class LiveView:
+    """The whole picture in a window: what has no room is counted, not cut off unseen.
+
+    Args:
+        status: What is shown.
+    """
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lines that fit the height, the last of them on how to see the rest."""
+        height = options.height or options.max_height
+        free = options.update(height=None)
+        lines = console.render_lines(view(self._status), free, pad=False)
+        if len(lines) >= height:
+            lines = [line for line in lines if "".join(part.text for part in line).strip()]
+        more = len(lines) - (height - 1)
+        note = f"{more} more lines: a higher window, or --once shows them; " if more > 0 else ""
+        yield SegmentLines(lines[: height - 1], new_lines=True)
+        yield Text(f"{note}Ctrl-C ends", ODD if note else DIM)
+
+
 def _verdict(status: Status) -> Text:
     """One word for all of it, the worst first."""
-    lost = sum(stream.unexplained for stream in status.streams)
+    lost = sum(stream.unexplained or 0 for stream in status.streams)
     if lost:
         return Text(f"{lost} samples are unaccounted for", BAD)
     gone = [one.name for one in status.processes if not one.answers]
     if gone:
         return Text(f"not reached: {', '.join(gone)}", BAD)
-    down = [sink.sink for sink in status.sinks if not sink.up]
+    down = [sink.sink for sink in status.sinks if sink.up is False]
     if down:
         return Text(f"down: {', '.join(down)}", ODD)
     if any(one.trouble for one in status.processes):
@@ -78,8 +109,8 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
             _number(one.delivered, "{:,}"),
             _number(one.spooled, "{:,}"),
             _dropped(one),
-            Text(f"{one.unexplained:,}", BAD if one.unexplained else GOOD),
-            Text(one.unseen or "yes", ODD if one.unseen else GOOD),
+            _number(one.unexplained, "{:,}", BAD, GOOD),
+            _UNKNOWN if one.unseen is None else Text(one.unseen or "yes", _odd(one.unseen)),
         )
     return table
 
@@ -92,13 +123,13 @@ def _scenes(scenes: Sequence[SceneStatus]) -> Table:
     for one in scenes:
         table.add_row(
             Text(one.scene),
-            Text(f"{one.windows:,}"),
+            _number(one.windows, "{:,}"),
             _number(one.complete, "{:.0%}"),
             _number(one.score, "{:.1f}"),
             Text(_span(one.delay_s)) if one.delay_s is not None else _UNKNOWN,
-            Text(f"{one.alarms}", BAD if one.alarms else ""),
-            Text(f"{one.health}", ODD if one.health else ""),
-            Text(f"{one.raised_day}"),
+            _number(one.alarms, "{}", BAD),
+            _number(one.health, "{}", ODD),
+            _number(one.raised_day, "{}"),
             _number(one.budget_ratio, "{:.1f}x"),
         )
     return table
@@ -109,12 +140,12 @@ def _sinks(sinks: Sequence[SinkStatus]) -> Table:
     for one in sinks:
         table.add_row(
             Text(one.sink),
-            Text("up", GOOD) if one.up else Text("down", BAD),
-            Text(f"{one.pending:,}", ODD if one.pending else ""),
-            Text(_span(one.oldest_s)) if one.pending else _UNKNOWN,
-            Text(f"{one.failures}", ODD if one.failures else ""),
-            Text(f"{one.delivered:,}"),
-            Text(f"{one.dead:,}", BAD if one.dead else ""),
+            _UNKNOWN if one.up is None else Text("up", GOOD) if one.up else Text("down", BAD),
+            _number(one.pending, "{:,}", ODD),
+            Text(_span(one.oldest_s)) if one.pending and one.oldest_s else _UNKNOWN,
+            _number(one.failures, "{}", ODD),
+            _number(one.delivered, "{:,}"),
+            _number(one.dead, "{:,}", BAD),
         )
     return table
 
@@ -153,8 +184,13 @@ def _clock(stream: StreamStatus) -> Text:
     return Text(f"{stream.clock_offset_s * 1e3:+.2f} ± {stream.clock_bound_s * 1e3:.2f} ms")
 
 
-def _number(value: float | None, shape: str) -> Text:
-    return _UNKNOWN if value is None else Text(shape.format(value))
+def _number(value: float | None, shape: str, some: str = "", none: str = "") -> Text:
+    """A number, in one colour when it is not 0, in another when it is."""
+    return _UNKNOWN if value is None else Text(shape.format(value), some if value else none)
+
+
+def _odd(trouble: str) -> str:
+    return ODD if trouble else GOOD
 
 
 def _span(seconds: float) -> str:

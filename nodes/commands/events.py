@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import msgspec
@@ -29,6 +30,9 @@ group = typer.Typer(
     help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
+ID = 16
+"""Of an id so much is shown, by which an event is found; of those of the equipment no less."""
+IN = "    "
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Config = Annotated[
@@ -139,7 +143,10 @@ def retry(
     if as_json:
         _print_json({"revived": count})
     else:
-        typer.echo(f"{count} of {len(deliveries) if deliveries else count} will be tried again")
+        asked = len(set(deliveries or ())) or count
+        typer.echo(f"{count} of {asked} will be tried again")
+        if count < asked:
+            typer.echo("the others are not set aside; see 'events list --dead'")
 
 
 @group.command()
@@ -218,21 +225,18 @@ def _deliveries(data: Path, event_id: str) -> tuple[list[Delivery], Mapping[int,
 
 
 def _print_events(events: list[Event]) -> None:
-    table = Table(
-        "event", "scene", "phase", "severity", "from", "seconds", "p", "summary", box=None
-    )
+    """A line of facts each, and what it says below: a sentence has no room in a column."""
+    console = Console(highlight=False)
     for event in events:
-        table.add_row(
-            event.id[:8],
-            event.scene,
-            event.phase.value,
-            event.severity.value,
-            _local(event.start_ns),
-            f"{(event.end_ns - event.start_ns) / 1e9:.1f}",
-            f"{event.p:.1e}",
-            escape(event.summary),
+        console.print(
+            f"[bold]{_local(event.start_ns)}[/bold]  {escape(event.scene)}  {event.severity.value}"
+            f"  {event.phase.value}, {(event.end_ns - event.start_ns) / 1e9:.1f} s"
+            f"  p {event.p:.1e}  {event.id[:ID]}"
         )
-    Console().print(table if events else "no events")
+        sentence = fill(event.summary, console.width, initial_indent=IN, subsequent_indent=IN)
+        console.print(sentence, markup=False)
+    if not events:
+        console.print("no events")
 
 
 def _print_chosen(chosen: Chosen) -> None:
@@ -269,7 +273,7 @@ def _print_letters(letters: list[Delivery], digests: Mapping[int, str], as_json:
     for letter in letters:
         table.add_row(
             str(letter.id),
-            letter.event.id[:8],
+            letter.event.id[:ID],
             letter.event.phase.value,
             letter.sink,
             f"{letter.state}, {digests[letter.id]}" if letter.id in digests else letter.state,

@@ -169,6 +169,7 @@ def join_(
 ) -> None:
     """Join by a token: make keys here, and exchange the public ones."""
     invitation = read_token(sys.stdin.readline() if token == "-" else token)
+    typer.echo(f"asking {invitation.address}, for {_ANSWER_S:g} s at most", err=True)
     pair = join(invitation, KeyStore(keys), clock=NodeClock(), timeout_s=_ANSWER_S)
     server = invitation.server
     typer.echo(f"joined as {pair.node} ({pair.role.value}); trusted here: {server.node}")
@@ -192,7 +193,7 @@ def rotate_(
     key. The second, --finish, puts them to use.
     """
     store = KeyStore(keys)
-    role = read_public(str(store.public_file(name))).role
+    role = store.role_of(name)
     if role is Role.CAPTURE:
         if not at:
             raise typer.BadParameter("say --at ADDRESS of the fusion node")
@@ -201,8 +202,11 @@ def rotate_(
         new = store.promote(name, role)
     else:
         new = store.upcoming(name, role).shared
-        typer.echo(f"trusted by all who are connected; then: keys rotate {name} --finish")
-        typer.echo(f"others enrol {store.public_file(name, upcoming=True)} with --beside")
+        typer.echo(f"{name}, if it runs, now tells all who are connected; those who are not:")
+        typer.echo(f"fusewatch keys enrol {store.public_file(name, upcoming=True)} --beside")
+        typer.echo(
+            f"Once 'fusewatch keys list' shows it there: fusewatch keys rotate {name} --finish"
+        )
     typer.echo(f"new key of {name}: {new.public}")
 
 

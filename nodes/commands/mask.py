@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,11 @@ def command(
         shown = picture_of(deployment, stream, node_clock(), timeout_s)
     made = Masks(zones).apply(shown) if burnt else drawn(shown, zones)
     if not _written(output, made):
-        raise RecordingError("cannot write the picture", where=str(output), fix="end it in .png")
+        raise RecordingError(
+            "cannot write the picture",
+            where=str(output),
+            fix="end it in .png, in a folder that is there",
+        )
     share = (Masks(zones).covered(*shown.shape[:2]) > 0).mean()
     typer.echo(f"{output}: {shown.shape[1]} x {shown.shape[0]}, {share:.0%} masked")
     if not zones:
@@ -55,7 +60,11 @@ def command(
 
 
 def _written(output: Path, picture: Pixels) -> bool:
+    """Whether it could be written; for its owner's eyes only."""
     try:
-        return bool(cv2.imwrite(str(output), picture))
-    except cv2.error:
+        made, data = cv2.imencode(output.suffix, picture)
+        with open(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data.tobytes())
+    except (cv2.error, OSError):
         return False
+    return made

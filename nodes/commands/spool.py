@@ -75,9 +75,8 @@ def check(config: Config, node: Node = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps([report.as_data() for report in reports], indent=2))
     for report in reports:
         if not as_json:
-            typer.echo(
-                f"{report.node}: {report.segments} files, {len(report.damage)} damaged parts"
-            )
+            files = f"{report.segments} file{'s' * (report.segments != 1)}"
+            typer.echo(f"{report.node}: {files}, {len(report.damage)} damaged parts")
             _tell(report.damage)
     if any(report.damage for report in reports):
         raise typer.Exit(DAMAGED)

@@ -16,7 +16,7 @@ from rich.live import Live
 from nodes.top_model import Status
 from nodes.top_reading import Place, places, read_all
 from nodes.top_status import status_of
-from nodes.top_view import view
+from nodes.top_view import LiveView, view
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import DependencyMissing
@@ -42,6 +42,7 @@ def top(
     """Show per stream what was captured, delivered, dropped and why, and what still waits.
 
     Rates are those between two looks, so that the first comes one interval after the start.
+    A process on another machine is asked at its fixed ``http`` address, or at --at; Ctrl-C ends.
     With --once the exit code is 69 when no process answered.
     """
     deployment = load_deployment(config)
@@ -57,7 +58,7 @@ def top(
     else:
         with Live(screen=True, auto_refresh=False) as live:
             for found in looks:
-                live.update(view(found), refresh=True)
+                live.update(LiveView(found), refresh=True)
 
 
 def _looks(deployment: Deployment, where: list[Place], interval_s: float) -> Iterator[Status]:

@@ -5,8 +5,10 @@ What must hold at every report of a capture node stands in `pipeline.detection.s
 An event is raised when `CONFIRM` reports in a row say so (a sample that was refused here is in
 the node's ledger a moment later), updated when more is missing, at most every `UPDATE_NS`, and
 cleared when nothing further went missing for `CLEAR_NS` or the stream has ended. All of this
-follows from arrivals, so that a replay tells the same; it begins anew with `fusion_began`, as a
-node that is started again does. Events that stand come from the store then.
+follows from arrivals, so that a replay tells the same. A stream that is opened after
+`fusion_began` begins anew, as with a node that is started again; events that stand come from the
+store then. One that is not opened again goes on: the fusion node was only away, and what was lost
+meanwhile is missing.
 """
 
 from __future__ import annotations
@@ -74,6 +76,7 @@ class LedgerHealth:
                 alarm = EquipmentAlarm(scene, alarm_name(ALARM, name))
                 self._watches.setdefault(name, _Watch({})).alarms[scene] = alarm
         self._waiting: list[Event] = []
+        self._from_before: set[str] = set()
 
     @property
     def books(self) -> Mapping[str, StreamBooks]:
@@ -96,10 +99,10 @@ class LedgerHealth:
             if watch is not None:
                 watch.books.take(sample.sequence, sample.timestamp_ns)
         elif isinstance(arrival, StreamOpened):
-            self._watch(arrival.info.name).books.open(arrival.node)
+            self._open(arrival.info.name, arrival.node)
         elif isinstance(arrival, LedgerReport):
             if arrival == fusion_began(arrival.arrival_ns):
-                self._begin()
+                self._from_before = set(self._watches)
             for stream, account in arrival.accounts.items():
                 self._judge(stream, account, arrival)
 
@@ -121,8 +124,11 @@ class LedgerHealth:
         alarms = [w.alarms[scene] for w in self._watches.values() if scene in w.alarms]
         return any(alarm.event is not None for alarm in alarms)
 
-    def _begin(self) -> None:
-        self._watches = {name: _Watch(watch.alarms) for name, watch in self._watches.items()}
+    def _open(self, stream: str, node: str) -> None:
+        if stream in self._from_before:
+            self._from_before.remove(stream)
+            self._watches[stream] = _Watch(self._watches[stream].alarms)
+        self._watch(stream).books.open(node)
 
     def _watch(self, stream: str) -> _Watch:
         """The stream's watch; of one in no scene there is nobody to tell, but it is counted."""

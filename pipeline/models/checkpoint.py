@@ -42,6 +42,7 @@ from pipeline.models.stream_density import StreamDensity
 from pipeline.models.stream_model import StreamModel, make_extractor, make_inspector
 from pipeline.models.tails import PlaceTails
 from pipeline.models.tensor_file import FileKind, read_tensors, write_tensors
+from pipeline.models.tensor_shapes import require_scene_shapes, require_stream_shapes
 from pipeline.models.together import Relation, Together
 from pipeline.models.video_view import View
 
@@ -150,6 +151,8 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
 
 
 def _together(streams: int, dims: int, tensors: Mapping[str, Tensor]) -> Together:
+    named = {_relation_name(of, given): (of, given) for of, given in relations(streams)}
+    require_scene_shapes(named, tensors)
     joint = unpack(PooledDensity, "joint", tensors) if "joint.mean" in tensors else None
     learnt = tuple(
         Relation(of, given, unpack(Prediction, name, tensors))
@@ -219,6 +222,10 @@ def _relation_name(of: int, given: tuple[int, ...]) -> str:
 def _stream(
     prefix: str, info: StreamInfo, settings: DetectorSettings, tensors: Mapping[str, Tensor]
 ) -> StreamModel:
+    extractor = make_extractor(info, settings)
+    expected = (len(extractor.labels), len(extractor.columns))
+    sizes = {"P": expected[0], "d": expected[1], "e": extractor.item_dims}
+    require_stream_shapes(prefix, tensors, sizes)
     at = f"{prefix}.density"
     objects = None
     if f"{at}.objects.things.mean" in tensors:
@@ -238,9 +245,7 @@ def _stream(
         objects,
         unpack(LearntLevel, f"{at}.running", tensors) if f"{at}.running.last" in tensors else None,
     )
-    extractor = make_extractor(info, settings)
-    expected = (len(extractor.labels), len(extractor.columns))
-    if tuple(density.places.mean.shape) != expected or has_items != (extractor.item_dims > 0):
+    if has_items != (extractor.item_dims > 0):
         raise ModelFileError(f"stream {info.name!r} does not fit its densities", fix=_AGAIN)
     usual = tensors.get(f"{prefix}.usual", torch.zeros(0)).numpy()
     if usual.shape != (2, *expected):

@@ -244,5 +244,6 @@ def _ask(
     raise TransportError(
         "nobody who holds the key of the token answers",
         where=invitation.address,
-        fix="is 'fusewatch keys invite' still running there, and its port reachable from here?",
+        fix="is 'fusewatch keys invite' still running there, and its port reachable from here? It "
+        "ends when its token is used, and when its time is over: then make a new one",
     )

@@ -41,6 +41,7 @@ from pipeline.transport.key_files import (
 __all__ = ["ALLOWED", "KeyPair", "KeyStore", "PublicKey", "Role", "read_allowed", "read_public"]
 
 ALLOWED = "allowed.json"
+PUBLIC = ".public.json"
 
 
 class KeyStore:
@@ -64,7 +65,24 @@ class KeyStore:
 
     def public_file(self, node: str, *, upcoming: bool = False) -> Path:
         """The file of a node's public key, or of the one that is to replace it."""
-        return self._folder / f"{node}{'.next' * upcoming}.public.json"
+        return self._folder / f"{node}{'.next' * upcoming}{PUBLIC}"
+
+    def role_of(self, node: str) -> Role:
+        """What a node of this machine is.
+
+        Raises:
+            AuthenticationError: There are no keys of that name.
+        """
+        file = self.public_file(node)
+        if not file.exists():
+            own = sorted(path.name.removesuffix(PUBLIC) for path in self._folder.glob(f"*{PUBLIC}"))
+            known = ", ".join(name for name in own if not name.endswith(".next")) or "nobody"
+            raise AuthenticationError(
+                f"there are no keys of {node!r}",
+                where=str(self._folder),
+                fix=f"there are those of {known}; 'fusewatch keys create', or another --keys",
+            )
+        return read_public(str(file)).role
 
     def create(self, node: str, role: Role) -> PublicKey:
         """Make a key pair of this machine's own; trusted in this folder at once.
@@ -201,12 +219,20 @@ class KeyStore:
             AuthenticationError: There is none, or there are several nodes.
         """
         found = [key for key in self.trusted() if key.role is role]
-        nodes = {key.node for key in found}
-        if len(nodes) != 1:
+        nodes = sorted({key.node for key in found})
+        if not nodes:
             raise AuthenticationError(
-                f"{len(nodes)} trusted nodes of role {role.value!r}, there must be one",
+                f"no {role.value} node is trusted here yet",
                 where=str(self.allowed),
-                fix=f"fusewatch keys enrol FILE of your {role.value} node, or revoke the old one",
+                fix=f"if it runs here too: fusewatch keys create NAME --role {role.value}; if it "
+                "is elsewhere: 'fusewatch keys invite' there, 'fusewatch keys join' here",
+            )
+        if len(nodes) > 1:
+            raise AuthenticationError(
+                f"{len(nodes)} {role.value} nodes are trusted, there must be one: "
+                f"{', '.join(nodes)}",
+                where=str(self.allowed),
+                fix="fusewatch keys revoke those that are no more",
             )
         return found
 

@@ -151,20 +151,25 @@ def put_aside(path: Path, data: bytes, damage: Sequence[Damage]) -> int:
     rotten = [part for part in damage if not part.torn]
     folder = path.parent / QUARANTINE
     for part in rotten:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         number = sum(1 for _ in folder.glob(f"{path.stem}.*.bin"))
         piece = data[part.offset : part.offset + part.size]
-        (folder / f"{path.stem}.{number}.bin").write_bytes(piece)
+        _write(folder / f"{path.stem}.{number}.bin", [piece])
     return len(rotten)
 
 
 def _rewrite(path: Path, pieces: Sequence[bytes]) -> None:
     fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
+    _write(fresh, pieces)
+    fresh.replace(path)
+
+
+def _write(path: Path, pieces: Sequence[bytes]) -> None:
+    """Write a file that its owner alone may read, as samples are."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def _is_sound(found: Found) -> bool:

@@ -40,11 +40,12 @@ def test_events_are_listed_at_their_latest_phase(data: Path, capsys) -> None:
     assert json_of(capsys, "list", data, "--since", "2h") == []
 
 
-def test_people_get_a_table(data: Path, capsys) -> None:
+def test_people_get_a_line_of_facts_and_the_sentence_below_it(data: Path, capsys) -> None:
     assert run(["events", "list", str(data)]) == 0
-    text = capsys.readouterr().out
-    assert event().id[:8] in text
-    assert "cleared" in text
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert event().id[:8] in first
+    assert "cleared" in first
+    assert second == "    a sound without its cause"
 
 
 def test_an_event_is_shown_with_its_phases_and_where_they_went(data: Path, capsys) -> None:
@@ -81,6 +82,8 @@ def test_dead_deliveries_are_listed_and_revived(data: Path, capsys) -> None:
     assert json_of(capsys, "retry", data, str(letter["delivery"])) == {"revived": 1}
     assert json_of(capsys, "list", data, "--dead") == []
     assert json_of(capsys, "retry", data, "--all") == {"revived": 0}
+    assert run(["events", "retry", str(data), "999"]) == 0
+    assert "the others are not set aside" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import http.client
 import json
+import socket
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
+from prometheus_client.registry import Collector
+from structlog.testing import capture_logs
 
 from nodes.health import Health, HealthServer, PortTaken
 from pipeline.core.errors import ConfigError
+from tests.waiting import wait_until
 
 
 class Page:
@@ -112,3 +118,41 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 def test_a_taken_port_is_a_clear_error(port: int) -> None:
     with pytest.raises(PortTaken, match="cannot listen on"):
         HealthServer(f"127.0.0.1:{port}", Health()).start()
+
+
+def refused(health: Health, reason: str) -> float:
+    name = "fusewatch_http_refused_total"
+    return health.registry.get_sample_value(name, {"reason": reason}) or 0.0
+
+
+def test_a_client_that_vanishes_is_counted_and_nothing_printed(
+    health: Health, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    long = Gauge("long", "More than any buffer takes", ["name"], registry=health.registry)
+    long.labels("x" * 20_000_000).set(1)
+    line = socket.create_connection(("127.0.0.1", port), timeout=20)
+    line.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    assert line.recv(100)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.close()  # by a reset, in the middle of the answer
+    wait_until(lambda: refused(health, "broken_off") == 1)
+    assert "Traceback" not in capfd.readouterr().err
+    assert Page(port, "/livez").status == 200
+
+
+class Broken(Collector):
+    def collect(self) -> Iterator[Gauge]:
+        raise ValueError("a figure that cannot be told")
+
+
+def test_a_page_that_fails_by_itself_is_told_and_not_taken_for_a_client_that_went(
+    health: Health, port: int
+) -> None:
+    broken = Broken()
+    health.registry.register(broken)
+    with capture_logs() as logs, pytest.raises(http.client.RemoteDisconnected):
+        Page(port, "/metrics")
+    health.registry.unregister(broken)
+    wait_until(lambda: refused(health, "failed") == 1)
+    assert [str(line["exc_info"]) for line in logs] == ["a figure that cannot be told"]
+    assert refused(health, "broken_off") == 0

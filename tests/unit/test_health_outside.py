@@ -80,8 +80,9 @@ def test_top_reads_it_with_the_token_and_not_without(served: Served, certificate
     address = f"localhost:{served.port}"
     assert read(Place("fusion", address, guard)).one("process_resident_memory_bytes")
     wrong = guard.model_copy(update={"token": SecretStr("not-the-token-of-it")})
-    for place in (Place("fusion", address, wrong), Place("fusion", address)):
-        assert read(place).error
+    refused = read(Place("fusion", address, wrong)).error
+    assert refused == f"{address}: it does not take our token (security.http.token)"
+    assert read(Place("fusion", address)).error
 
 
 def test_who_brings_the_token_sees_everything(served: Served) -> None:

@@ -50,7 +50,7 @@ def test_a_fusion_nodes_keys_are_rotated_in_two_steps(keys: Path, capsys) -> Non
     old = KeyStore(keys).create("fusion", Role.FUSION)
     assert fusewatch("keys", "rotate", "fusion", "--keys", keys, "--finish") == UNAVAILABLE
     assert fusewatch("keys", "rotate", "fusion", "--keys", keys) == 0
-    assert "fusion.next.public.json with --beside" in capsys.readouterr().out
+    assert "fusion.next.public.json --beside" in capsys.readouterr().out
     assert KeyStore(keys).own("fusion", Role.FUSION).shared == old
     new = KeyStore(keys).upcoming("fusion", Role.FUSION)
     assert (keys / "fusion.next.secret.json").stat().st_mode & 0o077 == 0
@@ -67,6 +67,16 @@ def test_a_capture_nodes_rotation_needs_an_address_and_an_answer(keys: Path, cap
     assert "--at" in capsys.readouterr().err
     assert fusewatch("keys", "rotate", "cam-1", "--at", "nowhere", "--keys", keys) == UNAVAILABLE
     assert store.own("cam-1", Role.CAPTURE).shared == old
+
+
+def test_whose_keys_there_are_is_said_when_another_is_named(keys: Path, capsys) -> None:
+    assert fusewatch("keys", "rotate", "cam-1", "--keys", keys) == UNAVAILABLE
+    assert "there are those of nobody" in capsys.readouterr().err
+    store = KeyStore(keys)
+    store.create("cam-1", Role.CAPTURE)
+    store.upcoming("cam-1", Role.CAPTURE)
+    assert fusewatch("keys", "rotate", "cam", "--keys", keys) == UNAVAILABLE
+    assert "there are those of cam-1;" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("valid", ["0m", "15", "25h", "-5m", "soon"])

@@ -160,6 +160,19 @@ def test_a_fusion_node_that_begins_anew_does_not_miss_what_arrived_before(watch:
     assert again.in_hall[0].summary.startswith("2 samples")
 
 
+def test_what_is_lost_while_the_fusion_node_is_away_and_after_that_is_missed(watch: Watch) -> None:
+    watch.run(10)
+    *lost, report = watch.link.second()
+    watch.take(fusion_began(watch.link.now_ns), report)
+    watch.run(10)
+    (raised,) = watch.in_hall
+    assert raised.summary == f"{len(lost)} samples of a never arrived and n does not say why."
+    watch.run(1, lose=1)
+    watch.run(12)
+    assert watch.in_hall[-1].summary == "11 samples of a never arrived and n does not say why."
+    assert watch.health.books["a"].arrived == 10 * 34 - len(lost) - 1
+
+
 def test_a_node_that_begins_anew_counts_anew(watch: Watch) -> None:
     watch.run(10)
     watch.link.sequence = watch.link.acked = 0

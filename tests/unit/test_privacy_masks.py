@@ -278,6 +278,10 @@ def test_an_operator_sees_where_the_zones_lie(deployment, tmp_path, capsys):
     assert drawn[30, 20, 2] > 90 > drawn[30, 20, 0] > 30
     assert burnt[30, 20].max() == 0
     assert burnt[30, 100].min() == 120
+    assert (tmp_path / "drawn.png").stat().st_mode & 0o077 == 0
+    assert fusewatch("mask", file, "site-camera", *arguments[:3], tmp_path / "no/out.png") == 69
+    assert fusewatch("mask", file, "site-microphone", "-o", tmp_path / "out.png") == 69
+    assert "stream site-microphone: it gives no pictures but pcm" in capsys.readouterr().err
 
 
 def test_the_picture_to_place_zones_in_comes_from_the_source_itself(deployment, tmp_path):

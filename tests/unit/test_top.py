@@ -21,7 +21,7 @@ from nodes.runner import RunFile, write_run_file
 from nodes.top_model import Status
 from nodes.top_reading import Place, Reading, places, read_all
 from nodes.top_status import status_of
-from nodes.top_view import view
+from nodes.top_view import LiveView, view
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment, SecuritySettings
 from pipeline.config.http_settings import HttpSettings
@@ -118,6 +118,12 @@ def shown(status: Status, width: int = 120) -> str:
     return console.export_text()
 
 
+def in_window(status: Status, height: int) -> list[str]:
+    console = Console(width=80, height=height, file=io.StringIO(), record=True)
+    console.print(LiveView(status), height=height)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
 def test_a_streams_account_is_told_as_its_node_has_it(site: Site) -> None:
     site.ledger.captured("climate", 100)
     site.ledger.delivered("climate", 70)
@@ -170,9 +176,34 @@ def test_what_cannot_be_reached_or_is_not_ready_says_why(site: Site) -> None:
     by_name = {one.name: one for one in site.status().processes}
     assert by_name["fusion"].trouble == "capture nodes: yard"
     assert by_name["fusion"].answers
-    assert "no fixed http port" in by_name["capture-yard"].trouble
+    assert "elsewhere: --at capture-yard=HOST:PORT" in by_name["capture-yard"].trouble
     assert by_name["alert"].memory_mb or by_name["alert"].memory_mb is None
     assert "not reached: capture-yard" in shown(site.status()).splitlines()[0]
+
+
+def test_of_what_does_not_answer_nothing_is_claimed(site: Site) -> None:
+    while site.servers:
+        site.servers.pop().close()
+    status = site.status()
+    stream, (sink,), (scene,) = status.streams[0], status.sinks, status.scenes
+    assert (stream.unexplained, stream.unseen) == (None, None)
+    assert (sink.up, sink.pending, sink.dead) == (None, None, None)
+    assert (scene.windows, scene.alarms, scene.raised_day) == (None, None, None)
+    lines = shown(status).splitlines()
+    for name in ("climate ", "site ", "jsonl "):
+        line = [line for line in lines if line.startswith(name)][-1]
+        assert set(line.removeprefix(name).split()) == {"-"}
+
+
+def test_what_has_no_room_in_a_window_is_counted(site: Site) -> None:
+    status = site.status()
+    whole = [line.rstrip() for line in shown(status, width=80).splitlines()]
+    assert in_window(status, len(whole) + 1) == [*whole, "Ctrl-C ends"]
+    dense = [line for line in whole if line]
+    assert in_window(status, len(dense) + 1)[:-1] == dense
+    low = in_window(status, len(dense) - 2)
+    assert low[:-1] == dense[:-3]
+    assert low[-1].startswith("3 more lines: ")
 
 
 def test_a_process_is_found_by_run_file_by_the_deployment_or_by_what_is_given(site: Site) -> None:
@@ -193,6 +224,14 @@ def test_a_page_that_others_can_reach_is_asked_with_the_token(site: Site) -> Non
     assert far["capture-yard"] == guard and far["fusion"] is None
     near = {p.name: p.guard for p in places(guarded, ["capture-yard=127.0.0.1:9101"])}
     assert near["capture-yard"] is None
+
+
+def test_another_machine_that_does_not_answer_is_told_with_what_may_be_wrong() -> None:
+    (reading,) = read_all([Place("fusion", "localhost.invalid:9")]).values()
+    assert reading.error.startswith("localhost.invalid:9: ")
+    assert "security.http is to be given here" in reading.error
+    (near,) = read_all([Place("fusion", "127.0.0.1:9")]).values()
+    assert near.error == "127.0.0.1:9: Connection refused"
 
 
 def test_something_else_on_the_port_is_no_fusewatch() -> None:

@@ -90,7 +90,7 @@ def test_a_public_key_is_read_from_a_file_or_typed(store: KeyStore, tmp_path) ->
 
 def test_a_client_needs_exactly_one_trusted_server(store: KeyStore, tmp_path) -> None:
     store.create("cam-1", Role.CAPTURE)
-    with pytest.raises(AuthenticationError, match="0 trusted nodes"):
+    with pytest.raises(AuthenticationError, match="no fusion node is trusted"):
         curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
     store.create("fusion", Role.FUSION)
     client = curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
