@@ -13,13 +13,13 @@ from pipeline.core.clock import ManualClock
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import to_json
 from pipeline.sinks.base import SinkContext
+from pipeline.sinks.signature import signature
+from pipeline.sinks.templates.base import Site, rfc3339
+from pipeline.sinks.templates.plain import Plain
 from pipeline.sinks.webhook import (
     WebhookSettings,
     WebhookSink,
-    cloud_event,
     retry_after_s,
-    rfc3339,
-    signature,
 )
 from tests.certificates import make_certificates
 from tests.event_samples import event, life
@@ -60,7 +60,7 @@ def test_the_body_is_a_cloud_event_that_carries_the_event(server: HttpReceiver) 
 
 
 def test_phases_have_types_and_keys_of_their_own_and_one_subject() -> None:
-    sent = [json.loads(cloud_event(each, "site")) for each in life()]
+    sent = [json.loads(Plain(Site("site")).event(each, 0)) for each in life()]
     assert [s["type"].rpartition(".")[2] for s in sent] == ["raised", "updated", "cleared"]
     assert len({s["id"] for s in sent}) == 3
     assert len({s["subject"] for s in sent}) == 1
