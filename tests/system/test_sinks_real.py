@@ -20,6 +20,7 @@ from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, from_json
 from pipeline.sinks.base import Sink, SinkContext
 from pipeline.sinks.delivery import DeliveryPolicy
+from pipeline.sinks.kafka import KafkaSettings
 from pipeline.sinks.lane import Outlet
 from pipeline.sinks.mqtt import MqttSettings, MqttSink
 from pipeline.sinks.outbox import OutboxDelivery
@@ -28,6 +29,7 @@ from pipeline.store import OutboxStore
 from tests.certificates import make_certificates
 from tests.event_samples import event, life
 from tests.http_receiver import HttpReceiver
+from tests.kafka_broker import KafkaBroker
 from tests.mqtt_listener import MqttListener, Received
 from tests.system.mosquitto import Mosquitto
 
@@ -127,6 +129,22 @@ def test_a_broker_that_is_restarted_loses_nothing(tmp_path: Path) -> None:
         seen = list(dict.fromkeys(keys(events_in(listener.messages))))
         assert seen == keys([*life(0), *life(1)])
     broker.kill()
+
+
+def test_a_kafka_broker_that_goes_away_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    kafka = KafkaBroker()
+    settings = KafkaSettings(servers=[kafka.address], timeout_s=2)
+    sent = [*life(0), *life(1)]
+    with delivering(tmp_path, {"kafka": settings.build(context())}) as accept:
+        accept(sent[0])
+        wait_until(lambda: len(kafka.records(settings.topic)) == 1, "the first is written")
+        kafka.go_down()
+        accept(*sent[1:])
+        kafka.come_back()
+        wait_until(lambda: len(kafka.records(settings.topic)) >= 6, "all are written")
+    written = [from_json(value) for _, value, _ in kafka.records(settings.topic)]
+    assert list(dict.fromkeys(keys(written))) == keys(sent)
+    kafka.stop()
 
 
 def events_in(messages: list[Received]) -> list[Event]:
