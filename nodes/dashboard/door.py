@@ -37,7 +37,7 @@ class Door:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, request: Request) -> JSONResponse | None:
-        path = request.url.path
+        path = request.scope["path"]  # not of the URL: a host that is made up is part of that
         if path in _OPEN or path.startswith(_OPEN_FOLDER):
             return None
         if visitor(self._access, request) is None:

@@ -129,6 +129,15 @@ SINKS = Family(
     package="pipeline.sinks",
     base=SinkSettings,
     support=frozenset(
-        {"base", "delivery", "home_assistant", "lane", "message", "outbox", "signature"}
+        {
+            "base",
+            "delivery",
+            "home_assistant",
+            "lane",
+            "message",
+            "mqtt_link",
+            "outbox",
+            "signature",
+        }
     ),
 )
