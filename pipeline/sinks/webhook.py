@@ -233,7 +233,10 @@ class WebhookSink:
 
     def _reason(self, answer: httpx.Response) -> str:
         """The beginning of what was answered, without our secrets."""
-        said = next(answer.iter_bytes(), b"")[:_READ_BYTES].decode("utf-8", "replace")
+        try:
+            said = next(answer.iter_bytes(), b"")[:_READ_BYTES].decode("utf-8", "replace")
+        except httpx.HTTPError:
+            return ""  # what it answered is known all the same
         for secret in _secrets(self._settings):
             said = said.replace(secret, "***")
         return f": {one_line(said, _TOLD)}" if said.strip() else ""

@@ -4,7 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -79,6 +81,27 @@ def test_a_request_is_signed_so_that_a_receiver_can_check_it_by_hand(server) -> 
     assert request.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
 
 
+def test_the_check_that_is_written_down_for_receivers_knows_the_genuine(
+    server: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = (Path(__file__).parents[2] / "configs" / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", written, re.DOTALL)
+    receiver: dict[str, Any] = {}
+    exec(code, receiver)
+    sink = sink_to(server, secret="top secret")
+    sink.deliver(event())
+    sink.close()
+    (request,) = server.requests
+    genuine, headers, body = receiver["is_genuine"], dict(request.headers), request.body
+    monkeypatch.setattr(receiver["time"], "time", lambda: NOW_S + 10)
+    assert genuine(b"top secret", headers, body)
+    assert not genuine(b"other secret", headers, body)
+    assert not genuine(b"top secret", headers, body + b" ")
+    assert not genuine(b"top secret", headers | {"webhook-id": "other"}, body)
+    monkeypatch.setattr(receiver["time"], "time", lambda: NOW_S + 301)
+    assert not genuine(b"top secret", headers, body)
+
+
 def test_a_standard_webhooks_secret_is_decoded_first() -> None:
     # The worked example of the Standard Webhooks reference libraries' tests.
     value = signature(
@@ -125,6 +148,15 @@ def test_anything_else_is_a_rejection_and_redirects_are_not_followed(server, sta
         sink.deliver(event())
     sink.close()
     assert len(server.requests) == 1
+
+
+def test_a_refusal_whose_reason_cannot_be_read_is_one_all_the_same(server) -> None:
+    server.answer, server.said = lambda _: 400, b"no gzip"
+    server.headers = {"Content-Encoding": "gzip"}
+    sink = sink_to(server)
+    with pytest.raises(SinkRejected, match="400 Bad Request"):
+        sink.deliver(event())
+    sink.close()
 
 
 def test_a_certificate_is_checked_against_the_given_authority(tmp_path: Path) -> None:
