@@ -7,11 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from random import Random
 
+from msgspec import structs
+
 from nodes.places import evidence_folder
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import FusewatchError
-from pipeline.core.event import HEALTH_PREFIX, Event, Phase, Severity
+from pipeline.core.event import TEST_PREFIX, Event, Phase, Severity
 from pipeline.sinks.base import SinkContext
 
 
@@ -29,37 +31,41 @@ class Tried:
 
 
 def try_sinks(deployment: Deployment, clock: Clock) -> Iterator[Tried]:
-    """Deliver a marked event to each sink, past the outbox: nothing is tried twice."""
+    """Deliver a marked event to each sink, past the outbox: nothing is tried twice.
+
+    It is raised and over at once, so that whoever opened a case for it closes it.
+    """
     context = SinkContext(
         clock=clock,
         deployment=deployment.name,
         evidence=evidence_folder(deployment),
         scenes=tuple(deployment.scenes),
     )
-    event = marked_event(next(iter(deployment.scenes)), clock)
+    phases = marked_event(next(iter(deployment.scenes)), clock)
     for settings in deployment.alert.sinks:
         try:
             with closing(settings.build(context)) as sink:
                 sink.open()
-                sink.deliver(event)
+                for phase in phases:
+                    sink.deliver(phase)
         except FusewatchError as error:
             yield Tried(settings.key, str(error))
         else:
             yield Tried(settings.key)
 
 
-def marked_event(scene: str, clock: Clock) -> Event:
-    """An event that says of itself that it is a test.
+def marked_event(scene: str, clock: Clock) -> tuple[Event, Event]:
+    """Both phases of an event that says of itself that it is a test.
 
     Like one of the equipment, it changes no state that a receiver keeps of the scene.
     """
     now_ns = clock.now_ns()
-    return Event(
-        id=f"{HEALTH_PREFIX}test-{Random(now_ns).randbytes(6).hex()}",
+    raised = Event(
+        id=f"{TEST_PREFIX}{Random(now_ns).randbytes(6).hex()}",
         revision=0,
         scene=scene,
         alarm="test",
-        phase=Phase.CLEARED,
+        phase=Phase.RAISED,
         severity=Severity.LOW,
         start_ns=now_ns,
         end_ns=now_ns,
@@ -67,3 +73,4 @@ def marked_event(scene: str, clock: Clock) -> Event:
         score=0.0,
         summary="This is a test of fusewatch: nothing happened",
     )
+    return raised, structs.replace(raised, revision=1, phase=Phase.CLEARED)

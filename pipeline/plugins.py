@@ -104,6 +104,7 @@ EXTRAS = {
     "serial": "serial",
     "httpx": "alerts",
     "apprise": "alerts",
+    "confluent_kafka": "kafka",
     "psycopg": "postgres",
     "pylsl": "lsl",
     "transformers": "hf",

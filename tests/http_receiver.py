@@ -30,12 +30,16 @@ class Request:
 class HttpReceiver:
     """Answers POST with the status that `answer` gives; stays on its port over restarts.
 
+    With a `judge` the status depends on what was sent. `said` is the body of every answer.
+
     Args:
         tls: Serve HTTPS with these.
     """
 
     def __init__(self, tls: Certificates | None = None) -> None:
         self.answer: Callable[[int], int] = lambda count: 204
+        self.judge: Callable[[Mapping[str, str], bytes], int] | None = None
+        self.said = b""
         self.headers: Mapping[str, str] = {}
         self.requests: list[Request] = []
         self.port = 0
@@ -72,7 +76,8 @@ class HttpReceiver:
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         with self._news:
-            status = self.answer(len(self.requests))
+            given = self.answer(len(self.requests))
+            status = given if self.judge is None else self.judge(headers, body)
             self.requests.append(Request(path, headers, body, status))
             self._news.notify_all()
         return status
@@ -115,8 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in self.receiver.headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", "0")
+        said = b"" if status == 204 else self.receiver.said
+        self.send_header("content-length", str(len(said)))
         self.end_headers()
+        self.wfile.write(said)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""

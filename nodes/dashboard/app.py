@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nodes.dashboard.access import COOKIE, SESSION_S, Access
+from nodes.dashboard.access import Access
+from nodes.dashboard.description import describe
+from nodes.dashboard.door import Door, visitor
 from nodes.dashboard.live_feed import LiveFeed
+from nodes.dashboard.login import STATIC, add_login
 from nodes.dashboard.neighbours import node_views
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
@@ -34,11 +35,9 @@ from nodes.dashboard.views import (
 from nodes.places import evidence_folder
 from pipeline import __version__
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import AuthenticationError, StoreError
+from pipeline.core.errors import StoreError
 
-STATIC = Path(__file__).parent / "static"
 KEEP_ALIVE_S = 10.0
-LONGEST_FORM = 4096
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -70,14 +69,16 @@ class Desk:
 
 def build_app(desk: Desk) -> FastAPI:
     """The application."""
-    app = FastAPI(title="fusewatch", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="fusewatch", version=__version__, openapi_url=None)
+    app.add_middleware(Door, access=desk.access)
     # A page elsewhere whose name is made to lead here must not be answered.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(desk.hosts))
     app.add_middleware(_Headers)
-    _add_login(app, desk)
+    add_login(app, desk.access, secure=desk.secure)
     _add_records(app, desk)
     _add_live(app, desk)
     _add_files(app, desk)
+    _add_description(app)
     return app
 
 
@@ -96,66 +97,16 @@ class _Headers:
         await self._app(scope, receive, sent)
 
 
-def _visitor(desk: Desk, request: Request) -> str | None:
-    return desk.access.who(request.cookies.get(COOKIE), request.headers.get("authorization"))
-
-
 def _asked_by(desk: Desk) -> Any:  # noqa: ANN401 - stands as the default of a `str`
     """A dependency: who asks; nobody without a token."""
 
     def who(request: Request) -> str:
-        name = _visitor(desk, request)
+        name = visitor(desk.access, request)
         if name is None:
             raise HTTPException(401, "log in first")
         return name
 
     return Depends(who)
-
-
-def _add_login(app: FastAPI, desk: Desk) -> None:
-    @app.post("/login", include_in_schema=False)
-    async def login(request: Request) -> Response:
-        given = await _form(request)
-        try:
-            cookie = desk.access.login(given.get("token", "").strip(), given.get("who", ""))
-        except AuthenticationError:
-            return RedirectResponse("/login?again", 303)
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            COOKIE,
-            cookie,
-            max_age=SESSION_S,
-            httponly=True,
-            samesite="strict",
-            secure=desk.secure,
-        )
-        return answer
-
-    @app.post("/logout", include_in_schema=False)
-    def logout() -> Response:
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE)
-        return answer
-
-    @app.get("/login", include_in_schema=False)
-    def login_page() -> Response:
-        return FileResponse(STATIC / "login.html")
-
-    @app.get("/", include_in_schema=False)
-    def page(request: Request) -> Response:
-        if _visitor(desk, request) is None:
-            return RedirectResponse("/login", 303)
-        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Fields of a form; none of one that is too long to be a login."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LONGEST_FORM:
-            return {}
-    return dict(parse_qsl(body.decode("utf-8", "replace")))
 
 
 def _add_records(app: FastAPI, desk: Desk) -> None:
@@ -234,7 +185,12 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
 def _add_live(app: FastAPI, desk: Desk) -> None:
     who = _asked_by(desk)
 
-    @app.get("/api/live", dependencies=[who], response_class=StreamingResponse)
+    @app.get(
+        "/api/live",
+        dependencies=[who],
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
     async def live(request: Request, scene: str | None = None) -> StreamingResponse:
         """Windows as they are scored, as server-sent events; of one scene or of all."""
         after = request.headers.get("last-event-id", "")
@@ -243,7 +199,12 @@ def _add_live(app: FastAPI, desk: Desk) -> None:
             told, media_type="text/event-stream", headers={"cache-control": "no-store"}
         )
 
-    @app.get("/api/scenes/{scene}/pictures/{stream}", dependencies=[who])
+    @app.get(
+        "/api/scenes/{scene}/pictures/{stream}",
+        dependencies=[who],
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}},
+    )
     def picture(scene: str, stream: str, index: int | None = None) -> Response:
         """A camera's picture in a window that was shown lately."""
         jpeg = desk.feed.picture(scene, stream, index)
@@ -274,10 +235,22 @@ def _event(number: int, body: bytes) -> bytes:
     return b"id: %d\ndata: %s\n\n" % (number, body)
 
 
+def _add_description(app: FastAPI) -> None:
+    @app.get("/openapi.json", include_in_schema=False)
+    def description() -> dict[str, Any]:
+        """This API, described in OpenAPI."""
+        return describe(app)
+
+
 def _add_files(app: FastAPI, desk: Desk) -> None:
     folder = evidence_folder(desk.deployment).resolve()
 
-    @app.get("/evidence/{event_id}/{name}", dependencies=[_asked_by(desk)])
+    @app.get(
+        "/evidence/{event_id}/{name}",
+        dependencies=[_asked_by(desk)],
+        response_class=FileResponse,
+        responses={200: {"content": {"*/*": {}}}},
+    )
     def evidence(event_id: str, name: str) -> Response:
         """A file that shows what happened."""
         path = (folder / event_id / name).resolve()

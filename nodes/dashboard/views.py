@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from nodes.dashboard.reason_views import AccountView, ExplanationView, ModalityView
 from nodes.withholding import Withheld
 from pipeline.core.event import Event
 from pipeline.store import Action, Answer, ScoreMinute, Verdict, verdict_of
@@ -18,7 +19,7 @@ MILLISECOND_NS = 1_000_000
 class View(BaseModel):
     """Base of all that is given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class RateView(View):
@@ -58,8 +59,28 @@ class AnswerView(View):
     withdrawn_ms: int | None
 
 
+def _one_of_a_kind(schema: dict[str, Any]) -> None:
+    """Say in the schema what `AnswerGiven` checks: what each action comes with."""
+    said = schema["properties"]
+    nothing = {"type": "null"}
+    value, minutes = said["value"]["anyOf"][0], said["minutes"]["anyOf"][0]
+    plain = [action.value for action in Action if action not in (Action.VERDICT, Action.SNOOZE)]
+    schema["oneOf"] = [
+        _kind({"const": Action.VERDICT.value}, value, nothing, ["value"]),
+        _kind({"const": Action.SNOOZE.value}, nothing, minutes, ["minutes"]),
+        _kind({"enum": plain}, nothing, nothing, []),
+    ]
+
+
+def _kind(action: object, value: object, minutes: object, needed: list[str]) -> dict[str, Any]:
+    said = {"action": action, "value": value, "minutes": minutes}
+    return {"properties": said, "required": ["action", *needed]}
+
+
 class AnswerGiven(View):
     """What is answered to an event."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of_a_kind)
 
     action: Action
     value: Verdict | None = None
@@ -119,11 +140,11 @@ class EventView(EventRow):
     phases: list[PhaseView]
     evidence: dict[str, str]
     """Path below ``/evidence/`` by what it is; what was not made is left out."""
-    modalities: dict[str, Any]
-    explanation: dict[str, Any] | None
+    modalities: dict[str, ModalityView]
+    explanation: ExplanationView | None
     degraded: dict[str, str]
     clock_uncertainty_ms: float
-    ledger: dict[str, Any]
+    ledger: dict[str, AccountView]
     answers: list[AnswerView]
 
 

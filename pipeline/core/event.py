@@ -19,6 +19,9 @@ from pipeline.core.explanation import Explanation
 HEALTH_PREFIX = "health-"
 """How ids of events begin that tell of the equipment and not of the scene."""
 
+TEST_PREFIX = f"{HEALTH_PREFIX}test-"
+"""How ids of events begin that somebody sent to see whether they arrive."""
+
 
 class Phase(StrEnum):
     """Where in its life an event is."""

@@ -128,5 +128,16 @@ SINKS = Family(
     name="sinks",
     package="pipeline.sinks",
     base=SinkSettings,
-    support=frozenset({"base", "delivery", "home_assistant", "lane", "message", "outbox"}),
+    support=frozenset(
+        {
+            "base",
+            "delivery",
+            "home_assistant",
+            "lane",
+            "message",
+            "mqtt_link",
+            "outbox",
+            "signature",
+        }
+    ),
 )

@@ -1,20 +1,32 @@
-"""What Home Assistant wants to know over MQTT: one device per deployment, two entities a scene.
+"""What Home Assistant wants to know over MQTT: one device per deployment, five entities a scene.
 
-Discovery messages are retained, so Home Assistant finds the entities whenever it starts.
+By device-based discovery (home-assistant.io/integrations/mqtt, "Device discovery payload"; since
+2024.12): one retained message tells of the device, of who sends this, and of all its entities,
+so Home Assistant finds them whenever it starts. Per scene:
+
+- a *problem* that is on while an event stands, with the whole state as attributes,
+- its *severity* and its *summary*, to show and to react to,
+- an *event* entity that fires with each phase of each event, for automations,
+- the *picture* of the event that was raised last.
+
+All are unavailable while we are not connected: the broker says so (last will).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 import pipeline
-from pipeline.core.event import Event, Phase, Severity
+from pipeline.core.event import HEALTH_PREFIX, Event, Phase, Severity
 
 ONLINE, OFFLINE = "online", "offline"
 NO_SEVERITY = "none"
+
+_LONGEST_STATE = 255  # letters that Home Assistant takes as a state
+_TOLD = ("severity", "alarm", "summary", "id", "score")
 
 
 def state(event: Event) -> bytes:
@@ -38,55 +50,92 @@ def state(event: Event) -> bytes:
 
 
 def discovery(
-    deployment: str, scene: str, *, prefix: str, state_topic: str, availability_topic: str
-) -> Iterator[tuple[str, bytes]]:
-    """Topic and payload of each discovery message of a scene.
+    deployment: str,
+    scenes: Iterable[str],
+    *,
+    prefix: str,
+    topic: Callable[[str, str], str],
+    availability_topic: str,
+    page: str = "",
+) -> tuple[str, bytes]:
+    """Topic and payload of the message that announces the deployment.
 
     Args:
         deployment: Name of the deployment: the device.
-        scene: Name of the scene.
+        scenes: Names of its scenes.
         prefix: Home Assistant's discovery prefix.
-        state_topic: Where `state` is published.
+        topic: Where a scene's ``state``, ``event`` and ``snapshot`` are published.
         availability_topic: Where `ONLINE` and `OFFLINE` are published.
+        page: Address of the dashboard; empty: none.
     """
     device = f"fusewatch_{deployment}"
-    common = {
-        "state_topic": state_topic,
+    about = {
+        "identifiers": [device],
+        "name": f"Fusewatch {deployment}",
+        "manufacturer": "fusewatch",
+        "sw_version": pipeline.__version__,
+    }
+    components = {
+        f"{scene}_{kind}": entity | {"unique_id": f"{device}_{scene}_{kind}"}
+        for scene in scenes
+        for kind, entity in _entities(scene, topic).items()
+    }
+    payload = {
+        "device": about | ({"configuration_url": page} if page else {}),
+        "origin": {"name": "fusewatch", "sw_version": pipeline.__version__},
         "availability_topic": availability_topic,
         "payload_available": ONLINE,
         "payload_not_available": OFFLINE,
-        "json_attributes_topic": state_topic,
-        "device": {
-            "identifiers": [device],
-            "name": f"Fusewatch {deployment}",
-            "manufacturer": "fusewatch",
-            "sw_version": pipeline.__version__,
+        "components": components,
+    }
+    return f"{prefix}/device/{device}/config", msgspec.json.encode(payload, order="sorted")
+
+
+def _entities(scene: str, topic: Callable[[str, str], str]) -> dict[str, dict[str, Any]]:
+    standing = topic(scene, "state")
+    return {
+        "problem": {
+            "platform": "binary_sensor",
+            "name": f"{scene} anomaly",
+            "device_class": "problem",
+            "state_topic": standing,
+            "value_template": "{{ value_json.state }}",
+            "payload_on": "ON",
+            "payload_off": "OFF",
+            "json_attributes_topic": standing,
         },
-        "origin": {"name": "fusewatch", "sw_version": pipeline.__version__},
+        "severity": {
+            "platform": "sensor",
+            "name": f"{scene} severity",
+            "device_class": "enum",
+            "options": [NO_SEVERITY, *(step.value for step in Severity)],
+            "state_topic": standing,
+            "value_template": "{{ value_json.severity }}",
+        },
+        "summary": {
+            "platform": "sensor",
+            "name": f"{scene} summary",
+            "state_topic": standing,
+            "value_template": f"{{{{ value_json.summary[:{_LONGEST_STATE}] }}}}",
+        },
+        "event": {
+            "platform": "event",
+            "name": f"{scene} event",
+            "event_types": [phase.value for phase in Phase],
+            "state_topic": topic(scene, "event"),
+            "value_template": _happened(),
+        },
+        "snapshot": {
+            "platform": "image",
+            "name": f"{scene} picture",
+            "image_topic": topic(scene, "snapshot"),
+            "content_type": "image/jpeg",
+        },
     }
-    for component, kind, entity in (
-        ("binary_sensor", "problem", _problem(scene)),
-        ("sensor", "severity", _severity(scene)),
-    ):
-        unique = f"{device}_{scene}_{kind}"
-        topic = f"{prefix}/{component}/{device}/{scene}_{kind}/config"
-        yield topic, msgspec.json.encode(common | entity | {"unique_id": unique}, order="sorted")
 
 
-def _problem(scene: str) -> dict[str, Any]:
-    return {
-        "name": f"{scene} anomaly",
-        "device_class": "problem",
-        "value_template": "{{ value_json.state }}",
-        "payload_on": "ON",
-        "payload_off": "OFF",
-    }
-
-
-def _severity(scene: str) -> dict[str, Any]:
-    return {
-        "name": f"{scene} severity",
-        "device_class": "enum",
-        "options": [NO_SEVERITY, *(step.value for step in Severity)],
-        "value_template": "{{ value_json.severity }}",
-    }
+def _happened() -> str:
+    """A template that makes of an event's JSON what an event entity wants."""
+    told = ", ".join(f"'{name}': value_json.{name}" for name in _TOLD)
+    equipment = f"'equipment': value_json.id.startswith('{HEALTH_PREFIX}')"
+    return f"{{{{ {{'event_type': value_json.phase, {told}, {equipment}}} | tojson }}}}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.core.digest import Digest
-from pipeline.core.event import Event, Phase
+from pipeline.core.event import TEST_PREFIX, Event, Phase
 
 _WORDS = {Phase.RAISED: "alarm", Phase.UPDATED: "still going on", Phase.CLEARED: "over"}
 LONGEST_PICTURE = 4 * 2**20
@@ -42,7 +42,6 @@ def message_of(event: Event, deployment: str, evidence: Path, page: str = "") ->
         evidence: Folder that the event's files are relative to.
         page: Address of the dashboard, as those reach it who get the message; empty: no link.
     """
-    word = "equipment, " * event.health + _WORDS[event.phase]
     lines = [
         event.summary,
         "",
@@ -53,9 +52,15 @@ def message_of(event: Event, deployment: str, evidence: Path, page: str = "") ->
     lines += [f"not seen: {', '.join(event.incomplete)}"] if event.incomplete else []
     lines += [f"look:     {page.rstrip('/')}/#/event/{event.id}"] if page else []
     lines += [f"id:       {event.key}"]
-    subject = f"[{deployment}/{event.scene}] {word}: {event.summary}"
+    subject = f"[{deployment}/{event.scene}] {phase_word(event)}: {event.summary}"
     pictures = _pictures(event, evidence) if event.phase is Phase.RAISED else ()
     return Message(event.key, _line(subject), "\n".join(lines), pictures)
+
+
+def phase_word(event: Event) -> str:
+    """What the event is now: ``alarm``, ``equipment, over``, ``test, alarm``."""
+    kind = "test, " if event.id.startswith(TEST_PREFIX) else "equipment, " * event.health
+    return kind + _WORDS[event.phase]
 
 
 def message_of_digest(digest: Digest, deployment: str) -> Message:

@@ -7,10 +7,11 @@ Topics, under ``<prefix>`` (``fusewatch/<deployment>`` unless set):
 - ``<prefix>/<scene>/event``: each phase as JSON (`pipeline.core.event.to_json`), QoS 1.
 - ``<prefix>/<scene>/digest``: what came and went while the broker was away, as JSON
   (`pipeline.core.digest.digest_body`), QoS 1.
+- ``<prefix>/<scene>/snapshot``: the picture of the event raised last, a JPEG, retained.
 - ``<prefix>/<scene>/state``: the scene's standing, retained, QoS 1; see
   `pipeline.sinks.home_assistant`.
 
-An event counts as delivered when the broker has confirmed (PUBACK) event and state. A repeat
+An event counts as delivered when the broker has confirmed (PUBACK) all of it. A repeat
 carries the same ``key``. Of a digest the state gets only what came last. An older phase that
 comes late, a revived one say, is published as an event but does not turn the state back, and
 one that tells of the equipment and not of the scene leaves the scene's state alone.
@@ -18,65 +19,37 @@ one that tells of the equipment and not of the scene leaves the scene's state al
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+import structlog
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import Field, SecretStr, field_validator
+from pydantic import field_validator
 
 from pipeline.core.digest import Digest, digest_body
 from pipeline.core.errors import SinkError, SinkRejected, SinkUnavailable
-from pipeline.core.event import Event, to_json
+from pipeline.core.event import Event, Phase, to_json
 from pipeline.sinks.base import DigestSettings, SinkContext
 from pipeline.sinks.home_assistant import OFFLINE, ONLINE, discovery, state
+from pipeline.sinks.mqtt_link import MqttLinkSettings, make_client
+
+log = structlog.get_logger(__name__)
 
 KEEPALIVE_S = 30
 CLOSING_S = 2.0
 """Longest time to say goodbye to the broker, seconds."""
 
-_PROTOCOLS = {"3.1.1": paho.MQTTv311, "5": paho.MQTTv5}
+LONGEST_SNAPSHOT = 256 << 10
+"""Larger pictures are not published, bytes: some brokers end the connection of who sends such."""
 
 
-class MqttSettings(DigestSettings):
+class MqttSettings(DigestSettings, MqttLinkSettings):
     """Publish events to an MQTT broker."""
 
     type: Literal["mqtt"] = "mqtt"
     """Kind of sink."""
-
-    host: str = "127.0.0.1"
-    """Broker's name or address."""
-
-    port: int = Field(default=1883, ge=1, le=65535)
-    """Broker's port; 8883 is usual with TLS."""
-
-    username: str | None = None
-    """Name to log in with; none: anonymous."""
-
-    password: SecretStr | None = None
-    """Password to log in with; ``password_file`` reads it from a file."""
-
-    tls: bool = False
-    """Encrypt the connection."""
-
-    ca_file: Path | None = None
-    """Certificates to trust instead of the system's."""
-
-    client_cert: Path | None = None
-    """Certificate to identify with, where the broker asks for one."""
-
-    client_key: Path | None = None
-    """Key of `client_cert`."""
-
-    insecure: bool = False
-    """Do not check the broker's certificate. For trials only."""
-
-    protocol: Literal["3.1.1", "5"] = "5"
-    """MQTT version; a 3.1.1 broker cannot say that it refuses a message."""
 
     client_id: str = ""
     """Name of the connection; empty: ``fusewatch-<deployment>-<sink>``."""
@@ -89,6 +62,12 @@ class MqttSettings(DigestSettings):
 
     discovery_prefix: str = "homeassistant"
     """Home Assistant's own discovery prefix."""
+
+    page: str = ""
+    """Address of the dashboard, for a link from Home Assistant; empty: none."""
+
+    snapshots: bool = True
+    """Publish the picture of what is raised; it stays at the broker until the next."""
 
     @field_validator("prefix", "discovery_prefix")
     @classmethod
@@ -114,7 +93,8 @@ class MqttSink:
         self._settings = settings
         self._deployment = context.deployment
         self._prefix = settings.prefix or f"fusewatch/{context.deployment}"
-        self._where = f"mqtt://{settings.host}:{settings.port}"
+        self._evidence = context.evidence
+        self._where = settings.where
         self._scenes = dict.fromkeys(context.scenes)
         self._latest: dict[str, tuple[int, int]] = {}
         self._client: paho.Client | None = None
@@ -146,7 +126,7 @@ class MqttSink:
 
     def deliver(self, event: Event) -> None:
         """Publish the event's phase and its scene's state; wait for the broker to confirm."""
-        self._tell(event.scene, "event", to_json(event), [event])
+        self._tell(event.scene, "event", to_json(event), [event], self._snapshot(event))
 
     def deliver_digest(self, digest: Digest) -> None:
         """Publish what came and went, and the state it left; wait for the broker to confirm."""
@@ -164,7 +144,23 @@ class MqttSink:
         client.disconnect()
         client.loop_stop()
 
-    def _tell(self, scene: str, kind: str, body: bytes, phases: Iterable[Event]) -> None:
+    def _snapshot(self, event: Event) -> bytes:
+        """The picture of an event that is raised; empty: none, or too large."""
+        name = event.evidence.explained or event.evidence.snapshot
+        if not self._settings.snapshots or event.phase is not Phase.RAISED or not name:
+            return b""
+        try:
+            picture = (self._evidence / name).read_bytes()
+        except FileNotFoundError:
+            return b""
+        if len(picture) > LONGEST_SNAPSHOT:
+            log.info("picture too large for the broker", key=event.key, bytes=len(picture))
+            return b""
+        return picture
+
+    def _tell(
+        self, scene: str, kind: str, body: bytes, phases: Iterable[Event], picture: bytes = b""
+    ) -> None:
         if self._client is None:
             self.open()
         client = self._client
@@ -173,7 +169,9 @@ class MqttSink:
         sent = [self._publish(client, self._topic(scene, kind), body, False)]
         if scene not in self._scenes:
             self._scenes[scene] = None
-            sent += self._announce(client, scene)
+            sent += self._announce(client)
+        if picture:
+            sent.append(self._publish(client, self._topic(scene, "snapshot"), picture, True))
         marks = {(p.start_ns, p.revision): p for p in phases if not p.health}
         newest = max(marks, default=(0, 0))
         if marks and newest >= self._latest.get(scene, newest):
@@ -184,38 +182,12 @@ class MqttSink:
 
     def _make_client(self) -> paho.Client:
         chosen = self._settings
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=chosen.client_id or f"fusewatch-{self._deployment}-{chosen.key}",
-            protocol=_PROTOCOLS[chosen.protocol],
-        )
-        client.connect_timeout = chosen.timeout_s
-        client.reconnect_delay_set(1, 30)
-        if chosen.username is not None:
-            password = chosen.password.get_secret_value() if chosen.password else None
-            client.username_pw_set(chosen.username, password)
-        if chosen.tls:
-            self._encrypt(client)
+        name = chosen.client_id or f"fusewatch-{self._deployment}-{chosen.key}"
+        client = make_client(chosen, name, chosen.timeout_s)
         client.will_set(self._status_topic, OFFLINE, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         return client
-
-    def _encrypt(self, client: paho.Client) -> None:
-        def name(path: Path | None) -> str | None:
-            return None if path is None else str(path)
-
-        chosen = self._settings
-        try:
-            client.tls_set(
-                name(chosen.ca_file),
-                name(chosen.client_cert),
-                name(chosen.client_key),
-                cert_reqs=ssl.CERT_NONE if chosen.insecure else ssl.CERT_REQUIRED,
-            )
-            client.tls_insecure_set(chosen.insecure)
-        except (OSError, ValueError) as error:
-            raise SinkUnavailable(f"cannot set up TLS: {error}", where=self._where) from error
 
     def _on_connect(
         self,
@@ -228,8 +200,7 @@ class MqttSink:
         """Runs on the client's thread, also when it reconnected by itself."""
         self._refusal = str(reason) if reason.is_failure else ""
         if not self._refusal:
-            for scene in list(self._scenes):
-                self._announce(client, scene)
+            self._announce(client)
             self._publish(client, self._status_topic, ONLINE.encode(), True)
         self._answered.set()
 
@@ -239,17 +210,18 @@ class MqttSink:
         if reason.is_failure:
             self._failed[mid] = str(reason)
 
-    def _announce(self, client: paho.Client, scene: str) -> list[paho.MQTTMessageInfo]:
-        if not self._settings.home_assistant:
+    def _announce(self, client: paho.Client) -> list[paho.MQTTMessageInfo]:
+        if not self._settings.home_assistant or not self._scenes:
             return []
-        messages = discovery(
+        topic, payload = discovery(
             self._deployment,
-            scene,
+            list(self._scenes),
             prefix=self._settings.discovery_prefix,
-            state_topic=self._topic(scene, "state"),
+            topic=self._topic,
             availability_topic=self._status_topic,
+            page=self._settings.page,
         )
-        return [self._publish(client, topic, payload, True) for topic, payload in messages]
+        return [self._publish(client, topic, payload, True)]
 
     @staticmethod
     def _publish(

@@ -1,56 +1,60 @@
-"""Events posted to a web address as CloudEvents, signed.
+"""Events posted to a web address, as the one who is there reads them.
 
-The body is a CloudEvents 1.0 JSON object in structured mode
-(``application/cloudevents+json``): ``id`` is the event's key, so that a receiver can tell a
-repeat; ``source`` is ``/fusewatch/<deployment>/<scene>``; ``type`` is
-``org.fusewatch.event.<phase>``; ``subject`` is the event's id, the same for all its phases;
-``time`` is the end of the span; ``data`` is the event.
-
-A digest (`pipeline.core.digest`) is one CloudEvent of type ``org.fusewatch.digest``: ``id`` is
-its key, ``subject`` the scene, ``data`` says what came and went.
-
-Every request has a header ``webhook-id``, the idempotency key. With a secret, it is signed as
-Standard Webhooks does: headers ``webhook-timestamp`` (seconds) and ``webhook-signature`` =
-``v1,`` and the base64 of HMAC-SHA256 over ``<id>.<timestamp>.<body>``. A secret that begins
-with ``whsec_`` is base64 after that; any other is used as it stands. Receivers verify with
-`signature`, refuse timestamps far from now, and compare in constant time.
+``template`` chooses the body, see `pipeline.sinks.templates`: the event itself for programs
+(CloudEvents), or what Slack, Teams, PagerDuty or Alertmanager take. Every request has a header
+``webhook-id``, the idempotency key, and with a secret a signature (`pipeline.sinks.signature`).
 
 2xx is taken; 408, 425, 429 and 5xx mean *later* (``Retry-After`` is obeyed); anything else,
-redirects too, means *never*.
+redirects too, means *never*, and the beginning of what was answered is told: Slack says
+``invalid_payload`` there.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import logging
 import math
 import ssl
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Self
 
 import httpx
-import msgspec
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from pipeline.core.digest import Digest, digest_body
+from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
-from pipeline.core.event import Event, to_json
+from pipeline.core.event import Event
 from pipeline.sinks.base import DigestSettings, SinkContext
 from pipeline.sinks.delivery import Pace
+from pipeline.sinks.signature import secret_bytes, signature
+from pipeline.sinks.templates.alertmanager import Alertmanager
+from pipeline.sinks.templates.base import Site, Template, one_line
+from pipeline.sinks.templates.pagerduty import PagerDuty
+from pipeline.sinks.templates.plain import Plain
+from pipeline.sinks.templates.slack import Slack
+from pipeline.sinks.templates.teams import Teams
 
-CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+TEMPLATES: Mapping[str, Callable[[Site], Template]] = {
+    "plain": Plain,
+    "slack": Slack,
+    "teams": Teams,
+    "pagerduty": PagerDuty,
+    "alertmanager": Alertmanager,
+}
+"""Who can be told, and how."""
+
 # httpx logs every address in full, and an address may be a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 LATER = frozenset({408, 425, 429})
 LONGEST_WAIT_S = 3600.0
 """A receiver cannot ask for a longer pause than this, seconds."""
+
+_READ_BYTES, _TOLD = 4096, 300  # of what a receiver says when it refuses: bytes, letters
+_SECRET_PART = 8  # shorter parts of an address's path are words
 
 
 class WebhookSettings(DigestSettings):
@@ -61,6 +65,18 @@ class WebhookSettings(DigestSettings):
 
     url: SecretStr
     """Where to post; kept secret because many such addresses hold a token."""
+
+    template: Literal["plain", "slack", "teams", "pagerduty", "alertmanager"] = "plain"
+    """How the event is written: for one's own program, or as this service takes it."""
+
+    routing_key: SecretStr | None = None
+    """PagerDuty: integration key of the service that is paged. ``routing_key_file`` reads it."""
+
+    page: str = ""
+    """Address of the dashboard as the recipients reach it, for a link; empty: none."""
+
+    stands_s: float = Field(default=86_400.0, ge=60, le=366 * 86_400)
+    """Alertmanager: how long an alert stands without news, seconds; what is over ends at once."""
 
     secret: SecretStr | None = None
     """Key of the signature; none: requests are not signed. ``secret_file`` reads it."""
@@ -89,8 +105,23 @@ class WebhookSettings(DigestSettings):
     @classmethod
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _secret_bytes(value.get_secret_value())
+            secret_bytes(value.get_secret_value())
         return value
+
+    @field_validator("page")
+    @classmethod
+    def _page(cls, value: str) -> str:
+        url = _parsed(value)
+        if value and (url is None or url.scheme not in {"http", "https"} or not url.host):
+            raise ValueError("must be an http:// or https:// address")
+        return value
+
+    @model_validator(mode="after")
+    def _key_of_pagerduty(self) -> Self:
+        given = bool(self.routing_key and self.routing_key.get_secret_value())
+        if given != (self.template == "pagerduty"):
+            raise ValueError("template pagerduty needs a routing_key, and no other has one")
+        return self
 
     @property
     def pace(self) -> Pace:
@@ -115,6 +146,7 @@ class WebhookSink:
         self._context = context
         self._url = httpx.URL(settings.url.get_secret_value())
         self._where = f"{self._url.scheme}://{self._url.netloc.decode().rpartition('@')[2]}"
+        self._template = TEMPLATES[settings.template](_site(settings, context.deployment))
         self._client: httpx.Client | None = None
 
     def open(self) -> None:
@@ -130,11 +162,13 @@ class WebhookSink:
 
     def deliver(self, event: Event) -> None:
         """Post the event's phase."""
-        self._post(event.key, cloud_event(event, self._context.deployment))
+        now_ns = self._context.clock.now_ns()
+        self._post(event.key, self._template.event(event, now_ns))
 
     def deliver_digest(self, digest: Digest) -> None:
         """Post what came and went."""
-        self._post(digest.key, cloud_digest(digest, self._context.deployment))
+        now_ns = self._context.clock.now_ns()
+        self._post(digest.key, self._template.digest(digest, now_ns))
 
     def close(self) -> None:
         """Close the connections."""
@@ -149,7 +183,7 @@ class WebhookSink:
             raise SinkUnavailable("not open", where=self._where)
         headers = self._headers(key, body)
         try:
-            # The status is all that is wanted: a body, however long, is left unread.
+            # A body, however long, is left unread but for its beginning when it says why not.
             with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
                 self._judge(answer)
         except httpx.RequestError as error:
@@ -172,7 +206,7 @@ class WebhookSink:
         seconds = self._context.clock.now_ns() // 10**9
         headers = {name: value.get_secret_value() for name, value in self._settings.headers.items()}
         headers |= {
-            "content-type": CONTENT_TYPE,
+            "content-type": self._template.content_type,
             "user-agent": "fusewatch",
             "webhook-id": key,
             "webhook-timestamp": str(seconds),
@@ -192,48 +226,39 @@ class WebhookSink:
             asked_s = retry_after_s(answer.headers.get("retry-after"), now_ns)
             raise SinkUnavailable(said, where=self._where, retry_after_s=asked_s)
         raise SinkRejected(
-            said, where=self._where, fix="correct url, headers or secret, then 'events retry'"
+            f"{said}{self._reason(answer)}",
+            where=self._where,
+            fix="correct url, headers or secret, then 'events retry'",
         )
 
-
-def cloud_event(event: Event, deployment: str) -> bytes:
-    """The event in the CloudEvents 1.0 JSON format."""
-    kind, source = f"event.{event.phase.value}", f"/fusewatch/{deployment}/{event.scene}"
-    return _envelope(event.key, kind, source, event.id, event.end_ns, to_json(event))
-
-
-def cloud_digest(digest: Digest, deployment: str) -> bytes:
-    """The digest in the CloudEvents 1.0 JSON format."""
-    source = f"/fusewatch/{deployment}/{digest.scene}"
-    body = digest_body(digest)
-    return _envelope(digest.key, "digest", source, digest.scene, digest.end_ns, body)
+    def _reason(self, answer: httpx.Response) -> str:
+        """The beginning of what was answered, without our secrets."""
+        try:
+            said = next(answer.iter_bytes(), b"")[:_READ_BYTES].decode("utf-8", "replace")
+        except httpx.HTTPError:
+            return ""  # what it answered is known all the same
+        for secret in _secrets(self._settings):
+            said = said.replace(secret, "***")
+        return f": {one_line(said, _TOLD)}" if said.strip() else ""
 
 
-def _envelope(key: str, kind: str, source: str, subject: str, at_ns: int, data: bytes) -> bytes:
-    envelope: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": key,
-        "source": source,
-        "type": f"org.fusewatch.{kind}",
-        "subject": subject,
-        "time": rfc3339(at_ns),
-        "datacontenttype": "application/json",
-        "data": msgspec.Raw(data),
-    }
-    return msgspec.json.encode(envelope, order="sorted")
+def _site(settings: WebhookSettings, deployment: str) -> Site:
+    key = settings.routing_key
+    return Site(
+        deployment=deployment,
+        page=settings.page,
+        routing_key=key.get_secret_value() if key else "",
+        stands_ns=round(settings.stands_s * 1e9),
+    )
 
 
-def rfc3339(at_ns: int) -> str:
-    """A time as RFC 3339 text in UTC, with nanoseconds."""
-    moment = datetime.fromtimestamp(at_ns // 10**9, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ns % 10**9:09d}Z"
-
-
-def signature(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
-    """The value of ``webhook-signature``; see the module."""
-    signed = f"{message_id}.{timestamp_s}.".encode() + body
-    digest = hmac.new(_secret_bytes(secret), signed, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
+def _secrets(settings: WebhookSettings) -> Iterator[str]:
+    """What must not be told: secrets, and the parts of the address that may be."""
+    url = httpx.URL(settings.url.get_secret_value())
+    given = (settings.secret, settings.routing_key, *settings.headers.values())
+    yield from (one.get_secret_value() for one in given if one and one.get_secret_value())
+    yield from (part for part in (url.password, url.query.decode()) if part)
+    yield from (part for part in url.path.split("/") if len(part) >= _SECRET_PART)
 
 
 def retry_after_s(header: str | None, now_ns: int) -> float | None:
@@ -249,17 +274,6 @@ def retry_after_s(header: str | None, now_ns: int) -> float | None:
             return None
         wait_s = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now_ns / 1e9
     return None if math.isnan(wait_s) else min(max(wait_s, 0.0), LONGEST_WAIT_S)
-
-
-def _secret_bytes(secret: str) -> bytes:
-    if not secret:
-        raise ValueError("the secret must not be empty")
-    if not secret.startswith("whsec_"):
-        return secret.encode()
-    try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error as error:
-        raise ValueError("what follows whsec_ must be base64") from error
 
 
 def _parsed(url: str) -> httpx.URL | None:

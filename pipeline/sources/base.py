@@ -128,6 +128,7 @@ SOURCES = Family(
             "sound_devices",
             "video_devices",
             "broker",
+            "mqtt_messages",
             "fields",
             "journal",
             "pace",

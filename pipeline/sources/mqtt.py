@@ -1,4 +1,4 @@
-"""Readings and lines from MQTT topics.
+"""Readings and lines from MQTT topics: the connection to the broker.
 
 The client library's thread stamps each message as it comes and puts it into a bounded queue.
 A lost connection ends this reader; the runner opens a new one. With QoS 1 and the fixed
@@ -10,73 +10,28 @@ from __future__ import annotations
 import queue
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import structlog
 from paho.mqtt.client import (
     Client,
     ConnectFlags,
     DisconnectFlags,
     MQTTMessage,
-    topic_matches_sub,
 )
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from pipeline.core.errors import BadReading, SourceUnavailable
+from pipeline.core.errors import SourceUnavailable
 from pipeline.core.ledger import DropReason
-from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.core.settings import Settings
+from pipeline.core.sample import Sample, StreamInfo
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 from pipeline.sources.broker import MqttBroker
-from pipeline.sources.fields import (
-    ChannelSettings,
-    ReadingParser,
-    TimeFieldSettings,
-    at_path,
-    parse_json,
-)
-
-log = structlog.get_logger(__name__)
+from pipeline.sources.mqtt_messages import Message, MessageReader, MqttStream, stream_info
 
 QUEUE = 10_000
 CONNECT_S = 5.0
-LARGEST = 1 << 20
-
-
-class MqttStream(Settings):
-    """One stream made from topics."""
-
-    name: str
-    """Name of the stream."""
-
-    topic: str = Field(min_length=1)
-    """Topic to subscribe to; ``+`` and ``#`` are wildcards."""
-
-    modality: Literal["sensor", "text"] = "sensor"
-    """Readings, or lines of text."""
-
-    channels: list[ChannelSettings] = []
-    """Channels of a sensor stream, with their paths in the JSON payload."""
-
-    text_path: str | None = None
-    """Text stream: where the line stands in a JSON payload; none: the payload is the line."""
-
-    time: TimeFieldSettings | None = None
-    """Where the payload carries its own time; none: the time of arrival."""
-
-    rate_hz: float | None = Field(default=None, gt=0)
-    """Nominal rate of messages; none: irregular."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> MqttStream:
-        if self.modality == "sensor" and not self.channels:
-            raise ValueError("a sensor stream needs channels")
-        return self
 
 
 class MqttSettings(SourceSettings, MqttBroker):
@@ -97,13 +52,6 @@ class MqttSettings(SourceSettings, MqttBroker):
         return MqttSource(self, context)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    arrival_ns: int
-    topic: str
-    payload: bytes
-
-
 class MqttSource:
     """Reads messages as samples; see `MqttSettings`."""
 
@@ -111,9 +59,9 @@ class MqttSource:
         self._settings = settings
         self._context = context
         self._client: Client | None = None
-        self._queue: queue.Queue[_Message | str] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[Message | str] = queue.Queue(QUEUE)
         self._samples_waiting: list[Sample] = []
-        self._parsers = {s.name: ReadingParser(s.channels, s.time) for s in settings.streams}
+        self._reader = MessageReader(settings.streams, context.reject)
         self._where = f"mqtt broker {settings.host}:{settings.port}"
 
     def open(self) -> tuple[StreamInfo, ...]:
@@ -128,7 +76,7 @@ class MqttSource:
         self._client = client
         client.loop_start()
         self._await_connection()
-        return tuple(_info(s) for s in self._settings.streams)
+        return tuple(stream_info(s) for s in self._settings.streams)
 
     def read(self, timeout_s: float) -> Sequence[Sample]:
         """Messages that came."""
@@ -138,8 +86,8 @@ class MqttSource:
             while True:
                 if isinstance(message, str) and message:
                     raise SourceUnavailable(message, where=self._where)
-                if isinstance(message, _Message):
-                    samples.extend(self._samples(message))
+                if isinstance(message, Message):
+                    samples.extend(self._reader.samples(message))
                 message = self._queue.get_nowait()
         except queue.Empty:
             return samples
@@ -183,13 +131,13 @@ class MqttSource:
 
     def _await_connection(self) -> None:
         """Wait until the topics are subscribed; what came before that is kept in order."""
-        early: list[_Message] = []
+        early: list[Message] = []
         while True:
             try:
                 first = self._queue.get(timeout=CONNECT_S)
             except queue.Empty:
                 first = f"no answer within {CONNECT_S:.0f} s"
-            if isinstance(first, _Message):
+            if isinstance(first, Message):
                 early.append(first)
                 continue
             if first:
@@ -198,7 +146,7 @@ class MqttSource:
                     first, where=self._where, fix="check user, password and TLS"
                 )
             break
-        self._samples_waiting = [s for message in early for s in self._samples(message)]
+        self._samples_waiting = [s for message in early for s in self._reader.samples(message)]
 
     def _on_connect(
         self,
@@ -242,71 +190,17 @@ class MqttSource:
             self._put(f"connection lost: {code}")
 
     def _on_message(self, _client: Client, _user: object, message: MQTTMessage) -> None:
-        self._put(_Message(self._context.clock.now_ns(), message.topic, bytes(message.payload)))
+        self._put(Message(self._context.clock.now_ns(), message.topic, bytes(message.payload)))
 
-    def _put(self, item: _Message | str) -> None:
+    def _put(self, item: Message | str) -> None:
         try:
             self._queue.put_nowait(item)
         except queue.Full:
-            if isinstance(item, _Message):
-                for stream in self._matching(item.topic):
+            if isinstance(item, Message):
+                for stream in self._reader.matching(item.topic):
                     self._context.reject(
                         stream.name, DropReason.READER_OVERRUN, f"over {QUEUE} messages wait"
                     )
-
-    def _matching(self, topic: str) -> list[MqttStream]:
-        return [s for s in self._settings.streams if topic_matches_sub(s.topic, topic)]
-
-    def _samples(self, message: _Message) -> list[Sample]:
-        samples = []
-        for stream in self._matching(message.topic):
-            try:
-                samples.append(self._sample(stream, message))
-            except BadReading as error:
-                detail = f"{message.topic}: {error.message}"
-                self._context.reject(stream.name, DropReason.CORRUPT, detail)
-        return samples
-
-    def _sample(self, stream: MqttStream, message: _Message) -> Sample:
-        if len(message.payload) > LARGEST:
-            raise BadReading(f"payload of {len(message.payload)} bytes is too large")
-        if stream.modality == "text" and stream.text_path is None:
-            line = message.payload.decode("utf-8", errors="replace").rstrip("\r\n")
-            return Sample(stream.name, 0, message.arrival_ns, line, Encoding.UTF8)
-        document = parse_json(message.payload)
-        parser = self._parsers[stream.name]
-        own_ns = parser.time_ns(document)
-        time_ns = message.arrival_ns if own_ns is None else own_ns
-        if stream.modality == "text":
-            line = str(_text_at(document, stream.text_path or ""))
-            return Sample(stream.name, 0, time_ns, line, Encoding.UTF8)
-        values, faults = parser.values(document)
-        if faults:
-            # The other cells are good and go on, so no sample is lost: it is only logged.
-            log.info("cells unusable", stream=stream.name, faults=faults)
-        return Sample(stream.name, 0, time_ns, np.asarray(values), Encoding.FLOAT)
-
-
-def _text_at(document: object, path: str) -> object:
-    try:
-        return at_path(document, path)
-    except KeyError as error:
-        raise BadReading(f"no text at {path!r}") from error
-
-
-def _info(stream: MqttStream) -> StreamInfo:
-    if stream.modality == "text":
-        return StreamInfo(stream.name, Modality.TEXT, stream.rate_hz)
-    return StreamInfo(
-        name=stream.name,
-        modality=Modality.SENSOR,
-        rate_hz=stream.rate_hz,
-        shape=(len(stream.channels),),
-        dtype="float64",
-        channels=tuple(c.name for c in stream.channels),
-        units=tuple(c.unit for c in stream.channels),
-        stamp="arrival" if stream.time is None else "device",
-    )
 
 
 PLUGIN = MqttSettings

@@ -67,7 +67,8 @@ class TextLogSettings(SourceSettings):
         """Make the reader."""
         if self.mqtt is not None:
             # Only here, because the MQTT library is an extra that a log file does not need.
-            from pipeline.sources.mqtt import MqttSettings, MqttStream
+            from pipeline.sources.mqtt import MqttSettings
+            from pipeline.sources.mqtt_messages import MqttStream
 
             broker = {name: getattr(self.mqtt, name) for name in MqttBroker.model_fields}
             lines = MqttStream(name=self.stream, modality="text", topic=self.mqtt.topic)

@@ -269,6 +269,35 @@ class AppriseRig(ServerRig):
         return [told_as_text(text) for text in self._texts()]
 
 
+class KafkaRig(Rig):
+    kind = "kafka"
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(folder, capture)
+        require_module("confluent_kafka")
+        from tests.kafka_broker import KafkaBroker
+
+        self.broker = KafkaBroker()
+
+    def settings(self) -> dict[str, Any]:
+        return {"servers": [self.broker.address]}
+
+    def secretive_settings(self) -> dict[str, Any]:
+        return self.settings() | {"sasl": "plain", "username": "me", "password": SECRET}
+
+    def received(self) -> list[str]:
+        return [from_json(value).key for _, value, _ in self.broker.records("fusewatch-events")]
+
+    def go_down(self) -> None:
+        self.broker.go_down()
+
+    def come_back(self) -> None:
+        self.broker.come_back()
+
+    def close(self) -> None:
+        self.broker.stop()
+
+
 class ZmqPubRig(Rig):
     kind = "zmq_pub"
     can_go_down = confirms = False
@@ -317,6 +346,7 @@ _ALL = (
     MqttRig,
     EmailRig,
     AppriseRig,
+    KafkaRig,
     ZmqPubRig,
 )
 RIGS = {rig.kind: rig for rig in _ALL}

@@ -152,5 +152,5 @@ def test_a_digest_is_delivered_under_its_key_and_says_what_came_and_went(rig: Ri
 
 
 def test_kinds_that_keep_every_event_are_told_none_together() -> None:
-    assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "sql", "zmq_pub"}
+    assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "kafka", "sql", "zmq_pub"}
     assert SINKS.settings("jsonl").model_validate({}).pace == Pace()

@@ -21,7 +21,7 @@ from pipeline.core.event import Event, Phase, from_json
 from pipeline.core.ledger import missing
 from pipeline.recording.merge import read_many
 from pipeline.recording.reader import Recording
-from pipeline.sinks.webhook import signature
+from pipeline.sinks.signature import signature
 from tests.requirements import require_module
 from tests.system.home_site import SECRETS, SOUND_HZ, WEBHOOK_SECRET, Home, Watched, alarm_tone
 from tests.waiting import wait_until

@@ -20,14 +20,16 @@ from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, from_json
 from pipeline.sinks.base import Sink, SinkContext
 from pipeline.sinks.delivery import DeliveryPolicy
+from pipeline.sinks.kafka import KafkaSettings
 from pipeline.sinks.lane import Outlet
-from pipeline.sinks.mqtt import MqttSettings, MqttSink
+from pipeline.sinks.mqtt import LONGEST_SNAPSHOT, MqttSettings, MqttSink
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.sinks.webhook import WebhookSettings
 from pipeline.store import OutboxStore
 from tests.certificates import make_certificates
 from tests.event_samples import event, life
 from tests.http_receiver import HttpReceiver
+from tests.kafka_broker import KafkaBroker
 from tests.mqtt_listener import MqttListener, Received
 from tests.system.mosquitto import Mosquitto
 
@@ -129,6 +131,22 @@ def test_a_broker_that_is_restarted_loses_nothing(tmp_path: Path) -> None:
     broker.kill()
 
 
+def test_a_kafka_broker_that_goes_away_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    kafka = KafkaBroker()
+    settings = KafkaSettings(servers=[kafka.address], timeout_s=2)
+    sent = [*life(0), *life(1)]
+    with delivering(tmp_path, {"kafka": settings.build(context())}) as accept:
+        accept(sent[0])
+        wait_until(lambda: len(kafka.records(settings.topic)) == 1, "the first is written")
+        kafka.go_down()
+        accept(*sent[1:])
+        kafka.come_back()
+        wait_until(lambda: len(kafka.records(settings.topic)) >= 6, "all are written")
+    written = [from_json(value) for _, value, _ in kafka.records(settings.topic)]
+    assert list(dict.fromkeys(keys(written))) == keys(sent)
+    kafka.stop()
+
+
 def events_in(messages: list[Received]) -> list[Event]:
     return [from_json(m.payload) for m in messages if m.topic == "fusewatch/site/hall/event"]
 
@@ -145,16 +163,15 @@ def test_who_comes_later_still_finds_state_availability_and_discovery(broker) ->
     for each in life()[:2]:
         sink.deliver(each)
     with MqttListener(broker.port, "later") as listener:
-        listener.wait(lambda got: len(got) >= 6)
+        listener.wait(lambda got: len(got) >= 3)
         found = {m.topic: m for m in listener.messages}
         assert all(m.retained for m in listener.messages)
         assert found["fusewatch/site/status"].payload == b"online"
         assert json.loads(found["fusewatch/site/hall/state"].payload)["state"] == "ON"
         assert "fusewatch/site/yard/state" not in found
-        config = json.loads(
-            found["homeassistant/binary_sensor/fusewatch_site/yard_problem/config"].payload
-        )
-        assert config["state_topic"] == "fusewatch/site/yard/state"
+        config = json.loads(found["homeassistant/device/fusewatch_site/config"].payload)
+        assert config["availability_topic"] == "fusewatch/site/status"
+        assert config["components"]["yard_problem"]["state_topic"] == "fusewatch/site/yard/state"
         sink.close()
         listener.wait_last(b"offline")
 
@@ -179,9 +196,36 @@ def test_a_scene_unknown_at_the_start_is_announced_with_its_first_event(broker) 
         sink.deliver(event(scene="cellar"))
         sink.close()
         listener.wait_last(b"offline")
-        topics = [m.topic for m in listener.messages]
-        assert "ha/sensor/fusewatch_site/cellar_severity/config" in topics
-        assert "house/watch/cellar/event" in topics
+        found = {m.topic: m.payload for m in listener.messages}
+        announced = json.loads(found["ha/device/fusewatch_site/config"])["components"]
+        assert announced["cellar_event"]["state_topic"] == "house/watch/cellar/event"
+        assert "house/watch/cellar/event" in found
+
+
+def test_the_picture_of_what_is_raised_stays_at_the_broker(broker, tmp_path: Path) -> None:
+    (tmp_path / "hall").mkdir()
+    picture = tmp_path / "hall" / "a.jpg"
+    picture.write_bytes(b"\xff\xd8 a picture \xff\xd9")
+    settings = {"port": broker.port, "timeout_s": 5}
+    told = SinkContext(NodeClock(), "site", tmp_path, ("hall",))
+    silent = MqttSettings(**settings, name="silent", prefix="quiet", snapshots=False).build(told)
+    sink = MqttSettings(**settings).build(told)
+    for phase in life():
+        sink.deliver(phase)
+        silent.deliver(phase)
+    picture.write_bytes(b"\xff\xd8" + bytes(LONGEST_SNAPSHOT))
+    sink.deliver(event(5))
+    picture.unlink()
+    sink.deliver(event(6))
+    sink.close()
+    silent.close()
+    with MqttListener(broker.port, "later") as listener:
+        listener.wait(
+            lambda got: {"quiet/status", "fusewatch/site/status"} <= {m.topic for m in got}
+        )
+        (shown,) = listener.on("/snapshot")
+        assert shown.retained and shown.topic == "fusewatch/site/hall/snapshot"
+        assert shown.payload == b"\xff\xd8 a picture \xff\xd9"
 
 
 def test_a_late_phase_does_not_turn_the_state_back(broker) -> None:

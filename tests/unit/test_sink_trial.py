@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.event import from_json
+from pipeline.core.event import Phase, from_json
 from tests.command_line import fusewatch
 from tests.system.ports import free_port
 
@@ -30,8 +30,9 @@ def test_each_sink_is_tried_and_what_failed_is_told(
     said = capsys.readouterr().out
     assert "jsonl" in said and "taken" in said
     assert "mail" in said and f"smtp://127.0.0.1:{port}: cannot connect" in said
-    event = from_json((tmp_path / "out.jsonl").read_bytes())
-    assert event.health and "This is a test" in event.summary
+    raised, over = map(from_json, (tmp_path / "out.jsonl").read_bytes().splitlines())
+    assert (raised.id, raised.phase, over.phase) == (over.id, Phase.RAISED, Phase.CLEARED)
+    assert raised.health and "This is a test" in raised.summary
 
 
 def test_with_every_sink_well_it_ends_well(tmp_path: Path) -> None:

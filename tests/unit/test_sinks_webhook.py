@@ -4,7 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -13,13 +15,13 @@ from pipeline.core.clock import ManualClock
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import to_json
 from pipeline.sinks.base import SinkContext
+from pipeline.sinks.signature import signature
+from pipeline.sinks.templates.base import Site, rfc3339
+from pipeline.sinks.templates.plain import Plain
 from pipeline.sinks.webhook import (
     WebhookSettings,
     WebhookSink,
-    cloud_event,
     retry_after_s,
-    rfc3339,
-    signature,
 )
 from tests.certificates import make_certificates
 from tests.event_samples import event, life
@@ -60,7 +62,7 @@ def test_the_body_is_a_cloud_event_that_carries_the_event(server: HttpReceiver) 
 
 
 def test_phases_have_types_and_keys_of_their_own_and_one_subject() -> None:
-    sent = [json.loads(cloud_event(each, "site")) for each in life()]
+    sent = [json.loads(Plain(Site("site")).event(each, 0)) for each in life()]
     assert [s["type"].rpartition(".")[2] for s in sent] == ["raised", "updated", "cleared"]
     assert len({s["id"] for s in sent}) == 3
     assert len({s["subject"] for s in sent}) == 1
@@ -77,6 +79,27 @@ def test_a_request_is_signed_so_that_a_receiver_can_check_it_by_hand(server) -> 
     signed = f"{event().key}.{NOW_S}.".encode() + request.body
     digest = hmac.new(b"top secret", signed, hashlib.sha256).digest()
     assert request.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
+
+def test_the_check_that_is_written_down_for_receivers_knows_the_genuine(
+    server: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = (Path(__file__).parents[2] / "configs" / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", written, re.DOTALL)
+    receiver: dict[str, Any] = {}
+    exec(code, receiver)
+    sink = sink_to(server, secret="top secret")
+    sink.deliver(event())
+    sink.close()
+    (request,) = server.requests
+    genuine, headers, body = receiver["is_genuine"], dict(request.headers), request.body
+    monkeypatch.setattr(receiver["time"], "time", lambda: NOW_S + 10)
+    assert genuine(b"top secret", headers, body)
+    assert not genuine(b"other secret", headers, body)
+    assert not genuine(b"top secret", headers, body + b" ")
+    assert not genuine(b"top secret", headers | {"webhook-id": "other"}, body)
+    monkeypatch.setattr(receiver["time"], "time", lambda: NOW_S + 301)
+    assert not genuine(b"top secret", headers, body)
 
 
 def test_a_standard_webhooks_secret_is_decoded_first() -> None:
@@ -125,6 +148,15 @@ def test_anything_else_is_a_rejection_and_redirects_are_not_followed(server, sta
         sink.deliver(event())
     sink.close()
     assert len(server.requests) == 1
+
+
+def test_a_refusal_whose_reason_cannot_be_read_is_one_all_the_same(server) -> None:
+    server.answer, server.said = lambda _: 400, b"no gzip"
+    server.headers = {"Content-Encoding": "gzip"}
+    sink = sink_to(server)
+    with pytest.raises(SinkRejected, match="400 Bad Request"):
+        sink.deliver(event())
+    sink.close()
 
 
 def test_a_certificate_is_checked_against_the_given_authority(tmp_path: Path) -> None:

@@ -1,0 +1,147 @@
+"""Messages of MQTT topics as samples of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import structlog
+from paho.mqtt.client import topic_matches_sub
+from pydantic import Field, model_validator
+
+from pipeline.core.errors import BadReading
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.settings import Settings
+from pipeline.sources.fields import (
+    ChannelSettings,
+    ReadingParser,
+    TimeFieldSettings,
+    at_path,
+    parse_json,
+)
+
+log = structlog.get_logger(__name__)
+
+LARGEST = 1 << 20
+
+
+class MqttStream(Settings):
+    """One stream made from topics."""
+
+    name: str
+    """Name of the stream."""
+
+    topic: str = Field(min_length=1)
+    """Topic to subscribe to; ``+`` and ``#`` are wildcards."""
+
+    modality: Literal["sensor", "text"] = "sensor"
+    """Readings, or lines of text."""
+
+    channels: list[ChannelSettings] = []
+    """Channels of a sensor stream, with their paths in the JSON payload."""
+
+    text_path: str | None = None
+    """Text stream: where the line stands in a JSON payload; none: the payload is the line."""
+
+    time: TimeFieldSettings | None = None
+    """Where the payload carries its own time; none: the time of arrival."""
+
+    rate_hz: float | None = Field(default=None, gt=0)
+    """Nominal rate of messages; none: irregular."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> MqttStream:
+        if self.modality == "sensor" and not self.channels:
+            raise ValueError("a sensor stream needs channels")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it came.
+
+    Attributes:
+        arrival_ns: When, node time.
+        topic: Where it was published.
+        payload: What it says.
+    """
+
+    arrival_ns: int
+    topic: str
+    payload: bytes
+
+
+class MessageReader:
+    """Makes samples of messages.
+
+    Args:
+        streams: The streams, and the topics that they are made from.
+        reject: Counts what cannot be read: stream, reason and detail.
+    """
+
+    def __init__(
+        self, streams: Sequence[MqttStream], reject: Callable[[str, DropReason, str], None]
+    ) -> None:
+        self._streams = streams
+        self._reject = reject
+        self._parsers = {s.name: ReadingParser(s.channels, s.time) for s in streams}
+
+    def matching(self, topic: str) -> list[MqttStream]:
+        """Streams that a topic's messages belong to."""
+        return [s for s in self._streams if topic_matches_sub(s.topic, topic)]
+
+    def samples(self, message: Message) -> list[Sample]:
+        """What a message says to each stream that it belongs to."""
+        samples = []
+        for stream in self.matching(message.topic):
+            try:
+                samples.append(self._sample(stream, message))
+            except BadReading as error:
+                detail = f"{message.topic}: {error.message}"
+                self._reject(stream.name, DropReason.CORRUPT, detail)
+        return samples
+
+    def _sample(self, stream: MqttStream, message: Message) -> Sample:
+        if len(message.payload) > LARGEST:
+            raise BadReading(f"payload of {len(message.payload)} bytes is too large")
+        if stream.modality == "text" and stream.text_path is None:
+            line = message.payload.decode("utf-8", errors="replace").rstrip("\r\n")
+            return Sample(stream.name, 0, message.arrival_ns, line, Encoding.UTF8)
+        document = parse_json(message.payload)
+        parser = self._parsers[stream.name]
+        own_ns = parser.time_ns(document)
+        time_ns = message.arrival_ns if own_ns is None else own_ns
+        if stream.modality == "text":
+            line = str(_text_at(document, stream.text_path or ""))
+            return Sample(stream.name, 0, time_ns, line, Encoding.UTF8)
+        values, faults = parser.values(document)
+        if faults:
+            # The other cells are good and go on, so no sample is lost: it is only logged.
+            log.info("cells unusable", stream=stream.name, faults=faults)
+        return Sample(stream.name, 0, time_ns, np.asarray(values), Encoding.FLOAT)
+
+
+def _text_at(document: object, path: str) -> object:
+    try:
+        return at_path(document, path)
+    except KeyError as error:
+        raise BadReading(f"no text at {path!r}") from error
+
+
+def stream_info(stream: MqttStream) -> StreamInfo:
+    """The stream as it is announced."""
+    if stream.modality == "text":
+        return StreamInfo(stream.name, Modality.TEXT, stream.rate_hz)
+    return StreamInfo(
+        name=stream.name,
+        modality=Modality.SENSOR,
+        rate_hz=stream.rate_hz,
+        shape=(len(stream.channels),),
+        dtype="float64",
+        channels=tuple(c.name for c in stream.channels),
+        units=tuple(c.unit for c in stream.channels),
+        stamp="arrival" if stream.time is None else "device",
+    )
