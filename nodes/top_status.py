@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from nodes.top_model import ProcessStatus, SceneStatus, SinkStatus, Status, StreamStatus
 from nodes.top_reading import Reading
 from pipeline.config.deployment import Deployment
+from pipeline.detection.alarm import AlarmSettings
 
 CAPTURE = "capture-"
 
@@ -41,7 +42,10 @@ def status_of(
                 time_s,
             )
         ),
-        scenes=tuple(_scene(name, fusion, before.get("fusion")) for name in deployment.scenes),
+        scenes=tuple(
+            _scene(name, scene.alarm, fusion, before.get("fusion"))
+            for name, scene in deployment.scenes.items()
+        ),
         sinks=tuple(
             _sink(settings.key, now.get("alert", Reading("alert", 0.0)))
             for settings in deployment.alert.sinks
@@ -123,13 +127,14 @@ def _unseen(fusion: Reading, stream: str) -> str:
     return next(found, "")
 
 
-def _scene(name: str, fusion: Reading, before: Reading | None) -> SceneStatus:
+def _scene(name: str, alarm: AlarmSettings, fusion: Reading, before: Reading | None) -> SceneStatus:
     def of(metric: str, **labels: str) -> float | None:
         return _value(fusion, metric, scene=name, **labels)
 
     complete = of("fusewatch_windows_total", complete="true") or 0.0
     windows = fusion.by("scene", "fusewatch_windows_total").get(name, 0.0)
     scored = of("fusewatch_window_age_seconds_count")
+    spent = of("fusewatch_alarm_budget_spent")
     age_s = of("fusewatch_window_age_seconds_sum")
     return SceneStatus(
         scene=name,
@@ -141,6 +146,9 @@ def _scene(name: str, fusion: Reading, before: Reading | None) -> SceneStatus:
         alarms=round(of("fusewatch_events_standing", kind="alarm") or 0),
         health=round(of("fusewatch_events_standing", kind="health") or 0),
         raised_day=round(of("fusewatch_alarms_raised", period="day") or 0),
+        budget=alarm.budget,
+        spent=None if spent is None else round(spent),
+        over=spent is not None and spent > alarm.allowed,
         budget_ratio=of("fusewatch_alarm_budget_ratio", period="day"),
     )
 

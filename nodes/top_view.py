@@ -87,7 +87,7 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
 def _scenes(scenes: Sequence[SceneStatus]) -> Table:
     table = _table(
         "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment",
-        ">alarms/day", ">of budget",
+        ">alarms/day", "budget spent",
     )  # fmt: skip
     for one in scenes:
         table.add_row(
@@ -99,9 +99,17 @@ def _scenes(scenes: Sequence[SceneStatus]) -> Table:
             Text(f"{one.alarms}", BAD if one.alarms else ""),
             Text(f"{one.health}", ODD if one.health else ""),
             Text(f"{one.raised_day}"),
-            _number(one.budget_ratio, "{:.1f}x"),
+            _spent(one),
         )
     return table
+
+
+def _spent(scene: SceneStatus) -> Text:
+    """What was spent of the budget in its last period."""
+    if scene.spent is None:
+        return _UNKNOWN
+    said = f"{scene.spent} of {scene.budget}"
+    return Text(f"{said}, over", BAD) if scene.over else Text(said)
 
 
 def _sinks(sinks: Sequence[SinkStatus]) -> Table:

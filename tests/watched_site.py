@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 
 from nodes.live_view import LiveView
@@ -17,7 +19,8 @@ from pipeline.core.explanation import Basis, Box, Channel, Explanation
 from pipeline.core.sample import Encoding, Sample
 from pipeline.detection.evidence_files import write_wav
 from pipeline.detection.score import WindowScore
-from pipeline.store import Commit, ScoreMinute
+from pipeline.detection.scoring_state import STATE_VERSION, ScoringState
+from pipeline.store import Commit, SceneCheckpoint, ScoreMinute
 from tests.event_samples import event
 from tests.toy_site import FIRST, HOP_NS, Site
 
@@ -44,6 +47,7 @@ nodes:
 scenes:
   hall:
     streams: [cam, mic, plc]
+    model: hall.model
     alarm: {{budget: 2/week}}
 dashboard: {{listen: "{page}"}}
 """
@@ -78,7 +82,11 @@ def happened(deployment: Deployment, start_s: int) -> list[Event]:
 
 
 def remembered(deployment: Deployment, minutes: range) -> None:
-    """Scores of these minutes."""
+    """Scores of these minutes, in which the scene was watched."""
+    spans = [(minutes.start * 60 * SECOND_NS, minutes.stop * 60 * SECOND_NS)]
+    state = msgspec.msgpack.encode(ScoringState(STATE_VERSION, "hall", "", spans))
+    with closing(fusion_store(deployment)) as store:
+        store.commit(Commit(scenes={"hall": SceneCheckpoint(minutes.stop * 120, b"", state)}))
     history = score_history(deployment)
     history.put("hall", [ScoreMinute(m, 120, 0, 0.5 + (m % 5), {"between": 0.5}) for m in minutes])
     history.close()
