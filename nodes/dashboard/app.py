@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nodes.dashboard.access import COOKIE, SESSION_S, Access
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.neighbours import node_views
+from nodes.dashboard.normal_pictures import NormalPictures, add_normal_pictures
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
     Alike,
@@ -78,6 +79,7 @@ def build_app(desk: Desk) -> FastAPI:
     _add_records(app, desk)
     _add_live(app, desk)
     _add_files(app, desk)
+    add_normal_pictures(app, NormalPictures(desk.deployment), _asked_by(desk))
     return app
 
 

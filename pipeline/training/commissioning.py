@@ -37,6 +37,7 @@ from pipeline.training.cross_fit import (
     rows_of,
 )
 from pipeline.training.network_rows import NetworkRows, with_network
+from pipeline.training.normal_moments import choose_moments
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
 from pipeline.training.odd_training import OddLearnt, learn_odd
 
@@ -131,6 +132,7 @@ def _final(
         length_ns=rows.length_ns,
         hop_ns=rows.hop_ns,
         held=Held(np.zeros((0, 0)), np.zeros(0, np.int64)),
+        bank=choose_moments(rows, data, embedded, settings),
     )
     fold_of = rows.folds()
     seen = {
