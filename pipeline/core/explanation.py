@@ -129,7 +129,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
         differs: Stream that differs most.
         streams: How far each stream is, in such usual distances.
         pictures: Cameras of which the model file has a small picture of it.
-        levels: Readings and sound levels that differ most, then and now.
+        levels: Readings and sound levels that differ by more than they usually vary, the worst
+            first.
     """
 
     at_ns: int

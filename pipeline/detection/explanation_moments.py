@@ -51,9 +51,9 @@ def _moment(model: SceneModel, bank: NormalBank, near: Near, features: Features)
 def _levels(
     model: SceneModel, bank: NormalBank, near: Near, features: Features
 ) -> tuple[Then, ...]:
-    """Readings and sound levels that differ most, by how far they usually go."""
-    every = sorted(_compared(model, bank, near, features), key=lambda one: -one[0])
-    return tuple(then for _, then in every[:_LEVELS])
+    """Readings and sound levels that differ by more than they usually vary, the worst first."""
+    differ = [one for one in _compared(model, bank, near, features) if one[0] >= 1.0]
+    return tuple(then for _, then in sorted(differ, key=lambda one: -one[0])[:_LEVELS])
 
 
 def _compared(

@@ -60,7 +60,9 @@ def test_every_path_but_the_login_wants_a_token(visitor, desk) -> None:
     described = visitor.get("/openapi.json").json()["paths"]
     assert len(described) > 7
     for path, methods in described.items():
-        filled = path.format(event_id="x", scene="hall", stream="cam", position=1, name="y")
+        filled = path.format(
+            event_id="x", scene="hall", stream="cam", position=1, name="y", at_ms=1
+        )
         for method in methods:
             assert visitor.request(method, filled, json={}).status_code in (401, 422), path
 

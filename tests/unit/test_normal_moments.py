@@ -224,6 +224,7 @@ def test_the_page_shows_a_moment_less_what_is_masked_today_until_the_model_is_re
     bank: NormalBank, tmp_path: Path
 ) -> None:
     deployment = watched_deployment(tmp_path)
+    (tmp_path / "hall.model").unlink()
     at_ms = int(bank.start_ns[0]) // 10**6
     pictures = NormalPictures(deployment)
     assert pictures.picture("hall", "cam", at_ms) is None  # there is no model yet
