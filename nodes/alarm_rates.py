@@ -1,4 +1,7 @@
-"""Alarms of the last week per scene, beside what the scene's budget allows."""
+"""Alarms of the last week per scene, beside what the scene's budget allows.
+
+Events of the equipment spend no budget, nor do alarms of which a person said that they were real.
+"""
 
 from __future__ import annotations
 
@@ -6,73 +9,163 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from nodes.places import fusion_store
+import structlog
+
+from nodes.places import answer_store, fusion_store, has_answers
 from pipeline.config.deployment import Deployment
+from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Phase
-from pipeline.detection.live_rate import LONGEST_NS, LiveRate, Watched, live_rates
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.live_rate import LONGEST_NS, LiveRate, Spent, Watched, live_rates, spent_of
 from pipeline.detection.scoring_state import watched_in
-from pipeline.store import FusionStore
+from pipeline.store import AnswerStore, FusionStore, Verdict, verdict_of
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_NS = 2_000_000_000
+"""Answers are looked at anew this often."""
 
 
-class AlarmRates:
-    """Counts the alarms of a running fusion node.
+class RealAlarms:
+    """Ids of the events of which a person said that they were real, read when answers change.
 
     Args:
-        budgets_hz: Budget per scene that has an alarm, false alarms per second.
-        store: Tells which alarms were raised before.
+        answers: What people answered.
     """
 
-    def __init__(self, budgets_hz: Mapping[str, float], store: FusionStore) -> None:
-        self._budgets_hz = dict(budgets_hz)
-        self._raised = {scene: store.raised_ns(scene, 0) for scene in budgets_hz}
+    def __init__(self, answers: AnswerStore) -> None:
+        self._answers = answers
+        self._version = -1
+        self._ids: frozenset[str] = frozenset()
 
-    def take(self, events: Iterable[Event]) -> None:
-        """Count what was raised."""
-        for event in events:
-            if event.phase is Phase.RAISED and event.scene in self._raised and not event.health:
-                self._raised[event.scene].append(event.start_ns)
+    def ids(self) -> frozenset[str]:
+        """All of them.
 
-    def of(self, scene: str, watched: Watched) -> list[LiveRate]:
-        """Rates of a scene up to the last window of it; none when it has no alarm."""
-        if scene not in self._raised:
-            return []
-        now_ns = watched.until_ns
-        raised = [at for at in self._raised[scene] if at >= now_ns - LONGEST_NS]
-        self._raised[scene] = raised
-        return live_rates(raised, watched, self._budgets_hz[scene], now_ns)
+        Raises:
+            StoreError: The answers cannot be read.
+        """
+        version = self._answers.version()
+        if version != self._version:
+            standing = self._answers.standing().items()
+            self._ids = frozenset(i for i, a in standing if verdict_of(a) is Verdict.REAL)
+            self._version = version
+        return self._ids
 
 
 @dataclass(frozen=True, slots=True)
 class SceneRates:
-    """Rates of one scene, as it was committed last.
+    """Rates of one scene up to its last window that was scored.
 
     Attributes:
         scene: Name of the scene.
         budget: Its budget, as ``COUNT/PERIOD``.
         until_ns: End of the last window scored, site time; 0 when none was.
+        spent: What was spent of the budget in the last one of its periods.
         rates: Last hour, day and week up to then.
     """
 
     scene: str
     budget: str
     until_ns: int
+    spent: Spent
     rates: Sequence[LiveRate]
 
 
-def committed_rates(deployment: Deployment, scenes: Iterable[str]) -> list[SceneRates]:
-    """Rates of scenes as the store of a deployment has them.
+class AlarmRates:
+    """Counts the alarms of a running fusion node.
+
+    Args:
+        alarms: Alarm of each scene that has a model.
+        store: Tells which alarms were raised before.
+        answers: Tells which of them were real.
+    """
+
+    def __init__(
+        self, alarms: Mapping[str, AlarmSettings], store: FusionStore, answers: AnswerStore
+    ) -> None:
+        self._alarms = dict(alarms)
+        self._raised = {scene: store.raised(scene, 0) for scene in alarms}
+        self._judged = RealAlarms(answers)
+        self._real: frozenset[str] = frozenset()
+        self._looked_ns = -LOOK_EVERY_NS
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Count what was raised."""
+        for event in events:
+            if event.phase is Phase.RAISED and event.scene in self._raised and not event.health:
+                self._raised[event.scene][event.id] = event.start_ns
+
+    def look(self, now_ns: int) -> None:
+        """See what people said since; what cannot be read leaves it as it was."""
+        if now_ns - self._looked_ns < LOOK_EVERY_NS:
+            return
+        self._looked_ns = now_ns
+        try:
+            self._real = self._judged.ids()
+        except StoreError as error:
+            log.warning("answers cannot be read, all alarms count", error=str(error), every_s=60)
+
+    def of(self, scene: str, watched: Watched) -> SceneRates | None:
+        """Rates of a scene up to the last window of it; None when it has no alarm."""
+        if scene not in self._raised:
+            return None
+        since_ns = watched.until_ns - LONGEST_NS
+        raised = {i: at for i, at in self._raised[scene].items() if at >= since_ns}
+        self._raised[scene] = raised
+        return rates_of(scene, self._alarms[scene], raised, self._real, watched)
+
+
+def rates_of(
+    scene: str,
+    alarm: AlarmSettings,
+    raised: Mapping[str, int],
+    real: frozenset[str],
+    watched: Watched,
+) -> SceneRates:
+    """Rates of a scene.
+
+    Args:
+        scene: Name of the scene.
+        alarm: Its alarm.
+        raised: When each of its events began, by id.
+        real: Ids of those of which a person said that they were real, and others.
+        watched: When it was watched; the rates are up to the end of that.
+    """
+    now_ns = watched.until_ns
+    counted = [at for i, at in raised.items() if i not in real]
+    true = [at for i, at in raised.items() if i in real]
+    return SceneRates(
+        scene=scene,
+        budget=alarm.budget,
+        until_ns=now_ns,
+        spent=spent_of(alarm, counted, true, watched, now_ns),
+        rates=live_rates(counted, watched, alarm.false_alarms_hz, now_ns),
+    )
+
+
+def stored_rates(
+    store: FusionStore, scene: str, alarm: AlarmSettings, real: frozenset[str]
+) -> SceneRates:
+    """Rates of a scene as a store has it.
 
     Raises:
-        StoreError: There is no store yet, or it cannot be read.
+        StoreError: It cannot be read.
     """
-    found = []
+    at = store.checkpoint(scene)
+    watched = watched_in(scene, at.scoring) if at is not None else Watched()
+    raised = store.raised(scene, watched.until_ns - LONGEST_NS)
+    return rates_of(scene, alarm, raised, real, watched)
+
+
+def committed_rates(deployment: Deployment, scenes: Iterable[str]) -> list[SceneRates]:
+    """Rates of scenes as the stores of a deployment have them.
+
+    Raises:
+        StoreError: There is no store yet, or one cannot be read.
+    """
+    real: frozenset[str] = frozenset()
+    if has_answers(deployment):
+        with closing(answer_store(deployment, create=False)) as answers:
+            real = RealAlarms(answers).ids()
     with closing(fusion_store(deployment, create=False)) as store:
-        for scene in scenes:
-            alarm = deployment.scenes[scene].alarm
-            at = store.checkpoint(scene)
-            watched = watched_in(scene, at.scoring) if at is not None else Watched()
-            now_ns = watched.until_ns
-            raised = store.raised_ns(scene, now_ns - LONGEST_NS)
-            rates = live_rates(raised, watched, alarm.false_alarms_hz, now_ns)
-            found.append(SceneRates(scene, alarm.budget, now_ns, rates))
-    return found
+        return [stored_rates(store, n, deployment.scenes[n].alarm, real) for n in scenes]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from nodes.assembly import aligner_of
+from nodes.assembly import aligner_of, build_engine
 from nodes.replay import arrivals_of, drive, start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ModelError, RecordingError
@@ -15,14 +16,17 @@ from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.engine import Engine
 from pipeline.detection.engine_scene import Scene
+from pipeline.detection.score import WindowScore
 from pipeline.models.checkpoint import save_model
 from pipeline.models.network_file import load_network
 from pipeline.models.network_verdict import NetworkVerdict, verdict_of
 from pipeline.models.picture import prepare_picture
 from pipeline.models.settings import DetectorSettings
 from pipeline.recording.reader import Recording
+from pipeline.training.budget_preview import KnownEvents, preview, without
 from pipeline.training.commissioning import commission
 from pipeline.training.commissioning_report import CommissioningReport
+from pipeline.training.labels import read_labels
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -37,6 +41,7 @@ def commission_scene(
     to_s: float | None = None,
     settings: DetectorSettings | None = None,
     network: Path | None = None,
+    labels: Path | None = None,
     progress: Progress | None = None,
 ) -> CommissioningReport:
     """Learn one scene and write its model file.
@@ -50,26 +55,67 @@ def commission_scene(
         to_s: Second of each recording to end at.
         settings: Options of the detector.
         network: File of a network of the scene from ``fusewatch train``; None: without.
+        labels: Labels file of what in the recordings is no normal, see
+            `pipeline.training.labels`: it is not learnt, and the report says what would have
+            been missed; None: all is normal.
         progress: See `pipeline.training.commissioning.commission`.
 
     Raises:
+        ConfigError: The labels are wrong.
         RecordingError: No recording has a stream of the scene, or one cannot be read.
         ModelError: There is too little to learn from, or the network does not fit.
     """
     settings = settings or DetectorSettings()
     torch.set_num_threads(deployment.fusion.threads)  # more only wait for each other
     streams = streams_of(deployment, scene, recordings)
+    known = _known(recordings, labels)
     windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
     model, report = commission(
         scene,
-        windows,
+        without(windows, known),
         settings,
         streams=streams,
         network=None if network is None else _verdict(network),
+        alarm=deployment.scenes[scene].alarm,
         progress=progress,
     )
     save_model(model, output)
-    return report
+    if not known.labels:
+        return report
+    heard = tuple(_scores(deployment, scene, recordings, output, known, (from_s, to_s), progress))
+    known = replace(known, scores=heard)
+    return replace(report, preview=preview(model, deployment.scenes[scene].alarm, known))
+
+
+def _known(recordings: Sequence[Path], labels: Path | None) -> KnownEvents:
+    """What is known to be no normal, not yet scored."""
+    if labels is None:
+        return KnownEvents()
+    start_ns = start_of(recordings)
+    return KnownEvents(tuple(read_labels(labels, start_ns)), start_ns)
+
+
+def _scores(
+    deployment: Deployment,
+    scene: str,
+    recordings: Sequence[Path],
+    model: Path,
+    known: KnownEvents,
+    span_s: tuple[float | None, float | None],
+    progress: Progress | None,
+) -> Iterator[WindowScore]:
+    """Scores of the windows near known events, of a run through the engine as it is live."""
+    only = {scene: deployment.scenes[scene]}
+    alone = deployment.model_copy(update={"scenes": only})
+    count = 0
+    for path in recordings:  # each a run of its own, as when it was learnt
+        engine = build_engine(alone, models={scene: model}).engine
+        for arrival in arrivals_of([path], start_of([path]), *span_s):
+            scores = drive(engine, arrival).scores
+            count += len(scores)
+            if scores and progress is not None:
+                progress("known events", count, None)
+            yield from filter(known.holds, scores)
 
 
 def _verdict(file: Path) -> NetworkVerdict:

@@ -141,8 +141,9 @@ class FusionNode:
         self._restore(self._assembly)
         budgets = self._assembly.budgets
         self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
-        rates_hz = {scene: budget.false_alarms_hz for scene, budget in budgets.items()}
-        self._rates = AlarmRates(rates_hz, self._store)
+        alarms = {scene: self._deployment.scenes[scene].alarm for scene in budgets}
+        answers = self._kept(answer_store(self._deployment))
+        self._rates = AlarmRates(alarms, self._store, answers)
         if self._metrics is not None:
             self._metrics.standing(self._store.events(limit=STANDING))
         self._recorder = self._kept(Recorder(self._deployment))
@@ -191,6 +192,7 @@ class FusionNode:
         self._recorder.look(now_ns)
         self._syncs.look(now_ns)
         self._rates.take(outcome.events)
+        self._rates.look(now_ns)
         self._minutes.take(outcome.scores)
         self._live.show(outcome.windows, outcome.scores)
         if self._metrics is not None:

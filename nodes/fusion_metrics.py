@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from nodes.alarm_rates import SceneRates
 from nodes.equipment_metrics import EquipmentMetrics
 from pipeline.core.event import Event, Phase
 from pipeline.detection.engine import Engine
-from pipeline.detection.live_rate import LiveRate
 from pipeline.detection.outcome import Outcome
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import anomaly_score
@@ -82,7 +82,7 @@ class FusionMetrics:
             registry=registry,
         )
         self._raised = self._by_period(
-            "fusewatch_alarms_raised", "Alarms raised in the period up to now"
+            "fusewatch_alarms_raised", "Alarms raised in the period up to now, but real ones"
         )
         self._budgeted = self._by_period(
             "fusewatch_alarms_budgeted", "False alarms allowed in the time watched of the period"
@@ -94,6 +94,12 @@ class FusionMetrics:
         self._ratio_high = self._by_period(
             "fusewatch_alarm_budget_ratio_high", "Upper end of its 90 % interval"
         )
+        self._spent = Gauge(
+            "fusewatch_alarm_budget_spent",
+            "Alarms raised in the last one of the budget's own periods, but real ones",
+            ["scene"],
+            registry=registry,
+        )
         self._factor = Gauge(
             "fusewatch_recalibration_factor",
             "On a detector's score; 1 as commissioned",
@@ -101,12 +107,14 @@ class FusionMetrics:
             registry=registry,
         )
 
-    def scoring(self, scene: str, live: SceneScoring, rates: Sequence[LiveRate]) -> None:
+    def scoring(self, scene: str, live: SceneScoring, found: SceneRates | None) -> None:
         """Say how far a scene's scores are corrected, and what its alarms cost so far."""
         if live.recalibrator is not None:
             for detector, factor in live.recalibrator.factors.items():
                 self._factor.labels(scene, detector).set(factor)
-        for rate in rates:
+        if found is not None:
+            self._spent.labels(scene).set(found.spent.spent)
+        for rate in found.rates if found is not None else ():
             self._raised.labels(scene, rate.period).set(rate.raised)
             self._budgeted.labels(scene, rate.period).set(rate.budgeted)
             self._ratio.labels(scene, rate.period).set(rate.ratio)

@@ -47,6 +47,11 @@ def score_history(deployment: Deployment, *, create: bool = True) -> ScoreHistor
     return ScoreHistory(path, create=create)
 
 
+def has_answers(deployment: Deployment) -> bool:
+    """Whether anything was ever answered here."""
+    return (deployment.data / "answers.db").exists()
+
+
 def answer_store(deployment: Deployment, *, create: bool = True) -> AnswerStore:
     """What people answered to events."""
     path = deployment.data / "answers.db"

@@ -55,7 +55,10 @@ class SceneStatus:
         delay_s: From the end of a window to its score, mean; None: none was scored.
         alarms: Alarms that stand.
         health: Events of the equipment that stand.
-        raised_day: Alarms raised in the last day.
+        raised_day: Alarms raised in the last day, but those that a person said were real.
+        budget: The scene's budget of false alarms, ``COUNT/PERIOD``.
+        spent: Alarms that spent of it in the last one of its periods; None: no model.
+        over: Whether that is more than it allows.
         budget_ratio: Those over the budget's; None: no model.
     """
 
@@ -68,6 +71,9 @@ class SceneStatus:
     alarms: int | None
     health: int | None
     raised_day: int | None
+    budget: str
+    spent: int | None
+    over: bool
     budget_ratio: float | None
 
 

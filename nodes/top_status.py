@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from nodes.top_model import ProcessStatus, SceneStatus, SinkStatus, Status, StreamStatus
 from nodes.top_reading import Reading
 from pipeline.config.deployment import Deployment
+from pipeline.detection.alarm import AlarmSettings
 
 CAPTURE = "capture-"
 
@@ -41,7 +42,10 @@ def status_of(
                 time_s,
             )
         ),
-        scenes=tuple(_scene(name, fusion, before.get("fusion")) for name in deployment.scenes),
+        scenes=tuple(
+            _scene(name, scene.alarm, fusion, before.get("fusion"))
+            for name, scene in deployment.scenes.items()
+        ),
         sinks=tuple(
             _sink(settings.key, now.get("alert", _unasked("alert")))
             for settings in deployment.alert.sinks
@@ -129,7 +133,7 @@ def _unseen(fusion: Reading, stream: str) -> str:
     return next(found, "")
 
 
-def _scene(name: str, fusion: Reading, before: Reading | None) -> SceneStatus:
+def _scene(name: str, alarm: AlarmSettings, fusion: Reading, before: Reading | None) -> SceneStatus:
     def of(metric: str, **labels: str) -> float | None:
         return _value(fusion, metric, scene=name, **labels)
 
@@ -139,6 +143,7 @@ def _scene(name: str, fusion: Reading, before: Reading | None) -> SceneStatus:
     complete = of("fusewatch_windows_total", complete="true") or 0.0
     windows = fusion.by("scene", "fusewatch_windows_total").get(name, 0.0)
     scored = of("fusewatch_window_age_seconds_count")
+    spent = of("fusewatch_alarm_budget_spent")
     age_s = of("fusewatch_window_age_seconds_sum")
     return SceneStatus(
         scene=name,
@@ -150,6 +155,9 @@ def _scene(name: str, fusion: Reading, before: Reading | None) -> SceneStatus:
         alarms=count("fusewatch_events_standing", kind="alarm"),
         health=count("fusewatch_events_standing", kind="health"),
         raised_day=count("fusewatch_alarms_raised", period="day"),
+        budget=alarm.budget,
+        spent=None if spent is None else round(spent),
+        over=spent is not None and spent > alarm.allowed,
         budget_ratio=of("fusewatch_alarm_budget_ratio", period="day"),
     )
 

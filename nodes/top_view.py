@@ -118,7 +118,7 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
 def _scenes(scenes: Sequence[SceneStatus]) -> Table:
     table = _table(
         "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment",
-        ">alarms/day", ">of budget",
+        ">alarms/day", "budget spent",
     )  # fmt: skip
     for one in scenes:
         table.add_row(
@@ -130,9 +130,17 @@ def _scenes(scenes: Sequence[SceneStatus]) -> Table:
             _number(one.alarms, "{}", BAD),
             _number(one.health, "{}", ODD),
             _number(one.raised_day, "{}"),
-            _number(one.budget_ratio, "{:.1f}x"),
+            _spent(one),
         )
     return table
+
+
+def _spent(scene: SceneStatus) -> Text:
+    """What was spent of the budget in its last period."""
+    if scene.spent is None:
+        return _UNKNOWN
+    said = f"{scene.spent} of {scene.budget}"
+    return Text(f"{said}, over", BAD) if scene.over else Text(said)
 
 
 def _sinks(sinks: Sequence[SinkStatus]) -> Table:

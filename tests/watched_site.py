@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
+from safetensors.numpy import save_file
 
 from nodes.live_view import LiveView
 from nodes.places import evidence_folder, fusion_store, score_history
@@ -13,21 +16,35 @@ from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Event, Evidence, Phase
-from pipeline.core.explanation import Basis, Box, Channel, Explanation
+from pipeline.core.explanation import Basis, Box, Channel, Explanation, Moment, Then
 from pipeline.core.sample import Encoding, Sample
 from pipeline.detection.evidence_files import write_wav
 from pipeline.detection.score import WindowScore
-from pipeline.store import Commit, ScoreMinute
+from pipeline.detection.scoring_state import STATE_VERSION, ScoringState
+from pipeline.models.normal_bank import NormalBank, StreamMoments
+from pipeline.models.normal_bank_file import bank_arrays
+from pipeline.store import Commit, SceneCheckpoint, ScoreMinute
 from tests.event_samples import event
 from tests.toy_site import FIRST, HOP_NS, Site
 
 SECOND_NS = 1_000_000_000
+NORMAL_NS = FIRST * HOP_NS
 WHY = Explanation(
     kind=Basis.BETWEEN,
     contributions={"mic": 4.0, "cam": 1.0},
     pair=("mic", "cam"),
     boxes=(Box("cam", 0.1, 0.2, 0.3, 0.4, 3.0),),
     channels=(Channel("plc", "heat", "value", 61.0, 20.0, 30.0),),
+    nearest=(
+        Moment(
+            at_ns=NORMAL_NS,
+            distance=1.5,
+            differs="mic",
+            streams={"cam": 0.9, "mic": 4.2},
+            pictures=("cam",),
+            levels=(Then("plc", "heat", 24.5, 61.0),),
+        ),
+    ),
 )
 
 
@@ -44,11 +61,23 @@ nodes:
 scenes:
   hall:
     streams: [cam, mic, plc]
+    model: hall.model
     alarm: {{budget: 2/week}}
 dashboard: {{listen: "{page}"}}
 """
     )
+    write_moments(folder / "hall.model")
     return load_deployment(file)
+
+
+def write_moments(model: Path) -> None:
+    """Of a model file only what the page reads of it: a picture of a normal moment."""
+    picture = np.full((90, 160, 3), (160, 120, 60), np.uint8)
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    kept = StreamMoments(np.zeros((1, 1), np.float32), np.zeros((1, 0), np.float32), (jpeg,))
+    start_ns = np.array([NORMAL_NS], np.int64)
+    bank = NormalBank(start_ns, np.ones((1, 1), np.bool_), np.ones(1), {"cam": kept})
+    save_file(bank_arrays(bank), model, {"description": '{"streams": [{"name": "cam"}]}'})
 
 
 def happened(deployment: Deployment, start_s: int) -> list[Event]:
@@ -78,7 +107,11 @@ def happened(deployment: Deployment, start_s: int) -> list[Event]:
 
 
 def remembered(deployment: Deployment, minutes: range) -> None:
-    """Scores of these minutes."""
+    """Scores of these minutes, in which the scene was watched."""
+    spans = [(minutes.start * 60 * SECOND_NS, minutes.stop * 60 * SECOND_NS)]
+    state = msgspec.msgpack.encode(ScoringState(STATE_VERSION, "hall", "", spans))
+    with closing(fusion_store(deployment)) as store:
+        store.commit(Commit(scenes={"hall": SceneCheckpoint(minutes.stop * 120, b"", state)}))
     history = score_history(deployment)
     history.put("hall", [ScoreMinute(m, 120, 0, 0.5 + (m % 5), {"between": 0.5}) for m in minutes])
     history.close()

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from nodes.budget_words import budget_table, budget_words
 from nodes.commands.replay import scene_of
 from pipeline.config import load_deployment, load_settings
 from pipeline.core.errors import ConfigError
@@ -46,6 +46,18 @@ def command(
             "--network", help="Network of the scene from `fusewatch train`; none: without."
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            "-l",
+            help="JSON: [{start_s, end_s, kind}] of what is no normal: not learnt, but tried.",
+        ),
+    ] = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option("--report", help="Folder for the plot; none: that of the model file."),
+    ] = None,
     from_s: Annotated[
         float | None, typer.Option("--from", help="Begin at this second of each recording.")
     ] = None,
@@ -53,7 +65,12 @@ def command(
         float | None, typer.Option("--to", help="End at this second of each recording.")
     ] = None,
 ) -> None:
-    """Learn what is normal for a scene from its recordings, and write its model file."""
+    """Learn what is normal for a scene from its recordings, and write its model file.
+
+    Tells, before anything goes live, what the scene's budget of false alarms and others would
+    have done on the recordings: alarms raised over normal time, and known events missed.
+    """
+    from nodes.budget_plot import draw
     from nodes.commission import commission_scene
     from pipeline.models.settings import DetectorSettings
 
@@ -75,9 +92,13 @@ def command(
             to_s=to_s,
             settings=settings,
             network=network,
+            labels=labels,
             progress=bar.tell,
         )
     tell(console, report)
+    plot = (report_folder or target.parent) / f"{name}-budget.png"
+    draw(report.preview, plot)
+    console.print(f"{plot}: the budgets drawn", soft_wrap=True, highlight=False)
     console.print(f"{target} written, {time.monotonic() - begun:.0f} s")
 
 
@@ -108,12 +129,9 @@ def tell(console: Console, report: CommissioningReport) -> None:
     console.print(
         f"scene {report.scene}: {report.windows} windows, {report.seconds / 60:.1f} minutes"
     )
-    table = Table("false alarms wanted", "threshold", "to expect, per day (90 %)", "basis")
-    for name, budget in report.budgets.items():
-        low, high = budget.low_hz * 86400, budget.high_hz * 86400
-        basis = "counted" if budget.supported else "extrapolated"
-        table.add_row(name, f"{budget.threshold:.2f}", f"{low:.1f} to {high:.1f}", basis)
-    console.print(table)
+    console.print(budget_table(report.preview))
+    for line in budget_words(report.preview):
+        console.print(line, highlight=False)
     for line in report.abilities.can:
         console.print(f"[green]finds:[/] {escape(line)}", highlight=False)
     for line in report.abilities.cannot:

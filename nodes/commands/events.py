@@ -84,7 +84,8 @@ def rate(
 ) -> None:
     """Alarms raised in the last hour, day and week, beside each scene's budget.
 
-    Every alarm counts, false or not. Periods end with the last window that was scored.
+    Every alarm counts but those that somebody said were real. Periods end with the last window
+    that was scored.
     """
     deployment = load_deployment(config)
     names = [name for name, settings in deployment.scenes.items() if settings.model is not None]
@@ -262,7 +263,11 @@ def _print_rates(found: list[SceneRates]) -> None:
                 f"{rate.budgeted:.2f}",
                 sure if rate.budgeted else "-",
             )
-    Console().print(table if found else "no scene has a model")
+    console = Console()
+    console.print(table if found else "no scene has a model")
+    for one in found:
+        real = f"; {one.spent.real} more were real" if one.spent.real else ""
+        console.print(f"{one.scene}: {one.spent.words}{real}", highlight=False)
 
 
 def _print_letters(letters: list[Delivery], digests: Mapping[int, str], as_json: bool) -> None:

@@ -20,6 +20,7 @@ from nodes.dashboard.door import Door, visitor
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.login import STATIC, add_login
 from nodes.dashboard.neighbours import node_views
+from nodes.dashboard.normal_pictures import NormalPictures, add_normal_pictures
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
     Alike,
@@ -78,6 +79,7 @@ def build_app(desk: Desk) -> FastAPI:
     _add_records(app, desk)
     _add_live(app, desk)
     _add_files(app, desk)
+    add_normal_pictures(app, NormalPictures(desk.deployment), _asked_by(desk))
     _add_description(app)
     return app
 

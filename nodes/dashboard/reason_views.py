@@ -78,6 +78,31 @@ class ChannelView(Reason):
     """Streams that the expectation is taken from; empty: the channel's own normal."""
 
 
+class ThenView(Reason):
+    """A reading of a sensor, or a level of a sound's band, then and now."""
+
+    stream: str
+    name: str
+    then: float
+    now: float
+
+
+class MomentView(Reason):
+    """A moment of the normal that was learnt, to compare with."""
+
+    at_ns: int
+    """When it began, site time of the recording that was learnt."""
+    distance: float
+    """From the window that is explained; 0: the same."""
+    differs: str
+    """Stream that differs most."""
+    streams: dict[str, float]
+    """How far each stream is."""
+    pictures: list[str]
+    """Cameras of which there is a picture of it."""
+    levels: list[ThenView]
+
+
 class ExplanationView(Reason):
     """Why one window is anomalous."""
 
@@ -91,3 +116,4 @@ class ExplanationView(Reason):
     boxes: list[BoxView]
     bands: list[BandView]
     channels: list[ChannelView]
+    nearest: list[MomentView]

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from nodes.alarm_rates import committed_rates
+from nodes.alarm_rates import RealAlarms, stored_rates
 from nodes.dashboard.views import (
     Alike,
     AnswerGiven,
     EventRow,
     EventView,
     History,
-    RateView,
     SceneView,
     minute_view,
+    rate_view,
     row_of,
+    spent_view,
     view_of,
 )
 from nodes.places import answer_store, fusion_store, score_history
@@ -53,6 +54,7 @@ class Records:
         self._fusion: FusionStore | None = None
         self._history: ScoreHistory | None = None
         self._answers: AnswerStore = answer_store(deployment)
+        self._real = RealAlarms(self._answers)
         self._withholding: Withholding | None = None
 
     def close(self) -> None:
@@ -166,27 +168,17 @@ class Records:
         settings = self._deployment.scenes[name]
         store = self._fusion_store()
         latest = store.events(name, limit=_STANDING) if store else []
-        rates: Sequence[RateView] = ()
+        found = None
         if settings.model is not None and store is not None:
-            (found,) = committed_rates(self._deployment, [name])
-            rates = [
-                RateView(
-                    period=one.period,
-                    raised=one.raised,
-                    budgeted=one.budgeted,
-                    ratio=one.ratio,
-                    low=one.low,
-                    high=one.high,
-                )
-                for one in found.rates
-            ]
+            found = stored_rates(store, name, settings.alarm, self._real.ids())
         return SceneView(
             name=name,
             streams=list(settings.streams),
             budget=settings.alarm.budget,
             learnt=settings.model is not None,
             standing=[e.id for e in latest if e.phase is not Phase.CLEARED],
-            rates=list(rates),
+            spent=spent_view(found.spent) if found and found.until_ns else None,
+            rates=[rate_view(one) for one in found.rates] if found else [],
         )
 
     def _rows(self, events: Sequence[Event]) -> list[EventRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Self
 
 import msgspec
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from nodes.dashboard.reason_views import AccountView, ExplanationView, ModalityView
 from nodes.withholding import Withheld
 from pipeline.core.event import Event
+from pipeline.detection.live_rate import LiveRate, Spent, Standing
 from pipeline.store import Action, Answer, ScoreMinute, Verdict, verdict_of
 
 MILLISECOND_NS = 1_000_000
@@ -33,6 +35,20 @@ class RateView(View):
     high: float
 
 
+class SpentView(View):
+    """What was spent of a budget in the last one of its periods, up to the last window."""
+
+    spent: int
+    """Alarms, but those that a person said were real."""
+    allowed: float
+    period: str
+    real: int
+    watched_s: float
+    standing: Standing
+    words: str
+    """All this as people say it."""
+
+
 class SceneView(View):
     """A scene and how it is."""
 
@@ -42,6 +58,8 @@ class SceneView(View):
     learnt: bool
     standing: list[str]
     """Ids of events that have not been cleared."""
+    spent: SpentView | None
+    """None without a model, or before the first window."""
     rates: list[RateView]
 
 
@@ -233,6 +251,23 @@ def view_of(
         clock_uncertainty_ms=event.clock_uncertainty_ns / MILLISECOND_NS,
         ledger=msgspec.to_builtins(event.ledger),
         answers=[answer_view(answer) for answer in answers],
+    )
+
+
+def spent_view(spent: Spent) -> SpentView:
+    """What was spent of a budget as it is given."""
+    return SpentView(**asdict(spent), words=spent.words)
+
+
+def rate_view(rate: LiveRate) -> RateView:
+    """Alarms of a period as they are given."""
+    return RateView(
+        period=rate.period,
+        raised=rate.raised,
+        budgeted=rate.budgeted,
+        ratio=rate.ratio,
+        low=rate.low,
+        high=rate.high,
     )
 
 

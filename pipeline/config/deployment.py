@@ -10,14 +10,21 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.config.http_settings import HttpSettings
 from pipeline.config.retention import RetentionSettings
 from pipeline.core.ranges import Range
 from pipeline.core.settings import Settings
-from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.alarm import AlarmSettings, readable_budget
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
@@ -137,6 +144,13 @@ class SceneSettings(Settings):
 
     recalibrate: RecalibrationSettings = RecalibrationSettings()
     """How far scores may follow slow changes of what is normal."""
+
+    def with_budget(self, budget: str) -> Self:
+        """The same scene with this budget of false alarms, unless it has one of its own."""
+        if "budget" in self.alarm.model_fields_set:
+            return self
+        alarm = self.alarm.model_copy(update={"budget": budget})
+        return self.model_copy(update={"alarm": alarm})
 
 
 class RecordSettings(Settings):
@@ -274,6 +288,10 @@ class Deployment(Settings):
     data: Path = Path("data")
     """Folder for the store, evidence and state."""
 
+    budget: str | None = None
+    """False alarms that each scene may spend, as ``COUNT/PERIOD`` (``2/week``), unless its own
+    ``alarm`` says otherwise; none: 2/day."""
+
     nodes: dict[str, CaptureSettings] = Field(min_length=1)
     """Capture nodes by name."""
 
@@ -305,6 +323,19 @@ class Deployment(Settings):
             if not re.match(NAME, name):
                 raise ValueError(f"name {name!r} may hold a-z, 0-9, '-' and '_' only")
         return value
+
+    @field_validator("budget")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        return None if value is None else readable_budget(value)
+
+    @field_validator("scenes")
+    @classmethod
+    def _by_the_shared_budget(
+        cls, scenes: dict[str, SceneSettings], known: ValidationInfo
+    ) -> dict[str, SceneSettings]:
+        shared = known.data.get("budget")  # not there when it is wrong, which is told by itself
+        return {n: s if shared is None else s.with_budget(shared) for n, s in scenes.items()}
 
     @model_validator(mode="after")
     def _spools_apart(self) -> Self:

@@ -103,6 +103,44 @@ class Channel(msgspec.Struct, frozen=True):
     given: tuple[str, ...] = ()
 
 
+class Then(msgspec.Struct, frozen=True):
+    """A reading of a sensor, or a level of a sound's band, then and now.
+
+    Attributes:
+        stream: The stream.
+        name: Channel of the sensor, or band of the sound.
+        then: Mean over the normal moment; of sound in decibels.
+        now: Mean over the window that is explained.
+    """
+
+    stream: str
+    name: str
+    then: float
+    now: float
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment of the normal that was learnt, to compare with.
+
+    Attributes:
+        at_ns: When its window began, site time of the recording that was learnt.
+        distance: How far it is from the window that is explained; 0: the same, and about 0.7 when
+            each stream is as far as normal usually is from the nearest moment.
+        differs: Stream that differs most.
+        streams: How far each stream is, in such usual distances.
+        pictures: Cameras of which the model file has a small picture of it.
+        levels: Readings and sound levels that differ by more than they usually vary, the worst
+            first.
+    """
+
+    at_ns: int
+    distance: float
+    differs: str
+    streams: dict[str, float]
+    pictures: tuple[str, ...] = ()
+    levels: tuple[Then, ...] = ()
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why one window is anomalous.
 
@@ -118,6 +156,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         boxes: Where in the pictures.
         bands: Where in the sounds.
         channels: Which channels of the sensors.
+        nearest: Moments of the normal that was learnt that are most like it, the nearest first;
+            none with a model that has none.
     """
 
     kind: Basis
@@ -128,3 +168,4 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     boxes: tuple[Box, ...] = ()
     bands: tuple[Band, ...] = ()
     channels: tuple[Channel, ...] = ()
+    nearest: tuple[Moment, ...] = ()

@@ -20,6 +20,7 @@ Windows at or before the last one seen are ignored, so that a resumed engine may
 
 from __future__ import annotations
 
+import math
 from typing import Self
 
 import msgspec
@@ -62,13 +63,22 @@ class AlarmSettings(Settings):
     @field_validator("budget")
     @classmethod
     def _readable(cls, value: str) -> str:
-        _rate_hz(value)
-        return value
+        return readable_budget(value)
 
     @property
     def false_alarms_hz(self) -> float:
         """The budget as a rate, false alarms per second."""
         return _rate_hz(self.budget)
+
+    @property
+    def allowed(self) -> float:
+        """False alarms that may be spent in one `period`."""
+        return _parts(self.budget)[0]
+
+    @property
+    def period(self) -> str:
+        """What the budget is told in: ``minute``, ``hour``, ``day`` or ``week``."""
+        return _parts(self.budget)[1]
 
 
 class _Span(msgspec.Struct):
@@ -248,14 +258,33 @@ def _extend(span: _Span, score: WindowScore, level: float) -> None:
         span.peak, span.score = score, level
 
 
+def readable_budget(budget: str) -> str:
+    """The same, if it can be read as a budget.
+
+    Raises:
+        ValueError: It cannot, and why.
+    """
+    _parts(budget)
+    return budget
+
+
 def _rate_hz(budget: str) -> float:
-    count, _, period = budget.partition("/")
+    count, period = _parts(budget)
+    return count / PERIODS_S[period]
+
+
+def _parts(budget: str) -> tuple[float, str]:
+    """Count and period of a budget."""
+    written, _, period = budget.partition("/")
+    period = period.strip().removesuffix("s")
     try:
-        rate = float(count) / PERIODS_S[period.strip().removesuffix("s")]
-    except (ValueError, KeyError) as error:
+        count = float(written)
+    except ValueError:
+        count = math.nan
+    if period not in PERIODS_S or not math.isfinite(count):
         raise ValueError(
             f"budget {budget!r} is not COUNT/PERIOD; write for example 2/week or 6/hour"
-        ) from error
-    if rate <= 0:
+        )
+    if count <= 0:
         raise ValueError(f"budget {budget!r} must be greater than zero")
-    return rate
+    return count, period

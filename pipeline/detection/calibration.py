@@ -166,29 +166,52 @@ class Calibration:
             min_duration_s: The alarm's minimum duration.
             merge_s: The alarm's merge gap.
         """
-        peaks = self.peaks(min_duration_s, merge_s)
-        length_s = len(self._end_ns) * self._hop_ns / 1e9
-        expected = false_alarms_hz * length_s
-        threshold = _level_for(peaks, expected)
-        if expected < _COUNTABLE:
-            # Too few peaks to count. An alarm holds its level for so many windows, so with a
-            # share p of windows above it there are at most p / (windows * hop) alarms a second.
-            held_ns = windows_held(min_duration_s, self._hop_ns) * self._hop_ns
-            share = false_alarms_hz * held_ns / 1e9
-            threshold = max(threshold, float(score_of(np.array(share))))
-        low, high = poisson_interval(expected)
-        return Budget(
-            threshold,
-            false_alarms_hz,
-            low / length_s if length_s else 0.0,
-            high / length_s if length_s else np.inf,
-            length_s,
-            expected >= _COUNTABLE,
+        return budget_of(
+            self.held_scores, self._end_ns, self._hop_ns, false_alarms_hz, min_duration_s, merge_s
         )
 
     def peaks(self, min_duration_s: float, merge_s: float) -> Array:
         """Heights of the separate peaks of normal, falling; see `peaks_of`."""
         return peaks_of(self.held_scores, self._end_ns, self._hop_ns, min_duration_s, merge_s)
+
+
+def budget_of(
+    levels: Array,
+    end_ns: npt.NDArray[np.int64],
+    hop_ns: int,
+    false_alarms_hz: float,
+    min_duration_s: float,
+    merge_s: float,
+) -> Budget:
+    """Threshold for a budget by the levels of some normal windows, and how sure it is.
+
+    Args:
+        levels: Merged score of each window, ``(n,)``.
+        end_ns: End of each window, growing ``(n,)``.
+        hop_ns: Step from one window to the next.
+        false_alarms_hz: False alarms per second that may be spent.
+        min_duration_s: The alarm's minimum duration.
+        merge_s: The alarm's merge gap.
+    """
+    peaks = peaks_of(levels, end_ns, hop_ns, min_duration_s, merge_s)
+    length_s = len(end_ns) * hop_ns / 1e9
+    expected = false_alarms_hz * length_s
+    threshold = _level_for(peaks, expected)
+    if expected < _COUNTABLE:
+        # Too few peaks to count. An alarm holds its level for so many windows, so with a
+        # share p of windows above it there are at most p / (windows * hop) alarms a second.
+        held_ns = windows_held(min_duration_s, hop_ns) * hop_ns
+        share = false_alarms_hz * held_ns / 1e9
+        threshold = max(threshold, float(score_of(np.array(share))))
+    low, high = poisson_interval(expected)
+    return Budget(
+        threshold,
+        false_alarms_hz,
+        low / length_s if length_s else 0.0,
+        high / length_s if length_s else np.inf,
+        length_s,
+        expected >= _COUNTABLE,
+    )
 
 
 def _joined(p_values: Iterable[float], order: float) -> float:

@@ -19,17 +19,19 @@ what others can tell of; and where a thing that is new here speaks for the pictu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from pipeline.core.explanation import Band, Basis, Box, Channel, Explanation, PlaceMap
 from pipeline.core.sample import Modality
 from pipeline.core.window import AudioSlice, Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.explanation_channels import unexpected_channels, unusual_channels
+from pipeline.detection.explanation_moments import nearest_moments
 from pipeline.detection.explanation_needs import named_streams, needs
 from pipeline.detection.explanation_places import (
     SURE,
@@ -64,6 +66,7 @@ class Scored:
         places: ``-log10 p`` of each place ``(P,)``, by stream.
         scores: Raw score of each sub-detector, ``(D,)``, NaN where not seen.
         verdict: Its p-values.
+        embeddings: Whitened principal components ``(E,)`` of the streams that were seen.
     """
 
     window: Window
@@ -71,6 +74,7 @@ class Scored:
     places: Mapping[str, Array]
     scores: Array
     verdict: Verdict
+    embeddings: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def explain(model: SceneModel, scored: Scored, judge: Judge) -> Explanation | None:
@@ -101,6 +105,7 @@ def explain(model: SceneModel, scored: Scored, judge: Judge) -> Explanation | No
         boxes=boxes,
         bands=_sounds(told, scored),
         channels=_channels(model, told, scored, pair),
+        nearest=nearest_moments(model, scored.features, scored.embeddings),
     )
 
 

@@ -1,7 +1,8 @@
 """The live rate of alarms beside the budget: what was raised, over the time that was watched.
 
-An alarm is counted whether it was false or not: nobody has said yet which. So the figure is
-an upper bound of the false alarms, and says most where anomalies are rarer than the budget.
+An alarm is counted unless a person said that it was real, for a true alarm spends no budget. Of
+those that nobody has judged it is not known, so the figure is an upper bound of the false alarms,
+and says most where anomalies are rarer than the budget or every alarm is judged.
 Time in which nothing of the scene could be seen spends no budget and is not counted.
 """
 
@@ -9,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
+from pipeline.detection.alarm import PERIODS_S as BUDGET_PERIODS_S
+from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import poisson_interval
 
 Span = tuple[int, int]
@@ -65,7 +69,7 @@ class LiveRate:
     Attributes:
         period: ``hour``, ``day`` or ``week``, up to now.
         watched_s: Time watched in it, seconds.
-        raised: Alarms raised in it.
+        raised: Alarms raised in it that nobody said were real.
         budgeted: False alarms that the budget allows in the time watched.
         ratio: Raised over budgeted; NaN when nothing was watched.
         low: Lower end of its 90 % interval.
@@ -81,13 +85,77 @@ class LiveRate:
     high: float
 
 
+class Standing(StrEnum):
+    """How a budget stands."""
+
+    WITHIN = "within the budget"
+    USED_UP = "all used up"
+    OVER = "over the budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent of a budget in the last one of its periods, up to now.
+
+    Attributes:
+        spent: Alarms that nobody said were real.
+        allowed: How many may be spent in a period.
+        period: ``minute``, ``hour``, ``day`` or ``week``.
+        real: Further alarms, which a person said were real.
+        watched_s: How much of the period was watched, seconds.
+        standing: How the budget stands.
+    """
+
+    spent: int
+    allowed: float
+    period: str
+    real: int
+    watched_s: float
+    standing: Standing
+
+    @property
+    def words(self) -> str:
+        """As people say it: ``3 of 2 a week, over the budget``."""
+        every = "an" if self.period == "hour" else "a"
+        return f"{self.spent} of {self.allowed:g} {every} {self.period}, {self.standing}"
+
+
+def spent_of(
+    alarm: AlarmSettings,
+    raised_ns: Sequence[int],
+    real_ns: Sequence[int],
+    watched: Watched,
+    now_ns: int,
+) -> Spent:
+    """What was spent of a scene's budget.
+
+    Args:
+        alarm: The scene's alarm, with its budget.
+        raised_ns: When each alarm began that nobody said was real.
+        real_ns: When each began that a person said was real.
+        watched: When the scene was watched.
+        now_ns: End of the period, site time.
+    """
+    from_ns = now_ns - round(BUDGET_PERIODS_S[alarm.period] * SECOND_NS)
+    spent, real = (sum(from_ns <= at < now_ns for at in all_) for all_ in (raised_ns, real_ns))
+    standing = Standing.WITHIN if spent < alarm.allowed else Standing.USED_UP
+    return Spent(
+        spent=spent,
+        allowed=alarm.allowed,
+        period=alarm.period,
+        real=real,
+        watched_s=watched.seconds(from_ns, now_ns),
+        standing=Standing.OVER if spent > alarm.allowed else standing,
+    )
+
+
 def live_rates(
     raised_ns: Sequence[int], watched: Watched, budget_hz: float, now_ns: int
 ) -> list[LiveRate]:
     """The last hour, day and week.
 
     Args:
-        raised_ns: When each alarm of the scene began.
+        raised_ns: When each alarm of the scene began that nobody said was real.
         watched: When the scene was watched.
         budget_hz: False alarms that may be spent, per second.
         now_ns: End of the periods, site time.

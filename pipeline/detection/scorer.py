@@ -191,7 +191,7 @@ class Scorer:
             )
             for at, row in enumerate(rows):
                 scored = windows[row], features[row], qualities[row]
-                results[row] = _verdict(scene, *scored, table[at], places[at])
+                results[row] = _verdict(scene, *scored, table[at], places[at], shown[at])
                 looks[row] = Look(windows[row], places[at], shown[at])
         if self._watch is not None:
             for row in range(len(windows)):
@@ -239,11 +239,12 @@ def _verdict(
     quality: Mapping[str, Quality],
     scores: Array,
     places: Mapping[str, Array],
+    embeddings: Mapping[str, torch.Tensor],
 ) -> WindowScore:
     exponents = scene.model.exponents(quality)
     commissioned = scene.calibration.judge(scores, exponents)
     verdict = scene.live.judge(commissioned, window, _doubtful(scene.model, exponents))
-    scored = Scored(window, features, places, scores, verdict)
+    scored = Scored(window, features, places, scores, verdict, embeddings)
     explanation = explain(
         scene.model, scored, lambda heard: scene.calibration.judge(heard, exponents)
     )

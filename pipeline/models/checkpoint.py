@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -30,6 +31,7 @@ from pipeline.models.density import (
 from pipeline.models.drift import Wander
 from pipeline.models.item_density import ItemDensity
 from pipeline.models.network_verdict import NETWORK, NetworkVerdict, verdict_of
+from pipeline.models.normal_bank_file import PREFIX, bank_arrays, bank_of
 from pipeline.models.normalise import Normaliser
 from pipeline.models.objects import ObjectDensity
 from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
@@ -105,6 +107,9 @@ def load_model(path: Path) -> SceneModel:
 
 def _tensors(model: SceneModel) -> dict[str, Tensor]:
     found = pack("held", model.held)
+    if model.bank is not None:
+        arrays = bank_arrays(model.bank).items()
+        found |= {name: torch.from_numpy(np.array(value, order="C")) for name, value in arrays}
     if model.together.joint is not None:
         found |= pack("joint", model.together.joint)
     for relation in model.together.relations:
@@ -144,6 +149,11 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
         unpack(Held, "held", tensors),
         description.created_by,
         network=_trained(description.network, tensors),
+        bank=bank_of(
+            [stream.info.name for stream in streams],
+            [stream.density.width for stream in streams],
+            {name: value.numpy() for name, value in tensors.items() if name.startswith(PREFIX)},
+        ),
     )
     if model.held.scores.shape[1:] != (len(model.names),):
         raise ModelFileError("its calibration does not fit its detectors", fix=_AGAIN)

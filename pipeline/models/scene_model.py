@@ -16,6 +16,7 @@ from pipeline.core.window import Window
 from pipeline.models.encoders.base import Prepared
 from pipeline.models.features import StreamFeatures
 from pipeline.models.network_verdict import NetworkVerdict
+from pipeline.models.normal_bank import NormalBank
 from pipeline.models.odd import OddOneOut
 from pipeline.models.packing import on_device
 from pipeline.models.past import Past, ScenePast
@@ -78,6 +79,7 @@ class SceneModel:
         created_by: Program and version that made it.
         digest: Content hash of the file it was read from; empty before it was saved.
         network: What a trained network of the scene says beside all that; None: there is none.
+        bank: Moments of its normal, to compare with; None: not wanted, or an older file.
     """
 
     scene: str
@@ -91,6 +93,7 @@ class SceneModel:
     created_by: str = ""
     digest: str = field(default="", compare=False)
     network: NetworkVerdict | None = None
+    bank: NormalBank | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -68,6 +68,13 @@ class DetectorSettings(Settings):
     min_coverage: float = Field(default=0.5, gt=0, le=1)
     """A stream with less of its window present is not scored."""
 
+    moments: int = Field(default=256, ge=0, le=2000)
+    """Normal moments kept in the model file, to compare what is unusual with; 0: none."""
+
+    moment_pictures: bool = True
+    """Keep a small picture of each moment (2 MB in all at most), as it was recorded: masked and
+    blurred where the deployment says so. It stays for as long as the model file does."""
+
     folds: int = Field(default=4, ge=2)
     """Parts of the normal data: each is scored by a detector learnt from the others."""
 

@@ -134,16 +134,17 @@ class FusionStore:
             wanted = wanted.where(tuple_(EVENTS.c.id, EVENTS.c.revision).in_(newest))
         return self._read(wanted.limit(limit))[::-1]
 
-    def raised_ns(self, scene: str, since_ns: int) -> list[int]:
-        """When each event of a scene began that began at or after this time, in that order.
+    def raised(self, scene: str, since_ns: int) -> dict[str, int]:
+        """Events of a scene that began at or after this time, by id, and when, in that order.
 
         Events that tell of the equipment are not among them.
         """
         raised = (EVENTS.c.scene == scene) & (EVENTS.c.phase == Phase.RAISED.value)
         raised &= ~EVENTS.c.id.startswith(HEALTH_PREFIX, autoescape=True)
-        wanted = select(EVENTS.c.start_ns).where(raised & (EVENTS.c.start_ns >= since_ns))
+        wanted = select(EVENTS.c.id, EVENTS.c.start_ns).order_by(EVENTS.c.start_ns)
         with self._db.read() as connection:
-            return sorted(connection.execute(wanted).scalars())
+            rows = connection.execute(wanted.where(raised & (EVENTS.c.start_ns >= since_ns)))
+            return {row.id: row.start_ns for row in rows}
 
     def phases(self, event_id: str) -> list[Event]:
         """Every revision of the events whose id begins with `event_id`, in commit order."""

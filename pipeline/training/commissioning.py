@@ -19,6 +19,7 @@ import torch
 
 from pipeline.core.sample import StreamInfo
 from pipeline.core.window import Window
+from pipeline.detection.alarm import AlarmSettings
 from pipeline.models.network_verdict import NetworkVerdict
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings, Evidence
@@ -36,6 +37,7 @@ from pipeline.training.cross_fit import (
     rows_of,
 )
 from pipeline.training.network_rows import NetworkRows, with_network
+from pipeline.training.normal_moments import choose_moments
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
 from pipeline.training.odd_training import OddLearnt, learn_odd
 
@@ -49,6 +51,7 @@ def commission(
     *,
     streams: Sequence[StreamInfo] | None = None,
     network: NetworkVerdict | None = None,
+    alarm: AlarmSettings | None = None,
     progress: Progress | None = None,
 ) -> tuple[SceneModel, CommissioningReport]:
     """Learn a scene.
@@ -59,6 +62,7 @@ def commission(
         settings: Options of the detector.
         streams: Streams to learn; None: those of the first window.
         network: A trained network of the scene that shall speak too; None: none.
+        alarm: The scene's alarm, for what the report says of budgets; None: the default.
         progress: Called with the stage (``features``, ``calibration``, ``final fit``,
             ``fusion``), what is
             done and how much there is (None: not known).
@@ -86,7 +90,7 @@ def commission(
     model, odd = _final(rows, data, settings, held, tell)
     if seen is not None:
         model = with_network(model, seen)
-    report = make_report(model, rows, odd)
+    report = make_report(model, rows, odd, alarm or AlarmSettings())
     log.info("scene commissioned", scene=scene, windows=rows.taken, seconds=report.seconds)
     return model, report
 
@@ -128,6 +132,7 @@ def _final(
         length_ns=rows.length_ns,
         hop_ns=rows.hop_ns,
         held=Held(np.zeros((0, 0)), np.zeros(0, np.int64)),
+        bank=choose_moments(rows, data, embedded, settings),
     )
     fold_of = rows.folds()
     seen = {

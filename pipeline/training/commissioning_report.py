@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.detection.calibration import Budget, Calibration
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.calibration import Calibration
+from pipeline.detection.scorer import calibration_of
 from pipeline.models.scene_model import SceneModel
 from pipeline.training.abilities import Abilities, abilities
+from pipeline.training.budget_preview import BudgetPreview, preview
 from pipeline.training.normal_rows import NormalRows
 from pipeline.training.odd_training import OddLearnt
 
-BUDGETS_PER_HOUR = {"6/hour": 6.0, "2/hour": 2.0, "2/day": 2.0 / 24, "2/week": 2.0 / 168}
 _SHORT_S = 600.0
 _SPARSE = 0.9
 _MOSTLY = 0.5
@@ -44,7 +46,7 @@ class CommissioningReport:
         windows: Windows learnt from.
         seconds: Normal time they cover.
         detectors: Held-out figures per detector.
-        budgets: What some budgets mean, for the default alarm.
+        preview: What some budgets of false alarms would have done on the recording.
         abilities: What it can find, and what not.
         warnings: What the operator should know.
     """
@@ -53,27 +55,24 @@ class CommissioningReport:
     windows: int
     seconds: float
     detectors: Mapping[str, DetectorReport]
-    budgets: Mapping[str, Budget]
+    preview: BudgetPreview
     abilities: Abilities
     warnings: tuple[str, ...]
 
 
-def make_report(model: SceneModel, rows: NormalRows, odd: OddLearnt | None) -> CommissioningReport:
-    """Sum up what was learnt."""
-    calibration = Calibration(model.names, model.held.scores, model.held.end_ns, model.hop_ns)
-    budgets = {
-        name: calibration.budget(rate / 3600.0, min_duration_s=1.0, merge_s=2.0)
-        for name, rate in BUDGETS_PER_HOUR.items()
-    }
+def make_report(
+    model: SceneModel, rows: NormalRows, odd: OddLearnt | None, alarm: AlarmSettings
+) -> CommissioningReport:
+    """Sum up what was learnt, and what it means for an alarm."""
     seconds = rows.taken * model.hop_ns / 1e9
     return CommissioningReport(
         scene=model.scene,
         windows=rows.taken,
         seconds=seconds,
-        detectors=_detectors(calibration),
-        budgets=budgets,
+        detectors=_detectors(calibration_of(model)),
+        preview=preview(model, alarm),
         abilities=abilities(model, odd),
-        warnings=tuple(_warnings(model, rows, seconds, budgets)),
+        warnings=tuple(_warnings(model, rows, seconds)),
     )
 
 
@@ -86,9 +85,7 @@ def _detectors(calibration: Calibration) -> dict[str, DetectorReport]:
     return found
 
 
-def _warnings(
-    model: SceneModel, rows: NormalRows, seconds: float, budgets: Mapping[str, Budget]
-) -> list[str]:
+def _warnings(model: SceneModel, rows: NormalRows, seconds: float) -> list[str]:
     found: list[str] = []
     if seconds < _SHORT_S:
         found.append(
@@ -107,12 +104,6 @@ def _warnings(
     if len(model.streams) > 1 and not model.together.names([s.info.name for s in model.streams]):
         found.append("the streams were hardly ever seen together: nothing watches between them")
     found.extend(_network_warnings(model))
-    far = [name for name, budget in budgets.items() if not budget.supported]
-    if far:
-        found.append(
-            f"budgets of {', '.join(far)} are rarer than this recording can count; their "
-            "thresholds are extrapolated"
-        )
     return found
 
 

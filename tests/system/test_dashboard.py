@@ -99,7 +99,7 @@ def painted(browser: Browser, css: str) -> bool:
 
 def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
     browser, address, deployment, life = seen
-    browser.sees(r"hall.*score 2\.0 of 3\.0")
+    browser.sees(r"hall.*score 2\.0 of 3\.0.*2 of 2 a week, all used up")
     wait_until(lambda: browser.run("return document.querySelector('img.picture').naturalWidth"))
     browser.click("hall")
     browser.sees(r"as usual here.*How unusual")
@@ -110,6 +110,10 @@ def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
 
     browser.click("Sound without its cause")
     browser.sees("mic and cam.*heat")
+    browser.sees(
+        "Normal, for comparison.*Compared with normal.*mic differs most: 4.2 times.*24.5 61"
+    )
+    wait_until(lambda: browser.run("return document.querySelector('img.normal').naturalWidth"))
     wait_until(lambda: painted(browser, "canvas[aria-label='spectrogram of the sound']"))
     assert not browser.wide()
     browser.sees("in the last 7 days 1 more event was like it, of 1")

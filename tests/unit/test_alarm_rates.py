@@ -10,14 +10,23 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from nodes.alarm_rates import AlarmRates
+from nodes.alarm_rates import LOOK_EVERY_NS, AlarmRates
 from nodes.cli import run
 from nodes.fusion_metrics import FusionMetrics
-from pipeline.core.event import Phase
+from pipeline.core.event import HEALTH_PREFIX, Phase
+from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.live_rate import Watched
 from pipeline.detection.scoring_state import STATE_VERSION, SceneScoring, ScoringState
 from pipeline.models.past import Past, ScenePast
-from pipeline.store import Commit, FusionStore, SceneCheckpoint
+from pipeline.store import (
+    Action,
+    Answer,
+    AnswerStore,
+    Commit,
+    FusionStore,
+    SceneCheckpoint,
+    Verdict,
+)
 from tests.event_samples import event
 
 CONFIG = """\
@@ -78,21 +87,65 @@ def test_before_the_first_window_nothing_was_watched(site: Path, capsys) -> None
     assert (hour["watched_s"], hour["ratio"]) == (0.0, None)
 
 
+def judge(site: Path, second: int, verdict: Verdict) -> int:
+    """Somebody says what an event was; the answer's position."""
+    with closing(AnswerStore(site.parent / "data" / "answers.db")) as answers:
+        given = (event(second).id, "hall", Action.VERDICT, verdict.value, "", "Ada", 1)
+        return answers.add(Answer(*given))
+
+
+def test_an_alarm_that_was_real_spends_no_budget_until_that_is_taken_back(
+    site: Path, capsys
+) -> None:
+    position = judge(site, 34_000, Verdict.REAL)
+    judge(site, 35_000, Verdict.NORMAL)
+    assert run(["events", "rate", str(site)]) == 0
+    assert "hall: 1 of 6 an hour, within the budget; 1 more were real" in capsys.readouterr().out
+    with closing(AnswerStore(site.parent / "data" / "answers.db")) as answers:
+        answers.withdraw(position, "Ada", 2)
+    assert run(["events", "rate", str(site), "--json"]) == 0
+    (hall,) = json.loads(capsys.readouterr().out)
+    assert (hall["spent"]["spent"], hall["spent"]["real"]) == (2, 0)
+    assert hall["rates"][0]["raised"] == 2
+
+
 def test_a_running_node_counts_on_from_what_was_raised_before(site: Path) -> None:
     live = SceneScoring("hall", "", SECOND_NS, ScenePast(Past(1, ())))
     live.watched = Watched([(0, HOURS * 3600 * SECOND_NS)])
-    with closing(FusionStore(site.parent / "data" / "fusion.db")) as store:
-        rates = AlarmRates({"hall": 6 / 3600}, store)
-    rates.take([event(35_500), event(35_500, 1, phase=Phase.UPDATED), event(35_600, scene="yard")])
+    hall = {"hall": AlarmSettings(budget="3/hour")}
     registry = CollectorRegistry()
     metrics = FusionMetrics(registry)
-    metrics.scoring("hall", live, rates.of("hall", live.watched))
-    labels = {"scene": "hall", "period": "hour"}
-    assert registry.get_sample_value("fusewatch_alarms_raised", labels) == 3
-    assert registry.get_sample_value("fusewatch_alarms_budgeted", labels) == pytest.approx(6)
-    ratio = registry.get_sample_value("fusewatch_alarm_budget_ratio", labels)
-    low = registry.get_sample_value("fusewatch_alarm_budget_ratio_low", labels)
-    assert ratio == pytest.approx(0.5)
-    assert low is not None
-    assert low < 0.5
-    assert rates.of("yard", live.watched) == []
+    with (
+        closing(FusionStore(site.parent / "data" / "fusion.db")) as store,
+        closing(AnswerStore(site.parent / "data" / "answers.db")) as answers,
+    ):
+        rates = AlarmRates(hall, store, answers)
+        broken = event(35_700, id=f"{HEALTH_PREFIX}1")
+        rates.take(
+            [
+                event(35_500),
+                event(35_500, 1, phase=Phase.UPDATED),
+                event(35_600, scene="yard"),
+                broken,
+            ]
+        )
+        rates.look(0)
+        metrics.scoring("hall", live, rates.of("hall", live.watched))
+
+        def told(name: str, **labels: str) -> float:
+            value = registry.get_sample_value(f"fusewatch_{name}", {"scene": "hall", **labels})
+            assert value is not None
+            return value
+
+        assert told("alarms_raised", period="hour") == told("alarm_budget_spent") == 3
+        assert told("alarms_budgeted", period="hour") == pytest.approx(3)
+        assert told("alarm_budget_ratio", period="hour") == pytest.approx(1)
+        assert told("alarm_budget_ratio_low", period="hour") < 1
+        assert rates.of("yard", live.watched) is None
+        judge(site, 35_500, Verdict.REAL)
+        rates.look(LOOK_EVERY_NS - 1)
+        assert rates.of("hall", live.watched).spent.spent == 3
+        rates.look(LOOK_EVERY_NS)
+        metrics.scoring("hall", live, rates.of("hall", live.watched))
+        assert told("alarm_budget_spent") == told("alarms_raised", period="hour") == 2
+        assert rates.of("hall", live.watched).spent.real == 1

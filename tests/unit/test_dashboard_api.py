@@ -29,7 +29,11 @@ TOKEN = "a-token-nobody-guesses"
 LOGIN = {"authorization": f"Bearer {TOKEN}"}
 NOW_S = 1_700_000_400
 ENDLESS = "/api/live"
-FILES = ["/evidence/{event_id}/{name}", "/api/scenes/{scene}/pictures/{stream}"]
+FILES = [
+    "/evidence/{event_id}/{name}",
+    "/api/scenes/{scene}/pictures/{stream}",
+    "/api/scenes/{scene}/normal/{stream}/{at_ms}",
+]
 
 
 @pytest.fixture

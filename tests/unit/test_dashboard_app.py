@@ -10,9 +10,11 @@ from nodes.dashboard.app import Desk, build_app
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.node import listen_address
 from nodes.dashboard.records import Records
+from nodes.dashboard.views import AnswerGiven
 from pipeline.config.deployment import DashboardSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ConfigError
+from pipeline.store import Action, Verdict
 from tests.watched_site import SECOND_NS, happened, remembered, watched_deployment
 
 TOKEN = "a-token-nobody-guesses"
@@ -201,3 +203,17 @@ def test_with_a_certificate_it_may_be_reached_from_elsewhere() -> None:
     settings = DashboardSettings(listen="0.0.0.0:7780", certificate="c.pem", private_key="k.pem")
     assert listen_address(settings) == ("0.0.0.0", 7780)
     assert listen_address(DashboardSettings(listen="[::1]:0")) == ("::1", 0)
+
+
+def test_a_scene_tells_what_was_spent_of_its_budget_and_what_was_real(desk) -> None:
+    deployment, records = desk.deployment, desk.records
+    _, second, _ = (happened(deployment, NOW_S - ago)[0] for ago in (900, 600, 300))
+    assert records.scenes()[0].spent is None  # nothing was watched yet, as far as is known
+    remembered(deployment, range(NOW_S // 60 - 60, NOW_S // 60))
+    (scene,) = records.scenes()
+    assert scene.spent.words == "3 of 2 a week, over the budget"
+    assert scene.spent.watched_s == 3600
+    given = AnswerGiven(action=Action.VERDICT, value=Verdict.REAL)
+    records.answer(second.id, given, "Ada")
+    (scene,) = records.scenes()
+    assert (scene.spent.words, scene.spent.real) == ("2 of 2 a week, all used up", 1)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.detection.live_rate import MOST_SPANS, Watched, live_rates
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.live_rate import MOST_SPANS, Watched, live_rates, spent_of
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -25,6 +26,24 @@ def test_alarms_of_each_period_are_told_beside_what_the_budget_allows() -> None:
     assert (day.watched_s, week.watched_s) == (86400, 100 * 3600)
     assert hour.ratio == pytest.approx(2 / 6)
     assert hour.low < hour.ratio < hour.high
+
+
+def test_a_budget_is_told_by_what_was_spent_in_the_last_one_of_its_own_periods() -> None:
+    weekly = AlarmSettings(budget="2/week")
+    day = 24 * HOUR
+    raised = [NOW - days * day for days in (8, 6, 3, 1)]
+
+    def words(*raised_ns: int) -> str:
+        return spent_of(weekly, raised_ns, [NOW - day], watched_for(10), NOW).words
+
+    assert words() == "0 of 2 a week, within the budget"
+    assert words(*raised[:2]) == "1 of 2 a week, within the budget"
+    assert words(*raised[:3]) == "2 of 2 a week, all used up"
+    assert words(*raised) == "3 of 2 a week, over the budget"
+    found = spent_of(weekly, raised, [NOW - day, NOW - 9 * day], watched_for(10), NOW)
+    assert (found.real, found.watched_s) == (1, 36000)
+    quick = spent_of(AlarmSettings(budget="6/hour"), [NOW - 1], [], watched_for(10), NOW)
+    assert (quick.words, quick.watched_s) == ("1 of 6 an hour, within the budget", 3600)
 
 
 def test_only_time_that_was_watched_spends_the_budget() -> None:

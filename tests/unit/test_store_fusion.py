@@ -73,8 +73,8 @@ def test_a_store_made_before_scoring_was_kept_is_read_and_written_on(tmp_path: P
 
 def test_it_tells_when_the_events_of_a_scene_began(store) -> None:
     store.commit(Commit(events=[event(60), event(0), event(0, 1), event(30, scene="yard")]))
-    assert store.raised_ns("hall", 0) == [event(0).start_ns, event(60).start_ns]
-    assert store.raised_ns("hall", event(0).start_ns + 1) == [event(60).start_ns]
+    assert list(store.raised("hall", 0).values()) == [event(0).start_ns, event(60).start_ns]
+    assert store.raised("hall", event(0).start_ns + 1) == {event(60).id: event(60).start_ns}
 
 
 def test_a_later_commit_replaces_the_checkpoint_and_leaves_other_scenes_alone(store) -> None:

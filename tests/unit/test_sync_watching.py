@@ -20,7 +20,9 @@ from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, Severity
-from pipeline.store import Commit, FusionStore
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.live_rate import Watched
+from pipeline.store import AnswerStore, Commit, FusionStore
 from tests.unit.test_sync_watch import DEPLOYMENT, SECOND, START_NS, arrivals
 
 LATE_S = 0.25
@@ -132,9 +134,13 @@ def test_events_of_the_equipment_count_against_no_budget(tmp_path: Path) -> None
     store = FusionStore(tmp_path / "fusion.db")
     both = (event("abc"), event(f"{HEALTH_PREFIX}abc"))
     store.commit(Commit(events=both))
-    assert store.raised_ns("hall", 0) == [5]
+    assert store.raised("hall", 0) == {"abc": 5}
     assert [found.id for found in store.phases(HEALTH_PREFIX)] == [f"{HEALTH_PREFIX}abc"]
-    rates = AlarmRates({"hall": 1.0}, store)
+    answers = AnswerStore(tmp_path / "answers.db")
+    rates = AlarmRates({"hall": AlarmSettings()}, store, answers)
     rates.take(both)
-    assert len(rates._raised["hall"]) == 2
+    found = rates.of("hall", Watched([(0, 10)]))
+    assert found is not None
+    assert found.spent.spent == 1
+    answers.close()
     store.close()

@@ -12,10 +12,11 @@ from random import Random
 import pytest
 from rich.console import Console
 
+from nodes.alarm_rates import rates_of
 from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.capture_metrics import CaptureMetrics
-from nodes.equipment_metrics import EquipmentMetrics
+from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health, HealthServer
 from nodes.runner import RunFile, write_run_file
 from nodes.top_model import Status
@@ -28,7 +29,11 @@ from pipeline.config.http_settings import HttpSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ConfigError, SinkUnavailable
 from pipeline.core.ledger import DropReason, Ledger
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.live_rate import Watched
+from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.stream_books import StreamBooks
+from pipeline.models.past import Past, ScenePast
 from pipeline.sinks.lane import Outlet
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import OutboxStore
@@ -72,7 +77,8 @@ class Site:
         self.healths = {name: Health() for name in ("capture-hall", "fusion", "alert")}
         self.ledger = Ledger()
         CaptureMetrics(self.healths["capture-hall"].registry, self.ledger)
-        self.equipment = EquipmentMetrics(self.healths["fusion"].registry)
+        self.fusion = FusionMetrics(self.healths["fusion"].registry)
+        self.equipment = self.fusion.equipment
         self.store = OutboxStore(folder / "alert.db")
         outlets = {"jsonl": Outlet([Down()])}
         clock = ManualClock(100 * 10**9)
@@ -139,6 +145,23 @@ def test_a_streams_account_is_told_as_its_node_has_it(site: Site) -> None:
     assert (weather.node, weather.captured, weather.age_s) == ("yard", None, None)
     assert "12 buffer_full" in shown(status)
     assert "3 corrupt" in shown(status)
+
+
+def test_what_was_spent_of_a_scenes_budget_is_told_and_marked_when_it_is_too_much(
+    site: Site,
+) -> None:
+    (scene,) = site.status().scenes
+    assert (scene.budget, scene.spent, scene.over) == ("2/day", None, False)
+    live = SceneScoring("site", "", 1, ScenePast(Past(1, ())))
+    for count, said in ((2, "2 of 2/day"), (3, "3 of 2/day, over")):
+        raised = {str(n): 10**9 for n in range(count)}
+        watched = Watched([(0, 2 * 10**9)])
+        found = rates_of("site", AlarmSettings(), raised, frozenset(), watched)
+        site.fusion.scoring("site", live, found)
+        status = site.status()
+        assert (status.scenes[0].spent, status.scenes[0].over) == (count, count > 2)
+        assert said in shown(status)
+        assert ("over" in shown(status)) == (count > 2)
 
 
 def test_samples_that_no_entry_explains_are_what_is_said_first(site: Site) -> None:

@@ -29,4 +29,5 @@ export const answer = (id, given) =>
   ask(`/api/events/${part(id)}/answers`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(given) });
 export const withdraw = (position) => ask(`/api/answers/${position}`, { method: "DELETE" });
 export const picture = (scene, stream, index) => `/api/scenes/${part(scene)}/pictures/${part(stream)}?index=${index}`;
+export const normal = (scene, stream, at_ms) => `/api/scenes/${part(scene)}/normal/${part(stream)}/${at_ms}`;
 export const evidence = (path) => `/evidence/${path.split("/").map(part).join("/")}`;

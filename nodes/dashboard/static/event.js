@@ -1,6 +1,7 @@
 // One event: what happened, when, why it was raised, and what it was.
 
 import * as api from "/static/api.js";
+import { moments, normalPicture } from "/static/compare.js";
 import { el } from "/static/dom.js";
 import { badges, verdictName } from "/static/eventlist.js";
 import { soundPicture } from "/static/sound.js";
@@ -24,7 +25,7 @@ function page(event, show) {
     el("p", { class: "sentence" }, event.summary),
     el("p", { class: "row", "data-going-on": event.phase !== "cleared" || !event.evidence.clip }, badges(event),
       el("span", { class: "quiet" }, `${when(event.start_ms)}, ${long(event.end_ms - event.start_ms)}${event.health ? "" : `, ${rarity(event.p)} windows of normal here`}`)),
-    el("div", { class: "two" }, evidence(event), el("div", { class: "stack" }, answers(event, show), why(event))),
+    el("div", { class: "two" }, evidence(event), el("div", { class: "stack" }, answers(event, show), why(event), moments(event))),
     details(event),
     el("p", {}, el("a", { href: `#/scene/${encodeURIComponent(event.scene)}` }, `To the scene ${event.scene}`)),
   ];
@@ -36,6 +37,7 @@ function evidence(event) {
   if (shown.explained || shown.snapshot) {
     parts.push(el("img", { src: api.evidence(shown.explained || shown.snapshot), alt: shown.explained ? "picture with a box around what is unusual" : "picture when it was raised" }));
   }
+  parts.push(...[normalPicture(event)].filter(Boolean));
   if (shown.clip) parts.push(el("h2", {}, "Clip"), el("video", { src: api.evidence(shown.clip), controls: true, preload: "metadata", "aria-label": "clip with sound" }));
   else if (shown.sound) parts.push(el("h2", {}, "Sound"), el("audio", { src: api.evidence(shown.sound), controls: true, preload: "metadata", "aria-label": "sound" }));
   if (shown.sound) parts.push(soundPicture(api.evidence(shown.sound), event.explanation?.bands ?? []));

@@ -1,6 +1,7 @@
 // One scene: live on one axis of time, and looking back.
 
 import * as api from "/static/api.js";
+import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { eventList } from "/static/eventlist.js";
 import { follow } from "/static/live.js";
@@ -27,6 +28,7 @@ export async function sceneView(main, name) {
   const again = setInterval(async () => {
     const found = await api.events({ scene: name, limit: 10 }).catch(() => null);
     if (found) listed.replaceChildren(eventList(found));
+    Object.assign(scene, (await api.scenes().catch(() => [])).find((one) => one.name === name));
     if (past.following()) past.load().catch(() => {});
   }, 5000);
   return () => { stop(); clearInterval(drawing); clearInterval(again); };
@@ -34,7 +36,7 @@ export async function sceneView(main, name) {
 
 function liveStrips(scene) {
   const pictures = el("div", {}, el("p", { class: "quiet" }, "Waiting for the first window …"));
-  const words = el("section", { class: "card", "aria-live": "off" }, el("p", { class: "quiet" }, rates(scene)));
+  const words = el("section", { class: "card", "aria-live": "off" }, budget(scene));
   const strips = el("div");
   const shown = new Map();
   const scores = new Scores();
@@ -83,11 +85,6 @@ function liveStrips(scene) {
   };
 }
 
-function rates(scene) {
-  const day = scene.rates.find((one) => one.period === "day");
-  return day ? `Last day: ${day.raised} alarms, ${day.budgeted.toFixed(1)} false ones allowed (budget ${scene.budget}).` : `Budget of false alarms: ${scene.budget}`;
-}
-
 function said(window_, scene) {
   const over = window_.score !== null && window_.score >= window_.threshold;
   const notes = Object.entries(window_.notes);
@@ -99,7 +96,7 @@ function said(window_, scene) {
     window_.missing.length ? el("p", { class: "warning" }, `Cannot see: ${window_.missing.join(", ")}`) : null,
     Object.keys(window_.degraded).length ? el("p", { class: "quiet" }, Object.entries(window_.degraded).map(([s, why]) => `${s} is ${why}`).join(", ")) : null,
     over && notes.length ? el("ul", {}, notes.map(([who, what]) => el("li", {}, `${who}: ${what}`))) : null,
-    el("p", { class: "quiet" }, rates(scene)),
+    budget(scene),
     lines.length ? el("pre", { class: "quiet" }, lines.slice(-5).join("\n")) : null,
   ].filter(Boolean);
 }

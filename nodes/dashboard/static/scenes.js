@@ -1,6 +1,7 @@
 // All scenes at a glance.
 
 import * as api from "/static/api.js";
+import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { long } from "/static/format.js";
 import { follow } from "/static/live.js";
@@ -11,7 +12,7 @@ export async function scenesView(main) {
   main.replaceChildren(el("h1", {}, "Scenes"), el("div", { class: "grid" }, [...cards.values()].map((c) => c.root)));
   const stop = follow(null, (window_) => cards.get(window_.scene)?.take(window_));
   const again = setInterval(async () => {
-    for (const scene of await api.scenes().catch(() => [])) cards.get(scene.name)?.standing(scene.standing);
+    for (const scene of await api.scenes().catch(() => [])) cards.get(scene.name)?.look(scene);
   }, 4000);
   return () => { stop(); clearInterval(again); };
 }
@@ -20,13 +21,16 @@ function card(scene) {
   const picture = el("img", { class: "picture", alt: `latest picture of ${scene.name}`, hidden: true });
   const state = el("span", { class: "badge" }, "no window yet");
   const alarms = el("span", { class: "badge" });
-  const note = el("p", { class: "quiet" }, scene.learnt ? `Budget of false alarms: ${scene.budget}` : "Nothing learnt here yet: it is aligned and recorded only.");
+  const note = el("p", { class: "quiet", hidden: true });
+  const spent = el("div");
   const root = el("section", { class: "card", "aria-label": scene.name },
     el("div", { class: "row spread" }, el("h2", {}, el("a", { href: `#/scene/${encodeURIComponent(scene.name)}` }, scene.name)), alarms),
-    picture, el("p", { class: "row" }, state), note);
+    picture, el("p", { class: "row" }, state), note, spent);
   const made = {
     root,
-    standing(ids) {
+    look(now) {
+      const ids = now.standing;
+      spent.replaceChildren(budget(now));
       alarms.textContent = ids.length ? `${ids.length} standing` : "quiet";
       alarms.className = `badge ${ids.length ? "bad" : "good"}`;
     },
@@ -37,10 +41,10 @@ function card(scene) {
       state.textContent = window_.score === null ? `live, ${long(Date.now() - window_.end_ms)} ago`
         : `score ${window_.score.toFixed(1)} of ${window_.threshold.toFixed(1)}`;
       state.className = `badge ${over ? "bad" : window_.missing.length ? "warn" : "good"}`;
-      if (window_.missing.length) note.textContent = `Cannot see: ${window_.missing.join(", ")}`;
-      else if (scene.learnt) note.textContent = `Budget of false alarms: ${scene.budget}`;
+      note.textContent = `Cannot see: ${window_.missing.join(", ")}`;
+      note.hidden = !window_.missing.length;
     },
   };
-  made.standing(scene.standing);
+  made.look(scene);
   return made;
 }
