@@ -7,6 +7,8 @@ Topics, under ``<prefix>`` (``fusewatch/<deployment>`` unless set):
 - ``<prefix>/<scene>/event``: each phase as JSON (`pipeline.core.event.to_json`), QoS 1.
 - ``<prefix>/<scene>/digest``: what came and went while the broker was away, as JSON
   (`pipeline.core.digest.digest_body`), QoS 1.
+- ``<prefix>/<scene>/answer``: with ``answers: true``, what somebody answered to an event, as JSON
+  (`pipeline.core.answered.answered_json`), QoS 1.
 - ``<prefix>/<scene>/state``: the scene's standing, retained, QoS 1; see
   `pipeline.sinks.home_assistant`.
 
@@ -29,10 +31,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import Field, SecretStr, field_validator
 
+from pipeline.core.answered import EventAnswer, answered_json
 from pipeline.core.digest import Digest, digest_body
 from pipeline.core.errors import SinkError, SinkRejected, SinkUnavailable
 from pipeline.core.event import Event, to_json
-from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
 from pipeline.sinks.home_assistant import OFFLINE, ONLINE, discovery, state
 
 KEEPALIVE_S = 30
@@ -42,7 +45,7 @@ CLOSING_S = 2.0
 _PROTOCOLS = {"3.1.1": paho.MQTTv311, "5": paho.MQTTv5}
 
 
-class MqttSettings(DigestSettings):
+class MqttSettings(AnswerSettings, DigestSettings):
     """Publish events to an MQTT broker."""
 
     type: Literal["mqtt"] = "mqtt"
@@ -151,6 +154,10 @@ class MqttSink:
     def deliver_digest(self, digest: Digest) -> None:
         """Publish what came and went, and the state it left; wait for the broker to confirm."""
         self._tell(digest.scene, "digest", digest_body(digest), digest.last)
+
+    def deliver_answer(self, event: Event, answer: EventAnswer) -> None:
+        """Publish what was answered; wait for the broker to confirm."""
+        self._tell(event.scene, "answer", answered_json(event, answer), [])
 
     def close(self) -> None:
         """Say that we are offline and disconnect."""

@@ -9,6 +9,10 @@ repeat; ``source`` is ``/fusewatch/<deployment>/<scene>``; ``type`` is
 A digest (`pipeline.core.digest`) is one CloudEvent of type ``org.fusewatch.digest``: ``id`` is
 its key, ``subject`` the scene, ``data`` says what came and went.
 
+With ``answers: true``, what somebody answered to an event is a CloudEvent of type
+``org.fusewatch.event.answered``, with the event and, under ``answer``, what and by whom
+(`pipeline.core.answered`).
+
 Every request has a header ``webhook-id``, the idempotency key. With a secret, it is signed as
 Standard Webhooks does: headers ``webhook-timestamp`` (seconds) and ``webhook-signature`` =
 ``v1,`` and the base64 of HMAC-SHA256 over ``<id>.<timestamp>.<body>``. A secret that begins
@@ -38,10 +42,11 @@ import httpx
 import msgspec
 from pydantic import Field, SecretStr, field_validator
 
+from pipeline.core.answered import EventAnswer, answer_key, answered_json
 from pipeline.core.digest import Digest, digest_body
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Event, to_json
-from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
 from pipeline.sinks.delivery import Pace
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -53,7 +58,7 @@ LONGEST_WAIT_S = 3600.0
 """A receiver cannot ask for a longer pause than this, seconds."""
 
 
-class WebhookSettings(DigestSettings):
+class WebhookSettings(AnswerSettings, DigestSettings):
     """Post events to a web address."""
 
     type: Literal["webhook"] = "webhook"
@@ -136,6 +141,11 @@ class WebhookSink:
         """Post what came and went."""
         self._post(digest.key, cloud_digest(digest, self._context.deployment))
 
+    def deliver_answer(self, event: Event, answer: EventAnswer) -> None:
+        """Post what was answered."""
+        body = cloud_answer(event, answer, self._context.deployment)
+        self._post(answer_key(event.id, answer), body)
+
     def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
@@ -200,6 +210,14 @@ def cloud_event(event: Event, deployment: str) -> bytes:
     """The event in the CloudEvents 1.0 JSON format."""
     kind, source = f"event.{event.phase.value}", f"/fusewatch/{deployment}/{event.scene}"
     return _envelope(event.key, kind, source, event.id, event.end_ns, to_json(event))
+
+
+def cloud_answer(event: Event, answer: EventAnswer, deployment: str) -> bytes:
+    """The answer in the CloudEvents 1.0 JSON format."""
+    source = f"/fusewatch/{deployment}/{event.scene}"
+    key, at_ns = answer_key(event.id, answer), answer.withdrawn_ns or answer.at_ns
+    body = answered_json(event, answer)
+    return _envelope(key, "event.answered", source, event.id, at_ns, body)
 
 
 def cloud_digest(digest: Digest, deployment: str) -> bytes:

@@ -128,7 +128,7 @@ def test_nothing_is_acknowledged_while_the_outbox_cannot_be_written(
     alert.node.start()
     real = OutboxStore.accept
 
-    def full(*_: object) -> bool:
+    def full(*_: object, **__: object) -> bool:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(OutboxStore, "accept", full)
