@@ -23,14 +23,13 @@ from pipeline.core.event import Event, Phase, Severity
 from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkSettings
 from pipeline.store import Delivery, OutboxStore
 from pipeline.store.outbox_holds import Ruling
-from pipeline.store.outbox_tables import CALLED_OFF, DEAD, DELIVERED, HELD, PENDING
+from pipeline.store.outbox_tables import CALLED_OFF, HELD, PENDING
 
 QUIET, ESCALATION = "quiet hours", "escalation"
 ANSWERED, OVER, SUPERSEDED = "answered", "over", "superseded"
 """Why something is held, and why it is called off."""
 
 LOOK_NS = 1_000_000_000
-_TOLD = frozenset({PENDING, DELIVERED, DEAD})
 
 
 @dataclass(slots=True)
@@ -46,6 +45,21 @@ class Plan:
     sinks: list[str] = field(default_factory=list)
     rulings: dict[str, Ruling] = field(default_factory=dict)
     earlier: list[tuple[Sequence[Delivery], Ruling]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """How an event stands with the sinks.
+
+    Attributes:
+        open: What is held, or was called off by an answer that may be taken back, by sink.
+        told: Sinks that were told something of it.
+        answered: What was answered, in words; empty: nothing that stands.
+    """
+
+    open: Mapping[str, list[Delivery]]
+    told: set[str]
+    answered: str
 
 
 class Holding:
@@ -70,25 +84,30 @@ class Holding:
     def phase(self, event: Event, sinks: Iterable[str], now_ns: int) -> Plan:
         """What becomes of a phase that goes to `sinks`."""
         plan = Plan(list(sinks))
-        for name in plan.sinks:
-            if self._holds(name):
-                self._plan_phase(plan, name, event, now_ns)
+        holding = [name for name in plan.sinks if self._holds(name)]
+        if not holding:
+            return plan
+        life = self._life(event.id)
+        for name in holding:
+            open_ = life.open.get(name, [])
+            phases = [*(one.event for one in open_), event]
+            ruling = self.ruling(name, phases, name in life.told, life.answered, now_ns)
+            plan.rulings[name] = ruling
+            plan.earlier += _ruled(open_, ruling, followed=True)
         return plan
 
     def answer(self, event: Event, answer: EventAnswer, now_ns: int) -> Plan:
         """What becomes of an answer, and of what waits for one."""
-        answered = _words([*self._store.holds.answers(event.id), answer])
-        plan, lives = Plan(), self._lives(event.id)
-        for name, sink in self._sinks.items():
-            life = lives.get(name, ())
-            open_ = _open(life)
-            if open_:
-                phases = [one.event for one in open_]
-                ruling = self.ruling(name, phases, _told(life), answered, now_ns)
-                plan.earlier += _ruled(open_, ruling, followed=False)
-            if isinstance(sink, AnswerSettings) and sink.answers and _told(life):
+        plan, life = Plan(), self._life(event.id, answer)
+        for name, open_ in life.open.items():
+            phases = [one.event for one in open_]
+            ruling = self.ruling(name, phases, name in life.told, life.answered, now_ns)
+            plan.earlier += _ruled(open_, ruling, followed=False)
+        for name in sorted(life.told):
+            sink = self._sinks.get(name)
+            if isinstance(sink, AnswerSettings) and sink.answers:
                 plan.sinks.append(name)
-                plan.rulings[name] = self.ruling(name, [event], True, answered, now_ns)
+                plan.rulings[name] = self.ruling(name, [event], True, life.answered, now_ns)
         return plan
 
     def took(self, plan: Plan) -> None:
@@ -144,25 +163,16 @@ class Holding:
         end_ns = quiet.end_ns(now_ns) if quiet and _below(last, quiet.at_least) else None
         return Ruling(PENDING) if end_ns is None else Ruling(HELD, end_ns, QUIET)
 
-    def _plan_phase(self, plan: Plan, name: str, event: Event, now_ns: int) -> None:
-        life = self._lives(event.id).get(name, ())
-        answered = _words(self._store.holds.answers(event.id))
-        open_ = _open(life)
-        phases = [*(one.event for one in open_), event]
-        plan.rulings[name] = ruling = self.ruling(name, phases, _told(life), answered, now_ns)
-        plan.earlier += _ruled(open_, ruling, followed=True)
-
     def _due(
         self, name: str, event_id: str, now_ns: int
     ) -> tuple[Sequence[Delivery], Ruling] | None:
         """What is held of an event at a sink and what becomes of it; None: it was forgotten."""
-        life = self._lives(event_id).get(name, [])
-        answered = _words(self._store.holds.answers(event_id))
-        held = [one for one in life if one.state == HELD]
-        phases = [one.event for one in held]
-        if not phases:
+        life = self._life(event_id)
+        held = [one for one in life.open.get(name, ()) if one.state == HELD]
+        if not held:
             return None
-        return held, self.ruling(name, phases, _told(life), answered, now_ns)
+        phases = [one.event for one in held]
+        return held, self.ruling(name, phases, name in life.told, life.answered, now_ns)
 
     def _together(self, ruled: Iterable[tuple[Sequence[Delivery], Ruling]]) -> set[int]:
         """What is let go now, was held for quiet hours, and whose sink tells digests."""
@@ -179,12 +189,12 @@ class Holding:
         sink = self._sinks[name]
         return sink.quiet is not None or sink.escalate is not None
 
-    def _lives(self, event_id: str) -> Mapping[str, list[Delivery]]:
-        """All deliveries of an event, in order, by sink."""
-        found: dict[str, list[Delivery]] = {}
-        for one in self._store.deliveries(f"{event_id}."):
-            found.setdefault(one.sink, []).append(one)
-        return found
+    def _life(self, event_id: str, *answer: EventAnswer) -> _Life:
+        """How an event stands, with an answer that has just come."""
+        holds = self._store.holds
+        settling = settled_by([*holds.answers(event_id), *answer])
+        words = settling.words if settling else ""
+        return _Life(holds.open(event_id, ANSWERED), holds.told(event_id), words)
 
     def _count_off(self, deliveries: Iterable[Delivery], ruling: Ruling) -> None:
         for one in deliveries:
@@ -198,36 +208,18 @@ class Holding:
             counts[key] = counts.get(key, 0) + 1
 
 
-def _open(life: Iterable[Delivery]) -> list[Delivery]:
-    """What is held, or was called off by an answer that may be taken back."""
-    return [
-        one
-        for one in life
-        if one.state == HELD or (one.state == CALLED_OFF and one.error.startswith(ANSWERED))
-    ]
-
-
-def _told(life: Iterable[Delivery]) -> bool:
-    return any(one.state in _TOLD for one in life)
-
-
 def _ruled(
     open_: Sequence[Delivery], ruling: Ruling, *, followed: bool
 ) -> list[tuple[Sequence[Delivery], Ruling]]:
     """What becomes of earlier deliveries: an update that another phase follows is not needed."""
     past = open_ if followed else open_[:-1]
-    gone = [one for one in past if _is_update(one) and ruling.state != CALLED_OFF]
+    gone = [one for one in past if _is_update(one)]
     kept = [one for one in open_ if one not in gone]
     return [(gone, Ruling(CALLED_OFF, reason=SUPERSEDED)), (kept, ruling)]
 
 
 def _is_update(one: Delivery) -> bool:
     return one.answer is None and one.event.phase is Phase.UPDATED
-
-
-def _words(answers: Sequence[EventAnswer]) -> str:
-    settling = settled_by(answers)
-    return settling.words if settling else ""
 
 
 def _below(event: Event, least: Severity) -> bool:

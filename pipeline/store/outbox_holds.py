@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, inspect, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, inspect, select, update
 
 from pipeline.core.answered import EventAnswer, answer_of, answers_begin
 from pipeline.core.digest import digest_key, over
@@ -95,6 +95,30 @@ class OutboxHolds:
         with self._db.read() as connection:
             return {(sink, why): count for sink, why, count in connection.execute(wanted)}
 
+    def open(self, event_id: str, called_off: str) -> dict[str, list[Delivery]]:
+        """What of an event is held or may be told after all, in order, by sink.
+
+        Args:
+            event_id: Id of the event.
+            called_off: How the reason begins for which what is called off may be told after all.
+        """
+        state = DELIVERIES.c.state
+        back = (state == CALLED_OFF) & DELIVERIES.c.error.startswith(called_off, autoescape=True)
+        wanted = deliveries_wanted().where(_of_event(event_id), (state == HELD) | back)
+        found: dict[str, list[Delivery]] = {}
+        with self._db.read() as connection:
+            for row in connection.execute(wanted.order_by(DELIVERIES.c.id)).mappings():
+                found.setdefault(row["sink"], []).append(delivery_of(row))
+        return found
+
+    def told(self, event_id: str) -> set[str]:
+        """Sinks that something of an event was let go to."""
+        joined = DELIVERIES.join(EVENTS, EVENTS.c.position == DELIVERIES.c.event)
+        wanted = select(DELIVERIES.c.sink).select_from(joined).where(_of_event(event_id))
+        gone = DELIVERIES.c.state.not_in((HELD, CALLED_OFF))
+        with self._db.read() as connection:
+            return set(connection.execute(wanted.where(gone).distinct()).scalars())
+
     def answers(self, event_id: str) -> list[EventAnswer]:
         """What was answered to an event, in the order in which that came."""
         begins = EVENTS.c.key.startswith(answers_begin(event_id), autoescape=True)
@@ -121,6 +145,10 @@ class OutboxHolds:
                         lanes.setdefault((one.sink, one.event.scene), []).append(one)
             for waiting in lanes.values():
                 _bind(connection, sorted(waiting, key=lambda one: one.id))
+
+
+def _of_event(event_id: str) -> ColumnElement[bool]:
+    return EVENTS.c.key.startswith(f"{event_id}.", autoescape=True)
 
 
 def apply(connection: Connection, ids: Sequence[int], ruling: Ruling) -> None:

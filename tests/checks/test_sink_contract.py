@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from pipeline.core.answered import EventAnswer, answer_key
 from pipeline.core.clock import ManualClock
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkUnavailable
 from pipeline.sinks.base import (
     SINKS,
+    AnswerSettings,
+    AnswerSink,
     DigestSettings,
     DigestSink,
     Sink,
@@ -38,6 +42,8 @@ def build(rig: Rig, **more: Any) -> Sink:
     context = SinkContext(ManualClock(1_700_000_000 * 10**9), "site", rig.folder, ("hall",))
     return settings.build(context)
 
+
+ANSWERING = [k for k in RIGS if issubclass(SINKS.settings(k), AnswerSettings)]
 
 every_kind = pytest.mark.parametrize("rig", list(RIGS), indirect=True)
 every_kind_that_confirms = pytest.mark.parametrize("rig", CONFIRMS, indirect=True)
@@ -154,3 +160,16 @@ def test_a_digest_is_delivered_under_its_key_and_says_what_came_and_went(rig: Ri
 def test_kinds_that_keep_every_event_are_told_none_together() -> None:
     assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "sql", "zmq_pub"}
     assert SINKS.settings("jsonl").model_validate({}).pace == Pace()
+
+
+@pytest.mark.parametrize("rig", ANSWERING, indirect=True)
+def test_an_answer_is_delivered_under_its_key(rig: Rig) -> None:
+    sink = build(rig)
+    assert isinstance(sink, AnswerSink)
+    sink.open()
+    given = EventAnswer(position=3, action="seen", who="Ada", at_ns=1)
+    back = msgspec.structs.replace(given, withdrawn_ns=2, withdrawn_by="Bob")
+    sink.deliver_answer(life()[1], given)
+    sink.deliver_answer(life()[1], back)
+    sink.close()
+    assert rig.answers() == [answer_key(event().id, given), answer_key(event().id, back)]
