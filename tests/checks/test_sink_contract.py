@@ -43,8 +43,6 @@ def build(rig: Rig, **more: Any) -> Sink:
     return settings.build(context)
 
 
-ANSWERING = [k for k in RIGS if issubclass(SINKS.settings(k), AnswerSettings)]
-
 every_kind = pytest.mark.parametrize("rig", list(RIGS), indirect=True)
 every_kind_that_confirms = pytest.mark.parametrize("rig", CONFIRMS, indirect=True)
 every_kind_that_goes_down = pytest.mark.parametrize("rig", GOES_DOWN, indirect=True)
@@ -160,6 +158,9 @@ def test_a_digest_is_delivered_under_its_key_and_says_what_came_and_went(rig: Ri
 def test_kinds_that_keep_every_event_are_told_none_together() -> None:
     assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "sql", "zmq_pub"}
     assert SINKS.settings("jsonl").model_validate({}).pace == Pace()
+
+
+ANSWERING = [kind for kind in RIGS if issubclass(SINKS.settings(kind), AnswerSettings)]
 
 
 @pytest.mark.parametrize("rig", ANSWERING, indirect=True)
