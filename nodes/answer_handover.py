@@ -7,11 +7,14 @@ likewise. Answers are given on the page, by another process, so the store is loo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from pipeline.core.answered import EventAnswer, answer_key, answered_json, is_answer_key
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
+from pipeline.core.event import Event
 from pipeline.store import Answer, AnswerStore, FusionStore
 from pipeline.transport.event_link import EventSender
 
@@ -66,13 +69,19 @@ class AnswerHandover:
         key = answer_key(answer.event, told)
         if key not in self._on_the_way:
             self._on_the_way[key] = answer
-            link.send(answered_json(phases[-1], told), key)
+            link.send(answered_json(_then(phases, answer), told), key)
 
     def _note(self, answer: Answer) -> None:
         try:
             self._answers.handed(answer)
         except StoreError as error:  # it is offered again, and known there
             log.error("answers cannot be handed on", error=str(error), every_s=60)
+
+
+def _then(phases: Sequence[Event], answer: Answer) -> Event:
+    """The event as it was when that was answered, so that a repeat says the same."""
+    at_ns = answer.withdrawn_ns or answer.at_ns
+    return [phases[0], *(phase for phase in phases if phase.end_ns <= at_ns)][-1]
 
 
 def _told(answer: Answer) -> EventAnswer:

@@ -1,7 +1,7 @@
 """What somebody answered to an event, on its way from the fusion node to the sinks.
 
-It travels as the event's latest phase with one field more, ``answer``: whoever does not know of
-answers reads a phase that it has already.
+It travels as the phase of the event that was answered with one field more, ``answer``: whoever
+does not know of answers reads a phase that it has already.
 """
 
 from __future__ import annotations

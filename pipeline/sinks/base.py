@@ -83,7 +83,7 @@ class AnswerSink(Sink, Protocol):
         """Hand an answer over for good; raises as `deliver` does.
 
         Args:
-            event: What was answered, at its latest phase, without its explanation.
+            event: What was answered, as it was then, without its explanation.
             answer: The answer, or that it was taken back.
         """
         ...

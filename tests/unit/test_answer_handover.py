@@ -57,10 +57,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.answers.close()
 
 
-def test_an_answer_goes_with_its_event_at_its_latest_phase(site: Site) -> None:
+@pytest.mark.parametrize(("at_s", "revision"), [(0, 0), (1, 0), (2, 1), (99, 2)])
+def test_an_answer_goes_with_its_event_as_it_was_then(site, at_s: int, revision: int) -> None:
+    site.answers.add(replace(SEEN, at_ns=at_s * 10**9))
+    assert site.offered() == [KEY]
+    assert from_json(site.link.sent[KEY]) == life()[revision]
+
+
+def test_an_answer_goes_with_who_gave_it_and_what_it_says(site: Site) -> None:
     site.answers.add(SEEN)
     assert site.offered() == [KEY]
-    assert from_json(site.link.sent[KEY]) == life()[-1]
     assert answer_of(site.link.sent[KEY]) == EventAnswer(
         position=1, action="seen", note="a bird", who="Ada", at_ns=5
     )
