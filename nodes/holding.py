@@ -29,7 +29,7 @@ QUIET, ESCALATION = "quiet hours", "escalation"
 ANSWERED, OVER, SUPERSEDED = "answered", "over", "superseded"
 """Why something is held, and why it is called off."""
 
-LOOK_NS = 1_000_000_000
+LOOK_NS, AT_ONCE = 1_000_000_000, 100
 
 
 @dataclass(slots=True)
@@ -119,7 +119,10 @@ class Holding:
                 self._count_off(deliveries, ruling)
 
     def look(self, now_ns: int) -> int:
-        """Rule anew of what was held long enough; at first of all. Returns how many go now.
+        """Rule anew of what was held long enough, at first of all; looks once a second.
+
+        Returns:
+            How many deliveries go now.
 
         Raises:
             StoreError: The outbox cannot be used; nothing was changed.
@@ -127,7 +130,9 @@ class Holding:
         if self._looked_ns is not None and now_ns - self._looked_ns < LOOK_NS:
             return 0
         holds = self._store.holds
-        due = holds.due() if self._looked_ns is None else holds.due(now_ns)
+        if self._looked_ns is None:
+            holds.recall()
+        due = holds.due(now_ns)[:AT_ONCE]
         found = [self._due(sink, event_id, now_ns) for sink, event_id in due]
         ruled = [one for one in found if one is not None]
         if ruled:
@@ -135,7 +140,7 @@ class Holding:
         for deliveries, ruling in ruled:
             if ruling.state == CALLED_OFF:
                 self._count_off(deliveries, ruling)
-        self._looked_ns = now_ns
+        self._looked_ns = now_ns if len(due) < AT_ONCE else now_ns - LOOK_NS  # there is more
         return sum(len(one) for one, ruling in ruled if ruling.state == PENDING)
 
     def ruling(

@@ -26,6 +26,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    inspect,
     select,
     update,
 )
@@ -200,7 +201,8 @@ class AnswerStore:
         """Remove all answers to these events, and their bytes; returns how many went."""
         theirs = select(ANSWERS.c.position).where(ANSWERS.c.event.in_(events))
         with self._db.write() as connection:
-            connection.execute(delete(HANDED).where(HANDED.c.position.in_(theirs)))
+            if inspect(connection).has_table(HANDED.name):  # else written by an older fusewatch
+                connection.execute(delete(HANDED).where(HANDED.c.position.in_(theirs)))
             gone = connection.execute(delete(ANSWERS).where(ANSWERS.c.event.in_(events))).rowcount
         self._db.scrub()
         return int(gone)

@@ -58,7 +58,12 @@ class OutboxHolds:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def due(self, now_ns: int = LATEST_NS) -> list[tuple[str, str]]:
+    def recall(self) -> None:
+        """Make all that is held due, to be ruled anew: what held it may have changed."""
+        with self._db.write() as connection:
+            connection.execute(update(HOLDS).values(until_ns=0))
+
+    def due(self, now_ns: int) -> list[tuple[str, str]]:
         """Sink and event id of what is not to be held longer, in order of acceptance."""
         wanted = (
             select(DELIVERIES.c.sink, EVENTS.c.key)

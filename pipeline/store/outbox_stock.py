@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, delete, func, inspect, or_, select, update
 
 from pipeline.core.answered import answers_begin
 from pipeline.core.errors import StoreError
@@ -126,8 +126,9 @@ def _drop(connection: Connection, positions: Sequence[int]) -> None:
     theirs = DELIVERIES.c.event.in_(positions)
     newest = connection.execute(select(func.max(DELIVERIES.c.id))).scalar()
     gone_too = select(DELIVERIES.c.id).where(theirs)
-    connection.execute(delete(DIGESTS).where(DIGESTS.c.delivery.in_(gone_too)))
-    connection.execute(delete(HOLDS).where(HOLDS.c.delivery.in_(gone_too)))
+    for table in (DIGESTS, HOLDS):
+        if inspect(connection).has_table(table.name):  # else written by an older fusewatch
+            connection.execute(delete(table).where(table.c.delivery.in_(gone_too)))
     connection.execute(delete(DELIVERIES).where(theirs, DELIVERIES.c.id != newest))
     connection.execute(update(DELIVERIES).where(theirs).values(state=DELIVERED, error=""))
     kept = set(connection.execute(select(DELIVERIES.c.event).where(theirs)).scalars())

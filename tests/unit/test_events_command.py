@@ -66,6 +66,7 @@ def test_an_outbox_of_a_fusewatch_that_held_nothing_is_shown(data: Path, capsys)
     assert json_of(capsys, "list", data, "--held") == []
     states = [d["state"] for d in json_of(capsys, "show", data, event().id)["deliveries"]]
     assert sorted(set(states)) == ["dead", "delivered", "pending"]
+    assert run(["events", "forget", str(data), event().id, "--yes"]) == 0
 
 
 def test_people_get_a_table(data: Path, capsys) -> None:

@@ -209,6 +209,15 @@ def test_what_is_held_survives_a_kill_and_a_start_after_the_end(desk) -> None:
     assert sorted(made.at(MORNING_S + 3600)) == sorted(["digest of 1", phase(0, scene="yard").key])
 
 
+def test_many_events_are_let_go_a_few_at_a_time(desk, monkeypatch) -> None:
+    monkeypatch.setattr("nodes.holding.AT_ONCE", 4)
+    made = desk(SinkSettings, quiet=NIGHT)
+    names = [f"scene-{n}" for n in range(10)]
+    made.take(*(phase(0, scene=name) for name in names))
+    made.restart(quiet=NIGHT)
+    assert [len(made.at(MORNING_S)) for _ in range(4)] == [4, 4, 2, 0]
+
+
 def test_quiet_hours_that_were_changed_hold_by_what_they_are_now(desk) -> None:
     made = desk(quiet=NIGHT)
     made.take(phase(0))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from pydantic import ValidationError
@@ -149,3 +149,13 @@ def test_a_kind_that_cannot_tell_answers_is_not_asked_to(tmp_path: Path) -> None
         load_deployment(site(tmp_path, SITE + "      answers: true\n"))
     (said,) = told.value.problems
     assert "answers: unknown key" in said
+
+
+def test_a_machine_without_time_zones_is_told_what_it_lacks(monkeypatch) -> None:
+    def unknown(name: str) -> ZoneInfo:
+        raise ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr("pipeline.sinks.quiet_hours.ZoneInfo", unknown)
+    monkeypatch.setattr("pipeline.sinks.quiet_hours.available_timezones", set)
+    with pytest.raises(ValidationError, match="install its package tzdata"):
+        quiet()
