@@ -3,7 +3,9 @@
 The order is the guarantee: an event is accepted into the outbox (one transaction, with one
 delivery per sink), then acknowledged to the fusion node, then delivered. Killed before the
 acknowledgement, the fusion node sends it again and the outbox knows its key; killed after,
-the outbox has it. So every sink gets each phase at least once, in order per scene.
+the outbox has it. So every sink gets each phase at least once, in order per scene. What people
+answered comes and is accepted the same way; what a sink is told later or not at all is ruled by
+`nodes.holding`, in the transaction that accepts.
 
 While the outbox cannot be written, nothing is acknowledged and the node says that it is not
 ready; the fusion node keeps its events, and what was already received is tried again here.
@@ -23,11 +25,13 @@ from prometheus_client import CollectorRegistry
 from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.health import Health
+from nodes.holding import Holding
 from nodes.places import outbox_file
 from nodes.refused_metrics import RefusedMetrics
 from nodes.retention import kept_by_alert, kinds
 from nodes.retention_metrics import RetentionMetrics
 from pipeline.config import Deployment
+from pipeline.core.answered import EventAnswer, answer_of
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, from_json
@@ -76,7 +80,7 @@ class AlertNode:
         self._delivery: OutboxDelivery[Delivery] | None = None
         self._waiting: deque[EventDelivery] = deque()
         self._retention = Sweeper(())
-        self._intake = {"accepted": 0, "repeated": 0, "refused": 0}
+        self._intake = {"accepted": 0, "repeated": 0, "refused": 0, "answers": 0}
 
     @property
     def name(self) -> str:
@@ -99,13 +103,16 @@ class AlertNode:
         """
         self._store = store = OutboxStore(outbox_file(self._deployment))
         self._routing = AlertRouting(self._deployment.alert.sinks, store.told)
+        self._holding = Holding(self._deployment.alert.sinks, store)
         self._retention = Sweeper(kinds(kept_by_alert(self._deployment, store)))
         self._delivery = delivery = OutboxDelivery(
             store, self._build_outlets(), self._clock, rng=self._rng
         )
         if self._registry is not None:
             self._registry.register(
-                AlertMetrics(store, delivery, lambda: self._intake, self._routing, self._clock)
+                AlertMetrics(
+                    store, delivery, lambda: self._intake, self._routing, self._holding, self._clock
+                )
             )
             self._registry.register(RetentionMetrics(lambda: self._retention))
         self._report_leftovers(store)
@@ -164,37 +171,58 @@ class AlertNode:
         }
 
     def _accept_waiting(self, pause_s: float) -> None:
-        """Accept and acknowledge in order; on a failing outbox the rest stays waiting."""
+        """Accept and acknowledge in order, let go what was held long enough.
+
+        On a failing outbox the rest stays waiting.
+        """
         try:
             while self._waiting:
                 self._accept(self._waiting[0])
                 self._waiting.popleft()
+            if self._delivery is not None and self._holding.look(self._clock.now_ns()):
+                self._delivery.notify()
         except StoreError as error:
             self._health.ready("outbox", False, str(error))
-            log.error("event cannot be accepted, trying again", error=str(error), every_s=30)
+            log.error("the outbox cannot be written, trying again", error=str(error), every_s=30)
             time.sleep(pause_s)
 
     def _accept(self, incoming: EventDelivery) -> None:
         if self._store is None or self._link is None or self._delivery is None:
             return
-        event = self._read(incoming.body)
-        if event is None:
+        read = self._read(incoming.body)
+        if read is None:
             self._link.ack(incoming.handle)
             return
-        fresh = self._store.accept(event, self._routing.of(event))
+        fresh = self._take_in(self._store, *read)
         self._link.ack(incoming.handle)
-        self._intake["accepted" if fresh else "repeated"] += 1
+        accepted = "accepted" if read[1] is None else "answers"
+        self._intake[accepted if fresh else "repeated"] += 1
         if fresh:
             self._delivery.notify()
-            log.info("event accepted", key=event.key, scene=event.scene, phase=event.phase.value)
             if self._intake["accepted"] % PRUNE_EVERY == 0:
                 self._store.prune()
 
-    def _read(self, body: bytes) -> Event | None:
-        """The event, or None for what is not one: it would be no other if sent again."""
+    def _take_in(self, store: OutboxStore, event: Event, answer: EventAnswer | None) -> bool:
+        """Make a phase, or an answer, durable with all that follows; False: it was before."""
+        now_ns = self._clock.now_ns()
+        if answer is None:
+            plan = self._holding.phase(event, self._routing.of(event), now_ns)
+        else:
+            plan = self._holding.answer(event, answer, now_ns)
+        fresh = store.accept(
+            event, plan.sinks, answer=answer, rulings=plan.rulings, earlier=plan.earlier
+        )
+        if fresh:
+            self._holding.took(plan)
+            said = event.phase.value if answer is None else f"answer {answer.action}"
+            log.info("event accepted", key=event.key, scene=event.scene, phase=said)
+        return fresh
+
+    def _read(self, body: bytes) -> tuple[Event, EventAnswer | None] | None:
+        """The event and the answer to it, if it is one; None for what is neither."""
         try:
-            return from_json(body)
-        except msgspec.DecodeError as error:
+            return from_json(body), answer_of(body)
+        except msgspec.DecodeError as error:  # it would be no other if sent again
             self._intake["refused"] += 1
             log.error("refused what is not an event", error=str(error), every_s=30)
             return None
@@ -208,9 +236,8 @@ class AlertNode:
     def _report_leftovers(self, store: OutboxStore) -> None:
         """Deliveries of sinks that are no longer configured stay; say so."""
         for sink, counts in store.counts().items():
-            if sink not in self._sinks and counts["pending"]:
+            waiting = counts["pending"] + counts.get("held", 0)
+            if sink not in self._sinks and waiting:
                 log.warning(
-                    "deliveries wait for a sink that is not configured",
-                    sink=sink,
-                    pending=counts["pending"],
+                    "deliveries wait for a sink that is not configured", sink=sink, pending=waiting
                 )

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from nodes.alert_routing import AlertRouting
+from nodes.holding import Holding
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.sinks.outbox import OutboxDelivery
@@ -32,6 +33,7 @@ class AlertMetrics(Collector):
         delivery: Its workers.
         intake: Events taken in, by what became of them (``accepted``, ``repeated``, ...).
         routing: Knows what went to which sink.
+        holding: Knows what was held and what was called off.
         clock: Node time.
     """
 
@@ -41,12 +43,14 @@ class AlertMetrics(Collector):
         delivery: OutboxDelivery[Delivery],
         intake: Callable[[], Mapping[str, int]],
         routing: AlertRouting,
+        holding: Holding,
         clock: Clock,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._intake = intake
         self._routing = routing
+        self._holding = holding
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
@@ -60,9 +64,16 @@ class AlertMetrics(Collector):
         not_sent = CounterMetricFamily(
             "fusewatch_alert_not_sent", "Phases kept from a sink.", labels=["sink", "reason"]
         )
-        for labels, count in self._routing.not_sent.items():
-            not_sent.add_metric(list(labels), count)
+        for counts in (self._routing.not_sent, self._holding.called_off):
+            for labels, count in counts.items():
+                not_sent.add_metric(list(labels), count)
         yield not_sent
+        held = CounterMetricFamily(
+            "fusewatch_alert_held", "What was held for later.", labels=["sink", "reason"]
+        )
+        for labels, count in self._holding.held.items():
+            held.add_metric(list(labels), count)
+        yield held
         yield from self._of_workers()
         yield from self._of_store()
 
@@ -87,6 +98,7 @@ class AlertMetrics(Collector):
     def _of_store(self) -> Iterator[Metric]:
         try:
             counts, oldest_ns = self._store.counts(), self._store.oldest_ns()
+            holds = self._store.holds.counts()
         except StoreError:
             return  # the readiness check says so
         for state, meaning in _GAUGES.items():
@@ -94,6 +106,12 @@ class AlertMetrics(Collector):
             for sink, found in counts.items():
                 gauge.add_metric([sink], found[state])
             yield gauge
+        held = GaugeMetricFamily(
+            "fusewatch_outbox_held", "Deliveries that are held.", labels=["sink", "reason"]
+        )
+        for labels, count in holds.items():
+            held.add_metric(list(labels), count)
+        yield held
         age = GaugeMetricFamily(
             "fusewatch_outbox_oldest_seconds",
             "Since the oldest phase that waits ended; 0: none waits.",

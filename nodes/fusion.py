@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
+from nodes.answer_handover import AnswerHandover
 from nodes.assembly import Assembly, build_engine
 from nodes.claim import Claim
 from nodes.fusion_metrics import FusionMetrics
@@ -101,7 +102,9 @@ class FusionNode:
         self._assembly = build_engine(self._deployment, writer=self._files)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
-        self._withholding = Withholding(self._store, self._kept(answer_store(self._deployment)))
+        answers = self._kept(answer_store(self._deployment))
+        self._withholding = Withholding(self._store, answers)
+        self._handover = AnswerHandover(self._store, answers, self._clock)
         self._claim = Claim(self._deployment, self._store, self._clock)
         if self._claim.look():
             self._begin()
@@ -234,10 +237,11 @@ class FusionNode:
 
     def _forward(self, wait_s: float) -> None:
         """Hand committed events to the alert node, a few at a time, in order."""
-        taken = self._events.poll(wait_s)
+        taken = self._handover.confirmed(self._events.poll(wait_s))
         if taken:
             self._store.forwarded(taken)
             self._on_the_way.difference_update(taken)
+        self._handover.offer(self._events)
         if not self._waiting or len(self._on_the_way) > IN_FLIGHT // 2:
             return
         batch = self._store.unforwarded(limit=IN_FLIGHT)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import fill
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -19,19 +18,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
+from nodes.commands import _deliveries
 from nodes.forgetting import Chosen, choose, forget_events
 from nodes.places import fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
-from pipeline.store import Delivery, FusionStore, OutboxStore
+from pipeline.store import FusionStore, OutboxStore
 
 group = typer.Typer(
     help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
-ID = 16
-"""Of an id so much is shown, by which an event is found; of those of the equipment no less."""
 IN = "    "
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -57,15 +55,19 @@ def list_(
     dead: Annotated[
         bool, typer.Option("--dead", help="Deliveries that were moved aside instead.")
     ] = False,
+    held: Annotated[
+        bool, typer.Option("--held", help="Deliveries that wait for their time instead.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest events, or the deliveries that sinks rejected."""
-    data = data_folder(config)
-    if dead:
-        with closing(OutboxStore(data / "alert.db", create=False)) as outbox:
-            found = [d for d in outbox.dead_letters() if scene in (None, d.event.scene)][-limit:]
-            digests = outbox.digests([d.id for d in found])
-        _print_letters(found, digests, as_json)
+    """List the newest events, or the deliveries that sinks rejected or that are held for later."""
+    if dead or held:
+        listed = _deliveries.dead if dead else _deliveries.held
+        found = listed(data_folder(config), scene, limit)
+        if as_json:
+            _print_json(_deliveries.plain(found))
+        else:
+            _deliveries.shown(found)
         return
     since_ns = None if since is None else since_as_ns(since, time.time_ns())
     with closing(_store(config)) as store:
@@ -113,10 +115,9 @@ def show(
     with closing(_store(config)) as store:
         phases = store.phases(event)
     _require_one(phases, event, data)
-    deliveries, digests = _deliveries(data, phases[0].id)
+    deliveries = _deliveries.of_event(data, phases[0].id)
     if as_json:
-        plain = [_plain(d, digests) for d in deliveries]
-        _print_json({"phases": phases, "deliveries": plain})
+        _print_json({"phases": phases, "deliveries": _deliveries.plain(deliveries)})
         return
     console = Console()
     for phase in phases:
@@ -124,7 +125,7 @@ def show(
             f"[bold]{phase.phase.value}[/bold] revision {phase.revision}", highlight=False
         )
         console.print_json(data=msgspec.to_builtins(phase))
-    _print_letters(deliveries, digests, as_json=False)
+    _deliveries.shown(deliveries)
 
 
 @group.command()
@@ -216,15 +217,6 @@ def _require_one(phases: list[Event], event: str, data: Path) -> None:
         )
 
 
-def _deliveries(data: Path, event_id: str) -> tuple[list[Delivery], Mapping[int, str]]:
-    """Deliveries of an event, and the digests that some of them were told in."""
-    if not (data / "alert.db").exists():
-        return [], {}
-    with closing(OutboxStore(data / "alert.db", create=False)) as outbox:
-        found = outbox.deliveries(event_id)
-        return found, outbox.digests([d.id for d in found])
-
-
 def _print_events(events: list[Event]) -> None:
     """A line of facts each, and what it says below: a sentence has no room in a column."""
     console = Console(highlight=False)
@@ -232,7 +224,7 @@ def _print_events(events: list[Event]) -> None:
         console.print(
             f"[bold]{_local(event.start_ns)}[/bold]  {escape(event.scene)}  {event.severity.value}"
             f"  {event.phase.value}, {(event.end_ns - event.start_ns) / 1e9:.1f} s"
-            f"  p {event.p:.1e}  {event.id[:ID]}"
+            f"  p {event.p:.1e}  {event.id[: _deliveries.ID]}"
         )
         sentence = fill(event.summary, console.width, initial_indent=IN, subsequent_indent=IN)
         console.print(sentence, markup=False)
@@ -268,39 +260,6 @@ def _print_rates(found: list[SceneRates]) -> None:
     for one in found:
         real = f"; {one.spent.real} more were real" if one.spent.real else ""
         console.print(f"{one.scene}: {one.spent.words}{real}", highlight=False)
-
-
-def _print_letters(letters: list[Delivery], digests: Mapping[int, str], as_json: bool) -> None:
-    if as_json:
-        _print_json([_plain(letter, digests) for letter in letters])
-        return
-    table = Table("delivery", "event", "phase", "sink", "state", "tries", "last error", box=None)
-    for letter in letters:
-        table.add_row(
-            str(letter.id),
-            letter.event.id[:ID],
-            letter.event.phase.value,
-            letter.sink,
-            f"{letter.state}, {digests[letter.id]}" if letter.id in digests else letter.state,
-            str(letter.attempts),
-            escape(letter.error),
-        )
-    Console().print(table if letters else "no deliveries")
-
-
-def _plain(delivery: Delivery, digests: Mapping[int, str]) -> dict[str, Any]:
-    return {
-        "delivery": delivery.id,
-        "event": delivery.event.id,
-        "revision": delivery.event.revision,
-        "scene": delivery.event.scene,
-        "phase": delivery.event.phase,
-        "sink": delivery.sink,
-        "state": delivery.state,
-        "attempts": delivery.attempts,
-        "error": delivery.error,
-        "digest": digests.get(delivery.id),
-    }
 
 
 def _print_json(value: object) -> None:

@@ -6,8 +6,10 @@ A score is ``-log10 p``; the threshold lies on the same scale.
 end minus one hop: the newest hop is what the window before did not hold. The candidate goes
 on while scores stay over the threshold, window after window; one below, or a gap, ends it.
 Once it has lasted ``min_duration_s`` it is raised, unless the alarm is cooling down: within
-``cooldown_s`` of a clear only a candidate whose peak is higher than the last event's is
-raised. A candidate that outlasts the cooldown is raised then.
+``cooldown_s`` of a clear only a candidate that is worse or different is raised: its peak is
+higher than the last event's, or one of its windows shows where no window of that event did, in
+another stream or at another place (`pipeline.core.elsewhere`). A candidate that outlasts the
+cooldown is raised then.
 
 *Standing.* Scores at or over ``clear_ratio`` of the threshold keep it standing and move its
 end. Below, it waits for ``clear_after_s`` and clears; what comes sooner belongs to the same
@@ -26,13 +28,21 @@ from typing import Self
 import msgspec
 from pydantic import Field, field_validator
 
+from pipeline.core.elsewhere import elsewhere
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Phase, event_id
+from pipeline.core.explanation import Explanation
 from pipeline.core.settings import Settings
 from pipeline.detection.score import WindowScore
 from pipeline.detection.transition import Transition, anomaly_score, severity
 
 STATE_VERSION = 1
+"""Of saved states. Fields may be added: one that an older fusewatch did not write has its
+default, and one that it does not know is left out."""
+
+SHOWN = 16
+"""Explanations of one event that are remembered, each of another place: the latest."""
+
 PERIODS_S = {"minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
 
 
@@ -55,7 +65,7 @@ class AlarmSettings(Settings):
     """Clear after scores stayed below for this long; also the merge gap, seconds."""
 
     cooldown_s: float = Field(default=5.0, ge=0)
-    """After a clear, raise anew only for a higher score within this time, seconds."""
+    """After a clear, raise anew only what is worse or shows elsewhere within this time, seconds."""
 
     update_every_s: float = Field(default=10.0, gt=0)
     """Publish an update of a standing alarm at most this often, seconds."""
@@ -82,12 +92,25 @@ class AlarmSettings(Settings):
 
 
 class _Span(msgspec.Struct):
-    """A stretch of anomalous windows: a candidate or a standing event."""
+    """A stretch of anomalous windows: a candidate or a standing event.
+
+    `shown` says where its windows over the threshold showed.
+    """
 
     start_ns: int
     end_ns: int
     peak: WindowScore
     score: float
+    shown: list[Explanation] = []
+
+    def extend(self, score: WindowScore, level: float, threshold: float) -> None:
+        """Take in one more window."""
+        self.end_ns = score.end_ns
+        if level > self.score:
+            self.peak, self.score = score, level
+        found = score.explanation
+        if level >= threshold and found is not None and elsewhere(found, self.shown):
+            self.shown = [*self.shown, msgspec.structs.replace(found, maps=())][-SHOWN:]
 
 
 class _State(msgspec.Struct):
@@ -105,6 +128,7 @@ class _State(msgspec.Struct):
     published_end_ns: int = 0
     cleared_ns: int | None = None
     cleared_score: float = 0.0
+    cleared_shown: list[Explanation] = []
 
 
 class Alarm:
@@ -196,23 +220,26 @@ class Alarm:
             start_ns = score.end_ns - self._hop_ns
             state.candidate = _Span(start_ns, score.end_ns, score, level)
         span = state.candidate
-        _extend(span, score, level)
+        span.extend(score, level, self.threshold)
         lasted = span.end_ns - span.start_ns >= self._ns("min_duration_s")
-        if not lasted or self._cooling(score.end_ns, span.score):
+        if not lasted or self._cooling(score.end_ns, span):
             return []
         state.candidate, state.event, state.revision = None, span, 0
         return [self._publish(span, Phase.RAISED, score.end_ns)]
 
-    def _cooling(self, now_ns: int, level: float) -> bool:
+    def _cooling(self, now_ns: int, span: _Span) -> bool:
         state = self._state
         if state.cleared_ns is None or now_ns - state.cleared_ns > self._ns("cooldown_s"):
             return False
-        return level <= state.cleared_score
+        # Without explanations nothing but the score can tell two events apart.
+        known = state.cleared_shown
+        different = bool(known) and any(elsewhere(found, known) for found in span.shown)
+        return span.score <= state.cleared_score and not different
 
     def _standing(self, span: _Span, score: WindowScore, level: float) -> list[Transition]:
         state = self._state
         if level >= self.threshold * self.settings.clear_ratio:
-            _extend(span, score, level)
+            span.extend(score, level, self.threshold)
         elif score.end_ns - span.end_ns >= self._ns("clear_after_s"):
             return [self._clear(span, score.end_ns)]
         due = score.end_ns - state.published_ns >= self._ns("update_every_s")
@@ -227,7 +254,7 @@ class Alarm:
         # After a gap nothing tells when it ended: the cooldown counts from when it was due.
         due_ns = span.end_ns + self._ns("clear_after_s")
         state.cleared_ns = due_ns if now_ns is None else now_ns
-        state.cleared_score = span.score
+        state.cleared_score, state.cleared_shown = span.score, span.shown
         state.event = None
         return self._publish(span, Phase.CLEARED, state.cleared_ns)
 

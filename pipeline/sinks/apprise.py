@@ -14,17 +14,18 @@ from typing import Literal
 import apprise
 from pydantic import Field, SecretStr, field_validator
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkUnavailable
 from pipeline.core.event import Event, Phase, Severity
-from pipeline.sinks.base import DigestSettings, SinkContext
-from pipeline.sinks.message import Message, message_of, message_of_digest
+from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
+from pipeline.sinks.message import Message, message_of, message_of_answer, message_of_digest
 
 # Apprise logs the addresses of services, and they hold tokens.
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 
-class AppriseSettings(DigestSettings):
+class AppriseSettings(AnswerSettings, DigestSettings):
     """Tell of events through Apprise."""
 
     type: Literal["apprise"] = "apprise"
@@ -78,6 +79,12 @@ class AppriseSink:
     def deliver_digest(self, digest: Digest) -> None:
         """Tell what came and went."""
         message = message_of_digest(digest, self._context.deployment)
+        self._tell(message, apprise.NotifyType.INFO)
+
+    def deliver_answer(self, event: Event, answer: EventAnswer) -> None:
+        """Tell what was answered."""
+        page = self._settings.page
+        message = message_of_answer(event, answer, self._context.deployment, page)
         self._tell(message, apprise.NotifyType.INFO)
 
     def close(self) -> None:

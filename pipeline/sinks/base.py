@@ -5,7 +5,8 @@ least once: the same ``event.key`` may come twice and the sink passes the key on
 receiver can tell. A sink holds no retry loop of its own: the outbox retries
 `SinkUnavailable` for as long as it takes and sets `SinkRejected` aside. A sink is opened, used
 and closed by one thread; after a failure it is closed and opened again. A kind that can tell of
-many events at once derives its settings from `DigestSettings` and offers ``deliver_digest()``.
+many events at once derives its settings from `DigestSettings` and offers ``deliver_digest()``;
+one that can tell what people answered, from `AnswerSettings` and offers ``deliver_answer()``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import Field
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.clock import Clock
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event, Severity
 from pipeline.core.settings import Settings
 from pipeline.plugins import Family
 from pipeline.sinks.delivery import Pace
+from pipeline.sinks.escalation import Escalation
+from pipeline.sinks.quiet_hours import QuietHours
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,20 @@ class DigestSink(Sink, Protocol):
         ...
 
 
+@runtime_checkable
+class AnswerSink(Sink, Protocol):
+    """A receiver of events that can be told what people answered to them."""
+
+    def deliver_answer(self, event: Event, answer: EventAnswer) -> None:
+        """Hand an answer over for good; raises as `deliver` does.
+
+        Args:
+            event: What was answered, as it was then, without its explanation.
+            answer: The answer, or that it was taken back.
+        """
+        ...
+
+
 class SinkSettings(Settings):
     """Settings that every kind of sink has."""
 
@@ -94,6 +112,12 @@ class SinkSettings(Settings):
 
     max_per_minute: int | None = Field(default=None, ge=1)
     """Most deliveries tried in any minute, what is more waits; none: no limit."""
+
+    quiet: QuietHours | None = None
+    """Hours in which what is not severe is held, to be told when they are over; none: never."""
+
+    escalate: Escalation | None = None
+    """Tell only of what nobody answered in time; none: of all, at once."""
 
     @property
     def key(self) -> str:
@@ -124,6 +148,13 @@ class DigestSettings(SinkSettings):
         return replace(super().pace, digest_after_s=self.digest_after_s)
 
 
+class AnswerSettings(SinkSettings):
+    """Settings of kinds that can tell what people answered."""
+
+    answers: bool = False
+    """Tell also what people answer to an event of which this sink was told."""
+
+
 SINKS = Family(
     name="sinks",
     package="pipeline.sinks",
@@ -132,11 +163,13 @@ SINKS = Family(
         {
             "base",
             "delivery",
+            "escalation",
             "home_assistant",
             "lane",
             "message",
             "mqtt_link",
             "outbox",
+            "quiet_hours",
             "signature",
         }
     ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, TypeVar
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event
 
@@ -27,6 +28,11 @@ class Pending(Protocol):
     @property
     def digest(self) -> Digest | None:
         """What is delivered instead of the event."""
+        ...
+
+    @property
+    def answer(self) -> EventAnswer | None:
+        """What is delivered instead of the event: what was answered to it."""
         ...
 
     @property

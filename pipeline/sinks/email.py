@@ -20,18 +20,19 @@ from typing import Literal
 import structlog
 from pydantic import Field, SecretStr, field_validator
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Event
-from pipeline.sinks.base import DigestSettings, SinkContext
-from pipeline.sinks.message import Message, message_of, message_of_digest
+from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
+from pipeline.sinks.message import Message, message_of, message_of_answer, message_of_digest
 
 log = structlog.get_logger(__name__)
 
 _NEVER = 500  # answers from here on are for good
 
 
-class EmailSettings(DigestSettings):
+class EmailSettings(AnswerSettings, DigestSettings):
     """Send events by e-mail."""
 
     type: Literal["email"] = "email"
@@ -121,6 +122,12 @@ class EmailSink:
         """Send what came and went."""
         message = message_of_digest(digest, self._context.deployment)
         self._send(self._mail(message, thread=message.key))
+
+    def deliver_answer(self, event: Event, answer: EventAnswer) -> None:
+        """Send what was answered, in the event's thread."""
+        page = self._settings.page
+        message = message_of_answer(event, answer, self._context.deployment, page)
+        self._send(self._mail(message, thread=f"{event.id}.0"))
 
     def close(self) -> None:
         """Hang up; may be called twice."""

@@ -24,7 +24,7 @@ import structlog
 
 from pipeline.core.errors import SinkError, SinkRejected, SinkUnavailable
 from pipeline.core.redact import redact_url
-from pipeline.sinks.base import DigestSink, Sink
+from pipeline.sinks.base import AnswerSink, DigestSink, Sink
 from pipeline.sinks.delivery import DeliveryPolicy, DeliveryStore, Pace, Pending, PendingT
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,11 @@ class Hand:
 
     def deliver(self, delivery: Pending) -> SinkError | None:
         """Hand a delivery over; what went wrong, or None."""
-        sink, digest = self.sink, delivery.digest
+        sink, digest, answer = self.sink, delivery.digest, delivery.answer
+        if answer is not None:
+            if not isinstance(sink, AnswerSink):
+                return SinkRejected("this kind of sink cannot tell answers")
+            return attempt(lambda: sink.deliver_answer(delivery.event, answer))
         if digest is not None and isinstance(sink, DigestSink):
             return attempt(lambda: sink.deliver_digest(digest))
         return attempt(lambda: sink.deliver(delivery.event))

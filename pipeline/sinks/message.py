@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.core.answered import EventAnswer, answer_key
 from pipeline.core.digest import Digest
 from pipeline.core.event import TEST_PREFIX, Event, Phase
 
@@ -63,6 +64,23 @@ def phase_word(event: Event) -> str:
     return kind + _WORDS[event.phase]
 
 
+def message_of_answer(
+    event: Event, answer: EventAnswer, deployment: str, page: str = ""
+) -> Message:
+    """The message of an answer to an event; see `message_of`."""
+    lines = [
+        _first_upper(answer.words),
+        "",
+        f"event:    {event.summary}",
+        f"scene:    {event.scene} ({deployment})",
+        f"when:     {_time(event.start_ns)}",
+    ]
+    lines += [f"look:     {page.rstrip('/')}/#/event/{event.id}"] if page else []
+    key = answer_key(event.id, answer)
+    subject = f"[{deployment}/{event.scene}] {answer.words}"
+    return Message(key, _line(subject), "\n".join([*lines, f"id:       {key}"]))
+
+
 def message_of_digest(digest: Digest, deployment: str) -> Message:
     """The message of a digest: what came and went while nobody could be told."""
     told = [f"{_time(e.start_ns)}  {e.severity.value:8}  {e.summary}" for e in digest.last]
@@ -84,3 +102,7 @@ def _time(at_ns: int) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())[:200]
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -8,6 +8,8 @@ Topics, under ``<prefix>`` (``fusewatch/<deployment>`` unless set):
 - ``<prefix>/<scene>/digest``: what came and went while the broker was away, as JSON
   (`pipeline.core.digest.digest_body`), QoS 1.
 - ``<prefix>/<scene>/snapshot``: the picture of the event raised last, a JPEG, retained.
+- ``<prefix>/<scene>/answer``: with ``answers: true``, what somebody answered to an event, as JSON
+  (`pipeline.core.answered.answered_json`), QoS 1.
 - ``<prefix>/<scene>/state``: the scene's standing, retained, QoS 1; see
   `pipeline.sinks.home_assistant`.
 
@@ -28,10 +30,11 @@ import structlog
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import field_validator
 
+from pipeline.core.answered import EventAnswer, answered_json
 from pipeline.core.digest import Digest, digest_body
 from pipeline.core.errors import SinkError, SinkRejected, SinkUnavailable
 from pipeline.core.event import Event, Phase, to_json
-from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
 from pipeline.sinks.home_assistant import OFFLINE, ONLINE, discovery, state
 from pipeline.sinks.mqtt_link import MqttLinkSettings, make_client
 
@@ -45,7 +48,7 @@ LONGEST_SNAPSHOT = 256 << 10
 """Larger pictures are not published, bytes: some brokers end the connection of who sends such."""
 
 
-class MqttSettings(DigestSettings, MqttLinkSettings):
+class MqttSettings(AnswerSettings, DigestSettings, MqttLinkSettings):
     """Publish events to an MQTT broker."""
 
     type: Literal["mqtt"] = "mqtt"
@@ -131,6 +134,10 @@ class MqttSink:
     def deliver_digest(self, digest: Digest) -> None:
         """Publish what came and went, and the state it left; wait for the broker to confirm."""
         self._tell(digest.scene, "digest", digest_body(digest), digest.last)
+
+    def deliver_answer(self, event: Event, answer: EventAnswer) -> None:
+        """Publish what was answered; wait for the broker to confirm."""
+        self._tell(event.scene, "answer", answered_json(event, answer), [])
 
     def close(self) -> None:
         """Say that we are offline and disconnect."""

@@ -24,10 +24,11 @@ from typing import Literal, Self
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from pipeline.core.answered import EventAnswer, answer_key
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Event
-from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
 from pipeline.sinks.delivery import Pace
 from pipeline.sinks.signature import secret_bytes, signature
 from pipeline.sinks.templates.alertmanager import Alertmanager
@@ -57,7 +58,7 @@ _READ_BYTES, _TOLD = 4096, 300  # of what a receiver says when it refuses: bytes
 _SECRET_PART = 8  # shorter parts of an address's path are words
 
 
-class WebhookSettings(DigestSettings):
+class WebhookSettings(AnswerSettings, DigestSettings):
     """Post events to a web address."""
 
     type: Literal["webhook"] = "webhook"
@@ -169,6 +170,12 @@ class WebhookSink:
         """Post what came and went."""
         now_ns = self._context.clock.now_ns()
         self._post(digest.key, self._template.digest(digest, now_ns))
+
+    def deliver_answer(self, event: Event, answer: EventAnswer) -> None:
+        """Post what was answered."""
+        body = self._template.answer(event, answer)
+        if body is not None:
+            self._post(answer_key(event.id, answer), body)
 
     def close(self) -> None:
         """Close the connections."""

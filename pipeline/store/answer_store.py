@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    inspect,
     select,
     update,
 )
@@ -51,6 +53,13 @@ ANSWERS = Table(
     Column("withdrawn_by", String(128), nullable=False, default=""),
 )
 Index("answers_event", ANSWERS.c.event, ANSWERS.c.position)
+HANDED = Table(
+    "answers_handed",
+    _METADATA,
+    Column("position", _POSITION, primary_key=True, autoincrement=False),
+    Column("withdrawn", Boolean, nullable=False),
+)
+"""Answers that the alert node has: as they were given, or that they were taken back."""
 
 
 class Action(StrEnum):
@@ -164,9 +173,36 @@ class AnswerStore:
                 found.setdefault(row.event, []).append(_answer(row))
         return found
 
+    def unhanded(self, limit: int) -> list[Answer]:
+        """Answers that the alert node does not have as they are now, in order, the first few."""
+        told = ANSWERS.outerjoin(HANDED, HANDED.c.position == ANSWERS.c.position)
+        news = HANDED.c.position.is_(None) | (
+            (ANSWERS.c.withdrawn_ns != 0) & HANDED.c.withdrawn.is_(False)
+        )
+        wanted = select(ANSWERS).select_from(told).where(news).order_by(ANSWERS.c.position)
+        with self._db.read() as connection:
+            return [_answer(row) for row in connection.execute(wanted.limit(limit))]
+
+    def handed(self, answer: Answer) -> None:
+        """The alert node has an answer, or that it was taken back, as `unhanded` gave it."""
+        withdrawn = bool(answer.withdrawn_ns)
+        put = self._db.insert(HANDED).values(position=answer.position, withdrawn=withdrawn)
+        known = put.on_conflict_do_update(
+            index_elements=["position"], set_={"withdrawn": withdrawn}
+        )
+        there = select(ANSWERS.c.position).where(
+            ANSWERS.c.position == answer.position, ANSWERS.c.event == answer.event
+        )
+        with self._db.write() as connection:
+            if connection.execute(there).scalar() is not None:  # else it was forgotten meanwhile
+                connection.execute(known)
+
     def forget(self, events: Sequence[str]) -> int:
         """Remove all answers to these events, and their bytes; returns how many went."""
+        theirs = select(ANSWERS.c.position).where(ANSWERS.c.event.in_(events))
         with self._db.write() as connection:
+            if inspect(connection).has_table(HANDED.name):  # else written by an older fusewatch
+                connection.execute(delete(HANDED).where(HANDED.c.position.in_(theirs)))
             gone = connection.execute(delete(ANSWERS).where(ANSWERS.c.event.in_(events))).rowcount
         self._db.scrub()
         return int(gone)

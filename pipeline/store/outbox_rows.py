@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Select, select
 
+from pipeline.core.answered import EventAnswer, answer_key, answer_of
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event
 from pipeline.store.database import stored_event
@@ -22,12 +23,13 @@ class Delivery:
         id: Of this delivery, for `OutboxStore.revive`.
         sink: Name of the sink.
         event: What is delivered; of a digest its first phase.
-        state: `PENDING`, `DELIVERED` or `DEAD`.
+        state: `PENDING`, `DELIVERED`, `DEAD`, `HELD` or `CALLED_OFF`.
         attempts: Tries so far, for any reason.
         strikes: Tries that count against this event rather than against the sink.
-        error: Why the last try failed; empty before the first.
+        error: Why the last try failed, or why it was called off; else empty.
         digest: What is delivered instead, together with other deliveries.
         members: Ids of all of them.
+        answer: What is delivered instead: what was answered to the event.
     """
 
     id: int
@@ -39,10 +41,13 @@ class Delivery:
     error: str
     digest: Digest | None = None
     members: tuple[int, ...] = ()
+    answer: EventAnswer | None = None
 
     @property
     def key(self) -> str:
         """Idempotency key of what is delivered."""
+        if self.answer is not None:
+            return answer_key(self.event.id, self.answer)
         return self.event.key if self.digest is None else self.digest.key
 
 
@@ -64,6 +69,7 @@ def delivery_of(row: RowMapping) -> Delivery:
         attempts=row["attempts"],
         strikes=row["strikes"],
         error=row["error"],
+        answer=answer_of(row["body"]),
     )
 
 

@@ -6,13 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, inspect, or_, select, update
 
+from pipeline.core.answered import answers_begin
 from pipeline.core.errors import StoreError
 from pipeline.core.retention import Item
 from pipeline.store.database import Database
 from pipeline.store.event_stock import UNDELIVERED, KeptEvent
-from pipeline.store.outbox_tables import DEAD, DELIVERED, DELIVERIES, DIGESTS, EVENTS
+from pipeline.store.outbox_tables import (
+    DEAD,
+    DELIVERED,
+    DELIVERIES,
+    DIGESTS,
+    DONE,
+    EVENTS,
+    HOLDS,
+)
 
 
 class _Ended(msgspec.Struct):
@@ -59,15 +68,15 @@ class OutboxStock:
         return len(keys)
 
     def _held(self, states: frozenset[str]) -> str:
-        done = {DELIVERED} if self._dead is None else {DELIVERED, DEAD}
+        done = {*DONE} if self._dead is None else {*DONE, DEAD}
         return UNDELIVERED if states - done else ""
 
 
 def undelivered(database: Database) -> set[str]:
-    """Ids of events of which a delivery waits or was moved aside."""
+    """Ids of events of which a delivery waits, is held or was moved aside."""
     wanted = select(EVENTS.c.key).join(DELIVERIES, DELIVERIES.c.event == EVENTS.c.position)
     with database.read() as connection:
-        keys = connection.execute(wanted.where(DELIVERIES.c.state != DELIVERED)).scalars()
+        keys = connection.execute(wanted.where(DELIVERIES.c.state.not_in(DONE))).scalars()
         return {key.rpartition(".")[0] for key in keys}
 
 
@@ -90,7 +99,10 @@ def forget(database: Database, events: Sequence[KeptEvent]) -> dict[str, int]:
         for revision in range(event.revisions)
     ]
     with database.write() as connection:
-        named = EVENTS.c.key.in_([stub["key"] for stub in stubs])
+        named = or_(
+            EVENTS.c.key.in_([stub["key"] for stub in stubs]),
+            *(EVENTS.c.key.startswith(answers_begin(e.id), autoescape=True) for e in events),
+        )
         positions = list(connection.execute(select(EVENTS.c.position).where(named)).scalars())
         given = connection.execute(
             select(DELIVERIES.c.sink, func.count())
@@ -114,7 +126,9 @@ def _drop(connection: Connection, positions: Sequence[int]) -> None:
     theirs = DELIVERIES.c.event.in_(positions)
     newest = connection.execute(select(func.max(DELIVERIES.c.id))).scalar()
     gone_too = select(DELIVERIES.c.id).where(theirs)
-    connection.execute(delete(DIGESTS).where(DIGESTS.c.delivery.in_(gone_too)))
+    for table in (DIGESTS, HOLDS):
+        if inspect(connection).has_table(table.name):  # else written by an older fusewatch
+            connection.execute(delete(table).where(table.c.delivery.in_(gone_too)))
     connection.execute(delete(DELIVERIES).where(theirs, DELIVERIES.c.id != newest))
     connection.execute(update(DELIVERIES).where(theirs).values(state=DELIVERED, error=""))
     kept = set(connection.execute(select(DELIVERIES.c.event).where(theirs)).scalars())

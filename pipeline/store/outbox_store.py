@@ -5,8 +5,11 @@ Rules, kept by the database alone:
 - An event and its deliveries are accepted in one transaction, once per `Event.key`.
 - Per sink, the events of one scene go in the order in which they were accepted: a later one
   is not due before the earlier one was delivered or moved aside.
-- A delivery ends as *delivered* or as *dead* (moved aside, listed, revivable), never by
-  itself: nothing here forgets an event that a sink has not taken.
+- A delivery ends as *delivered*, as *dead* (moved aside, listed, revivable) or as *called off*
+  (ruled to be needed no more, with the reason), never by itself: nothing here forgets an event
+  that a sink has not taken.
+- What is held (quiet hours, escalation; `pipeline.store.outbox_holds`) is out of that order until
+  it is let go.
 - Deliveries that are told together, as a digest, are bound together before they are first sent
   and stay so: however often it is sent, its key stands for the same phases.
 """
@@ -27,15 +30,18 @@ from sqlalchemy import (
     update,
 )
 
+from pipeline.core.answered import EventAnswer, answer_key, answered_json
 from pipeline.core.digest import digest_key, over
 from pipeline.core.event import Event, to_json
 from pipeline.store.database import Database, stored_event
+from pipeline.store.outbox_holds import OutboxHolds, Ruling, apply
 from pipeline.store.outbox_rows import Delivery, bound, deliveries_wanted, delivery_of
 from pipeline.store.outbox_tables import (
     DEAD,
     DELIVERED,
     DELIVERIES,
     DIGESTS,
+    DONE,
     EVENTS,
     METADATA,
     PENDING,
@@ -61,34 +67,50 @@ class OutboxStore:
         self._db = Database(
             target, component="outbox", version=VERSION, metadata=METADATA, create=create
         )
+        self.holds = OutboxHolds(self._db)
+        """What is held."""
 
     @property
     def database(self) -> Database:
         """The database, for what removes rows of it."""
         return self._db
 
-    def accept(self, event: Event, sinks: Sequence[str]) -> bool:
+    def accept(
+        self,
+        event: Event,
+        sinks: Sequence[str],
+        *,
+        answer: EventAnswer | None = None,
+        rulings: Mapping[str, Ruling] | None = None,
+        earlier: Iterable[tuple[Sequence[Delivery], Ruling]] = (),
+    ) -> bool:
         """Take an event in for all `sinks`; False when its key was taken in before.
+
+        Args:
+            event: The event.
+            sinks: Whom to tell.
+            answer: What was answered to it: that is told then.
+            rulings: By sink, what is to become of its delivery instead of being told at once.
+            earlier: What is to become of earlier deliveries with it.
 
         Raises:
             StoreError: It could not be written; it was not accepted.
         """
+        key = event.key if answer is None else answer_key(event.id, answer)
+        body = to_json(event) if answer is None else answered_json(event, answer)
         put = self._db.insert(EVENTS).on_conflict_do_nothing(index_elements=["key"])
-        body = to_json(event).decode()
+        row = {"key": key, "scene": event.scene, "body": body.decode()}
         with self._db.write() as connection:
-            position = connection.execute(
-                put.values(key=event.key, scene=event.scene, body=body).returning(EVENTS.c.position)
-            ).scalar()
+            position = connection.execute(put.values(row).returning(EVENTS.c.position)).scalar()
             if position is None:
                 return False
-            if sinks:
-                connection.execute(
-                    insert(DELIVERIES),
-                    [
-                        {"event": position, "scene": event.scene, "sink": sink, "state": PENDING}
-                        for sink in dict.fromkeys(sinks)
-                    ],
-                )
+            for deliveries, ruling in earlier:
+                apply(connection, [one.id for one in deliveries], ruling)
+            for sink in dict.fromkeys(sinks):
+                new = {"event": position, "scene": event.scene, "sink": sink, "state": PENDING}
+                made = connection.execute(insert(DELIVERIES).values(new)).inserted_primary_key
+                if rulings and sink in rulings and made:
+                    apply(connection, [made[0]], rulings[sink])
         return True
 
     def due(
@@ -126,7 +148,9 @@ class OutboxStore:
         if row is None:
             return None
         head = delivery_of(row)
-        return head if over_before_ns is None else self._together(head, over_before_ns)
+        if over_before_ns is None or head.answer is not None:
+            return head
+        return self._together(head, over_before_ns)
 
     def delivered(self, delivery: Delivery) -> None:
         """The sink has it for good."""
@@ -204,7 +228,7 @@ class OutboxStore:
             )
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Deliveries per sink and state (`PENDING`, `DELIVERED`, `DEAD`)."""
+        """Deliveries per sink and state; those of `PENDING`, `DELIVERED` and `DEAD` always."""
         wanted = select(DELIVERIES.c.sink, DELIVERIES.c.state, func.count()).group_by(
             DELIVERIES.c.sink, DELIVERIES.c.state
         )
@@ -220,7 +244,7 @@ class OutboxStore:
         A forgotten key could be accepted again, so `keep` is far more than a fusion node
         ever sends anew.
         """
-        open_ends = select(DELIVERIES.c.event).where(DELIVERIES.c.state != DELIVERED)
+        open_ends = select(DELIVERIES.c.event).where(DELIVERIES.c.state.not_in(DONE))
         newest = select(func.max(EVENTS.c.position)).scalar_subquery()
         done = select(EVENTS.c.position).where(
             and_(EVENTS.c.position <= newest - keep, EVENTS.c.position.not_in(open_ends))
@@ -243,7 +267,8 @@ class OutboxStore:
             return bound(head, self._backlog(head, DELIVERIES.c.id.in_(same)), key)
         if head.event.end_ns > before_ns:
             return head
-        waiting = self._backlog(head, DELIVERIES.c.id.not_in(select(DIGESTS.c.delivery)))
+        apart = DELIVERIES.c.id.not_in(select(DIGESTS.c.delivery))
+        waiting = [one for one in self._backlog(head, apart) if one.answer is None]
         phases = over([one.event for one in waiting], before_ns)
         if head.event not in phases:
             return head

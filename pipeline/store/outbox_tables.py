@@ -17,6 +17,9 @@ from sqlalchemy import (
 
 VERSION = 1
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
+HELD, CALLED_OFF = "held", "called off"
+DONE = (DELIVERED, CALLED_OFF)
+"""States in which nothing is to be done for a delivery any more."""
 
 METADATA = MetaData()
 _POSITION = BigInteger().with_variant(Integer, "sqlite")
@@ -57,3 +60,11 @@ DIGESTS = Table(
     Column("key", String(64), nullable=False, index=True),
 )
 """Which deliveries are told together, and under which idempotency key."""
+HOLDS = Table(
+    "outbox_holds",
+    METADATA,
+    Column("delivery", _POSITION, primary_key=True, autoincrement=False),
+    Column("until_ns", BigInteger, nullable=False, index=True),
+    Column("reason", String(32), nullable=False),
+)
+"""Until when each delivery that is held is held, and why."""

@@ -46,6 +46,10 @@ class Rig:
         """Digests that the receiver has, in order."""
         raise NotImplementedError
 
+    def answers(self) -> list[str]:
+        """Keys of the answers that the receiver has, in order."""
+        return self.received()
+
     def go_down(self) -> None:
         raise NotImplementedError
 
@@ -196,6 +200,10 @@ class MqttRig(Rig):
         states = [json.loads(m.payload) for m in self.listener.on("/state")]
         assert [(s["state"], s["key"]) for s in states] == [("OFF", life(5)[-1].key)]
         return [json.loads(m.payload) for m in self.listener.on("/digest")]
+
+    def answers(self) -> list[str]:
+        self._settle()
+        return [json.loads(m.payload)["key"] for m in self.listener.on("/answer")]
 
     def _settle(self) -> None:
         """What was published last is what the listener waits for, so nothing is under way."""

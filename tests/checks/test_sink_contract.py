@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from pipeline.core.answered import EventAnswer, answer_key
 from pipeline.core.clock import ManualClock
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkUnavailable
 from pipeline.sinks.base import (
     SINKS,
+    AnswerSettings,
+    AnswerSink,
     DigestSettings,
     DigestSink,
     Sink,
@@ -154,3 +158,19 @@ def test_a_digest_is_delivered_under_its_key_and_says_what_came_and_went(rig: Ri
 def test_kinds_that_keep_every_event_are_told_none_together() -> None:
     assert set(RIGS) - set(TELLS_TOGETHER) == {"console", "jsonl", "kafka", "sql", "zmq_pub"}
     assert SINKS.settings("jsonl").model_validate({}).pace == Pace()
+
+
+ANSWERING = [kind for kind in RIGS if issubclass(SINKS.settings(kind), AnswerSettings)]
+
+
+@pytest.mark.parametrize("rig", ANSWERING, indirect=True)
+def test_an_answer_is_delivered_under_its_key(rig: Rig) -> None:
+    sink = build(rig)
+    assert isinstance(sink, AnswerSink)
+    sink.open()
+    given = EventAnswer(position=3, action="seen", who="Ada", at_ns=1)
+    back = msgspec.structs.replace(given, withdrawn_ns=2, withdrawn_by="Bob")
+    sink.deliver_answer(life()[1], given)
+    sink.deliver_answer(life()[1], back)
+    sink.close()
+    assert rig.answers() == [answer_key(event().id, given), answer_key(event().id, back)]

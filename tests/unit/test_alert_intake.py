@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from nodes.alert import AlertNode
 from nodes.health import Health
 from pipeline.config import Deployment
+from pipeline.core.answered import EventAnswer, answer_key, answered_json
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, from_json, to_json
@@ -54,18 +55,19 @@ class ScriptedLink:
 class Alert:
     """An alert node on a scripted link, writing to a file."""
 
-    def __init__(self, folder: Path, sinks: bool = True) -> None:
+    def __init__(self, folder: Path, sinks: bool = True, **more: object) -> None:
         self.out = folder / "events.jsonl"
         self.data = folder / "data"
         self.link = ScriptedLink()
         self.health = Health(registry=CollectorRegistry())
+        jsonl = JsonlSettings.model_validate({"path": self.out, "fsync": False} | more)
         deployment = Deployment.model_validate(
             {
                 "name": "site",
                 "data": self.data,
                 "nodes": {"edge": {"sources": [SourceSettings(type="any")]}},
                 "scenes": {"hall": {"streams": ["cam"]}},
-                "alert": {"sinks": [JsonlSettings(path=self.out, fsync=False)] if sinks else []},
+                "alert": {"sinks": [jsonl] if sinks else []},
             }
         )
         self.node = AlertNode(deployment, NodeClock(), lambda: self.link, Random(1))
@@ -75,7 +77,8 @@ class Alert:
         return generate_latest(self.health.registry).decode()
 
     def written(self) -> list[Event]:
-        return [from_json(line) for line in self.out.read_bytes().splitlines()]
+        lines = self.out.read_bytes().splitlines() if self.out.exists() else []
+        return [from_json(line) for line in lines]
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def test_nothing_is_acknowledged_while_the_outbox_cannot_be_written(
     alert.node.start()
     real = OutboxStore.accept
 
-    def full(*_: object) -> bool:
+    def full(*_: object, **__: object) -> bool:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(OutboxStore, "accept", full)
@@ -143,6 +146,50 @@ def test_nothing_is_acknowledged_while_the_outbox_cannot_be_written(
     alert.node.step(0)
     assert alert.link.acked == [each.key for each in life()]
     assert alert.health.readyz()["outbox"].ok
+
+
+NEVER = {"start": "00:00", "end": "00:00", "timezone": "UTC", "at_least": "critical"}
+
+
+def test_what_is_held_is_acknowledged_counted_and_let_go_by_another_run(tmp_path: Path) -> None:
+    alert = Alert(tmp_path, quiet=NEVER)
+    alert.node.start()
+    alert.link.put(*life())
+    alert.node.step(0)
+    alert.node.drain(60)
+    assert alert.link.acked == [each.key for each in life()]
+    assert alert.written() == []
+    text = alert.metrics()
+    assert 'fusewatch_alert_held_total{reason="quiet hours",sink="jsonl"} 3.0' in text
+    assert 'fusewatch_alert_not_sent_total{reason="superseded",sink="jsonl"} 1.0' in text
+    assert 'fusewatch_outbox_held{reason="quiet hours",sink="jsonl"} 2.0' in text
+    alert.node.close()
+    again = Alert(tmp_path)
+    again.node.start()
+    again.node.step(0)
+    again.node.drain(60)
+    assert again.written() == [life()[0], life()[2]]
+    assert "fusewatch_outbox_held{" not in again.metrics()
+    again.node.close()
+
+
+def test_an_answer_calls_an_escalation_off_and_is_acknowledged_once_it_is_safe(tmp_path) -> None:
+    alert = Alert(tmp_path, escalate={"after_s": 1})
+    alert.node.start()
+    seen = EventAnswer(position=1, action="seen", who="Ada", at_ns=1)
+    key, body = answer_key(event().id, seen), answered_json(event(), seen)
+    alert.link.put_bytes(body, key)
+    alert.link.put(event(), event(9))
+    alert.link.put_bytes(body, key)
+    alert.node.step(0)
+    assert alert.link.acked == [key, event().key, event(9).key, key]
+    alert.node.drain(60)
+    assert alert.written() == [event(9)]
+    text = alert.metrics()
+    assert 'fusewatch_alert_events_total{outcome="answers"} 1.0' in text
+    assert 'fusewatch_alert_events_total{outcome="repeated"} 1.0' in text
+    assert 'fusewatch_alert_not_sent_total{reason="answered",sink="jsonl"} 1.0' in text
+    alert.node.close()
 
 
 def test_it_is_ready_once_it_listens_and_the_outbox_is_open(alert: Alert) -> None:

@@ -51,7 +51,7 @@ def test_each_file_loads(file: Path) -> None:
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_each_file_loads_with_everything_optional_switched_on(file: Path) -> None:
     every_extra()
-    names = ("HOME_WEBHOOK", "ROOM_WEBHOOK", "SITES_WEBHOOK")
+    names = ("HOME_WEBHOOK", "ROOM_WEBHOOK", "SITES_WEBHOOK", "ROOM_PAGER")
     environ = ENVIRON | {f"{n}_URL": "https://example.org/x" for n in names}
     environ |= {f"{n}_SECRET": "0123456789" for n in names} | {"HOME_MQTT_ALERTS": "true"}
     report = check_file(file, environ=environ)

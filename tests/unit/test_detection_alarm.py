@@ -1,5 +1,7 @@
 import itertools
+import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from pipeline.core.event import Phase, Severity, event_id
 from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.score import WindowScore
 from pipeline.detection.transition import anomaly_score, severity
+from tests.explained_samples import BOX, moved, with_
 
 HOP_NS = 500_000_000
 LENGTH_NS = 2_000_000_000
@@ -95,6 +98,60 @@ def test_the_cooldown_holds_back_what_is_not_higher():
 def test_the_cooldown_never_swallows_a_higher_score():
     found = run([4, 4, *[0] * 5, 4.5, 4.5, *[0] * 6])
     assert phases(found) == ["raised", "cleared"] * 2
+
+
+CAMERA = with_(contributions={"cam": 3.0})
+SOUND = with_(contributions={"mic": 3.0})
+AWAY = with_(contributions={"cam": 3.0}, boxes=(moved(BOX, 0.35),))
+
+
+def run_explained(why, levels=(4, 4, *[0] * 5, 3.5, 3.5, *[0] * 6)):
+    """Windows over the threshold explained in turn by `why`, the last of them to the end."""
+    machine, found, over = alarm(), [], 0
+    for offset, level in enumerate(levels):
+        score = window(100 + offset, level)
+        if level >= THRESHOLD:
+            score = replace(score, explanation=why[min(over, len(why) - 1)])
+            over += 1
+        found += machine.update(score)
+        machine = alarm().restore(machine.state())
+    return found
+
+
+@pytest.mark.parametrize("second", [SOUND, AWAY])
+def test_the_cooldown_never_swallows_what_shows_elsewhere(second):
+    assert phases(run_explained([CAMERA, CAMERA, CAMERA, second])) == ["raised", "cleared"] * 2
+
+
+@pytest.mark.parametrize("first", [[CAMERA], [CAMERA, SOUND], [None]])
+def test_the_cooldown_holds_back_what_showed_there_before(first):
+    second = CAMERA if first != [None] else None
+    assert phases(run_explained([*first, second])) == ["raised", "cleared"]
+
+
+def test_without_explanations_only_the_score_tells_events_apart():
+    assert phases(run_explained([None, None, CAMERA])) == ["raised", "cleared"]
+
+
+def test_what_an_event_showed_is_remembered_without_its_maps_and_not_for_ever():
+    places = [with_(contributions={f"cam-{n}": 3.0}) for n in range(40)]
+    machine = alarm()
+    for n, why in enumerate(places):
+        machine.update(replace(window(100 + n, 4.0), explanation=why))
+    shown = json.loads(machine.state())["event"]["shown"]
+    assert [list(one["contributions"]) for one in shown] == [[f"cam-{n}"] for n in range(24, 40)]
+
+
+def test_a_state_of_a_fusewatch_that_did_not_remember_where_is_read():
+    machine = alarm()
+    for n, level in enumerate([4, 4, 0, 0, 0, 0, 4]):
+        machine.update(replace(window(100 + n, level), explanation=CAMERA))
+    old = json.loads(machine.state())
+    assert old.pop("cleared_shown")
+    assert old["candidate"].pop("shown")
+    again = alarm().restore(json.dumps(old).encode())
+    assert again.update(replace(window(107, 3.5), explanation=SOUND)) == []
+    assert phases(again.update(replace(window(108, 4.5), explanation=SOUND))) == ["raised"]
 
 
 def test_what_outlasts_the_cooldown_is_raised_with_its_true_start():

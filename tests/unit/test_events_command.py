@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from nodes.cli import run
 from nodes.commands.events import since_as_ns
 from pipeline.core.digest import digest_key
 from pipeline.store import Commit, FusionStore, OutboxStore
+from pipeline.store.outbox_holds import Ruling
+from pipeline.store.outbox_tables import CALLED_OFF, HELD
 from tests.event_samples import event, life
 
 
@@ -38,6 +41,32 @@ def test_events_are_listed_at_their_latest_phase(data: Path, capsys) -> None:
     assert [e["scene"] for e in json_of(capsys, "list", data, "--scene", "yard")] == ["yard"]
     assert [e["scene"] for e in json_of(capsys, "list", data, "--limit", "1")] == ["yard"]
     assert json_of(capsys, "list", data, "--since", "2h") == []
+
+
+def test_what_is_held_is_listed_with_until_when_and_why(data: Path, capsys) -> None:
+    assert json_of(capsys, "list", data, "--held") == []
+    with closing(OutboxStore(data / "alert.db")) as outbox:
+        night = Ruling(HELD, 1_768_455_000 * 10**9, "quiet hours")
+        outbox.accept(event(5000, scene="yard"), ["web"], rulings={"web": night})
+        off = Ruling(CALLED_OFF, reason="answered: seen by Ada")
+        outbox.accept(event(6000, scene="roof"), ["web"], rulings={"web": off})
+    (held,) = json_of(capsys, "list", data, "--held", "--scene", "yard")
+    assert (held["state"], held["sink"]) == ("held", "web")
+    assert (held["held_until"], held["held_for"]) == ("2026-01-15T05:30:00.000Z", "quiet hours")
+    assert json_of(capsys, "list", data, "--held", "--scene", "hall") == []
+    (shown,) = json_of(capsys, "show", data, event(5000, scene="yard").id)["deliveries"]
+    assert shown == held
+    assert run(["events", "list", str(data), "--held"]) == 0
+    assert "quiet" in capsys.readouterr().out
+
+
+def test_an_outbox_of_a_fusewatch_that_held_nothing_is_shown(data: Path, capsys) -> None:
+    with closing(sqlite3.connect(data / "alert.db")) as database:
+        database.execute("DROP TABLE outbox_holds")
+    assert json_of(capsys, "list", data, "--held") == []
+    states = [d["state"] for d in json_of(capsys, "show", data, event().id)["deliveries"]]
+    assert sorted(set(states)) == ["dead", "delivered", "pending"]
+    assert run(["events", "forget", str(data), event().id, "--yes"]) == 0
 
 
 def test_people_get_a_line_of_facts_and_the_sentence_below_it(data: Path, capsys) -> None:

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from nodes.forgetting import AUDIT
+from pipeline.core.answered import EventAnswer
 from pipeline.core.event import Phase
-from pipeline.store import Commit, FusionStore, OutboxStore
+from pipeline.store import Action, Answer, AnswerStore, Commit, FusionStore, OutboxStore
+from pipeline.store.outbox_holds import Ruling
+from pipeline.store.outbox_tables import HELD
 from tests.command_line import fusewatch
 from tests.event_samples import event, life
 from tests.unit.test_retention import S, holds, plant, secret
@@ -73,6 +76,23 @@ def test_no_byte_of_what_all_events_said_stays(data):
         assert holds(data, f"nobody is to read again {id_of(hours)}") == []
     assert len((data / AUDIT).read_text().splitlines()) == 3
     assert {path.name for path in (data / "evidence").iterdir()} == {id_of(1), id_of(5)}
+
+
+def test_what_was_answered_to_it_and_what_is_held_of_it_go_too(data):
+    key, held = id_of(2), Ruling(HELD, 2**60, "quiet hours")
+    said = EventAnswer(position=1, action="note", who="Ada", note="nobody reads this", at_ns=NOW)
+    outbox, answers = OutboxStore(data / "alert.db"), AnswerStore(data / "answers.db")
+    (phase,) = (e for e in FusionStore(data / "fusion.db").events() if e.id == key)
+    outbox.accept(phase, ["phone"], answer=said, rulings={"phone": held})
+    answers.add(Answer(key, "hall", Action.NOTE, "", said.note, "Ada", NOW))
+    answers.handed(answers.unhanded(1)[0])
+    assert fusewatch("events", "forget", data, key, "--yes") == 0
+    assert holds(data, said.note) == []
+    assert outbox.holds.answers(key) == []
+    assert outbox.holds.counts() == {}
+    assert answers.all() == answers.unhanded(9) == []
+    outbox.close()
+    answers.close()
 
 
 def test_a_phase_that_was_under_way_is_refused_when_it_comes(data):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,3 +52,16 @@ def test_nothing_said_is_no_verdict(store) -> None:
     store.add(replace(REAL, action=Action.NOTE, value=""))
     assert verdict_of(store.of(["e1"])["e1"]) is None
     assert store.all("yard") == []
+
+
+def test_a_store_of_a_fusewatch_that_handed_nothing_on_is_read_and_forgets(tmp_path: Path) -> None:
+    file = tmp_path / "answers.db"
+    with closing(AnswerStore(file)) as made:
+        made.add(REAL)
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("DROP TABLE answers_handed")
+    with closing(AnswerStore(file, create=False)) as old:
+        assert len(old.all()) == old.forget(["e1"]) == 1
+    with closing(AnswerStore(file)) as again:
+        again.add(REAL)
+        assert [answer.event for answer in again.unhanded(9)] == ["e1"]

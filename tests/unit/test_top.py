@@ -18,6 +18,7 @@ from nodes.alert_routing import AlertRouting
 from nodes.capture_metrics import CaptureMetrics
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health, HealthServer
+from nodes.holding import Holding
 from nodes.runner import RunFile, write_run_file
 from nodes.top_model import Status
 from nodes.top_reading import Place, Reading, places, read_all
@@ -88,6 +89,7 @@ class Site:
             self.delivery,
             lambda: {"accepted": 4},
             AlertRouting([], self.store.told),
+            Holding([], self.store),
             clock,
         )
         self.healths["alert"].registry.register(metrics)

@@ -14,6 +14,7 @@ from msgspec import structs
 from pydantic import ValidationError
 
 from nodes.sink_trial import marked_event
+from pipeline.core.answered import EventAnswer
 from pipeline.core.clock import ManualClock
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
@@ -164,6 +165,29 @@ def test_pagerduty_has_one_alert_an_event_from_raised_to_cleared() -> None:
         assert (payload["severity"], payload["source"]) == ("error", "site/hall")
         assert payload["timestamp"] == "1970-01-01T00:00:01.000Z"
         assert service.bodies[2]["payload"]["severity"] == "critical"
+
+
+def answer(action: str, value: str = "", **more: Any) -> EventAnswer:
+    return EventAnswer(position=1, action=action, value=value, who="Ada", at_ns=0, **more)
+
+
+@every_service
+def test_what_is_answered_is_told_as_the_service_takes_it(name: str) -> None:
+    long = answer("note", note="a long <!channel> \U0001f600 story" * 500)
+    with told(name, answers=True) as (sink, service, _):
+        sink.deliver(event(1))
+        for one in (long, answer("verdict", "real"), answer("seen", withdrawn_ns=5)):
+            sink.deliver_answer(event(1), one)
+        bodies = service.bodies[1:]
+        if name == "pagerduty":
+            assert [(b["event_action"], b["dedup_key"]) for b in bodies] == [
+                ("acknowledge", event(1).id)
+            ]
+        elif name == "alertmanager":
+            assert bodies == []
+        else:
+            assert "said to be real by Ada" in json.dumps(bodies[1])
+            assert "Answered in hall" in json.dumps(bodies[1])
 
 
 def test_what_pagerduty_missed_waits_for_a_person_and_wakes_nobody() -> None:

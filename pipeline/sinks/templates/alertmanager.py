@@ -9,6 +9,7 @@ Rules (prometheus.io, "Alerts API"; api/v2/openapi.yaml and types/types.go of Al
   send it again and again. Ours come once: ``endsAt`` is far ahead while the event stands, each
   update moves it on, and the end sets it to when it was over, which Alertmanager takes. Should
   the end never come, the alert ends by itself then.
+- What is answered here is not told: its own silences are made there.
 - A digest is the alerts of what came and went, ended already: kept, and nobody is notified.
 
 Alertmanager keeps alerts in memory: after its restart it knows of a standing one at its next
@@ -21,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event, Phase, Severity
 from pipeline.sinks.templates.base import LEVELS, Site, headline, moment, sentence
@@ -54,6 +56,10 @@ class Alertmanager:
         """Alerts that are over."""
         alerts = [self._alert(event, event.severity, event.end_ns) for event in digest.last]
         return msgspec.json.encode(alerts, order="sorted")
+
+    def answer(self, _event: Event, _answer: EventAnswer) -> None:
+        """Nothing: there is no place for it."""
+        return
 
     def _alert(self, event: Event, severity: Severity, ends_ns: int) -> dict[str, Any]:
         alert: dict[str, Any] = {

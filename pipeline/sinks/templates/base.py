@@ -1,6 +1,7 @@
 """The contract of a webhook's template, and what all that are read by people have in common.
 
-A template makes the body of one request of one phase of an event, or of one digest. It holds no
+A template makes the body of one request of one phase of an event, of an answer to one, or of a
+digest. It holds no
 state: the same phase at the same time gives the same bytes, so that a repeat does no harm. What
 a service limits is cut here, with ``…`` at the end, and never left to the service to refuse.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event, Severity
 from pipeline.sinks.message import phase_word
@@ -65,6 +67,10 @@ class Template(Protocol):
 
     def digest(self, digest: Digest, now_ns: int) -> bytes:
         """Body that tells what came and went."""
+        ...
+
+    def answer(self, event: Event, answer: EventAnswer) -> bytes | None:
+        """Body that tells what somebody answered; None: the service has no place for it."""
         ...
 
 

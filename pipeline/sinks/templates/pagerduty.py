@@ -3,8 +3,9 @@
 The event's id is the ``dedup_key``: what is raised triggers an alert, an update is written into
 the same alert's log, what is over resolves it (developer.pagerduty.com, "Send an alert event").
 A summary has at most 1,024 letters and a key at most 255. A digest triggers an alert of the
-lowest severity that a person closes: somebody should know that the pager was out of reach. An
-acknowledgement at PagerDuty stays there; ours does not go out by this way.
+lowest severity that a person closes: somebody should know that the pager was out of reach.
+Whoever answers here acknowledges the alert there (with ``answers: true``); what is answered at
+PagerDuty stays there, and there is no way to take an acknowledgement back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.answered import SETTLING, EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event, Phase, Severity
 from pipeline.sinks.templates.base import (
@@ -69,6 +71,13 @@ class PagerDuty:
         }
         body = {"routing_key": self._site.routing_key, "dedup_key": digest.key}
         return _encoded(body | self._trigger(digest.scene, payload))
+
+    def answer(self, event: Event, answer: EventAnswer) -> bytes | None:
+        """Acknowledge the event's alert when somebody looks after it."""
+        if answer.action not in SETTLING or answer.withdrawn_ns:
+            return None
+        body = {"routing_key": self._site.routing_key, "dedup_key": event.id}
+        return _encoded(body | {"event_action": "acknowledge"})
 
     def _trigger(self, scene: str, payload: dict[str, Any]) -> dict[str, Any]:
         where = {

@@ -4,7 +4,9 @@
 ``/fusewatch/<deployment>/<scene>``; ``type`` is ``org.fusewatch.event.<phase>``; ``subject`` is
 the event's id, the same for all its phases; ``time`` is the end of the span; ``data`` is the
 event. A digest (`pipeline.core.digest`) is of type ``org.fusewatch.digest``: ``id`` is its key,
-``subject`` the scene, ``data`` says what came and went.
+``subject`` the scene, ``data`` says what came and went. What somebody answered to an event is of
+type ``org.fusewatch.event.answered``, with the event and, under ``answer``, what and by whom
+(`pipeline.core.answered`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.answered import EventAnswer, answer_key, answered_json
 from pipeline.core.digest import Digest, digest_body
 from pipeline.core.event import Event, to_json
 from pipeline.sinks.templates.base import Site, rfc3339
@@ -39,6 +42,12 @@ class Plain:
         """The digest in the CloudEvents 1.0 JSON format."""
         source, body = self._source(digest.scene), digest_body(digest)
         return _envelope(digest.key, "digest", source, digest.scene, digest.end_ns, body)
+
+    def answer(self, event: Event, answer: EventAnswer) -> bytes:
+        """The answer in the CloudEvents 1.0 JSON format."""
+        key, at_ns = answer_key(event.id, answer), answer.withdrawn_ns or answer.at_ns
+        source, body = self._source(event.scene), answered_json(event, answer)
+        return _envelope(key, "event.answered", source, event.id, at_ns, body)
 
     def _source(self, scene: str) -> str:
         return f"/fusewatch/{self._deployment}/{scene}"

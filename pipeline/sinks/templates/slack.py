@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event, Phase, Severity
 from pipeline.sinks.templates.base import (
@@ -72,6 +73,13 @@ class Slack:
             {"type": "context", "elements": [_words(digest.key)]},
         ]
         return _message(f"{title}: {digest.summary}", blocks)
+
+    def answer(self, event: Event, answer: EventAnswer) -> bytes:
+        """A message that tells what was answered."""
+        title, words = f"Answered in {event.scene}", one_line(answer.words, _SECTION)
+        about = {"type": "context", "elements": [_words(sentence(event, 300))]}
+        blocks = [_header(title), {"type": "section", "text": _words(words)}, about]
+        return _message(f"{title}: {words}", blocks)
 
 
 def _header(text: str) -> dict[str, Any]:

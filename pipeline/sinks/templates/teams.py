@@ -13,9 +13,17 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event, Phase, Severity
-from pipeline.sinks.templates.base import Site, digest_lines, facts, headline, sentence
+from pipeline.sinks.templates.base import (
+    Site,
+    digest_lines,
+    facts,
+    headline,
+    one_line,
+    sentence,
+)
 
 _LONGEST = 1500  # letters of the sentence, of up to 4 bytes
 _COLOURS = {
@@ -59,6 +67,12 @@ class Teams:
         lines = [_words(line) for line in digest_lines(digest)]
         body = [_title(title, "Default"), _words(digest.summary), *lines, _small(digest.key)]
         return _message(f"{title}: {digest.summary}", body, [])
+
+    def answer(self, event: Event, answer: EventAnswer) -> bytes:
+        """A card that tells what was answered."""
+        title, words = f"Answered in {event.scene}", one_line(answer.words, _LONGEST)
+        body = [_title(title, "Default"), _words(words), _small(sentence(event, 300))]
+        return _message(f"{title}: {one_line(words, 300)}", body, [])
 
 
 def _title(text: str, colour: str) -> dict[str, Any]:
