@@ -48,7 +48,7 @@ class AlertRouting:
 def why_not(event: Event, sink: SinkSettings) -> str:
     """Why an event does not go to a sink; empty when it does."""
     if event.withheld:
-        return "withheld"
+        return "cause" if event.cause else "withheld"
     if sink.scenes and event.scene not in sink.scenes:
         return "scene"
     if event.health:
