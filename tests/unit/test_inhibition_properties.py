@@ -14,6 +14,7 @@ from tests.handed_on import SECOND_NS, Site, blind, equipment, gone, seen
 
 HOLD_NS = 3 * SECOND_NS
 DARK = {"cam": "dark"}
+CAUSES = range(6)
 
 
 def scene_event(start_s: int, scene: str) -> list[Event]:
@@ -38,7 +39,7 @@ def lives() -> list[list[Event]]:
 
 
 STEP = st.one_of(
-    st.tuples(st.just("commit"), st.lists(st.integers(0, 9), min_size=1, max_size=3)),
+    st.tuples(st.just("commit"), st.lists(st.integers(0, 9), min_size=1, max_size=4)),
     st.tuples(st.just("wait"), st.sampled_from([0.5, 1.0, 2.5, 4.0])),
     st.tuples(st.just("kill"), st.none()),
     st.tuples(st.just("cut"), st.booleans()),
@@ -55,11 +56,8 @@ class Account:
         self.at_ns: dict[str, int] = {}
 
     def commit(self, which: list[int]) -> None:
-        names = list(self.left)
-        events = []
-        for one in dict.fromkeys(which):
-            if self.left[names[one]]:
-                events.append(self.left[names[one]].pop(0))
+        left = list(self.left.values())
+        events = [left[one].pop(0) for one in which if left[one]]
         self.at_ns |= {event.key: self.site.clock.now_ns() for event in events}
         self.site.commit(*events)
 
@@ -86,7 +84,7 @@ class Account:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(STEP, max_size=25))
+@given(st.lists(STEP, min_size=3, max_size=25))
 def test_every_event_is_sent_or_withheld_for_a_cause_that_was_told(steps) -> None:
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder))
@@ -105,4 +103,8 @@ def test_every_event_is_sent_or_withheld_for_a_cause_that_was_told(steps) -> Non
         site.settle()
         site.wait(4)
         account.check()
+        account.commit([*CAUSES, *CAUSES])
+        site.wait(4)
+        account.check()
+        assert all(key in site.arrived for key in account.at_ns), "the causes are over"
         site.close()
