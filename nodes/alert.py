@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
+from nodes.alert_grouping import AlertGrouping
 from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.health import Health
@@ -99,6 +100,7 @@ class AlertNode:
         """
         self._store = store = OutboxStore(outbox_file(self._deployment))
         self._routing = AlertRouting(self._deployment.alert.sinks, store.told)
+        self._grouping = AlertGrouping(self._deployment.alert.sinks, store, self._routing)
         self._retention = Sweeper(kinds(kept_by_alert(self._deployment, store)))
         self._delivery = delivery = OutboxDelivery(
             store, self._build_outlets(), self._clock, rng=self._rng
@@ -181,7 +183,8 @@ class AlertNode:
         if event is None:
             self._link.ack(incoming.handle)
             return
-        fresh = self._store.accept(event, self._routing.of(event))
+        sinks = self._routing.of(event)
+        fresh = self._store.accept(event, sinks, self._grouping.of(event, sinks))
         self._link.ack(incoming.handle)
         self._intake["accepted" if fresh else "repeated"] += 1
         if fresh:

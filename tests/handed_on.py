@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from nodes.handing_on import HandingOn
 from nodes.inhibition import Inhibition
 from nodes.withholding import Withholding
@@ -102,8 +104,13 @@ class Site:
         for _ in range(4):
             self.node.step(0.0)
         for one in self.link.bodies:
-            self.arrived.setdefault(one.key, one)  # as the outbox does
+            self.arrived.setdefault(one.key, self._routed(one))  # a key is accepted once
         self.link.bodies.clear()
+
+    def _routed(self, event: Event) -> Event:
+        """As the alert node does: what was told is told to its end, whatever is said of it."""
+        told = any(one.id == event.id and not one.withheld for one in self.arrived.values())
+        return replace(event, withheld="", cause="") if told else event
 
     def told(self, *events: Event) -> list[str | None]:
         """Of each phase why it is withheld, by the id of its cause; None: it did not come."""

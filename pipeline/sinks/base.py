@@ -92,6 +92,10 @@ class SinkSettings(Settings):
     equipment: bool = True
     """Tell of the equipment too: streams that cannot see, clocks, losses."""
 
+    group: bool = False
+    """Tell of what happens in several scenes at once (``incidents``) as of one event: raised with
+    the first, updated when another joins or it becomes more severe, cleared when all are."""
+
     max_per_minute: int | None = Field(default=None, ge=1)
     """Most deliveries tried in any minute, what is more waits; none: no limit."""
 

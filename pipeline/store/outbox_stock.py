@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, inspect, select, update
 
 from pipeline.core.errors import StoreError
 from pipeline.core.retention import Item
 from pipeline.store.database import Database
 from pipeline.store.event_stock import UNDELIVERED, KeptEvent
-from pipeline.store.outbox_tables import DEAD, DELIVERED, DELIVERIES, DIGESTS, EVENTS
+from pipeline.store.outbox_tables import DEAD, DELIVERED, DELIVERIES, DIGESTS, EVENTS, TOLD
 
 
 class _Ended(msgspec.Struct):
@@ -115,6 +115,8 @@ def _drop(connection: Connection, positions: Sequence[int]) -> None:
     newest = connection.execute(select(func.max(DELIVERIES.c.id))).scalar()
     gone_too = select(DELIVERIES.c.id).where(theirs)
     connection.execute(delete(DIGESTS).where(DIGESTS.c.delivery.in_(gone_too)))
+    if inspect(connection).has_table(TOLD.name):  # not where an older fusewatch wrote it
+        connection.execute(delete(TOLD).where(TOLD.c.event.in_(positions)))
     connection.execute(delete(DELIVERIES).where(theirs, DELIVERIES.c.id != newest))
     connection.execute(update(DELIVERIES).where(theirs).values(state=DELIVERED, error=""))
     kept = set(connection.execute(select(DELIVERIES.c.event).where(theirs)).scalars())

@@ -29,8 +29,11 @@ from sqlalchemy import (
 
 from pipeline.core.digest import digest_key, over
 from pipeline.core.event import Event, to_json
+from pipeline.core.told_incident import ToldIncident
+from pipeline.store import outbox_incidents
 from pipeline.store.database import Database, stored_event
-from pipeline.store.outbox_rows import Delivery, bound, deliveries_wanted, delivery_of
+from pipeline.store.outbox_incidents import Grouped
+from pipeline.store.outbox_rows import Delivery, as_told, bound, deliveries_wanted, delivery_of
 from pipeline.store.outbox_tables import (
     DEAD,
     DELIVERED,
@@ -39,6 +42,7 @@ from pipeline.store.outbox_tables import (
     EVENTS,
     METADATA,
     PENDING,
+    TOLD,
     VERSION,
 )
 
@@ -67,8 +71,14 @@ class OutboxStore:
         """The database, for what removes rows of it."""
         return self._db
 
-    def accept(self, event: Event, sinks: Sequence[str]) -> bool:
+    def accept(self, event: Event, sinks: Sequence[str], grouped: Sequence[Grouped] = ()) -> bool:
         """Take an event in for all `sinks`; False when its key was taken in before.
+
+        Args:
+            event: The event.
+            sinks: Names of the sinks that it goes to.
+            grouped: What those of them that group are told instead. That goes in order with what
+                else they are told of the incident, not of the event's scene.
 
         Raises:
             StoreError: It could not be written; it was not accepted.
@@ -81,15 +91,22 @@ class OutboxStore:
             ).scalar()
             if position is None:
                 return False
-            if sinks:
-                connection.execute(
-                    insert(DELIVERIES),
-                    [
-                        {"event": position, "scene": event.scene, "sink": sink, "state": PENDING}
-                        for sink in dict.fromkeys(sinks)
-                    ],
-                )
+            outbox_incidents.put(self._db, connection, position, grouped)
+            told: dict[str, Event | None] = dict.fromkeys(sinks, event)
+            told |= {one.sink: one.told for one in grouped}
+            rows = [
+                {"event": position, "scene": one.scene, "sink": sink, "state": PENDING}
+                for sink, one in told.items()
+                if one is not None
+            ]
+            if rows:
+                connection.execute(insert(DELIVERIES), rows)
         return True
+
+    def incidents(self, sink: str) -> Mapping[str, ToldIncident]:
+        """What a sink that groups knows of each incident that is not over."""
+        with self._db.read() as connection:
+            return outbox_incidents.known_to(connection, sink)
 
     def due(
         self,
@@ -115,7 +132,7 @@ class OutboxStore:
             .group_by(DELIVERIES.c.scene)
         )
         wanted = (
-            deliveries_wanted()
+            as_told()
             .where(DELIVERIES.c.sink == sink, DELIVERIES.c.event.in_(heads))
             .where(DELIVERIES.c.next_ns <= now_ns)
             .order_by(DELIVERIES.c.next_ns, DELIVERIES.c.event)
@@ -229,6 +246,7 @@ class OutboxStore:
             connection.execute(delete(DELIVERIES).where(DELIVERIES.c.event.in_(done)))
             gone = DIGESTS.c.delivery.not_in(select(DELIVERIES.c.id))
             connection.execute(delete(DIGESTS).where(gone))
+            connection.execute(delete(TOLD).where(TOLD.c.event.in_(done)))
             return connection.execute(delete(EVENTS).where(EVENTS.c.position.in_(done))).rowcount
 
     def close(self) -> None:
@@ -258,7 +276,7 @@ class OutboxStore:
         """What waits for a sink of the scene of `head`, in order."""
         d = DELIVERIES.c
         same = (d.sink == head.sink, d.scene == head.event.scene, d.state == PENDING, *which)
-        wanted = deliveries_wanted().where(*same).order_by(d.event).limit(BACKLOG)
+        wanted = as_told().where(*same).order_by(d.event).limit(BACKLOG)
         with self._db.read() as connection:
             return [delivery_of(row) for row in connection.execute(wanted).mappings()]
 

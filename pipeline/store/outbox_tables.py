@@ -57,3 +57,20 @@ DIGESTS = Table(
     Column("key", String(64), nullable=False, index=True),
 )
 """Which deliveries are told together, and under which idempotency key."""
+INCIDENTS = Table(
+    "outbox_incidents",
+    METADATA,
+    Column("sink", String(128), primary_key=True),
+    Column("incident", String(64), primary_key=True),
+    Column("state", Text, nullable=False),
+)
+"""What each sink that groups knows of incidents that are not over."""
+
+TOLD = Table(
+    "outbox_told",
+    METADATA,
+    Column("event", _POSITION, primary_key=True, autoincrement=False),
+    Column("sink", String(128), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""What such a sink is told instead of an event."""

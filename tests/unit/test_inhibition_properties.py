@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, every event is sent, or withheld for a cause that was told."""
+"""Whatever happens in whatever order: an event is sent, or withheld for a cause that was told."""
 
 from __future__ import annotations
 
@@ -75,6 +75,8 @@ class Account:
                 assert all(one.withheld for one in came)
                 ended_ns = self.at_ns[life[1].key]
                 assert self.stands(came[0].cause, ended_ns - HOLD_NS), "it outlived its cause"
+            else:
+                assert not any(one.withheld for one in came), "what was told is told to its end"
 
     def stands(self, cause: str, at_ns: int) -> bool:
         """Whether an event was told, and not over before a time."""
