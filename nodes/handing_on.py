@@ -148,7 +148,8 @@ class HandingOn:
         if self._news or now_ns >= self._due_ns():
             self._look_again(now_ns)
         if self._news and len(self._on_the_way) <= IN_FLIGHT // 2:
-            self._news = self._hand_on(now_ns)
+            self._news = False
+            self._hand_on(now_ns)
 
     def hurry(self) -> None:
         """Let nothing wait any more that no cause is found for: the node ends."""
@@ -162,8 +163,8 @@ class HandingOn:
         for event_id in list(self._waits):
             self._decide(event_id, now_ns)
 
-    def _hand_on(self, now_ns: int) -> bool:
-        """Hand on what is next; whether there may be more."""
+    def _hand_on(self, now_ns: int) -> None:
+        """Hand on what is next; there may be more, or a cause of what waits, to look at then."""
         batch = self._store.unforwarded(limit=IN_FLIGHT, but=self._waits)
         for event in batch:
             if event.key in self._on_the_way or event.id in self._waits:
@@ -176,7 +177,7 @@ class HandingOn:
                 self._decide(event.id, now_ns)
                 if event.id not in self._waits:
                     self._send(event)
-        return len(batch) == IN_FLIGHT
+        self._news = self._news or len(batch) == IN_FLIGHT
 
     def _decide(self, event_id: str, now_ns: int) -> None:
         """Whether an event goes on holding, is to be sent or to be withheld."""
@@ -245,3 +246,4 @@ class HandingOn:
         """An event of the equipment is sent: while it stands, others may follow from it."""
         if stands(life[-1]) and not first.withheld:
             self._causes[first.id] = life[-1]
+            self._news = True

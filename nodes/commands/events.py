@@ -22,7 +22,7 @@ from nodes.forgetting import Chosen, choose, forget_events
 from nodes.places import fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
-from pipeline.core.event import HEALTH_PREFIX, Event
+from pipeline.core.event import Event
 from pipeline.store import Delivery, FusionStore, OutboxStore
 
 group = typer.Typer(
@@ -223,14 +223,14 @@ def _print_events(events: list[Event]) -> None:
     )
     for event in events:
         table.add_row(
-            _short(event.id),
+            event.id[:8],
             event.scene,
             event.phase.value,
             event.severity.value,
             _local(event.start_ns),
             f"{(event.end_ns - event.start_ns) / 1e9:.1f}",
             f"{event.p:.1e}",
-            escape(event.summary) + _with(event),
+            escape(event.summary) + f" Incident {event.incident}." * bool(event.incident),
         )
     Console().print(table if events else "no events")
 
@@ -296,14 +296,6 @@ def _plain(delivery: Delivery, digests: Mapping[int, str]) -> dict[str, Any]:
 
 def _print_json(value: object) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2))
-
-
-def _with(event: Event) -> str:
-    return f" Incident {_short(event.incident)}." if event.incident else ""
-
-
-def _short(event_id: str) -> str:
-    return event_id[: 8 + len(HEALTH_PREFIX) * event_id.startswith(HEALTH_PREFIX)]
 
 
 def _local(at_ns: int) -> str:

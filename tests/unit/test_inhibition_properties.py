@@ -85,7 +85,7 @@ class Account:
         return not told.withheld and self.at_ns.get(last.key, 1 << 62) >= at_ns
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, min_size=3, max_size=25))
 def test_every_event_is_sent_or_withheld_for_a_cause_that_was_told(steps) -> None:
     with tempfile.TemporaryDirectory() as folder:
