@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import structlog
 
+from nodes.replay import replay
 from pipeline.config import load_deployment
+from pipeline.core.event import from_json
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from tests.crash.kills import Kills
 from tests.crash.link import CaptureNode
@@ -33,6 +35,7 @@ nodes:
 scenes:
   lane: {{streams: [a, b], idle_s: 1, {SIGHT}}}
   room: {{streams: [a, c, b], idle_s: 1, {SIGHT}}}
+fusion: {{record: {{folder: kept}}}}
 alert: {{sinks: [{{type: jsonl, path: out.jsonl}}]}}
 """
 
@@ -64,13 +67,16 @@ def script() -> list[Turn]:
     return turns
 
 
-def told(folder: Path, kills: Kills) -> dict[tuple[str, str, str], str]:
-    """Of each phase, by scene, alarm and phase, the alarm that it follows from."""
+def told(folder: Path, kills: Kills) -> dict[tuple[str, str, str], tuple[str, str]]:
+    """Of each phase the alarms that it follows from, and that is the first of its incident."""
     world = rooms(folder)
     world.run(script(), kills)
     events = [json.loads(body) for body in world.alert.bodies.values()]
     alarms = {event["id"]: event["alarm"] for event in events} | {"": ""}
-    return {(e["scene"], e["alarm"], e["phase"]): alarms[e["cause"]] for e in events}
+    return {
+        (e["scene"], e["alarm"], e["phase"]): (alarms[e["cause"]], alarms[e["incident"]])
+        for e in events
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -82,12 +88,22 @@ def test_killed_anywhere_it_withholds_what_it_withholds_undisturbed(tmp_path: Pa
     kills = Kills()
     expected = told(tmp_path / "whole", kills)
     assert expected == {
-        ("room", "node:gate", "raised"): "",
-        ("room", "node:gate", "cleared"): "",
-        ("lane", "sight:a", "raised"): "node:gate",
-        ("lane", "sight:a", "cleared"): "node:gate",
+        ("room", "node:gate", "raised"): ("", "sight:a"),
+        ("room", "node:gate", "cleared"): ("", "sight:a"),
+        ("lane", "sight:a", "raised"): ("node:gate", ""),
+        ("lane", "sight:a", "cleared"): ("node:gate", "sight:a"),
     }
     assert "sql INSERT fusion_held" in kills.passed
     held = {n for n, name in enumerate(kills.passed) if "INSERT fusion_held" in name}
     for at in sorted(held | {n + 1 for n in held} | set(KILLS)):
         assert told(tmp_path / str(at), Kills([at])) == expected, kills.passed[at]
+
+
+def test_a_replay_finds_the_same_incident(tmp_path: Path) -> None:
+    world = rooms(tmp_path / "rooms")
+    live = [from_json(body) for body in world.run(script(), Kills()).events]
+    files = sorted((tmp_path / "rooms" / "kept").glob("*.mcap"))
+    again = replay(files, world.deployment).events
+    found = [(event.key, event.incident, event.scenes) for event in again]
+    assert found == [(event.key, event.incident, event.scenes) for event in live]
+    assert found[-1][2] == ("lane", "room")
