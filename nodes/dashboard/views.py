@@ -105,6 +105,8 @@ class EventRow(View):
     """Id of the event it follows from, and is not sent for that; empty without one."""
     incident: str
     """Id of the first event of its incident; empty while it is alone."""
+    scenes: list[str]
+    """Scenes of its incident so far."""
 
 
 class PhaseView(View):
@@ -293,4 +295,5 @@ def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> 
         "like": withheld.like if withheld else "",
         "cause": withheld.cause if withheld else "",
         "incident": event.incident,
+        "scenes": list(event.scenes),
     }

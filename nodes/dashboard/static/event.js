@@ -24,8 +24,9 @@ function page(event, show) {
     el("p", { class: "sentence" }, event.summary),
     el("p", { class: "row", "data-going-on": event.phase !== "cleared" || !event.evidence.clip }, badges(event),
       el("span", { class: "quiet" }, `${when(event.start_ms)}, ${long(event.end_ms - event.start_ms)}${event.health ? "" : `, ${rarity(event.p)} windows of normal here`}`)),
-    el("div", {}, cause(event), together(event)),
+    ...(event.cause ? [cause(event)] : []),
     el("div", { class: "two" }, evidence(event), el("div", { class: "stack" }, answers(event, show), why(event))),
+    ...(event.together.length ? [together(event)] : []),
     details(event),
     el("p", {}, el("a", { href: `#/scene/${encodeURIComponent(event.scene)}` }, `To the scene ${event.scene}`)),
   ];
@@ -33,14 +34,12 @@ function page(event, show) {
 
 // What it follows from, for which it was not sent.
 function cause(event) {
-  if (!event.cause) return null;
-  return el("p", { class: "quiet" }, "It was not sent, as it follows from ", el("a", { href: `#/event/${event.cause}` }, "what was told before"), ".");
+  return el("p", { class: "quiet" }, `It was not sent, as ${event.withheld.split(", see ")[0]}: `, el("a", { href: `#/event/${event.cause}` }, "what was told of that"), ".");
 }
 
 // Other events with, as far as times tell, the same cause.
 function together(event) {
-  if (!event.together.length) return null;
-  return el("section", { class: "card", "aria-label": "incident" }, el("h2", {}, "At the same time"),
+  return el("section", { class: "card apart", "aria-label": "at the same time" }, el("h2", {}, "At the same time"),
     el("ul", { class: "list" }, event.together.map((one) => el("li", {},
       el("a", { href: `#/event/${one.id}` }, one.summary), el("span", { class: "quiet" }, ` ${one.scene} · ${one.phase === "cleared" ? "over" : "going on"}`)))));
 }
