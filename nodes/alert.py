@@ -22,6 +22,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
+from nodes.alert_grouping import AlertGrouping
 from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.health import Health
@@ -104,6 +105,7 @@ class AlertNode:
         self._store = store = OutboxStore(outbox_file(self._deployment))
         self._routing = AlertRouting(self._deployment.alert.sinks, store.told)
         self._holding = Holding(self._deployment.alert.sinks, store)
+        self._grouping = AlertGrouping(self._deployment.alert.sinks, store, self._routing)
         self._retention = Sweeper(kinds(kept_by_alert(self._deployment, store)))
         self._delivery = delivery = OutboxDelivery(
             store, self._build_outlets(), self._clock, rng=self._rng
@@ -207,10 +209,16 @@ class AlertNode:
         now_ns = self._clock.now_ns()
         if answer is None:
             plan = self._holding.phase(event, self._routing.of(event), now_ns)
+            grouped = self._grouping.of(event, plan.sinks)
         else:
-            plan = self._holding.answer(event, answer, now_ns)
+            plan, grouped = self._holding.answer(event, answer, now_ns), []
         fresh = store.accept(
-            event, plan.sinks, answer=answer, rulings=plan.rulings, earlier=plan.earlier
+            event,
+            plan.sinks,
+            answer=answer,
+            rulings=plan.rulings,
+            earlier=plan.earlier,
+            grouped=grouped,
         )
         if fresh:
             self._holding.took(plan)

@@ -38,17 +38,21 @@ class AlertRouting:
         for sink in self._sinks:
             reason = "" if sink.key in told else why_not(event, sink)
             if reason:
-                counted = sink.key, reason
-                self.not_sent[counted] = self.not_sent.get(counted, 0) + 1
+                self.count(sink.key, reason)
             else:
                 chosen.append(sink.key)
         return chosen
+
+    def count(self, sink: str, reason: str) -> None:
+        """Count a phase that did not go to a sink."""
+        counted = sink, reason
+        self.not_sent[counted] = self.not_sent.get(counted, 0) + 1
 
 
 def why_not(event: Event, sink: SinkSettings) -> str:
     """Why an event does not go to a sink; empty when it does."""
     if event.withheld:
-        return "withheld"
+        return "cause" if event.cause else "withheld"
     if sink.scenes and event.scene not in sink.scenes:
         return "scene"
     if event.health:

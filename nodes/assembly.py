@@ -22,6 +22,7 @@ from pipeline.detection.engine import Engine
 from pipeline.detection.engine_scene import Scene
 from pipeline.detection.equipment import Equipment
 from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
+from pipeline.detection.incidents import Incidents
 from pipeline.detection.ledger_health import LedgerHealth
 from pipeline.detection.scorer import Scorer, Watch
 from pipeline.detection.sight_health import SightScene
@@ -84,7 +85,9 @@ def build_engine(
     keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer)
     watched = {n: s.sync_watch for n, s in deployment.scenes.items() if s.sync_watch.enabled}
     health = Equipment(SyncHealth(watched, streams), _sights(deployment), LedgerHealth(streams))
-    return Assembly(Engine(scenes, streams, scorer, keeper, health=health), budgets)
+    incidents = Incidents(deployment.incidents)
+    engine = Engine(scenes, streams, scorer, keeper, health=health, incidents=incidents)
+    return Assembly(engine, budgets)
 
 
 def _sights(deployment: Deployment) -> dict[str, SightScene]:

@@ -22,7 +22,9 @@ from nodes.answer_handover import AnswerHandover
 from nodes.assembly import Assembly, build_engine
 from nodes.claim import Claim
 from nodes.fusion_metrics import FusionMetrics
+from nodes.handing_on import HandingOn
 from nodes.health import Health
+from nodes.inhibition import Inhibition
 from nodes.links import event_sender, sample_receiver
 from nodes.live_view import LiveView
 from nodes.places import answer_store, evidence_folder, fusion_store, score_history
@@ -35,13 +37,12 @@ from nodes.withholding import Withholding
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
-from pipeline.core.event import HEALTH_PREFIX, Event, to_json
+from pipeline.core.event import HEALTH_PREFIX, Event
 from pipeline.core.retention import Sweeper
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.outcome import SceneState
 from pipeline.store import Commit, FusionStore, SceneCheckpoint
-from pipeline.transport.event_link import EventSender
 from pipeline.transport.memory import keep_large_blocks
 from pipeline.transport.receiver import Receiver
 
@@ -58,7 +59,7 @@ SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
 AWAY_NS = 3 * SECOND_NS
 """Nothing was taken for so long, though the node looks four times a second: it was away."""
-IN_FLIGHT, SET_BACK_S = 64, 60
+SET_BACK_S = 60
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
 
@@ -80,8 +81,6 @@ class FusionNode:
         self._resume: dict[tuple[str, str, str], int] = {}
         self._committed_ns = 0
         self._polled_ns = 0
-        self._on_the_way: set[str] = set()
-        self._waiting = True
         self._began = False
         self._pause = threading.Event()
         self._health: Health | None = None
@@ -102,9 +101,7 @@ class FusionNode:
         self._assembly = build_engine(self._deployment, writer=self._files)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
-        answers = self._kept(answer_store(self._deployment))
-        self._withholding = Withholding(self._store, answers)
-        self._handover = AnswerHandover(self._store, answers, self._clock)
+        self._answers = self._kept(answer_store(self._deployment))
         self._claim = Claim(self._deployment, self._store, self._clock)
         if self._claim.look():
             self._begin()
@@ -117,7 +114,7 @@ class FusionNode:
         if not self._began:
             self._begin()
         self._turn(self._arrivals(timeout_s))
-        self._forward(0.0)
+        self._handing_on.step(0.0)
         self._retention.look(self._clock.now_ns())
         self._report()
         return True
@@ -129,8 +126,9 @@ class FusionNode:
         self._turn(self._receiver.poll(0.0))
         self._commit({}, (), force=True)
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
-        while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
-            self._forward(0.05)
+        self._handing_on.hurry()
+        while self._clock.now_ns() < until_ns and not self._handing_on.idle:
+            self._handing_on.step(0.05)
         self._claim.release()
 
     def close(self) -> None:
@@ -145,8 +143,7 @@ class FusionNode:
         budgets = self._assembly.budgets
         self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
         alarms = {scene: self._deployment.scenes[scene].alarm for scene in budgets}
-        answers = self._kept(answer_store(self._deployment))
-        self._rates = AlarmRates(alarms, self._store, answers)
+        self._rates = AlarmRates(alarms, self._store, self._answers)
         if self._metrics is not None:
             self._metrics.standing(self._store.events(limit=STANDING))
         self._recorder = self._kept(Recorder(self._deployment))
@@ -154,7 +151,7 @@ class FusionNode:
         thresholds = {scene: budget.threshold for scene, budget in budgets.items()}
         self._live = self._kept(LiveView(self._deployment, thresholds))
         self._syncs = SyncWatching(self._deployment, self._engine.health.sync.watches)
-        self._events: EventSender = self._kept(event_sender(self._deployment, self._clock))
+        self._handing_on = self._begin_handing_on(thresholds)
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
@@ -227,7 +224,7 @@ class FusionNode:
         }
         self._store.commit(Commit(scenes, self._resume, tuple(events)))
         self._committed_ns = now_ns
-        self._waiting = self._waiting or bool(events)
+        self._handing_on.committed(events)
         acks: dict[tuple[str, str], dict[str, int]] = {}
         for (node, session, stream), sequence in self._resume.items():
             acks.setdefault((node, session), {})[stream] = sequence
@@ -235,21 +232,18 @@ class FusionNode:
             self._receiver.ack(node, points, session)
         self._resume = {}
 
-    def _forward(self, wait_s: float) -> None:
-        """Hand committed events to the alert node, a few at a time, in order."""
-        taken = self._handover.confirmed(self._events.poll(wait_s))
-        if taken:
-            self._store.forwarded(taken)
-            self._on_the_way.difference_update(taken)
-        self._handover.offer(self._events)
-        if not self._waiting or len(self._on_the_way) > IN_FLIGHT // 2:
-            return
-        batch = self._store.unforwarded(limit=IN_FLIGHT)
-        for event in batch:
-            if event.key not in self._on_the_way:
-                self._on_the_way.add(event.key)
-                self._events.send(to_json(self._withholding.marked(event)), event.key)
-        self._waiting = len(batch) == IN_FLIGHT
+    def _begin_handing_on(self, thresholds: Mapping[str, float]) -> HandingOn:
+        handing_on = HandingOn(
+            self._store,
+            self._kept(event_sender(self._deployment, self._clock)),
+            Withholding(self._store, self._answers),
+            AnswerHandover(self._store, self._answers, self._clock),
+            Inhibition(self._deployment, thresholds),
+            self._clock,
+            self._deployment.fusion.inhibition.hold_ns,
+        )
+        handing_on.restore(self._store.phases(HEALTH_PREFIX))
+        return handing_on
 
     def _restore(self, assembly: Assembly) -> None:
         states = {}
@@ -262,6 +256,7 @@ class FusionNode:
                 )
         assembly.engine.restore(states, self._clock.now_ns())
         assembly.engine.health.restore(self._store.phases(HEALTH_PREFIX))
+        assembly.engine.incidents.restore(self._store.events(limit=STANDING))
         for scene, budget in assembly.budgets.items():
             log.info("alarm threshold", scene=scene, score=round(budget.threshold, 2))
 
@@ -299,6 +294,7 @@ class FusionNode:
         self._metrics.equipment.syncs(self._syncs.watches)
         self._metrics.equipment.unseen(self._engine.health.sight.unseen())
         self._metrics.equipment.books(self._engine.health.ledger.books)
+        self._metrics.held(self._handing_on.held, self._handing_on.counts)
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

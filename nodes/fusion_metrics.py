@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from nodes.alarm_rates import SceneRates
 from nodes.equipment_metrics import EquipmentMetrics
+from nodes.handing_on import Outcome as Handed
 from pipeline.core.event import Event, Phase
 from pipeline.detection.engine import Engine
 from pipeline.detection.outcome import Outcome
@@ -43,6 +44,19 @@ class FusionMetrics:
             ["scene", "kind"],
             registry=registry,
         )
+        self._held = Gauge(
+            "fusewatch_events_held",
+            "Events not handed on yet, as they follow or may follow from another",
+            ["scene"],
+            registry=registry,
+        )
+        self._inhibited = Gauge(
+            "fusewatch_events_inhibited",
+            "Events held at first, sent after all, withheld to their end, since the start",
+            ["scene", "outcome"],
+            registry=registry,
+        )
+        self._scenes_held: set[str] = set()
         self._stand: dict[tuple[str, str], set[str]] = {}
         self._score = Gauge(
             "fusewatch_anomaly_score", "-log10 p of the last window", ["scene"], registry=registry
@@ -148,6 +162,14 @@ class FusionMetrics:
             else:
                 stand.add(event.id)
             self._standing.labels(*kind).set(len(stand))
+
+    def held(self, now: Mapping[str, int], ever: Mapping[tuple[str, Handed], int]) -> None:
+        """Say which events are held for a cause, by scene, and what came of those that were."""
+        self._scenes_held.update(now)
+        for scene in self._scenes_held:
+            self._held.labels(scene).set(now.get(scene, 0))
+        for (scene, outcome), count in ever.items():
+            self._inhibited.labels(scene, outcome.value).set(count)
 
     def look(self, receiver: Receiver, engine: Engine) -> None:
         """Read what others count."""

@@ -35,10 +35,12 @@ class Withheld:
     Attributes:
         words: Why, in words.
         like: Id of the event it is like that was said to be normal; empty otherwise.
+        cause: Id of the event it follows from, see `nodes.inhibition`; empty otherwise.
     """
 
     words: str
     like: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

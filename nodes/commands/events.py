@@ -226,7 +226,8 @@ def _print_events(events: list[Event]) -> None:
             f"  {event.phase.value}, {(event.end_ns - event.start_ns) / 1e9:.1f} s"
             f"  p {event.p:.1e}  {event.id[: _deliveries.ID]}"
         )
-        sentence = fill(event.summary, console.width, initial_indent=IN, subsequent_indent=IN)
+        told = event.summary + f" Incident {event.incident}." * bool(event.incident)
+        sentence = fill(told, console.width, initial_indent=IN, subsequent_indent=IN)
         console.print(sentence, markup=False)
     if not events:
         console.print("no events")

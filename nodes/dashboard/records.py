@@ -96,7 +96,8 @@ class Records:
         if not phases:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
-        return view_of(phases, answers, self._rules().of(phases))
+        withheld = self._rules().of(phases) or self._held([event_id]).get(event_id)
+        return view_of(phases, answers, withheld, self._together(phases[-1]))
 
     def alike(self, event_id: str, days: int) -> Alike | None:
         """What saying that an event is normal would have done; None when there is none."""
@@ -183,11 +184,29 @@ class Records:
 
     def _rows(self, events: Sequence[Event]) -> list[EventRow]:
         answers = self._answers.of(event.id for event in events)
-        rules = self._rules()
+        rules, held = self._rules(), self._held([event.id for event in events])
         return [
-            row_of(event, answers.get(event.id, ()), self._withheld(event, rules))
+            row_of(
+                event,
+                answers.get(event.id, ()),
+                self._withheld(event, rules) or held.get(event.id),
+            )
             for event in events
         ]
+
+    def _held(self, ids: Sequence[str]) -> dict[str, Withheld]:
+        """Why events are not sent that follow from others, of those that do."""
+        store = self._fusion_store()
+        found = store.held.of(ids) if store else {}
+        return {name: Withheld(held.words, cause=held.cause) for name, held in found.items()}
+
+    def _together(self, event: Event) -> list[Event]:
+        """Other events of an event's incident."""
+        store, within_ns = self._fusion_store(), self._deployment.incidents.within_ns
+        first = self._phases(event.incident or event.id)
+        if store is None or not first:
+            return []
+        return [one for one in store.incident(first[0], within_ns) if one.id != event.id]
 
     def _withheld(self, event: Event, rules: Rules) -> Withheld | None:
         """Why an event was not sent; that of its last phase alone would not do is seen first."""

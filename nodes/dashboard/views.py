@@ -140,6 +140,12 @@ class EventRow(View):
     """Why it was not sent to the sinks, in words; empty when it was."""
     like: str
     """Id of the event it is like that was said to be normal; empty without one."""
+    cause: str
+    """Id of the event it follows from, and is not sent for that; empty without one."""
+    incident: str
+    """Id of the first event of its incident; empty while it is alone."""
+    scenes: list[str]
+    """Scenes of its incident so far."""
 
 
 class PhaseView(View):
@@ -152,9 +158,21 @@ class PhaseView(View):
     score: float
 
 
+class TogetherView(View):
+    """Another event of the same incident."""
+
+    id: str
+    scene: str
+    phase: str
+    severity: str
+    summary: str
+
+
 class EventView(EventRow):
     """An event with everything known of it."""
 
+    together: list[TogetherView]
+    """Other events of its incident, in the order in which they were raised."""
     phases: list[PhaseView]
     evidence: dict[str, str]
     """Path below ``/evidence/`` by what it is; what was not made is left out."""
@@ -220,7 +238,10 @@ def row_of(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -
 
 
 def view_of(
-    phases: Sequence[Event], answers: Sequence[Answer], withheld: Withheld | None
+    phases: Sequence[Event],
+    answers: Sequence[Answer],
+    withheld: Withheld | None,
+    together: Sequence[Event] = (),
 ) -> EventView:
     """An event with everything known of it.
 
@@ -228,12 +249,23 @@ def view_of(
         phases: All its phases, in order.
         answers: Answers that stand, in order.
         withheld: Why it was not sent; None when it was.
+        together: Other events of its incident.
     """
     event = phases[-1]
     explained = next((p.explanation for p in reversed(phases) if p.explanation), None)
     evidence: Mapping[str, str] = msgspec.to_builtins(event.evidence)
     return EventView(
         **_row(event, answers, withheld),
+        together=[
+            TogetherView(
+                id=one.id,
+                scene=one.scene,
+                phase=one.phase.value,
+                severity=one.severity.value,
+                summary=one.summary,
+            )
+            for one in together
+        ],
         phases=[
             PhaseView(
                 phase=p.phase.value,
@@ -317,4 +349,7 @@ def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> 
         "seen": bool(answers),
         "withheld": withheld.words if withheld else "",
         "like": withheld.like if withheld else "",
+        "cause": withheld.cause if withheld else "",
+        "incident": event.incident,
+        "scenes": list(event.scenes),
     }

@@ -26,6 +26,7 @@ def find_problems(deployment: Deployment) -> tuple[Problem, ...]:
             privacy_problems(deployment),
             _models(deployment),
             _sinks(deployment),
+            _incident_groups(deployment),
             _addresses(deployment),
             _encryption(deployment),
             _http(deployment),
@@ -138,6 +139,17 @@ def _sinks(deployment: Deployment) -> Iterator[Problem]:
             if name not in deployment.scenes:
                 yield Problem(
                     ("alert", "sinks", index, "scenes"),
+                    f"there is no scene {name!r}",
+                    suggest(name, deployment.scenes),
+                )
+
+
+def _incident_groups(deployment: Deployment) -> Iterator[Problem]:
+    for index, group in enumerate(deployment.incidents.groups or ()):
+        for name in group:
+            if name not in deployment.scenes:
+                yield Problem(
+                    ("incidents", "groups", index),
                     f"there is no scene {name!r}",
                     suggest(name, deployment.scenes),
                 )

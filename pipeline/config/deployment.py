@@ -25,6 +25,8 @@ from pipeline.config.retention import RetentionSettings
 from pipeline.core.ranges import Range
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm import AlarmSettings, readable_budget
+from pipeline.detection.incident_settings import IncidentSettings
+from pipeline.detection.inhibition_settings import InhibitionSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
@@ -219,6 +221,9 @@ class FusionSettings(Settings):
     evidence_s: float = Field(default=5.0, ge=0)
     """Seconds kept before and after the start of an event as clip and sound."""
 
+    inhibition: InhibitionSettings = InhibitionSettings()
+    """Whether what follows from dead equipment is sent while that is so."""
+
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
     machines can reach needs ``security.http``."""
@@ -300,6 +305,9 @@ class Deployment(Settings):
 
     scenes: dict[str, SceneSettings] = Field(min_length=1)
     """Scenes by name."""
+
+    incidents: IncidentSettings = IncidentSettings()
+    """Which events of several scenes belong together."""
 
     fusion: FusionSettings = FusionSettings()
     """The fusion node."""

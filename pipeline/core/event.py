@@ -103,7 +103,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         explanation: Why the peak is anomalous: who, where, what was expected; None when the
             scorer did not say.
         withheld: Why it does not go to the sinks, in words: somebody said that what is like it
-            is normal here, or snoozed the scene. Said when it is handed on, not when it is found.
+            is normal here, or snoozed the scene, or it follows from another event. Said when it
+            is handed on, not when it is found.
+        cause: Id of the event that it follows from, when it is withheld for that.
+        incident: Id of the first event of its incident, see `pipeline.detection.incidents`;
+            empty while it is alone.
+        scenes: Scenes of that incident so far, in the order in which they joined.
     """
 
     id: str
@@ -125,6 +130,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence = Evidence()
     explanation: Explanation | None = None
     withheld: str = ""
+    cause: str = ""
+    incident: str = ""
+    scenes: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -40,6 +40,7 @@ from pipeline.detection.engine_scene import Scene, users_of
 from pipeline.detection.equipment import Equipment
 from pipeline.detection.events import event_of, quoted
 from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.incidents import Incidents
 from pipeline.detection.outcome import Outcome, SceneState
 from pipeline.detection.resume_hold import ResumeHold
 from pipeline.detection.score import WindowScore
@@ -60,6 +61,7 @@ class Engine:
         evidence: Keeps pictures and sound around events; None: events carry none.
         prepare: Makes a sample ready for the model when it arrives; None: the scorer's own.
         health: Watches the equipment; None: nobody does.
+        incidents: Finds which events belong together; None: by its default settings.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Engine:
         evidence: EvidenceKeeper | None = None,
         prepare: Callable[[Sample], Sample] | None = None,
         health: Equipment | None = None,
+        incidents: Incidents | None = None,
     ) -> None:
         self._scenes = {scene.name: scene for scene in scenes}
         self._scorer = scorer
         self._evidence = evidence
         self.health = health or Equipment()
+        self.incidents = incidents or Incidents()
         self._prepare_sample = prepare or (scorer.prepare if scorer is not None else None)
         self._users = users_of(scenes, streams)
         self._accounts: Mapping[str, Account] = {}
@@ -148,6 +152,7 @@ class Engine:
         over = self._over()
         for name in over:
             outcome.events.extend(self._finish(self._scenes[name]))
+        outcome.events = [self.incidents.marked(event) for event in outcome.events]
         moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
         states = ((name, self._state(self._scenes[name])) for name in dict.fromkeys(moved))
         outcome.states = {name: state for name, state in states if state is not None}

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.core.answered import EventAnswer
 from pipeline.core.clock import Clock
@@ -110,6 +110,11 @@ class SinkSettings(Settings):
     equipment: bool = True
     """Tell of the equipment too: streams that cannot see, clocks, losses."""
 
+    group: bool = False
+    """Tell of what happens in several scenes at once (``incidents``) as of one event: raised with
+    the first, updated when another joins or it becomes more severe, cleared when all are. Not
+    together with ``quiet``, ``escalate`` or ``answers``, which go by single events."""
+
     max_per_minute: int | None = Field(default=None, ge=1)
     """Most deliveries tried in any minute, what is more waits; none: no limit."""
 
@@ -118,6 +123,12 @@ class SinkSettings(Settings):
 
     escalate: Escalation | None = None
     """Tell only of what nobody answered in time; none: of all, at once."""
+
+    @model_validator(mode="after")
+    def _by_event_or_incident(self) -> Self:
+        if self.group and (self.quiet or self.escalate or getattr(self, "answers", False)):
+            raise ValueError("group goes without quiet, escalate and answers: use two sinks")
+        return self
 
     @property
     def key(self) -> str:

@@ -6,6 +6,7 @@ And what people look back on: scores by minute, and what was answered to events.
 from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, verdict_of
 from pipeline.store.commit import Commit, SceneCheckpoint
 from pipeline.store.fusion_store import FusionStore
+from pipeline.store.held_events import Held
 from pipeline.store.leases import Holder
 from pipeline.store.outbox_rows import Delivery
 from pipeline.store.outbox_store import OutboxStore
@@ -18,6 +19,7 @@ __all__ = [
     "Commit",
     "Delivery",
     "FusionStore",
+    "Held",
     "Holder",
     "OutboxStore",
     "SceneCheckpoint",

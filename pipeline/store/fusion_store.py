@@ -9,7 +9,7 @@ an event is kept once per ``(id, revision)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from pipeline.store.fusion_tables import (
     SIGHT,
     VERSION,
 )
+from pipeline.store.held_events import HeldEvents
 from pipeline.store.leases import Leases
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,8 @@ class FusionStore:
         self._known_sessions: set[tuple[str, str]] = set()
         self.leases = Leases(self._db)
         """Who fuses which scene: nothing is written without them."""
+        self.held = HeldEvents(self._db, self.leases)
+        """Which events are not sent, as they follow from another."""
         self.repeated = 0
         """Events that were committed before and were left as they are."""
 
@@ -151,11 +154,18 @@ class FusionStore:
         begins = EVENTS.c.id.startswith(event_id, autoescape=True)
         return self._read(select(EVENTS.c.body).where(begins).order_by(EVENTS.c.position))
 
-    def unforwarded(self, limit: int | None = None) -> list[Event]:
-        """Events the alert node has not confirmed yet, in commit order."""
-        waiting = EVENTS.c.forwarded == false()
+    def unforwarded(self, limit: int | None = None, but: Collection[str] = ()) -> list[Event]:
+        """Events the alert node has not confirmed yet, in commit order, but those of these ids."""
+        waiting = (EVENTS.c.forwarded == false()) & EVENTS.c.id.not_in(but)
         order = select(EVENTS.c.body).where(waiting).order_by(EVENTS.c.position)
         return self._read(order.limit(limit))
+
+    def incident(self, head: Event, within_ns: int) -> list[Event]:
+        """Events of the incident that an event is the head of, each at its latest revision."""
+        near = EVENTS.c.start_ns.between(head.start_ns - within_ns, head.start_ns + within_ns)
+        wanted = select(EVENTS.c.body).where(near).order_by(EVENTS.c.position)
+        latest = {event.id: event for event in self._read(wanted)}
+        return [e for e in latest.values() if head.id in (e.id, e.incident)]
 
     def forwarded(self, keys: Iterable[str]) -> None:
         """The alert node has confirmed the events of these keys; raises as `commit`."""

@@ -55,6 +55,14 @@ LEASES = Table(
     Column("since_s", Double, nullable=False),
     Column("renewed_s", Double, nullable=False),
 )
+# A table of its own likewise.
+HELD = Table(
+    "fusion_held",
+    METADATA,
+    Column("event", String(64), primary_key=True),
+    Column("cause", String(64), nullable=False),
+    Column("words", Text, nullable=False),
+)
 RESUME = Table(
     "fusion_resume",
     METADATA,

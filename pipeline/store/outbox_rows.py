@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, select
+from sqlalchemy import RowMapping, Select, and_, func, select
 
 from pipeline.core.answered import EventAnswer, answer_key, answer_of
 from pipeline.core.digest import Digest
 from pipeline.core.event import Event
 from pipeline.store.database import stored_event
-from pipeline.store.outbox_tables import DELIVERIES, EVENTS
+from pipeline.store.outbox_tables import DELIVERIES, EVENTS, TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,18 @@ def deliveries_wanted() -> Select[Any]:
     d = DELIVERIES.c
     return select(d.id, d.sink, d.state, d.attempts, d.strikes, d.error, EVENTS.c.body).join(
         EVENTS, EVENTS.c.position == d.event
+    )
+
+
+def as_told() -> Select[Any]:
+    """Likewise, each with what its sink is told instead of the event, if it is."""
+    d, told = DELIVERIES.c, TOLD.c
+    body = func.coalesce(told.body, EVENTS.c.body).label("body")
+    theirs = and_(told.event == d.event, told.sink == d.sink)
+    return (
+        select(d.id, d.sink, d.state, d.attempts, d.strikes, d.error, body)
+        .join(EVENTS, EVENTS.c.position == d.event)
+        .outerjoin(TOLD, theirs)
     )
 
 

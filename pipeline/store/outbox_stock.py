@@ -21,6 +21,7 @@ from pipeline.store.outbox_tables import (
     DONE,
     EVENTS,
     HOLDS,
+    TOLD,
 )
 
 
@@ -129,6 +130,8 @@ def _drop(connection: Connection, positions: Sequence[int]) -> None:
     for table in (DIGESTS, HOLDS):
         if inspect(connection).has_table(table.name):  # else written by an older fusewatch
             connection.execute(delete(table).where(table.c.delivery.in_(gone_too)))
+    if inspect(connection).has_table(TOLD.name):  # not where an older fusewatch wrote it
+        connection.execute(delete(TOLD).where(TOLD.c.event.in_(positions)))
     connection.execute(delete(DELIVERIES).where(theirs, DELIVERIES.c.id != newest))
     connection.execute(update(DELIVERIES).where(theirs).values(state=DELIVERED, error=""))
     kept = set(connection.execute(select(DELIVERIES.c.event).where(theirs)).scalars())

@@ -33,9 +33,12 @@ from sqlalchemy import (
 from pipeline.core.answered import EventAnswer, answer_key, answered_json
 from pipeline.core.digest import digest_key, over
 from pipeline.core.event import Event, to_json
+from pipeline.core.told_incident import ToldIncident
+from pipeline.store import outbox_incidents
 from pipeline.store.database import Database, stored_event
 from pipeline.store.outbox_holds import OutboxHolds, Ruling, apply
-from pipeline.store.outbox_rows import Delivery, bound, deliveries_wanted, delivery_of
+from pipeline.store.outbox_incidents import Grouped
+from pipeline.store.outbox_rows import Delivery, as_told, bound, deliveries_wanted, delivery_of
 from pipeline.store.outbox_tables import (
     DEAD,
     DELIVERED,
@@ -45,6 +48,7 @@ from pipeline.store.outbox_tables import (
     EVENTS,
     METADATA,
     PENDING,
+    TOLD,
     VERSION,
 )
 
@@ -83,6 +87,7 @@ class OutboxStore:
         answer: EventAnswer | None = None,
         rulings: Mapping[str, Ruling] | None = None,
         earlier: Iterable[tuple[Sequence[Delivery], Ruling]] = (),
+        grouped: Sequence[Grouped] = (),
     ) -> bool:
         """Take an event in for all `sinks`; False when its key was taken in before.
 
@@ -92,6 +97,8 @@ class OutboxStore:
             answer: What was answered to it: that is told then.
             rulings: By sink, what is to become of its delivery instead of being told at once.
             earlier: What is to become of earlier deliveries with it.
+            grouped: What those of them that group are told instead. That goes in order with what
+                 else they are told of the incident, not of the event's scene.
 
         Raises:
             StoreError: It could not be written; it was not accepted.
@@ -106,12 +113,22 @@ class OutboxStore:
                 return False
             for deliveries, ruling in earlier:
                 apply(connection, [one.id for one in deliveries], ruling)
-            for sink in dict.fromkeys(sinks):
-                new = {"event": position, "scene": event.scene, "sink": sink, "state": PENDING}
+            outbox_incidents.put(self._db, connection, position, grouped)
+            told: dict[str, Event | None] = dict.fromkeys(sinks, event)
+            told |= {one.sink: one.told for one in grouped}
+            for sink, one in told.items():
+                if one is None:
+                    continue
+                new = {"event": position, "scene": one.scene, "sink": sink, "state": PENDING}
                 made = connection.execute(insert(DELIVERIES).values(new)).inserted_primary_key
                 if rulings and sink in rulings and made:
                     apply(connection, [made[0]], rulings[sink])
         return True
+
+    def incidents(self, sink: str) -> Mapping[str, ToldIncident]:
+        """What a sink that groups knows of each incident that is not over."""
+        with self._db.read() as connection:
+            return outbox_incidents.known_to(connection, sink)
 
     def due(
         self,
@@ -137,7 +154,7 @@ class OutboxStore:
             .group_by(DELIVERIES.c.scene)
         )
         wanted = (
-            deliveries_wanted()
+            as_told()
             .where(DELIVERIES.c.sink == sink, DELIVERIES.c.event.in_(heads))
             .where(DELIVERIES.c.next_ns <= now_ns)
             .order_by(DELIVERIES.c.next_ns, DELIVERIES.c.event)
@@ -253,6 +270,7 @@ class OutboxStore:
             connection.execute(delete(DELIVERIES).where(DELIVERIES.c.event.in_(done)))
             gone = DIGESTS.c.delivery.not_in(select(DELIVERIES.c.id))
             connection.execute(delete(DIGESTS).where(gone))
+            connection.execute(delete(TOLD).where(TOLD.c.event.in_(done)))
             return connection.execute(delete(EVENTS).where(EVENTS.c.position.in_(done))).rowcount
 
     def close(self) -> None:
@@ -283,7 +301,7 @@ class OutboxStore:
         """What waits for a sink of the scene of `head`, in order."""
         d = DELIVERIES.c
         same = (d.sink == head.sink, d.scene == head.event.scene, d.state == PENDING, *which)
-        wanted = deliveries_wanted().where(*same).order_by(d.event).limit(BACKLOG)
+        wanted = as_told().where(*same).order_by(d.event).limit(BACKLOG)
         with self._db.read() as connection:
             return [delivery_of(row) for row in connection.execute(wanted).mappings()]
 

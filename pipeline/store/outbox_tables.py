@@ -68,3 +68,20 @@ HOLDS = Table(
     Column("reason", String(32), nullable=False),
 )
 """Until when each delivery that is held is held, and why."""
+INCIDENTS = Table(
+    "outbox_incidents",
+    METADATA,
+    Column("sink", String(128), primary_key=True),
+    Column("incident", String(64), primary_key=True),
+    Column("state", Text, nullable=False),
+)
+"""What each sink that groups knows of incidents that are not over."""
+
+TOLD = Table(
+    "outbox_told",
+    METADATA,
+    Column("event", _POSITION, primary_key=True, autoincrement=False),
+    Column("sink", String(128), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""What such a sink is told instead of an event."""

@@ -28,6 +28,7 @@ def sink(name: str, **settings: object) -> SinkSettings:
         ({"equipment": False}, {"id": "health-1"}, "equipment"),
         ({"at_least": "critical"}, {"id": "health-1"}, ""),
         ({}, {"withheld": "snoozed"}, "withheld"),
+        ({}, {"withheld": "node gate is gone", "cause": "health-1"}, "cause"),
     ],
 )
 def test_a_sink_says_of_what_it_is_told(settings, changes, reason: str) -> None:

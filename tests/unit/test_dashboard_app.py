@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.node import listen_address
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import AnswerGiven
+from nodes.places import fusion_store
 from pipeline.config.deployment import DashboardSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ConfigError
-from pipeline.store import Action, Verdict
+from pipeline.store import Action, Commit, Held, Verdict
+from tests.event_samples import event
 from tests.watched_site import SECOND_NS, happened, remembered, watched_deployment
 
 TOKEN = "a-token-nobody-guesses"
@@ -158,6 +161,25 @@ def test_a_scene_can_be_snoozed(ada, desk) -> None:
     (later, *_) = happened(desk.deployment, NOW_S + 60)
     assert "snoozed until" in ada.get(f"/api/events/{later.id}").json()["withheld"]
     assert told["withheld"] == ""
+
+
+def test_an_event_says_what_it_follows_from_and_what_belongs_to_it(ada, desk) -> None:
+    head = event(NOW_S - 60)
+    other = event(NOW_S - 58, scene="yard", incident=head.id, scenes=("hall", "yard"))
+    with closing(fusion_store(desk.deployment)) as store:
+        store.commit(Commit(events=[head, other, event(NOW_S - 57, scene="lane")]))
+        store.held.put(Held(other.id, "health-1", "node gate is gone, see health-1"))
+    shown, first = (ada.get(f"/api/events/{one.id}").json() for one in (other, head))
+    assert (shown["cause"], shown["incident"]) == ("health-1", head.id)
+    assert shown["withheld"].startswith("node gate is gone")
+    assert [one["id"] for one in shown["together"]] == [head.id]
+    assert [(one["id"], one["scene"]) for one in first["together"]] == [(other.id, "yard")]
+    rows = ada.get("/api/events").json()
+    assert {row["scene"]: row["cause"] for row in rows} == {
+        "hall": "",
+        "yard": "health-1",
+        "lane": "",
+    }
 
 
 def test_an_answer_to_no_event_is_refused(ada) -> None:

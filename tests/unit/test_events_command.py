@@ -77,6 +77,16 @@ def test_people_get_a_line_of_facts_and_the_sentence_below_it(data: Path, capsys
     assert second == "    a sound without its cause"
 
 
+def test_events_of_one_incident_name_its_first(tmp_path: Path, capsys) -> None:
+    head = event(0)
+    other = event(2, scene="yard", incident=head.id, scenes=("hall", "yard"))
+    with closing(FusionStore(tmp_path / "fusion.db")) as store:
+        store.commit(Commit(events=[head, other]))
+    assert json_of(capsys, "list", tmp_path)[1]["scenes"] == ["hall", "yard"]
+    assert run(["events", "list", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count(head.id[:8]) == 2  # itself, and where it belongs
+
+
 def test_an_event_is_shown_with_its_phases_and_where_they_went(data: Path, capsys) -> None:
     shown = json_of(capsys, "show", data, event().id[:6])
     assert [phase["phase"] for phase in shown["phases"]] == ["raised", "updated", "cleared"]

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from nodes.equipment_metrics import EquipmentMetrics
 from nodes.fusion_metrics import FusionMetrics
+from nodes.handing_on import Outcome as Handed
 from nodes.recorder import Recorder
 from nodes.stamping import Stamper
 from nodes.time_metrics import StampMetrics
@@ -100,6 +101,16 @@ def test_events_stand_until_they_are_cleared_and_those_of_an_earlier_run_do_too(
     assert (standing("alarm"), standing("health")) == (2, 1)
     metrics.standing([earlier[2], later[2]])
     assert (standing("alarm"), standing("health")) == (0, 1)
+
+
+def test_what_is_held_for_a_cause_is_told_until_it_is_no_more() -> None:
+    registry = CollectorRegistry()
+    metrics = FusionMetrics(registry)
+    metrics.held({"hall": 2}, {("hall", Handed.HELD): 2})
+    metrics.held({}, {("hall", Handed.HELD): 2, ("hall", Handed.SENT): 1})
+    assert registry.get_sample_value("fusewatch_events_held", {"scene": "hall"}) == 0
+    labels = {"scene": "hall", "outcome": "sent"}
+    assert registry.get_sample_value("fusewatch_events_inhibited", labels) == 1
 
 
 def test_recordings_removed_by_the_limits_are_counted(tmp_path: Path) -> None:

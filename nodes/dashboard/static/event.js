@@ -25,10 +25,24 @@ function page(event, show) {
     el("p", { class: "sentence" }, event.summary),
     el("p", { class: "row", "data-going-on": event.phase !== "cleared" || !event.evidence.clip }, badges(event),
       el("span", { class: "quiet" }, `${when(event.start_ms)}, ${long(event.end_ms - event.start_ms)}${event.health ? "" : `, ${rarity(event.p)} windows of normal here`}`)),
+    ...(event.cause ? [cause(event)] : []),
     el("div", { class: "two" }, evidence(event), el("div", { class: "stack" }, answers(event, show), why(event), moments(event))),
+    ...(event.together.length ? [together(event)] : []),
     details(event),
     el("p", {}, el("a", { href: `#/scene/${encodeURIComponent(event.scene)}` }, `To the scene ${event.scene}`)),
   ];
+}
+
+// What it follows from, for which it was not sent.
+function cause(event) {
+  return el("p", { class: "quiet" }, `It was not sent, as ${event.withheld.split(", see ")[0]}: `, el("a", { href: `#/event/${event.cause}` }, "what was told of that"), ".");
+}
+
+// Other events with, as far as times tell, the same cause.
+function together(event) {
+  return el("section", { class: "card apart", "aria-label": "at the same time" }, el("h2", {}, "At the same time"),
+    el("ul", { class: "list" }, event.together.map((one) => el("li", {},
+      el("a", { href: `#/event/${one.id}` }, one.summary), el("span", { class: "quiet" }, ` ${one.scene} · ${one.phase === "cleared" ? "over" : "going on"}`)))));
 }
 
 function evidence(event) {
@@ -75,7 +89,7 @@ function answers(event, show) {
       event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
     el("div", { class: "row" }, el("span", { class: "quiet" }, "Nothing more of this scene that is no more severe, for"),
       [[60, "1 hour"], [480, "8 hours"], [1440, "1 day"]].map(([minutes, name]) => el("button", { onclick: give({ action: "snooze", minutes }) }, name))),
-    event.withheld && !event.like ? el("p", { class: "quiet" }, `It was not sent: ${event.withheld}.`) : null,
+    event.withheld && !event.like && !event.cause ? el("p", { class: "quiet" }, `It was not sent: ${event.withheld}.`) : null,
     el("label", {}, "Note", note),
     el("button", { onclick: give({ action: "note" }) }, "Keep the note"), failed,
     event.health ? null : known(event),

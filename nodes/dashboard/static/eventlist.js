@@ -20,7 +20,8 @@ export function badges(event) {
   return [
     el("span", { class: `badge ${event.phase === "cleared" ? "" : "bad"}` }, event.phase === "cleared" ? "over" : "going on"),
     event.health ? el("span", { class: "badge warn" }, "equipment") : el("span", { class: `badge ${loud ? "bad" : ""}` }, event.severity),
-    event.withheld ? el("span", { class: "badge good" }, event.like ? "known here, not sent" : "snoozed, not sent") : null,
+    event.withheld ? el("span", { class: "badge good" }, event.like ? "known here, not sent" : event.cause ? "follows from another, not sent" : "snoozed, not sent") : null,
+    event.incident ? el("span", { class: "badge" }, event.scenes.length > 1 ? `in ${event.scenes.length} scenes` : "with others") : null,
     event.verdict ? el("span", { class: "badge good" }, verdictName(event.verdict)) : event.seen ? el("span", { class: "badge" }, "seen") : null,
   ];
 }
