@@ -101,7 +101,8 @@ class FusionNode:
         self._assembly = build_engine(self._deployment, writer=self._files)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
-        self._withholding = Withholding(self._store, self._kept(answer_store(self._deployment)))
+        answers = self._kept(answer_store(self._deployment))
+        self._withholding = Withholding(self._store, answers, self._deployment.feedback)
         self._claim = Claim(self._deployment, self._store, self._clock)
         if self._claim.look():
             self._begin()

@@ -1,7 +1,8 @@
 """Which events are not sent to the sinks, because somebody answered so.
 
 - An event that is like one of which somebody said that it is normal here: for as long as the
-  answer stands, and for nothing worse than what was answered, see `pipeline.core.likeness`.
+  answer holds, see `nodes.exemptions`, and for nothing worse than what was answered, see
+  `pipeline.core.likeness`.
 - An event in a scene that somebody snoozed, until then, if it is no more severe than the event
   at which that was said. Events of the equipment and of the scene are snoozed apart.
 
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from nodes.exemptions import Exemption, exemptions_of, within, worst
+from pipeline.config.feedback import FeedbackSettings
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Severity
-from pipeline.core.likeness import alike
 from pipeline.core.timestamps import format_iso
-from pipeline.store import Action, Answer, AnswerStore, FusionStore, Verdict, verdict_of
+from pipeline.store import Action, Answer, AnswerStore, FusionStore
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +37,12 @@ class Withheld:
     Attributes:
         words: Why, in words.
         like: Id of the event it is like that was said to be normal; empty otherwise.
+        too_late: Whether it was raised before that was said, so that it was sent all the same.
     """
 
     words: str
     like: str = ""
+    too_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,11 @@ class Rules:
     """What was answered that keeps events back.
 
     Attributes:
-        normal: Events that were said to be normal, each at its worst.
+        normal: What was said to be normal, and holds.
         snoozes: Scenes that were snoozed.
     """
 
-    normal: Sequence[Event] = ()
+    normal: Sequence[Exemption] = ()
     snoozes: Sequence[Snooze] = ()
 
     def of(self, phases: Sequence[Event]) -> Withheld | None:
@@ -89,8 +93,10 @@ class Rules:
         if not so_far:
             return None
         for known in self.normal:
-            if all(_like(at, known) for at in so_far):
-                return Withheld(f"like {known.id}, which is normal here", known.id)
+            if all(known.covers(at) for at in so_far):
+                like = known.event.id
+                late = phases[0].end_ns < known.from_ns
+                return Withheld(f"like {like}, which is normal here", like, late)
         for snooze in self.snoozes:
             if all(snooze.holds(at) for at in so_far):
                 return Withheld(f"snoozed until {format_iso(snooze.until_ns)} by {snooze.who}")
@@ -103,10 +109,12 @@ class Withholding:
     Args:
         events: Where the events are.
         answers: What was answered to them.
+        bounds: How far answers may go.
     """
 
-    def __init__(self, events: FusionStore, answers: AnswerStore) -> None:
+    def __init__(self, events: FusionStore, answers: AnswerStore, bounds: FeedbackSettings) -> None:
         self._events = events
+        self._bounds = bounds
         self._answers = answers
         self._version = -1
         self._rules = Rules()
@@ -137,26 +145,13 @@ class Withholding:
         return self._rules
 
     def _read(self, standing: Mapping[str, Sequence[Answer]]) -> Rules:
-        normal, snoozes = [], []
+        normal: list[Exemption] = []
+        snoozes: list[Snooze] = []
         for event_id, answers in standing.items():
             event = worst([p for p in self._events.phases(event_id) if p.id == event_id])
             if event is None:
                 continue
-            if verdict_of(answers) is Verdict.NORMAL:
-                normal.append(event)
+            normal += exemptions_of(event, answers)
             given = [one for one in answers if one.action is Action.SNOOZE]
             snoozes += [Snooze(event, one.who, one.at_ns, int(one.value)) for one in given[-1:]]
-        return Rules(normal, snoozes)
-
-
-def worst(phases: Sequence[Event]) -> Event | None:
-    """The last phase of an event, explained as the last that was explained; None of none."""
-    explained = [phase.explanation for phase in phases if phase.explanation is not None]
-    if not phases or not explained:
-        return phases[-1] if phases else None
-    return msgspec.structs.replace(phases[-1], explanation=explained[-1])
-
-
-def _like(event: Event, known: Event) -> bool:
-    """Whether it is another time of a known one; that one itself was there before the answer."""
-    return event.id != known.id and alike(event, known)
+        return Rules(within(normal, self._bounds), snoozes)

@@ -21,13 +21,14 @@ from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.neighbours import node_views
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
-    Alike,
     AnswerGiven,
     AnswerView,
+    EffectView,
     EventRow,
     EventView,
     History,
     NodeView,
+    SceneExemptions,
     SceneView,
     answer_view,
 )
@@ -35,6 +36,7 @@ from nodes.places import evidence_folder
 from pipeline import __version__
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import AuthenticationError, StoreError
+from pipeline.store import Verdict
 
 STATIC = Path(__file__).parent / "static"
 KEEP_ALIVE_S = 10.0
@@ -202,13 +204,22 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
             raise HTTPException(404, "no such event")
         return found
 
-    @app.get("/api/events/{event_id}/alike", dependencies=[who])
-    def alike(event_id: str, days: Annotated[int, Query(ge=1, le=366)] = 7) -> Alike:
-        """Events that would not have been sent, had this one been said to be normal."""
-        found = records.alike(event_id, days)
+    @app.get("/api/events/{event_id}/effect", dependencies=[who])
+    def effect(
+        event_id: str,
+        verdict: Verdict | None = None,
+        days: Annotated[int, Query(ge=1, le=366)] = 7,
+    ) -> EffectView:
+        """Alarms that a verdict would have lost or gained; none: that taking it back would."""
+        found = records.effect(event_id, verdict, days)
         if found is None:
             raise HTTPException(404, "no such event")
         return found
+
+    @app.get("/api/exemptions", dependencies=[who])
+    def exemptions(days: Annotated[int, Query(ge=1, le=366)] = 7) -> list[SceneExemptions]:
+        """What was said to be normal and holds, and what that held back."""
+        return records.exemptions(days)
 
     @app.post("/api/events/{event_id}/answers", status_code=201)
     def answer(event_id: str, given: AnswerGiven, name: str = who) -> EventView:

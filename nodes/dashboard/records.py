@@ -7,28 +7,33 @@ is not an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from nodes.alarm_rates import committed_rates
+from nodes.answer_effect import effect_of, rules_after
+from nodes.dashboard.exemptions import scene_exemptions
 from nodes.dashboard.views import (
-    Alike,
     AnswerGiven,
+    EffectView,
     EventRow,
     EventView,
     History,
     RateView,
+    SceneExemptions,
     SceneView,
     minute_view,
     row_of,
     view_of,
 )
+from nodes.exemptions import worst
 from nodes.places import answer_store, fusion_store, score_history
-from nodes.withholding import Rules, Withheld, Withholding, worst
+from nodes.withholding import Rules, Withheld, Withholding
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Phase
-from pipeline.store import Answer, AnswerStore, FusionStore, ScoreHistory, coarser
+from pipeline.store import Answer, AnswerStore, FusionStore, ScoreHistory, Verdict, coarser
 
 _Store = TypeVar("_Store", FusionStore, ScoreHistory)
 
@@ -96,21 +101,27 @@ class Records:
         answers = self._answers.of([event_id]).get(event_id, ())
         return view_of(phases, answers, self._rules().of(phases))
 
-    def alike(self, event_id: str, days: int) -> Alike | None:
-        """What saying that an event is normal would have done; None when there is none."""
-        phases, store = self._phases(event_id), self._fusion_store()
-        event = worst(phases)
+    def effect(self, event_id: str, verdict: Verdict | None, days: int) -> EffectView | None:
+        """What a verdict would have done in the last days; None when there is no such event."""
+        event, store = worst(self._phases(event_id)), self._fusion_store()
         if event is None or store is None:
             return None
+        rules, now_ns = self._rules(), self._clock.now_ns()
+        then = rules_after(verdict, event, rules, self._deployment.feedback, now_ns)
+        events = store.events(event.scene, now_ns - days * DAY_NS)
+        found = effect_of(event, rules, then, events, self._phases)
+        lost, gained = self._rows(found.lost), self._rows(found.gained)
+        return EffectView(days=days, of=found.sent, lost=lost, gained=gained)
+
+    def exemptions(self, days: int) -> list[SceneExemptions]:
+        """What answers hold back, scene by scene; scenes without any are left out."""
+        store, rules = self._fusion_store(), self._rules()
         since_ns = self._clock.now_ns() - days * DAY_NS
-        rules = self._rules()
-        sent = [
-            one
-            for one in store.events(event.scene, since_ns)
-            if not one.health and one.id != event_id and self._withheld(one, rules) is None
+        return [
+            scene_exemptions(name, days, rules, self._rows(store.events(name, since_ns)))
+            for name in dict.fromkeys(one.event.scene for one in rules.normal)
+            if store is not None
         ]
-        found = [one for one in sent if self._withheld(one, Rules([event])) is not None]
-        return Alike(days=days, of=len(sent), alike=self._rows(found[::-1]))
 
     def answer(self, event_id: str, given: AnswerGiven, who: str) -> Answer | None:
         """Keep an answer to an event; None when there is none of this id.
@@ -130,8 +141,7 @@ class Records:
             who=who,
             at_ns=self._clock.now_ns(),
         )
-        self._answers.add(answer)
-        return answer
+        return replace(answer, position=self._answers.add(answer))
 
     def _value(self, given: AnswerGiven) -> str:
         if given.minutes is not None:
@@ -199,15 +209,15 @@ class Records:
 
     def _withheld(self, event: Event, rules: Rules) -> Withheld | None:
         """Why an event was not sent; that of its last phase alone would not do is seen first."""
-        if rules.of([event]) is None:
-            return None
-        return rules.of(self._phases(event.id))
+        return rules.of(self._phases(event.id)) if rules.of([event]) else None
 
     def _rules(self) -> Rules:
         store = self._fusion_store()
         if store is None:
             return Rules()
-        self._withholding = self._withholding or Withholding(store, self._answers)
+        self._withholding = self._withholding or Withholding(
+            store, self._answers, self._deployment.feedback
+        )
         return self._withholding.rules()
 
     def _phases(self, event_id: str) -> list[Event]:

@@ -100,7 +100,8 @@ class EventRow(View):
     withheld: str
     """Why it was not sent to the sinks, in words; empty when it was."""
     like: str
-    """Id of the event it is like that was said to be normal; empty without one."""
+    """Id of the event it is like that was said to be normal; empty without one. If that was said
+    after it was raised, it was sent all the same."""
 
 
 class PhaseView(View):
@@ -165,14 +166,46 @@ class NodeView(View):
     checks: list[CheckView]
 
 
-class Alike(View):
-    """What a verdict of *normal* would have done in the last days."""
+class EffectView(View):
+    """What a verdict would have done in the last days."""
 
     days: int
     of: int
-    """Events of the scene in that time that were sent."""
-    alike: list[EventRow]
-    """Those of them that would not have been."""
+    """Other events of the scene in that time that are sent by the answers there are."""
+    lost: list[EventRow]
+    """Those of them that would not be."""
+    gained: list[EventRow]
+    """Events that are not sent, and would be."""
+
+
+class ExemptionView(View):
+    """An event that was said to be normal, and what that holds back."""
+
+    position: int
+    event: str
+    summary: str
+    who: str
+    note: str
+    at_ms: int
+    until_ms: int | None
+    """Until when it holds; none: until it is taken back."""
+    held_back: int
+    """Events of the last days that were not sent because of it."""
+
+
+class SceneExemptions(View):
+    """What answers hold back in a scene."""
+
+    scene: str
+    days: int
+    raised: int
+    """Events of the scene in the last days."""
+    held_back: int
+    """Those of them that were not sent because they are like a normal one."""
+    most: bool
+    """Whether so much is held back that the scene should learn anew what is normal."""
+    exemptions: list[ExemptionView]
+    """The latest first."""
 
 
 def row_of(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> EventRow:
@@ -259,6 +292,6 @@ def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> 
         "snapshot": event.evidence.explained or event.evidence.snapshot,
         "verdict": verdict_of(answers),
         "seen": bool(answers),
-        "withheld": withheld.words if withheld else "",
+        "withheld": withheld.words if withheld and not withheld.too_late else "",
         "like": withheld.like if withheld else "",
     }
