@@ -65,10 +65,12 @@ def within(exemptions: Iterable[Exemption], bounds: FeedbackSettings) -> list[Ex
     for one in sorted(exemptions, key=lambda one: (one.from_ns, one.position), reverse=True):
         found.setdefault(one.event.scene, []).append(one)
     held = [one for scene in found.values() for one in scene[: bounds.normal_at_most]]
-    if bounds.normal_for is None:
-        return held
-    length_ns = age_ns(bounds.normal_for)
-    return [replace(one, until_ns=one.from_ns + length_ns) for one in held]
+    return [replace(one, until_ns=holds_until(one.from_ns, bounds)) for one in held]
+
+
+def holds_until(from_ns: int, bounds: FeedbackSettings) -> int | None:
+    """Until when an answer given at a time holds; None: until it is taken back."""
+    return None if bounds.normal_for is None else from_ns + age_ns(bounds.normal_for)
 
 
 def worst(phases: Sequence[Event]) -> Event | None:

@@ -12,6 +12,7 @@ which one phase was sent is sent to its end.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from pipeline.config.feedback import FeedbackSettings
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Severity
 from pipeline.core.timestamps import format_iso
-from pipeline.store import Action, Answer, AnswerStore, FusionStore
+from pipeline.store import Action, Answer, AnswerStore, FusionStore, stood_at
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +38,23 @@ class Withheld:
     Attributes:
         words: Why, in words.
         like: Id of the event it is like that was said to be normal; empty otherwise.
-        too_late: Whether it was raised before that was said, so that it was sent all the same.
     """
 
     words: str
     like: str = ""
-    too_late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an event.
+
+    Attributes:
+        withheld: Why it was not sent, in words; empty when it was.
+        like: Id of the event it is like that was, or is now, said to be normal; may be empty.
+    """
+
+    withheld: str = ""
+    like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +107,7 @@ class Rules:
         for known in self.normal:
             if all(known.covers(at) for at in so_far):
                 like = known.event.id
-                late = phases[0].end_ns < known.from_ns
-                return Withheld(f"like {like}, which is normal here", like, late)
+                return Withheld(f"like {like}, which is normal here", like)
         for snooze in self.snoozes:
             if all(snooze.holds(at) for at in so_far):
                 return Withheld(f"snoozed until {format_iso(snooze.until_ns)} by {snooze.who}")
@@ -117,7 +128,10 @@ class Withholding:
         self._bounds = bounds
         self._answers = answers
         self._version = -1
+        self._given: Sequence[Answer] = ()
+        self._changes: list[int] = []
         self._rules = Rules()
+        self._past: dict[int, Rules] = {}
 
     def marked(self, event: Event) -> Event:
         """The event as it is handed on: with the reason when it is not to be sent."""
@@ -138,13 +152,43 @@ class Withholding:
         Raises:
             StoreError: The answers or the events cannot be read.
         """
-        version = self._answers.version()
-        if version != self._version:
-            self._rules = self._read(self._answers.standing())
-            self._version = version
+        self._read()
         return self._rules
 
-    def _read(self, standing: Mapping[str, Sequence[Answer]]) -> Rules:
+    def rules_at(self, at_ns: int) -> Rules:
+        """What kept events back at a time, by the answers that stood then; raises as `rules`."""
+        self._read()
+        change = bisect_right(self._changes, at_ns)
+        if change not in self._past:
+            self._past[change] = self._rules_of(stood_at(self._given, at_ns))
+        return self._past[change]
+
+    def fate(self, phases: Sequence[Event]) -> Fate:
+        """What became of an event by the answers when it was raised; raises as `rules`.
+
+        Args:
+            phases: Its phases so far, in order.
+        """
+        withheld, now = self.rules_at(phases[0].end_ns).of(phases), self.rules().of(phases)
+        like = next((found.like for found in (withheld, now) if found and found.like), "")
+        return Fate(withheld.words if withheld else "", like)
+
+    def may_be_withheld(self, event: Event) -> bool:
+        """Whether `fate` could be other than sent, by the last phase alone; raises as `rules`."""
+        then = self.rules_at(event.start_ns), self.rules_at(event.end_ns), self.rules()
+        return any(rules.of([event]) for rules in then)
+
+    def _read(self) -> None:
+        version = self._answers.version()
+        if version == self._version:
+            return
+        self._given = self._answers.all()
+        times = {one.at_ns for one in self._given} | {one.withdrawn_ns for one in self._given}
+        self._changes, self._past = sorted(times), {}
+        self._rules = self._rules_of(stood_at(self._given, self._changes[-1] if times else 0))
+        self._version = version
+
+    def _rules_of(self, standing: Mapping[str, Sequence[Answer]]) -> Rules:
         normal: list[Exemption] = []
         snoozes: list[Snooze] = []
         for event_id, answers in standing.items():

@@ -17,17 +17,18 @@ from rich.table import Table
 
 from nodes.commands.replay import scene_of
 from nodes.event_choice import require_one
+from nodes.exemptions import holds_until
 from nodes.places import answer_store, fusion_store
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
-from pipeline.config.retention import age_ns
 from pipeline.core.clock import NodeClock
 from pipeline.core.timestamps import format_iso
 from pipeline.store import Action, Answer, Verdict
 
 if TYPE_CHECKING:
+    from nodes.dashboard.answer_views import EffectView
     from nodes.dashboard.records import Records
-    from nodes.dashboard.views import EffectView, EventRow
+    from nodes.dashboard.views import EventRow
 
 group = typer.Typer(
     help="""Answer events, see what an answer would change, and learn from the answers.
@@ -76,8 +77,8 @@ def answer(
     said = f"{_said(kept)} to event {kept.event} of {kept.scene}"
     typer.echo(f"answer {kept.position}: {said}")
     if verdict is Verdict.NORMAL:
-        age = deployment.feedback.normal_for
-        until = "it is taken back" if age is None else format_iso(kept.at_ns + age_ns(age))
+        until_ns = holds_until(kept.at_ns, deployment.feedback)
+        until = "it is taken back" if until_ns is None else format_iso(until_ns)
         typer.echo(f"what is like it and no worse is not sent until {until}")
     if verdict is Verdict.FAULT:
         typer.echo("how the sensors are: fusewatch top, or Health on the page")

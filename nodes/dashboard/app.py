@@ -17,18 +17,17 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nodes.dashboard.access import COOKIE, SESSION_S, Access
+from nodes.dashboard.answer_views import EffectView, SceneExemptions
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.neighbours import node_views
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
     AnswerGiven,
     AnswerView,
-    EffectView,
     EventRow,
     EventView,
     History,
     NodeView,
-    SceneExemptions,
     SceneView,
     answer_view,
 )

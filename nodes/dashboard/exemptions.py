@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from nodes.dashboard.views import MILLISECOND_NS, EventRow, ExemptionView, SceneExemptions
+from nodes.dashboard.answer_views import ExemptionView, SceneExemptions
+from nodes.dashboard.views import MILLISECOND_NS, EventRow
 from nodes.exemptions import Exemption
 from nodes.withholding import Rules
 

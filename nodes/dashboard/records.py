@@ -12,23 +12,22 @@ from typing import TypeVar
 
 from nodes.alarm_rates import committed_rates
 from nodes.answer_effect import effect_of, rules_after
+from nodes.dashboard.answer_views import EffectView, SceneExemptions
 from nodes.dashboard.exemptions import scene_exemptions
 from nodes.dashboard.views import (
     AnswerGiven,
-    EffectView,
     EventRow,
     EventView,
     History,
     RateView,
-    SceneExemptions,
     SceneView,
     minute_view,
     row_of,
     view_of,
 )
-from nodes.exemptions import worst
-from nodes.places import answer_store, fusion_store, score_history
-from nodes.withholding import Rules, Withheld, Withholding
+from nodes.exemptions import holds_until, worst
+from nodes.places import answer_store, evidence_folder, fusion_store, score_history
+from nodes.withholding import Fate, Rules, Withholding
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
@@ -99,7 +98,10 @@ class Records:
         if not phases:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
-        return view_of(phases, answers, self._rules().of(phases))
+        view = view_of(phases, answers, self._fate(phases[-1]))
+        folder = evidence_folder(self._deployment)
+        there = {n: path for n, path in view.evidence.items() if (folder / path).is_file()}
+        return view.model_copy(update={"evidence": there})
 
     def effect(self, event_id: str, verdict: Verdict | None, days: int) -> EffectView | None:
         """What a verdict would have done in the last days; None when there is no such event."""
@@ -110,8 +112,14 @@ class Records:
         then = rules_after(verdict, event, rules, self._deployment.feedback, now_ns)
         events = store.events(event.scene, now_ns - days * DAY_NS)
         found = effect_of(event, rules, then, events, self._phases)
-        lost, gained = self._rows(found.lost), self._rows(found.gained)
-        return EffectView(days=days, of=found.sent, lost=lost, gained=gained)
+        until_ns = holds_until(now_ns, self._deployment.feedback)
+        return EffectView(
+            days=days,
+            of=found.sent,
+            lost=self._rows(found.lost),
+            gained=self._rows(found.gained),
+            until_ms=None if until_ns is None else until_ns // MILLISECOND_NS,
+        )
 
     def exemptions(self, days: int) -> list[SceneExemptions]:
         """What answers hold back, scene by scene; scenes without any are left out."""
@@ -201,24 +209,25 @@ class Records:
 
     def _rows(self, events: Sequence[Event]) -> list[EventRow]:
         answers = self._answers.of(event.id for event in events)
-        rules = self._rules()
-        return [
-            row_of(event, answers.get(event.id, ()), self._withheld(event, rules))
-            for event in events
-        ]
+        return [row_of(event, answers.get(event.id, ()), self._fate(event)) for event in events]
 
-    def _withheld(self, event: Event, rules: Rules) -> Withheld | None:
-        """Why an event was not sent; that of its last phase alone would not do is seen first."""
-        return rules.of(self._phases(event.id)) if rules.of([event]) else None
+    def _fate(self, event: Event) -> Fate:
+        """What became of an event; its phases are read only if that is not clear without."""
+        withholding = self._withheld_by()
+        if withholding is None or not withholding.may_be_withheld(event):
+            return Fate()
+        return withholding.fate(self._phases(event.id))
 
     def _rules(self) -> Rules:
+        withholding = self._withheld_by()
+        return withholding.rules() if withholding else Rules()
+
+    def _withheld_by(self) -> Withholding | None:
         store = self._fusion_store()
-        if store is None:
-            return Rules()
-        self._withholding = self._withholding or Withholding(
-            store, self._answers, self._deployment.feedback
-        )
-        return self._withholding.rules()
+        if store is not None and self._withholding is None:
+            bounds = self._deployment.feedback
+            self._withholding = Withholding(store, self._answers, bounds)
+        return self._withholding
 
     def _phases(self, event_id: str) -> list[Event]:
         store = self._fusion_store()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from nodes.withholding import Withheld
+from nodes.withholding import Fate
 from pipeline.core.event import Event
 from pipeline.store import Action, Answer, ScoreMinute, Verdict, verdict_of
 
@@ -100,8 +100,7 @@ class EventRow(View):
     withheld: str
     """Why it was not sent to the sinks, in words; empty when it was."""
     like: str
-    """Id of the event it is like that was said to be normal; empty without one. If that was said
-    after it was raised, it was sent all the same."""
+    """Id of the event it is like that was, or is now, said to be normal; empty without one."""
 
 
 class PhaseView(View):
@@ -119,7 +118,7 @@ class EventView(EventRow):
 
     phases: list[PhaseView]
     evidence: dict[str, str]
-    """Path below ``/evidence/`` by what it is; what was not made is left out."""
+    """Path below ``/evidence/`` by what it is; what is not there, or not yet, is left out."""
     modalities: dict[str, Any]
     explanation: dict[str, Any] | None
     degraded: dict[str, str]
@@ -166,68 +165,24 @@ class NodeView(View):
     checks: list[CheckView]
 
 
-class EffectView(View):
-    """What a verdict would have done in the last days."""
-
-    days: int
-    of: int
-    """Other events of the scene in that time that are sent by the answers there are."""
-    lost: list[EventRow]
-    """Those of them that would not be."""
-    gained: list[EventRow]
-    """Events that are not sent, and would be."""
-
-
-class ExemptionView(View):
-    """An event that was said to be normal, and what that holds back."""
-
-    position: int
-    event: str
-    summary: str
-    who: str
-    note: str
-    at_ms: int
-    until_ms: int | None
-    """Until when it holds; none: until it is taken back."""
-    held_back: int
-    """Events of the last days that were not sent because of it."""
-
-
-class SceneExemptions(View):
-    """What answers hold back in a scene."""
-
-    scene: str
-    days: int
-    raised: int
-    """Events of the scene in the last days."""
-    held_back: int
-    """Those of them that were not sent because they are like a normal one."""
-    most: bool
-    """Whether so much is held back that the scene should learn anew what is normal."""
-    exemptions: list[ExemptionView]
-    """The latest first."""
-
-
-def row_of(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> EventRow:
+def row_of(event: Event, answers: Sequence[Answer], fate: Fate) -> EventRow:
     """An event for a list."""
-    return EventRow(**_row(event, answers, withheld))
+    return EventRow(**_row(event, answers, fate))
 
 
-def view_of(
-    phases: Sequence[Event], answers: Sequence[Answer], withheld: Withheld | None
-) -> EventView:
+def view_of(phases: Sequence[Event], answers: Sequence[Answer], fate: Fate) -> EventView:
     """An event with everything known of it.
 
     Args:
         phases: All its phases, in order.
         answers: Answers that stand, in order.
-        withheld: Why it was not sent; None when it was.
+        fate: Whether it was sent.
     """
     event = phases[-1]
     explained = next((p.explanation for p in reversed(phases) if p.explanation), None)
     evidence: Mapping[str, str] = msgspec.to_builtins(event.evidence)
     return EventView(
-        **_row(event, answers, withheld),
+        **_row(event, answers, fate),
         phases=[
             PhaseView(
                 phase=p.phase.value,
@@ -274,7 +229,7 @@ def minute_view(minute: ScoreMinute) -> MinuteView:
     )
 
 
-def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> dict[str, Any]:
+def _row(event: Event, answers: Sequence[Answer], fate: Fate) -> dict[str, Any]:
     return {
         "id": event.id,
         "revision": event.revision,
@@ -292,6 +247,6 @@ def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> 
         "snapshot": event.evidence.explained or event.evidence.snapshot,
         "verdict": verdict_of(answers),
         "seen": bool(answers),
-        "withheld": withheld.words if withheld and not withheld.too_late else "",
-        "like": withheld.like if withheld else "",
+        "withheld": fate.withheld,
+        "like": fate.like,
     }

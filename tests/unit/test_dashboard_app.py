@@ -140,14 +140,22 @@ def test_before_it_is_said_to_be_normal_it_is_told_what_that_would_have_done(ada
     assert ada.get("/api/events/none/effect").status_code == 404
 
 
-def test_what_was_raised_before_the_answer_was_sent_and_is_told_to_be_alike(ada, desk) -> None:
+def test_whether_it_was_sent_is_told_by_the_answers_when_it_was_raised(ada, desk) -> None:
     (known, *_) = happened(desk.deployment, NOW_S - 60)
     (before, *_) = happened(desk.deployment, NOW_S - 3600)
     ada.post(f"/api/events/{known.id}/answers", json={"action": "verdict", "value": "normal"})
-    (after, *_) = happened(desk.deployment, NOW_S + 60)
-    rows = {e["id"]: (e["like"], bool(e["withheld"])) for e in ada.get("/api/events").json()}
-    told = {known.id: ("", False), before.id: (known.id, False), after.id: (known.id, True)}
-    assert rows == told
+    (during, *_) = happened(desk.deployment, NOW_S + 60)
+
+    def told() -> dict[str, tuple[str, bool]]:
+        rows = ada.get("/api/events").json()
+        return {row["id"]: (row["like"], bool(row["withheld"])) for row in rows}
+
+    then = {known.id: ("", False), before.id: (known.id, False), during.id: (known.id, True)}
+    assert told() == then
+    desk.access.clock.advance(120 * SECOND_NS)
+    ada.delete("/api/answers/1")
+    (after, *_) = happened(desk.deployment, NOW_S + 180)
+    assert told() == then | {before.id: ("", False), after.id: ("", False)}
 
 
 def test_what_was_said_to_be_normal_is_listed_with_its_end_and_what_it_held_back(ada, desk) -> None:
