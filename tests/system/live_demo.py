@@ -22,14 +22,15 @@ from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from tests.waiting import wait_until
 
-EVERY_S = 10.0
+EVERY_S = 8.0
 _SHIPPED = """\
           every_s: 9
           again_after: 7 # each of the seven kinds comes again as it was
 """
 _HERE = f"""\
           every_s: {EVERY_S}
-          first_s: 4
+          first_s: 3
+          duration_s: 2
           slack_s: 0
           kinds: [A]
           again_after: 1

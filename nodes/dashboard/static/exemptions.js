@@ -10,7 +10,7 @@ export function exemptions(scenes, changed) {
     el("div", { class: "row spread" }, el("strong", {}, scene.scene),
       el("span", { class: `badge ${scene.most ? "warn" : ""}` }, `${scene.held_back} of ${scene.raised} alarms held back, last week`)),
     scene.most ? el("p", { class: "warning" }, "Answers hold back most alarms of this scene. Let it learn anew what is normal: fusewatch commission.") : null,
-    el("ul", { class: "list apart" }, scene.exemptions.map((one) => item(one, changed))))));
+    el("ul", { class: "list" }, scene.exemptions.map((one) => item(one, changed))))));
 }
 
 function item(one, changed) {
