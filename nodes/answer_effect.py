@@ -51,7 +51,8 @@ def effect_of(
     for one in events:
         if one.health or one.id == event.id:
             continue
-        so_far = phases(one.id)
+        # What is held back is so in every phase: most are cleared by their last one alone.
+        so_far = phases(one.id) if rules.of([one]) or then.of([one]) else [one]
         now, later = rules.of(so_far) is None, then.of(so_far) is None
         sent += now
         lost += [one] if now and not later else []

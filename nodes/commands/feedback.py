@@ -77,9 +77,8 @@ def answer(
     said = f"{_said(kept)} to event {kept.event} of {kept.scene}"
     typer.echo(f"answer {kept.position}: {said}")
     if verdict is Verdict.NORMAL:
-        until_ns = holds_until(kept.at_ns, deployment.feedback)
-        until = "it is taken back" if until_ns is None else format_iso(until_ns)
-        typer.echo(f"what is like it and no worse is not sent until {until}")
+        end = _end(kept, deployment) or " until it is taken back"
+        typer.echo(f"what is like it and no worse is not sent{end}")
     if verdict is Verdict.FAULT:
         typer.echo("how the sensors are: fusewatch top, or Health on the page")
 
@@ -111,7 +110,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List all answers, also those taken back, with their numbers."""
-    with closing(answer_store(load_deployment(config), create=False)) as store:
+    deployment = load_deployment(config)
+    with closing(answer_store(deployment, create=False)) as store:
         answers = store.all(scene)
     console = Console()
     if as_json:
@@ -119,8 +119,7 @@ def list_(
         return
     table = Table("number", "when", "who", "scene", "event", "answer", "note", box=None)
     for one in answers:
-        back = f" (taken back by {one.withdrawn_by})" if one.withdrawn_ns else ""
-        said = f"{_said(one)}{back}"
+        said = f"{_said(one)}{_end(one, deployment)}"
         row = one.position, format_iso(one.at_ns), one.who, one.scene, one.event, said, one.note
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
@@ -191,6 +190,16 @@ def _said(answer: Answer) -> str:
     if answer.action is Action.SNOOZE:
         return f"snoozed until {format_iso(int(answer.value))}"
     return answer.value or answer.action.value
+
+
+def _end(answer: Answer, deployment: Deployment) -> str:
+    """How long an answer holds that holds events back, or who took it back."""
+    if answer.withdrawn_ns:
+        return f" (taken back by {answer.withdrawn_by})"
+    until_ns = holds_until(answer.at_ns, deployment.feedback)
+    if answer.value != Verdict.NORMAL or until_ns is None:
+        return ""
+    return f" until {format_iso(until_ns)}"
 
 
 def _print_effect(console: Console, effect: EffectView) -> None:

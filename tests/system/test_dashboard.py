@@ -111,6 +111,16 @@ def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
     browser.sees("are not sent until .* Held back since then: none yet.*: 1 like it came")
     browser.click("Take back")
     wait_until(lambda: "the cat again" not in browser.text())
+    browser.click("Fault of a sensor")
+    browser.sees("how the equipment is under Health.*reported nothing wrong")
+    browser.click("Real")
+    browser.sees("somebody.*: real")
+    browser.click("1 hour")
+    browser.sees("nothing more until")
+    with closing(answer_store(deployment)) as store:
+        given = [(one.action, one.value) for one in store.of([life[0].id])[life[0].id]]
+    assert [value for _, value in given[:2]] == ["fault", "real"]
+    assert given[2][0] is Action.SNOOZE
 
     browser.driver.get(f"{address}#/health")
     browser.sees("dashboard well")

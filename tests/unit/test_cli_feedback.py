@@ -21,7 +21,8 @@ def test_answers_are_listed_and_taken_back(
         store.add(Answer("e1", "hall", Action.VERDICT, "normal", "the cat", "Ada", 10**18))
     config = tmp_path / "site.yaml"
     assert fusewatch("feedback", "list", config) == 0
-    assert "the cat" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the cat" in said and "normal until" in said and "2001-12-08" in said
     assert fusewatch("feedback", "undo", config, 1) == 0
     assert "taken back: normal to event e1" in capsys.readouterr().out
     assert fusewatch("feedback", "list", config, "--json") == 0
