@@ -198,4 +198,7 @@ def _tell(
         console.print(f"  {what:24} {path}", soft_wrap=True)
     files = " ".join(str(r) for r in recordings)
     console.print(f"in the browser: fusewatch dashboard {out / 'demo.yaml'}", soft_wrap=True)
+    console.print(
+        f"live again, until it is stopped: fusewatch run {out / 'demo.yaml'}", soft_wrap=True
+    )
     console.print(f"again: fusewatch replay {files} --config {out / 'demo.yaml'}", soft_wrap=True)

@@ -236,7 +236,7 @@ class FusionNode:
         handing_on = HandingOn(
             self._store,
             self._kept(event_sender(self._deployment, self._clock)),
-            Withholding(self._store, self._answers),
+            Withholding(self._store, self._answers, self._deployment.feedback),
             AnswerHandover(self._store, self._answers, self._clock),
             Inhibition(self._deployment, thresholds),
             self._clock,

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nodes.alert_routing import why_not
-from nodes.withholding import worst
+from nodes.exemptions import worst
 from pipeline.config.deployment import Deployment
 from pipeline.core.event import Event, Phase, Severity
 from pipeline.core.explanation import Basis, Explanation

@@ -1,7 +1,8 @@
 """Which events are not sent to the sinks, because somebody answered so.
 
 - An event that is like one of which somebody said that it is normal here: for as long as the
-  answer stands, and for nothing worse than what was answered, see `pipeline.core.likeness`.
+  answer holds, see `nodes.exemptions`, and for nothing worse than what was answered, see
+  `pipeline.core.likeness`.
 - An event in a scene that somebody snoozed, until then, if it is no more severe than the event
   at which that was said. Events of the equipment and of the scene are snoozed apart.
 
@@ -11,17 +12,19 @@ which one phase was sent is sent to its end.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import structlog
 
+from nodes.exemptions import Exemption, exemptions_of, within, worst
+from pipeline.config.feedback import FeedbackSettings
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Severity
-from pipeline.core.likeness import alike
 from pipeline.core.timestamps import format_iso
-from pipeline.store import Action, Answer, AnswerStore, FusionStore, Verdict, verdict_of
+from pipeline.store import Action, Answer, AnswerStore, FusionStore, stood_at
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +38,24 @@ class Withheld:
     Attributes:
         words: Why, in words.
         like: Id of the event it is like that was said to be normal; empty otherwise.
-        cause: Id of the event it follows from, see `nodes.inhibition`; empty otherwise.
     """
 
     words: str
+    like: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an event.
+
+    Attributes:
+        withheld: Why it was not sent, in words; empty when it was.
+        like: Id of the event it is like that was, or is now, said to be normal; may be empty.
+        cause: Id of the event that it was not sent for, as it follows from it
+            (`nodes.inhibition`); may be empty.
+    """
+
+    withheld: str = ""
     like: str = ""
     cause: str = ""
 
@@ -74,11 +91,11 @@ class Rules:
     """What was answered that keeps events back.
 
     Attributes:
-        normal: Events that were said to be normal, each at its worst.
+        normal: What was said to be normal, and holds.
         snoozes: Scenes that were snoozed.
     """
 
-    normal: Sequence[Event] = ()
+    normal: Sequence[Exemption] = ()
     snoozes: Sequence[Snooze] = ()
 
     def of(self, phases: Sequence[Event]) -> Withheld | None:
@@ -91,8 +108,9 @@ class Rules:
         if not so_far:
             return None
         for known in self.normal:
-            if all(_like(at, known) for at in so_far):
-                return Withheld(f"like {known.id}, which is normal here", known.id)
+            if all(known.covers(at) for at in so_far):
+                like = known.event.id
+                return Withheld(f"like {like}, which is normal here", like)
         for snooze in self.snoozes:
             if all(snooze.holds(at) for at in so_far):
                 return Withheld(f"snoozed until {format_iso(snooze.until_ns)} by {snooze.who}")
@@ -105,13 +123,18 @@ class Withholding:
     Args:
         events: Where the events are.
         answers: What was answered to them.
+        bounds: How far answers may go.
     """
 
-    def __init__(self, events: FusionStore, answers: AnswerStore) -> None:
+    def __init__(self, events: FusionStore, answers: AnswerStore, bounds: FeedbackSettings) -> None:
         self._events = events
+        self._bounds = bounds
         self._answers = answers
         self._version = -1
+        self._given: Sequence[Answer] = ()
+        self._changes: list[int] = []
         self._rules = Rules()
+        self._past: dict[int, Rules] = {}
 
     def marked(self, event: Event) -> Event:
         """The event as it is handed on: with the reason when it is not to be sent."""
@@ -132,33 +155,50 @@ class Withholding:
         Raises:
             StoreError: The answers or the events cannot be read.
         """
-        version = self._answers.version()
-        if version != self._version:
-            self._rules = self._read(self._answers.standing())
-            self._version = version
+        self._read()
         return self._rules
 
-    def _read(self, standing: Mapping[str, Sequence[Answer]]) -> Rules:
-        normal, snoozes = [], []
+    def rules_at(self, at_ns: int) -> Rules:
+        """What kept events back at a time, by the answers that stood then; raises as `rules`."""
+        self._read()
+        change = bisect_right(self._changes, at_ns)
+        if change not in self._past:
+            self._past[change] = self._rules_of(stood_at(self._given, at_ns))
+        return self._past[change]
+
+    def fate(self, phases: Sequence[Event]) -> Fate:
+        """What became of an event by the answers when it was raised; raises as `rules`.
+
+        Args:
+            phases: Its phases so far, in order.
+        """
+        withheld, now = self.rules_at(phases[0].end_ns).of(phases), self.rules().of(phases)
+        like = next((found.like for found in (withheld, now) if found and found.like), "")
+        return Fate(withheld.words if withheld else "", like)
+
+    def may_be_withheld(self, event: Event) -> bool:
+        """Whether `fate` could be other than sent, by the last phase alone; raises as `rules`."""
+        then = self.rules_at(event.start_ns), self.rules_at(event.end_ns), self.rules()
+        return any(rules.of([event]) for rules in then)
+
+    def _read(self) -> None:
+        version = self._answers.version()
+        if version == self._version:
+            return
+        self._given = self._answers.all()
+        times = {one.at_ns for one in self._given} | {one.withdrawn_ns for one in self._given}
+        self._changes, self._past = sorted(times), {}
+        self._rules = self._rules_of(stood_at(self._given, self._changes[-1] if times else 0))
+        self._version = version
+
+    def _rules_of(self, standing: Mapping[str, Sequence[Answer]]) -> Rules:
+        normal: list[Exemption] = []
+        snoozes: list[Snooze] = []
         for event_id, answers in standing.items():
             event = worst([p for p in self._events.phases(event_id) if p.id == event_id])
             if event is None:
                 continue
-            if verdict_of(answers) is Verdict.NORMAL:
-                normal.append(event)
+            normal += exemptions_of(event, answers)
             given = [one for one in answers if one.action is Action.SNOOZE]
             snoozes += [Snooze(event, one.who, one.at_ns, int(one.value)) for one in given[-1:]]
-        return Rules(normal, snoozes)
-
-
-def worst(phases: Sequence[Event]) -> Event | None:
-    """The last phase of an event, explained as the last that was explained; None of none."""
-    explained = [phase.explanation for phase in phases if phase.explanation is not None]
-    if not phases or not explained:
-        return phases[-1] if phases else None
-    return msgspec.structs.replace(phases[-1], explanation=explained[-1])
-
-
-def _like(event: Event, known: Event) -> bool:
-    """Whether it is another time of a known one; that one itself was there before the answer."""
-    return event.id != known.id and alike(event, known)
+        return Rules(within(normal, self._bounds), snoozes)

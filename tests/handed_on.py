@@ -84,7 +84,7 @@ class Site:
         self.node = HandingOn(
             self.store,
             self.link,
-            Withholding(self.store, self.answers),
+            Withholding(self.store, self.answers, self.deployment.feedback),
             AnswerHandover(self.store, self.answers, self.clock),
             Inhibition(self.deployment, dict.fromkeys(SCENES, THRESHOLD)),
             self.clock,

@@ -30,7 +30,12 @@ def register(app: typer.Typer) -> None:
 
 def command(
     labels: Annotated[
-        Path, typer.Option("--labels", "-l", help="JSON: [{start_s, end_s, kind, modalities}].")
+        Path,
+        typer.Option(
+            "--labels",
+            "-l",
+            help="JSON: [{start_s, end_s, kind, modalities}], or of feedback export.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")],
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Deployment file.")] = None,

@@ -19,10 +19,11 @@ from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
 from nodes.commands import _deliveries
+from nodes.event_choice import require_one
 from nodes.forgetting import Chosen, choose, forget_events
 from nodes.places import fusion_store
 from pipeline.config import load_deployment
-from pipeline.core.errors import ConfigError, StoreError
+from pipeline.core.errors import ConfigError
 from pipeline.core.event import Event
 from pipeline.store import FusionStore, OutboxStore
 
@@ -114,7 +115,7 @@ def show(
     data = data_folder(config)
     with closing(_store(config)) as store:
         phases = store.phases(event)
-    _require_one(phases, event, data)
+    require_one(phases, event, data)
     deliveries = _deliveries.of_event(data, phases[0].id)
     if as_json:
         _print_json({"phases": phases, "deliveries": _deliveries.plain(deliveries)})
@@ -205,16 +206,6 @@ def since_as_ns(text: str, now_ns: int) -> int:
         return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1e9)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is neither like 2h nor an ISO 8601 time") from error
-
-
-def _require_one(phases: list[Event], event: str, data: Path) -> None:
-    ids = sorted({phase.id for phase in phases})
-    if not ids:
-        raise StoreError(f"no event begins with {event!r}", where=str(data / "fusion.db"))
-    if len(ids) > 1:
-        raise StoreError(
-            f"{len(ids)} events begin with {event!r}", fix=f"write more of it: {', '.join(ids[:5])}"
-        )
 
 
 def _print_events(events: list[Event]) -> None:

@@ -15,6 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nodes.dashboard.access import Access
+from nodes.dashboard.answer_views import EffectView, SceneExemptions
 from nodes.dashboard.description import describe
 from nodes.dashboard.door import Door, visitor
 from nodes.dashboard.live_feed import LiveFeed
@@ -23,7 +24,6 @@ from nodes.dashboard.neighbours import node_views
 from nodes.dashboard.normal_pictures import NormalPictures, add_normal_pictures
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
-    Alike,
     AnswerGiven,
     AnswerView,
     EventRow,
@@ -37,6 +37,7 @@ from nodes.places import evidence_folder
 from pipeline import __version__
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import StoreError
+from pipeline.store import Verdict
 
 KEEP_ALIVE_S = 10.0
 _HEADERS = {
@@ -155,13 +156,22 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
             raise HTTPException(404, "no such event")
         return found
 
-    @app.get("/api/events/{event_id}/alike", dependencies=[who])
-    def alike(event_id: str, days: Annotated[int, Query(ge=1, le=366)] = 7) -> Alike:
-        """Events that would not have been sent, had this one been said to be normal."""
-        found = records.alike(event_id, days)
+    @app.get("/api/events/{event_id}/effect", dependencies=[who])
+    def effect(
+        event_id: str,
+        verdict: Verdict | None = None,
+        days: Annotated[int, Query(ge=1, le=366)] = 7,
+    ) -> EffectView:
+        """Alarms that a verdict would have lost or gained; none: that taking it back would."""
+        found = records.effect(event_id, verdict, days)
         if found is None:
             raise HTTPException(404, "no such event")
         return found
+
+    @app.get("/api/exemptions", dependencies=[who])
+    def exemptions(days: Annotated[int, Query(ge=1, le=366)] = 7) -> list[SceneExemptions]:
+        """What was said to be normal and holds, and what that held back."""
+        return records.exemptions(days)
 
     @app.post("/api/events/{event_id}/answers", status_code=201)
     def answer(event_id: str, given: AnswerGiven, name: str = who) -> EventView:

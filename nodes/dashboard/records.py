@@ -6,12 +6,15 @@ is not an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from nodes.alarm_rates import RealAlarms, stored_rates
+from nodes.answer_effect import effect_of, rules_after
+from nodes.dashboard.answer_views import EffectView, SceneExemptions
+from nodes.dashboard.exemptions import scene_exemptions
 from nodes.dashboard.views import (
-    Alike,
     AnswerGiven,
     EventRow,
     EventView,
@@ -23,13 +26,14 @@ from nodes.dashboard.views import (
     spent_view,
     view_of,
 )
-from nodes.places import answer_store, fusion_store, score_history
-from nodes.withholding import Rules, Withheld, Withholding, worst
+from nodes.exemptions import holds_until, worst
+from nodes.places import answer_store, evidence_folder, fusion_store, score_history
+from nodes.withholding import Fate, Rules, Withholding
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Phase
-from pipeline.store import Answer, AnswerStore, FusionStore, ScoreHistory, coarser
+from pipeline.store import Answer, AnswerStore, FusionStore, Held, ScoreHistory, Verdict, coarser
 
 _Store = TypeVar("_Store", FusionStore, ScoreHistory)
 
@@ -96,24 +100,39 @@ class Records:
         if not phases:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
-        withheld = self._rules().of(phases) or self._held([event_id]).get(event_id)
-        return view_of(phases, answers, withheld, self._together(phases[-1]))
+        fate = self._fate(phases[-1], self._held([event_id]).get(event_id))
+        view = view_of(phases, answers, fate, self._together(phases[-1]))
+        folder = evidence_folder(self._deployment)
+        there = {n: path for n, path in view.evidence.items() if (folder / path).is_file()}
+        return view.model_copy(update={"evidence": there})
 
-    def alike(self, event_id: str, days: int) -> Alike | None:
-        """What saying that an event is normal would have done; None when there is none."""
-        phases, store = self._phases(event_id), self._fusion_store()
-        event = worst(phases)
+    def effect(self, event_id: str, verdict: Verdict | None, days: int) -> EffectView | None:
+        """What a verdict would have done in the last days; None when there is no such event."""
+        event, store = worst(self._phases(event_id)), self._fusion_store()
         if event is None or store is None:
             return None
+        rules, now_ns = self._rules(), self._clock.now_ns()
+        then = rules_after(verdict, event, rules, self._deployment.feedback, now_ns)
+        events = store.events(event.scene, now_ns - days * DAY_NS)
+        found = effect_of(event, rules, then, events, self._phases)
+        until_ns = holds_until(now_ns, self._deployment.feedback)
+        return EffectView(
+            days=days,
+            of=found.sent,
+            lost=self._rows(found.lost),
+            gained=self._rows(found.gained),
+            until_ms=None if until_ns is None else until_ns // MILLISECOND_NS,
+        )
+
+    def exemptions(self, days: int) -> list[SceneExemptions]:
+        """What answers hold back, scene by scene; scenes without any are left out."""
+        store, rules = self._fusion_store(), self._rules()
         since_ns = self._clock.now_ns() - days * DAY_NS
-        rules = self._rules()
-        sent = [
-            one
-            for one in store.events(event.scene, since_ns)
-            if not one.health and one.id != event_id and self._withheld(one, rules) is None
+        return [
+            scene_exemptions(name, days, rules, self._rows(store.events(name, since_ns)))
+            for name in dict.fromkeys(one.event.scene for one in rules.normal)
+            if store is not None
         ]
-        found = [one for one in sent if self._withheld(one, Rules([event])) is not None]
-        return Alike(days=days, of=len(sent), alike=self._rows(found[::-1]))
 
     def answer(self, event_id: str, given: AnswerGiven, who: str) -> Answer | None:
         """Keep an answer to an event; None when there is none of this id.
@@ -133,8 +152,7 @@ class Records:
             who=who,
             at_ns=self._clock.now_ns(),
         )
-        self._answers.add(answer)
-        return answer
+        return replace(answer, position=self._answers.add(answer))
 
     def _value(self, given: AnswerGiven) -> str:
         if given.minutes is not None:
@@ -184,21 +202,16 @@ class Records:
 
     def _rows(self, events: Sequence[Event]) -> list[EventRow]:
         answers = self._answers.of(event.id for event in events)
-        rules, held = self._rules(), self._held([event.id for event in events])
+        held = self._held([event.id for event in events])
         return [
-            row_of(
-                event,
-                answers.get(event.id, ()),
-                self._withheld(event, rules) or held.get(event.id),
-            )
+            row_of(event, answers.get(event.id, ()), self._fate(event, held.get(event.id)))
             for event in events
         ]
 
-    def _held(self, ids: Sequence[str]) -> dict[str, Withheld]:
+    def _held(self, ids: Sequence[str]) -> Mapping[str, Held]:
         """Why events are not sent that follow from others, of those that do."""
         store = self._fusion_store()
-        found = store.held.of(ids) if store else {}
-        return {name: Withheld(held.words, cause=held.cause) for name, held in found.items()}
+        return store.held.of(ids) if store else {}
 
     def _together(self, event: Event) -> list[Event]:
         """Other events of an event's incident."""
@@ -208,18 +221,25 @@ class Records:
             return []
         return [one for one in store.incident(first[0], within_ns) if one.id != event.id]
 
-    def _withheld(self, event: Event, rules: Rules) -> Withheld | None:
-        """Why an event was not sent; that of its last phase alone would not do is seen first."""
-        if rules.of([event]) is None:
-            return None
-        return rules.of(self._phases(event.id))
+    def _fate(self, event: Event, held: Held | None) -> Fate:
+        """What became of an event; its phases are read only if that is not clear without."""
+        withholding, answered = self._withheld_by(), Fate()
+        if withholding is not None and withholding.may_be_withheld(event):
+            answered = withholding.fate(self._phases(event.id))
+        if held is None or answered.withheld:
+            return answered
+        return replace(answered, withheld=held.words, cause=held.cause)
 
     def _rules(self) -> Rules:
+        withholding = self._withheld_by()
+        return withholding.rules() if withholding else Rules()
+
+    def _withheld_by(self) -> Withholding | None:
         store = self._fusion_store()
-        if store is None:
-            return Rules()
-        self._withholding = self._withholding or Withholding(store, self._answers)
-        return self._withholding.rules()
+        if store is not None and self._withholding is None:
+            bounds = self._deployment.feedback
+            self._withholding = Withholding(store, self._answers, bounds)
+        return self._withholding
 
     def _phases(self, event_id: str) -> list[Event]:
         store = self._fusion_store()

@@ -10,7 +10,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from nodes.dashboard.reason_views import AccountView, ExplanationView, ModalityView
-from nodes.withholding import Withheld
+from nodes.withholding import Fate
 from pipeline.core.event import Event
 from pipeline.detection.live_rate import LiveRate, Spent, Standing
 from pipeline.store import Action, Answer, ScoreMinute, Verdict, verdict_of
@@ -139,7 +139,7 @@ class EventRow(View):
     withheld: str
     """Why it was not sent to the sinks, in words; empty when it was."""
     like: str
-    """Id of the event it is like that was said to be normal; empty without one."""
+    """Id of the event it is like that was, or is now, said to be normal; empty without one."""
     cause: str
     """Id of the event it follows from, and is not sent for that; empty without one."""
     incident: str
@@ -175,7 +175,7 @@ class EventView(EventRow):
     """Other events of its incident, in the order in which they were raised."""
     phases: list[PhaseView]
     evidence: dict[str, str]
-    """Path below ``/evidence/`` by what it is; what was not made is left out."""
+    """Path below ``/evidence/`` by what it is; what is not there, or not yet, is left out."""
     modalities: dict[str, ModalityView]
     explanation: ExplanationView | None
     degraded: dict[str, str]
@@ -222,25 +222,15 @@ class NodeView(View):
     checks: list[CheckView]
 
 
-class Alike(View):
-    """What a verdict of *normal* would have done in the last days."""
-
-    days: int
-    of: int
-    """Events of the scene in that time that were sent."""
-    alike: list[EventRow]
-    """Those of them that would not have been."""
-
-
-def row_of(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> EventRow:
+def row_of(event: Event, answers: Sequence[Answer], fate: Fate) -> EventRow:
     """An event for a list."""
-    return EventRow(**_row(event, answers, withheld))
+    return EventRow(**_row(event, answers, fate))
 
 
 def view_of(
     phases: Sequence[Event],
     answers: Sequence[Answer],
-    withheld: Withheld | None,
+    fate: Fate,
     together: Sequence[Event] = (),
 ) -> EventView:
     """An event with everything known of it.
@@ -248,14 +238,15 @@ def view_of(
     Args:
         phases: All its phases, in order.
         answers: Answers that stand, in order.
-        withheld: Why it was not sent; None when it was.
+        fate: Whether it was sent.
         together: Other events of its incident.
+        fate: Whether it was sent.
     """
     event = phases[-1]
     explained = next((p.explanation for p in reversed(phases) if p.explanation), None)
     evidence: Mapping[str, str] = msgspec.to_builtins(event.evidence)
     return EventView(
-        **_row(event, answers, withheld),
+        **_row(event, answers, fate),
         together=[
             TogetherView(
                 id=one.id,
@@ -329,7 +320,7 @@ def minute_view(minute: ScoreMinute) -> MinuteView:
     )
 
 
-def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> dict[str, Any]:
+def _row(event: Event, answers: Sequence[Answer], fate: Fate) -> dict[str, Any]:
     return {
         "id": event.id,
         "revision": event.revision,
@@ -347,9 +338,9 @@ def _row(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -> 
         "snapshot": event.evidence.explained or event.evidence.snapshot,
         "verdict": verdict_of(answers),
         "seen": bool(answers),
-        "withheld": withheld.words if withheld else "",
-        "like": withheld.like if withheld else "",
-        "cause": withheld.cause if withheld else "",
+        "cause": fate.cause,
         "incident": event.incident,
         "scenes": list(event.scenes),
+        "withheld": fate.withheld,
+        "like": fate.like,
     }

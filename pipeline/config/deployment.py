@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
+from pipeline.config.feedback import FeedbackSettings
 from pipeline.config.http_settings import HttpSettings
 from pipeline.config.retention import RetentionSettings
 from pipeline.core.ranges import Range
@@ -323,6 +324,9 @@ class Deployment(Settings):
 
     retention: RetentionSettings = RetentionSettings()
     """How long each kind of data is kept."""
+
+    feedback: FeedbackSettings = FeedbackSettings()
+    """How far answers of people may go in holding events back."""
 
     @field_validator("nodes", "scenes")
     @classmethod

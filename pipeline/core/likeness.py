@@ -1,9 +1,9 @@
 """Whether an event is another time of one that was said to be normal.
 
 What is compared is what is explained: which streams show it, where in the picture, in which
-band, in which channels and to which side. It must be no more than what was seen before, in
-every respect, with little to spare: something worse, elsewhere or in another stream is never
-taken for it. What is not explained is not alike.
+band, in which channels and to which side, how long. It must be no more than what was seen
+before, in every respect, with little to spare: something worse, longer, elsewhere or in another
+stream is never taken for it. What is not explained is not alike.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _SIZE = 3.0  # times as large
 _OVERLAP = 0.5  # of the band
 _LOUDER_DB = 6.0
 _FURTHER = 1.5  # times as far beyond what was expected
+_LONGER = 3.0  # times as long
+_LONG_NS = 30_000_000_000  # from which on length counts, as it does for the severity
 
 
 def alike(event: Event, known: Event) -> bool:
@@ -33,6 +35,8 @@ def alike(event: Event, known: Event) -> bool:
     """
     if event.scene != known.scene or event.health or known.health:
         return False
+    if _length_ns(event) >= max(_LONG_NS, _LONGER * _length_ns(known)):
+        return False
     seen, before = event.explanation, known.explanation
     if seen is None or before is None or event.score > known.score + SCORE_SPARE:
         return False
@@ -40,6 +44,10 @@ def alike(event: Event, known: Event) -> bool:
         return False
     streams = main_streams(seen)
     return bool(streams) and streams <= main_streams(before) and _no_further(seen, before, streams)
+
+
+def _length_ns(event: Event) -> int:
+    return event.end_ns - event.start_ns
 
 
 def main_streams(explanation: Explanation) -> set[str]:

@@ -3,7 +3,7 @@
 And what people look back on: scores by minute, and what was answered to events.
 """
 
-from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, verdict_of
+from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, stood_at, verdict_of
 from pipeline.store.commit import Commit, SceneCheckpoint
 from pipeline.store.fusion_store import FusionStore
 from pipeline.store.held_events import Held
@@ -27,5 +27,6 @@ __all__ = [
     "ScoreMinute",
     "Verdict",
     "coarser",
+    "stood_at",
     "verdict_of",
 ]

@@ -8,7 +8,7 @@ with it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -239,6 +239,21 @@ def verdict_of(answers: Sequence[Answer]) -> Verdict | None:
     """The verdict that counts among answers in order: the latest that stands."""
     given = [a for a in answers if a.action is Action.VERDICT and not a.withdrawn_ns]
     return Verdict(given[-1].value) if given else None
+
+
+def stood_at(answers: Iterable[Answer], at_ns: int) -> dict[str, list[Answer]]:
+    """Answers that stood at a time, in order, by event, as they were then.
+
+    Args:
+        answers: Every answer ever given, in order.
+        at_ns: The time, UTC.
+    """
+    found: dict[str, list[Answer]] = {}
+    for one in answers:
+        if one.at_ns <= at_ns and not 0 < one.withdrawn_ns <= at_ns:
+            then = replace(one, withdrawn_ns=0, withdrawn_by="")
+            found.setdefault(one.event, []).append(then)
+    return found
 
 
 def _answer(row: Row[tuple[object, ...]]) -> Answer:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.errors import ModelError
-from pipeline.training.labels import Label
+from pipeline.training.labels import NORMAL, Label
 from pipeline.training.prepared import SECOND_NS, PreparedScene, Rows
 
-NORMAL = "normal"
 UNKNOWN = -1
 _OTHER = "event"  # a label without a kind
 _SHARE = 0.5

@@ -7,6 +7,10 @@ A labels file is JSON, a list of objects::
 Seconds count from the recording's second 0, as ``fusewatch replay`` counts them. ``start`` and
 ``end`` as ISO 8601 times may be written instead. ``kind``, ``modalities`` and ``description``
 may be left out; anything else that a label says is left alone.
+
+A label of the kind ``normal`` says that somebody looked and nothing was wrong. That is what time
+without a label means too, so it is read and then left out: what is raised there is a false alarm,
+and fine-tuning learns it as normal. ``fusewatch feedback export`` writes such files.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.timestamps import iso_ns
 
 SECOND_NS = 1_000_000_000
+NORMAL = "normal"
+"""Kind of the labels, and name of the windows, that show nothing wrong."""
+
 _FIX = "write [{start_s, end_s, kind, modalities}, ...], seconds from the recording's start"
 
 
@@ -57,7 +64,7 @@ def read_labels(path: Path, origin_ns: int | None = None) -> list[Label]:
         origin_ns: Site time of second 0; None: absolute times are refused.
 
     Returns:
-        The labels by their start.
+        The labels by their start, without those of the kind ``normal``.
 
     Raises:
         ConfigError: The file cannot be read or a label is wrong; every wrong label is told
@@ -86,7 +93,8 @@ def labels_of(data: object, where: str, origin_ns: int | None = None) -> list[La
     if problems:
         count = f"{len(problems)} of {len(data)} labels are wrong"
         raise ConfigError(count, where=where, fix=_FIX, problems=tuple(problems))
-    return sorted(labels, key=lambda label: (label.start_s, label.end_s))
+    wrong = [label for label in labels if label.kind != NORMAL]
+    return sorted(wrong, key=lambda label: (label.start_s, label.end_s))
 
 
 def _label(item: object, origin_ns: int | None) -> Label:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selenium import webdriver
@@ -15,6 +17,7 @@ from tests.requirements import missing, require_command
 from tests.waiting import wait_until
 
 DESKTOP, PHONE = (1280, 1200), (390, 844)
+STANDARDS = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']"
 _QUIET = (
     "--headless=new",
     "--no-sandbox",
@@ -63,7 +66,7 @@ class Browser:
             AssertionError: It did not in time; tells what it says instead.
         """
         try:
-            wait_until(lambda: self._quietly(lambda: re.search(words, self.text())))
+            wait_until(lambda: self.quietly(lambda: re.search(words, self.text())))
         except AssertionError as error:
             raise AssertionError(f"no {words!r} in: {self.text()}") from error
 
@@ -82,11 +85,22 @@ class Browser:
                     return True
             return False
 
-        wait_until(lambda: self._quietly(clicked))
+        wait_until(lambda: self.quietly(clicked))
 
     def run(self, script: str) -> object:
         """Run a script in the page; what it returns."""
         return self.driver.execute_script(script)
+
+    def painted(self, css: str) -> bool:
+        """Whether a canvas holds more than one colour."""
+        return bool(
+            self.run(
+                f"const c = document.querySelector({css!r}); if (!c || !c.width) return false;"
+                "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+                "const first = d.slice(0, 4).join(); for (let i = 0; i < d.length; i += 4)"
+                "{ if (d.slice(i, i + 4).join() !== first) return true; } return false;"
+            )
+        )
 
     def complaints(self) -> list[str]:
         """What the browser complained of in its console."""
@@ -95,14 +109,51 @@ class Browser:
 
     def wide(self) -> bool:
         """Whether the page is wider than the window."""
-        return bool(self.run("return document.documentElement.scrollWidth > innerWidth + 1"))
+        root = "document.documentElement"
+        return bool(self.run(f"return {root}.scrollWidth > {root}.clientWidth + 1"))
+
+    @contextmanager
+    def looking(self, size: tuple[int, int], *, dark: bool = False) -> Iterator[None]:
+        """The same page on a screen of another size, light or dark."""
+        screen = {
+            "width": size[0],
+            "height": size[1],
+            "deviceScaleFactor": 1,
+            "mobile": size == PHONE,
+        }
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+            self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+    def photograph(self, file: Path, size: tuple[int, int], *, dark: bool = False) -> None:
+        """The whole page as it is on such a screen, for people to look at."""
+        with self.looking(size, dark=dark):
+            height = int(str(self.run("return document.documentElement.scrollHeight")))
+        with self.looking((size[0], height), dark=dark):
+            threading.Event().wait(1.0)  # charts are drawn anew
+            self.driver.save_screenshot(str(file))
+
+    def barriers(self) -> list[str]:
+        """What keeps people from using the page as it is now, by axe and WCAG 2.1 AA."""
+        self.run(axe_script())
+        found: list[str] = self.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            f"axe.run({{runOnly: {STANDARDS}}}).then(r => done(r.violations.map("
+            "v => v.id + ': ' + v.nodes.map(n => n.html).join(' | '))))"
+        )
+        return found
 
     def close(self) -> None:
         """End it."""
         self.driver.quit()
 
     @staticmethod
-    def _quietly(look: Callable[[], object]) -> object:
+    def quietly(look: Callable[[], object]) -> object:
         """What a look finds; nothing when the page changed meanwhile."""
         try:
             return look()

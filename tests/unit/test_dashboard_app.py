@@ -124,13 +124,57 @@ def test_before_it_is_said_to_be_normal_it_is_told_what_that_would_have_done(ada
     (known, *_) = happened(desk.deployment, NOW_S - 60)
     (again, *_) = happened(desk.deployment, NOW_S - 3600)
     happened(desk.deployment, NOW_S - 8 * 86400)
-    told = ada.get(f"/api/events/{known.id}/alike").json()
-    assert (told["days"], told["of"], [e["id"] for e in told["alike"]]) == (7, 1, [again.id])
+
+    def effect(**asked) -> tuple[int, list[str], list[str]]:
+        told = ada.get(f"/api/events/{known.id}/effect", params=asked).json()
+        return told["of"], *([e["id"] for e in told[what]] for what in ("lost", "gained"))
+
+    assert effect(verdict="normal") == (1, [again.id], [])
+    assert effect(verdict="real") == effect() == (1, [], [])
     ada.post(f"/api/events/{known.id}/answers", json={"action": "verdict", "value": "normal"})
-    assert ada.get(f"/api/events/{again.id}").json()["like"] == known.id
-    rows = {e["id"]: e["like"] for e in ada.get("/api/events").json()}
-    assert (rows[known.id], rows[again.id]) == ("", known.id)
-    assert ada.get("/api/events/none/alike").status_code == 404
+    assert effect(verdict="real") == effect() == (0, [], [again.id])
+    assert ada.get("/api/events/none/effect").status_code == 404
+
+
+def test_whether_it_was_sent_is_told_by_the_answers_when_it_was_raised(ada, desk) -> None:
+    (known, *_) = happened(desk.deployment, NOW_S - 60)
+    (before, *_) = happened(desk.deployment, NOW_S - 3600)
+    ada.post(f"/api/events/{known.id}/answers", json={"action": "verdict", "value": "normal"})
+    (during, *_) = happened(desk.deployment, NOW_S + 60)
+
+    def told() -> dict[str, tuple[str, bool]]:
+        rows = ada.get("/api/events").json()
+        return {row["id"]: (row["like"], bool(row["withheld"])) for row in rows}
+
+    then = {known.id: ("", False), before.id: (known.id, False), during.id: (known.id, True)}
+    assert told() == then
+    desk.access.clock.advance(120 * SECOND_NS)
+    ada.delete("/api/answers/1")
+    (after, *_) = happened(desk.deployment, NOW_S + 180)
+    assert told() == then | {before.id: ("", False), after.id: ("", False)}
+
+
+def test_what_was_said_to_be_normal_is_listed_with_its_end_and_what_it_held_back(ada, desk) -> None:
+    assert ada.get("/api/exemptions").json() == []
+    (known, *_) = happened(desk.deployment, NOW_S - 60)
+    given = {"action": "verdict", "value": "normal", "note": "the cat"}
+    ada.post(f"/api/events/{known.id}/answers", json=given)
+    happened(desk.deployment, NOW_S + 60)
+    (scene,) = ada.get("/api/exemptions").json()
+    assert (scene["raised"], scene["held_back"], scene["most"]) == (2, 1, False)
+    (one,) = scene["exemptions"]
+    assert (one["event"], one["who"], one["note"], one["held_back"]) == (
+        known.id,
+        "Ada",
+        "the cat",
+        1,
+    )
+    assert one["until_ms"] == (NOW_S + 90 * 86400) * 1000
+    for later in range(2, 7):
+        happened(desk.deployment, NOW_S + 60 * later)
+    assert ada.get("/api/exemptions").json()[0]["most"]
+    ada.delete(f"/api/answers/{one['position']}")
+    assert ada.get("/api/exemptions").json() == []
 
 
 @pytest.mark.parametrize(

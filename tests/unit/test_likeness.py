@@ -79,3 +79,12 @@ def test_streams_that_do_not_belong_together_are_alike_as_a_pair_only() -> None:
 
 def test_streams_that_hardly_show_it_do_not_count() -> None:
     assert main_streams(with_(contributions={"cam": 3.0, "mic": 0.2, "plc": -4.0})) == {"cam"}
+
+
+@pytest.mark.parametrize(
+    ("known_s", "length_s", "same"),
+    [(2, 29, True), (2, 30, False), (20, 59, True), (20, 60, False)],
+)
+def test_what_lasts_much_longer_is_not_alike(known_s: int, length_s: int, same: bool) -> None:
+    known, again = (told(end_ns=(7 + length) * 10**9) for length in (known_s, length_s))
+    assert alike(again, known) is same

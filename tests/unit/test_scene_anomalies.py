@@ -117,6 +117,15 @@ def test_a_schedule_goes_through_its_kinds_and_leaves_room_between():
     assert min(gaps) > 0
 
 
+def test_a_schedule_can_bring_the_same_again_at_its_next_turn():
+    wanted = {"every_s": 15, "kinds": ["V", "A"], "again_after": 2}
+    reel = Reel(site(wanted))
+    thing, sound, again, once_more = reel.plan.between(0.0, 75.0)
+    assert (thing.variant, thing.box) == (again.variant, again.box)
+    assert np.array_equal(sound.sounding.wave, once_more.sounding.wave)
+    assert once_more.start_s - sound.start_s == pytest.approx(30.0)
+
+
 def test_a_schedule_names_only_what_the_streams_can_show():
     settings = site({"every_s": 15}, duration_s=300, video=None)
     assert {label.kind for label in labels(settings)} == {"A", "S", "X3", "X4"}

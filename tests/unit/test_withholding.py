@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 from nodes.withholding import Withholding
+from pipeline.config.feedback import FeedbackSettings
 from pipeline.core.event import Event, Phase, Severity
+from pipeline.core.explanation import Explanation
 from pipeline.store import Action, Answer, AnswerStore, Commit, FusionStore
 from tests.event_samples import event
 from tests.explained_samples import BOX, WHY, moved, with_
+
+BOUNDS = FeedbackSettings(normal_for=None)
 
 
 def life(start_s: int, *scores: float) -> list[Event]:
@@ -46,7 +50,7 @@ def test_what_is_like_a_normal_event_is_marked_until_the_answer_is_taken_back(st
     events, answers = stores
     known, again = life(0, 5.0), life(60, 4.0, 5.2)
     events.commit(Commit(events=[*known, *again]))
-    withholding = Withholding(events, answers)
+    withholding = Withholding(events, answers, BOUNDS)
     assert marks(withholding, again) == ["", "", ""]
     position = answers.add(said(known[0]))
     assert marks(withholding, again) == [like(known)] * 3
@@ -60,7 +64,7 @@ def test_once_it_is_worse_it_is_sent_to_its_end(stores) -> None:
     known, worse = life(0, 5.0), life(60, 4.0, 7.0, 7.0)
     events.commit(Commit(events=[*known, *worse]))
     answers.add(said(known[0]))
-    assert marks(Withholding(events, answers), worse) == [like(known), "", "", ""]
+    assert marks(Withholding(events, answers, BOUNDS), worse) == [like(known), "", "", ""]
 
 
 def test_a_real_event_is_never_a_pattern_of_normal(stores) -> None:
@@ -69,16 +73,15 @@ def test_a_real_event_is_never_a_pattern_of_normal(stores) -> None:
     events.commit(Commit(events=[*known, *again]))
     answers.add(said(known[0]))
     answers.add(said(known[0], "real"))
-    assert marks(Withholding(events, answers), again) == ["", ""]
+    assert marks(Withholding(events, answers, BOUNDS), again) == ["", ""]
 
 
 def test_elsewhere_in_the_picture_it_is_sent(stores) -> None:
     events, answers = stores
-    elsewhere = event(60, explanation=with_(boxes=(moved(BOX, 0.3),)))
-    known = life(0, 5.0)
-    events.commit(Commit(events=[*known, elsewhere]))
+    known, other = life(0, 5.0), event(60, explanation=elsewhere())
+    events.commit(Commit(events=[*known, other]))
     answers.add(said(known[0]))
-    assert marks(Withholding(events, answers), [elsewhere]) == [""]
+    assert marks(Withholding(events, answers, BOUNDS), [other]) == [""]
 
 
 def test_answers_that_cannot_be_read_hold_nothing_back(stores, tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_answers_that_cannot_be_read_hold_nothing_back(stores, tmp_path: Path) -
     (tmp_path / "answers.db").write_bytes(b"no database at all" * 500)
     for extra in ("answers.db-wal", "answers.db-shm"):
         (tmp_path / extra).unlink(missing_ok=True)
-    assert marks(Withholding(events, answers), again) == ["", ""]
+    assert marks(Withholding(events, answers, BOUNDS), again) == ["", ""]
 
 
 def snooze(event_: Event, from_s: int, minutes: int) -> Answer:
@@ -101,7 +104,7 @@ def test_a_snoozed_scene_is_not_told_of_until_then(stores) -> None:
     first, during, after, other = event(0), event(60), event(700), event(60, scene="yard")
     events.commit(Commit(events=[first, during, after, other]))
     answers.add(snooze(first, 30, 10))
-    told = marks(Withholding(events, answers), [first, during, after, other])
+    told = marks(Withholding(events, answers, BOUNDS), [first, during, after, other])
     assert told == ["", "snoozed until 1970-01-01T00:10:30.000Z by Ada", "", ""]
 
 
@@ -111,15 +114,34 @@ def test_a_snooze_lets_through_what_is_more_severe_and_the_equipment(stores) -> 
     blind = event(90, id="health-1")
     events.commit(Commit(events=[first, worse, blind]))
     answers.add(snooze(first, 30, 10))
-    assert marks(Withholding(events, answers), [worse, blind]) == ["", ""]
+    assert marks(Withholding(events, answers, BOUNDS), [worse, blind]) == ["", ""]
 
 
 def test_the_latest_snooze_of_an_event_counts(stores) -> None:
     events, answers = stores
     first, late = event(0), event(700)
     events.commit(Commit(events=[first, late]))
-    withholding = Withholding(events, answers)
+    withholding = Withholding(events, answers, BOUNDS)
     answers.add(snooze(first, 30, 60))
     assert marks(withholding, [late]) != [""]
     answers.add(snooze(first, 40, 1))
     assert marks(withholding, [late]) == [""]
+
+
+def test_an_answer_holds_for_so_long_and_the_latest_of_a_scene_hold(stores) -> None:
+    events, answers = stores
+    known, other = life(0, 5.0), event(9, explanation=elsewhere())
+    soon, late = life(86400 - 60, 4.0), life(86400 + 60, 4.0)
+    events.commit(Commit(events=[*known, other, *soon, *late]))
+    answers.add(said(known[0]))
+    day = Withholding(events, answers, FeedbackSettings(normal_for="1d"))
+    assert marks(day, soon) == [like(known)] * 2
+    assert marks(day, late) == ["", ""]
+    answers.add(said(other))
+    assert marks(day, soon) == [like(known)] * 2
+    only = FeedbackSettings(normal_for="1d", normal_at_most=1)
+    assert marks(Withholding(events, answers, only), soon) == ["", ""]
+
+
+def elsewhere() -> Explanation:
+    return with_(boxes=(moved(BOX, 0.3),))

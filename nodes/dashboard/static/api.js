@@ -22,7 +22,8 @@ export const scenes = () => ask("/api/scenes");
 export const nodes = () => ask("/api/nodes");
 export const events = (given = {}) => ask(`/api/events?${query(given)}`);
 export const event = (id) => ask(`/api/events/${part(id)}`);
-export const alike = (id) => ask(`/api/events/${part(id)}/alike?days=7`);
+export const effect = (id, verdict) => ask(`/api/events/${part(id)}/effect?${query({ verdict, days: 7 })}`);
+export const exemptions = () => ask("/api/exemptions?days=7");
 export const history = (scene, from_ms, to_ms, points) =>
   ask(`/api/scenes/${part(scene)}/history?${query({ from_ms, to_ms, points })}`);
 export const answer = (id, given) =>

@@ -4,17 +4,22 @@ import * as api from "/static/api.js";
 import { moments, normalPicture } from "/static/compare.js";
 import { el } from "/static/dom.js";
 import { badges, verdictName } from "/static/eventlist.js";
+import { answered, askNormal, heldBack } from "/static/effect.js";
 import { soundPicture } from "/static/sound.js";
 import { hertz, long, number, rarity, when } from "/static/format.js";
 
 export async function eventView(main, id) {
-  const show = (event) => main.replaceChildren(...page(event, show));
+  let shown = "";
+  const show = (event) => {
+    shown = JSON.stringify(event);
+    main.replaceChildren(...page(event, show));
+  };
   show(await api.event(id));
   const again = setInterval(async () => {
-    const busy = main.contains(document.activeElement) && ["TEXTAREA", "VIDEO", "AUDIO"].includes(document.activeElement.tagName);
+    const busy = main.querySelector("[data-asking]") || main.contains(document.activeElement) && ["TEXTAREA", "VIDEO", "AUDIO"].includes(document.activeElement.tagName);
     if (busy || !main.querySelector("[data-going-on]")) return;
     const event = await api.event(id).catch(() => null);
-    if (event) show(event);
+    if (event && JSON.stringify(event) !== shown) show(event);
   }, 3000);
   return () => clearInterval(again);
 }
@@ -24,7 +29,7 @@ function page(event, show) {
     el("h1", {}, event.health ? "Equipment" : "Event", ` in ${event.scene}`),
     el("p", { class: "sentence" }, event.summary),
     el("p", { class: "row", "data-going-on": event.phase !== "cleared" || !event.evidence.clip }, badges(event),
-      el("span", { class: "quiet" }, `${when(event.start_ms)}, ${long(event.end_ms - event.start_ms)}${event.health ? "" : `, ${rarity(event.p)} windows of normal here`}`)),
+      el("span", { class: "quiet" }, `began ${when(event.start_ms)}, ${event.phase === "cleared" ? "lasted" : "so far"} ${long(event.end_ms - event.start_ms)}`)),
     ...(event.cause ? [cause(event)] : []),
     el("div", { class: "two" }, evidence(event), el("div", { class: "stack" }, answers(event, show), why(event), moments(event))),
     ...(event.together.length ? [together(event)] : []),
@@ -82,17 +87,20 @@ function answers(event, show) {
       failed.textContent = `Not taken back: ${error.message}`;
     }
   };
-  const verdict = (value) => el("button", { "aria-pressed": String(event.verdict === value), onclick: give({ action: "verdict", value }) }, capital(verdictName(value)));
+  const asking = el("div");
+  const ask = () => asking.replaceChildren(askNormal(event, give({ action: "verdict", value: "normal" }), () => asking.replaceChildren()));
+  const verdict = (value) => el("button", { "aria-pressed": String(event.verdict === value),
+    onclick: value === "normal" && event.verdict !== "normal" ? ask : give({ action: "verdict", value }) }, capital(verdictName(value)));
   return el("section", { class: "card", "aria-label": "your answer" },
     el("h2", {}, "What was it?"),
     el("div", { class: "row" }, ["real", "normal", "fault"].map(verdict),
       event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
-    el("div", { class: "row" }, el("span", { class: "quiet" }, "Nothing more of this scene that is no more severe, for"),
-      [[60, "1 hour"], [480, "8 hours"], [1440, "1 day"]].map(([minutes, name]) => el("button", { onclick: give({ action: "snooze", minutes }) }, name))),
-    event.withheld && !event.like && !event.cause ? el("p", { class: "quiet" }, `It was not sent: ${event.withheld}.`) : null,
+    event.verdict ? null : el("p", { class: "quiet" }, "Real: worth an alarm, also next time. Normal here: the same need not be told again. Fault of a sensor: it saw or heard wrongly."),
+    event.health ? null : asking, event.health ? null : answered(event), heldBack(event),
+    el("p", { class: "quiet" }, "Send nothing of this scene, unless it is more severe, for"),
+    el("div", { class: "row" }, [[60, "1 hour"], [480, "8 hours"], [1440, "1 day"]].map(([minutes, name]) => el("button", { onclick: give({ action: "snooze", minutes }) }, name))),
     el("label", {}, "Note", note),
     el("button", { onclick: give({ action: "note" }) }, "Keep the note"), failed,
-    event.health ? null : known(event),
     el("ul", { class: "list" }, event.answers.map((answer) => el("li", { class: "row spread" },
       el("span", {}, `${answer.who}, ${when(answer.at_ms)}: ${said(answer)}${answer.note ? ` – ${answer.note}` : ""}`),
       el("button", { class: "plain", onclick: back(answer) }, "Take back")))));
@@ -101,22 +109,6 @@ function answers(event, show) {
 const said = (answer) => answer.action === "verdict" ? verdictName(answer.value)
   : answer.action === "snooze" ? `nothing more until ${when(answer.value / 1e6)}` : answer.action;
 
-// What "normal here" does, or would do: told before it is pressed.
-function known(event) {
-  if (event.like) {
-    return el("p", { class: "quiet" }, "Like ", el("a", { href: `#/event/${event.like}` }, "one that is normal here"), ": it was not sent to anybody.");
-  }
-  const words = el("p", { class: "quiet", role: "status" });
-  const said = event.verdict === "normal";
-  api.alike(event.id).then((found) => {
-    const those = found.alike.length === 1 ? "1 more event was" : `${found.alike.length} more events were`;
-    words.replaceChildren(said ? "Events like this one are no longer sent. "
-      : `If it is normal here, events like it, and no worse, are no longer sent: in the last ${found.days} days ${those} like it, of ${found.of}. `,
-    ...found.alike.slice(0, 5).flatMap((one, i) => [i ? ", " : "", el("a", { href: `#/event/${one.id}` }, when(one.start_ms))]));
-  }).catch(() => {});
-  return words;
-}
-
 function why(event) {
   const explained = event.explanation;
   if (!explained) return null;
@@ -124,7 +116,7 @@ function why(event) {
   const most = Math.max(0.1, ...parts.map(([, value]) => Math.abs(value)));
   return el("section", { class: "card", "aria-label": "why" },
     el("h2", {}, "Why"),
-    el("p", {}, explained.kind === "between" ? `Each is as usual by itself, but they do not belong together: ${(explained.pair ?? []).join(" and ")}.` : "It shows in a single stream."),
+    el("p", {}, explained.kind === "between" ? `Each is as usual by itself, but they do not belong together: ${(explained.pair ?? []).join(" and ")}.` : `It shows in ${parts[0]?.[0] ?? "one stream"}; what the others add is below.`),
     el("table", {}, el("thead", {}, el("tr", {}, ["Stream", "Adds to the score", ""].map((t) => el("th", { scope: "col" }, t)))),
       el("tbody", {}, parts.map(([stream, value]) => el("tr", {}, el("td", {}, stream), el("td", {}, value.toFixed(1)), el("td", {}, bar(value / most)))))),
     bands(explained.bands ?? []), channels(explained.channels ?? []));
@@ -132,7 +124,7 @@ function why(event) {
 
 function bands(found) {
   if (!found.length) return null;
-  return el("p", {}, found.map((b) => `${b.stream}: ${hertz(b.low_hz)} to ${hertz(b.high_hz)}, ${b.from_s.toFixed(1)} to ${b.to_s.toFixed(1)} s into the window, ${Math.round(b.seen_db)} dB where ${Math.round(b.low_db)} to ${Math.round(b.high_db)} dB is usual.`).join(" "));
+  return el("p", {}, found.map((b) => `${b.stream}: ${Math.round(b.seen_db)} dB from ${hertz(b.low_hz)} to ${hertz(b.high_hz)}, for ${(b.to_s - b.from_s).toFixed(1)} s, where ${Math.round(b.low_db)} to ${Math.round(b.high_db)} dB is usual.`).join(" "));
 }
 
 function channels(found) {

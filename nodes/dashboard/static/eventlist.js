@@ -2,7 +2,7 @@
 
 import * as api from "/static/api.js";
 import { el } from "/static/dom.js";
-import { long, rarity, when } from "/static/format.js";
+import { long, when } from "/static/format.js";
 
 const VERDICTS = { real: "real", normal: "normal here", fault: "fault of a sensor" };
 
@@ -31,7 +31,6 @@ function item(event) {
     ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy" }) : el("div", { class: "none" });
   return el("li", {}, el("a", { class: "event", href: `#/event/${event.id}` }, shown, el("div", {},
     el("strong", {}, event.summary),
-    el("div", { class: "quiet" }, `${when(event.start_ms)} · ${event.scene} · ${long(event.end_ms - event.start_ms)}`,
-      event.health ? "" : ` · ${rarity(event.p)}`),
+    el("div", { class: "quiet" }, `${when(event.start_ms)} · ${event.scene} · ${long(event.end_ms - event.start_ms)}`),
     el("div", { class: "row" }, badges(event)))));
 }

@@ -18,8 +18,8 @@ export function long(ms) {
 
 // One in how many windows of normal is this unusual.
 export function rarity(p) {
-  if (!(p > 0)) return "never seen";
   const odds = 1 / p;
+  if (!(odds < 1e6)) return "rarer than 1 in 1,000,000";
   if (odds < 2) return "as usual";
   const step = 10 ** Math.max(0, Math.floor(Math.log10(odds)) - 1);
   return `1 in ${(Math.round(odds / step) * step).toLocaleString()}`;

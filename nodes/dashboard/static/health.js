@@ -4,15 +4,17 @@ import * as api from "/static/api.js";
 import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { eventList } from "/static/eventlist.js";
+import { exemptions } from "/static/exemptions.js";
 import { when } from "/static/format.js";
 
 export async function healthView(main) {
   const load = async () => {
-    const [nodes, scenes, events] = await Promise.all([api.nodes(), api.scenes(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
+    const [nodes, scenes, held, events] = await Promise.all([api.nodes(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
     main.replaceChildren(el("h1", {}, "Health"),
       el("h2", {}, "Processes on this machine"), el("div", { class: "grid" }, nodes.map(node)),
       el("h2", {}, "Alarms beside the budget of false alarms"), el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" },
         scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes)),
+      el("h2", {}, "Held back as normal"), exemptions(held, load),
       el("h2", {}, "Equipment, last week"), eventList(events.filter((event) => event.health)));
   };
   await load();

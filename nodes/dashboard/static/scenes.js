@@ -31,7 +31,7 @@ function card(scene) {
     look(now) {
       const ids = now.standing;
       spent.replaceChildren(budget(now));
-      alarms.textContent = ids.length ? `${ids.length} standing` : "quiet";
+      alarms.textContent = ids.length ? `${ids.length} going on` : "no alarm";
       alarms.className = `badge ${ids.length ? "bad" : "good"}`;
     },
     take(window_) {
@@ -39,7 +39,7 @@ function card(scene) {
       if (stream) { picture.src = api.picture(scene.name, stream, window_.index); picture.hidden = false; }
       const over = window_.score !== null && window_.threshold !== null && window_.score >= window_.threshold;
       state.textContent = window_.score === null ? `live, ${long(Date.now() - window_.end_ms)} ago`
-        : `score ${window_.score.toFixed(1)} of ${window_.threshold.toFixed(1)}`;
+        : `${over ? "not normal" : "as usual"}, score ${window_.score.toFixed(1)} of ${window_.threshold.toFixed(1)}`;
       state.className = `badge ${over ? "bad" : window_.missing.length ? "warn" : "good"}`;
       note.textContent = `Cannot see: ${window_.missing.join(", ")}`;
       note.hidden = !window_.missing.length;

@@ -1,6 +1,7 @@
 // What the sensors of a scene showed in the last minutes, on one axis of time.
 
 import uPlot from "/static/vendor/uPlot.esm.js";
+import { axis, fit } from "/static/axes.js";
 import { colour, el } from "/static/dom.js";
 import { hertz, number } from "/static/format.js";
 
@@ -146,8 +147,7 @@ export class Scores {
   draw(now) {
     this.windows = this.windows.filter((one) => one.end_ms > now - SPAN_MS);
     this.plot ??= this.make();
-    const wide = this.root.clientWidth;
-    if (wide && this.plot.width !== wide) this.plot.setSize({ width: wide, height: this.tall });
+    fit(this.plot, this.root);
     const rows = this.windows;
     this.plot.setData([
       rows.map((one) => one.end_ms / 1000),
@@ -163,15 +163,14 @@ export class Scores {
   }
 
   make() {
-    const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
     return new uPlot({
-      width: this.root.clientWidth || 600, height: this.tall, padding: [8, RIGHT, 0, 0], cursor: { drag: { x: false } },
+      width: this.root.clientWidth || 600, height: this.tall, padding: [8, RIGHT, 0, 0], legend: { live: false }, cursor: { drag: { x: false } },
       scales: { x: { auto: false }, y: { auto: false } },
-      axes: [axis, { ...axis, size: LEFT }],
+      axes: [axis(), axis({ size: LEFT })],
       series: [
         {},
-        { label: "all together", stroke: colour("text"), width: 2.5 },
-        { label: "alarm from here", stroke: colour("bad"), width: 1.5, dash: [6, 4] },
+        { label: "all together", stroke: () => colour("text"), width: 2.5 },
+        { label: "alarm from here", stroke: () => colour("bad"), width: 1.5, dash: [6, 4] },
         ...this.names.map((label, i) => ({ label, stroke: PALETTE[i % PALETTE.length], width: 1 })),
       ],
     }, [[], [], [], ...this.names.map(() => [])], this.root);

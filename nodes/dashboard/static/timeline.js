@@ -2,6 +2,7 @@
 
 import uPlot from "/static/vendor/uPlot.esm.js";
 import * as api from "/static/api.js";
+import { axis, fit } from "/static/axes.js";
 import { colour, el } from "/static/dom.js";
 import { when } from "/static/format.js";
 
@@ -28,6 +29,8 @@ export function timeline(scene) {
     load();
   }
 
+  new ResizeObserver(() => fit(plot, chart)).observe(chart);
+
   async function load() {
     const to = end ?? Date.now();
     const [past, found] = await Promise.all([
@@ -42,12 +45,11 @@ export function timeline(scene) {
     const rows = gaps(past.minutes, past.step_ms);
     const data = [rows.map((m) => (m.at_ms + past.step_ms / 2) / 1000), rows.map((m) => m.score)];
     plot?.destroy();
-    const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
     plot = new uPlot({
       width: chart.clientWidth || 600, height: 150, padding: [8, 8, 0, 0], legend: { show: false }, cursor: { drag: { x: false } },
       scales: { x: { min: (to - span) / 1000, max: to / 1000 }, y: { range: (_, low, high) => [0, Math.max(4, high ?? 0, past.threshold ?? 0) * 1.1] } },
-      axes: [axis, { ...axis, size: 52 }],
-      series: [{}, { label: "worst score", stroke: colour("accent"), fill: `${colour("accent")}33`, points: { show: false } }],
+      axes: [axis(), axis({ size: 52 })],
+      series: [{}, { label: "worst score", stroke: () => colour("accent"), fill: () => `${colour("accent")}33`, points: { show: false } }],
       hooks: { draw: [(u) => marks(u, past.threshold)], ready: [(u) => u.over.addEventListener("click", () => open(u))] },
     }, data, chart);
   }

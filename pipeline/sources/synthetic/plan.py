@@ -1,8 +1,9 @@
 """What is wrong and when: anomalies turned from settings into things that happen.
 
-Anomaly *i* of a schedule depends on the seed and *i* alone. In a schedule each may begin a
-little later than its turn: X1, X2 and X3 wait for a moment with few people about, X4 for one with
-much going on, since a shift that nobody could notice is no anomaly.
+Anomaly *i* of a schedule depends on the seed and *i* alone, or, where the same are to come again
+after so many, on what is left of *i*. In a schedule each may begin a little later than its turn:
+X1, X2 and X3 wait for a moment with few people about, X4 for one with much going on, since a shift
+that nobody could notice is no anomaly.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A turn of a schedule, before it is made."""
+    """A turn of a schedule, before it is made; turns of one index are the same but for the time."""
 
     index: int
     kind: Kind
@@ -87,7 +88,7 @@ class Plan:
         if found is None:
             turn = self._turn(index)
             found = self._made[index] = self._maker.make(
-                turn.kind, turn.at_s, turn.duration_s, turn.variant, index
+                turn.kind, turn.at_s, turn.duration_s, turn.variant, turn.index
             )
             if len(self._made) > 64:
                 self._made.popitem(last=False)
@@ -100,15 +101,16 @@ class Plan:
         return _Turn(index, one.kind, one.at_s, one.duration_s, one.variant)
 
     def _scheduled(self, index: int, wanted: ScheduleSettings) -> _Turn:
-        kind = self._kinds[index % len(self._kinds)]
-        rng = self._chance.at(index)
+        same = index % wanted.again_after if wanted.again_after else index
+        kind = self._kinds[same % len(self._kinds)]
+        rng = self._chance.at(same)
         longest = wanted.longest_s
         duration = wanted.duration_s or float(rng.uniform(min(4.0, longest), longest))
         turn_s = wanted.begin_s + index * wanted.every_s
         at = turn_s + float(rng.uniform(0.0, wanted.spread_s))
         if kind in {Kind.X1, Kind.X2, Kind.X3, Kind.X4}:
             at = self._moment(turn_s, wanted.spread_s, duration, busy=kind is Kind.X4)
-        return _Turn(index, kind, at, duration, None)
+        return _Turn(same, kind, at, duration, None)
 
     def _moment(self, turn_s: float, spread_s: float, duration_s: float, *, busy: bool) -> float:
         sign = -1.0 if busy else 1.0

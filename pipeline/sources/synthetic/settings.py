@@ -95,6 +95,9 @@ class ScheduleSettings(Settings):
     """How much later than its turn each may begin, so that X1 to X3 find a quiet moment
     and X4 a busy one, seconds; none: a quarter of `every_s`."""
 
+    again_after: int | None = Field(default=None, ge=1)
+    """After so many the same ones come again, in the same order; none: each is drawn anew."""
+
     @property
     def begin_s(self) -> float:
         """`first_s`, resolved."""

@@ -1,0 +1,81 @@
+"""What was said to be normal, and how far each such answer goes.
+
+It covers events that are like the one answered and no worse (`pipeline.core.likeness`), for as
+long as `FeedbackSettings` says, and of a scene the latest so many hold. Which events it covers
+depends on their own time, not on the clock: a replay is withheld the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from pipeline.config.feedback import FeedbackSettings
+from pipeline.config.retention import age_ns
+from pipeline.core.event import Event
+from pipeline.core.likeness import alike
+from pipeline.store import Action, Answer, Verdict, verdict_of
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """An event that somebody said is normal here.
+
+    Attributes:
+        event: The event, at its worst.
+        position: Number of the answer; 0 of one that was not given.
+        who: Who said it.
+        note: Their words; may be empty.
+        from_ns: When it was said, UTC.
+        until_ns: Events that begin then or later are told again; None: it holds on.
+    """
+
+    event: Event
+    position: int = 0
+    who: str = ""
+    note: str = ""
+    from_ns: int = 0
+    until_ns: int | None = None
+
+    def covers(self, event: Event) -> bool:
+        """Whether an event is another time of it; it itself was there before the answer."""
+        if self.until_ns is not None and event.start_ns >= self.until_ns:
+            return False
+        return event.id != self.event.id and alike(event, self.event)
+
+
+def exemptions_of(event: Event, answers: Sequence[Answer]) -> list[Exemption]:
+    """The exemption that the answers to an event make, if they do.
+
+    Args:
+        event: The event, at its worst.
+        answers: Answers to it that stand, in order.
+    """
+    if verdict_of(answers) is not Verdict.NORMAL:
+        return []
+    last = [answer for answer in answers if answer.action is Action.VERDICT][-1]
+    return [Exemption(event, last.position, last.who, last.note, last.at_ns)]
+
+
+def within(exemptions: Iterable[Exemption], bounds: FeedbackSettings) -> list[Exemption]:
+    """Those that hold, the latest first, each with its end."""
+    found: dict[str, list[Exemption]] = {}
+    for one in sorted(exemptions, key=lambda one: (one.from_ns, one.position), reverse=True):
+        found.setdefault(one.event.scene, []).append(one)
+    held = [one for scene in found.values() for one in scene[: bounds.normal_at_most]]
+    return [replace(one, until_ns=holds_until(one.from_ns, bounds)) for one in held]
+
+
+def holds_until(from_ns: int, bounds: FeedbackSettings) -> int | None:
+    """Until when an answer given at a time holds; None: until it is taken back."""
+    return None if bounds.normal_for is None else from_ns + age_ns(bounds.normal_for)
+
+
+def worst(phases: Sequence[Event]) -> Event | None:
+    """The last phase of an event, explained as the last that was explained; None of none."""
+    explained = [phase.explanation for phase in phases if phase.explanation is not None]
+    if not phases or not explained:
+        return phases[-1] if phases else None
+    return msgspec.structs.replace(phases[-1], explanation=explained[-1])
