@@ -54,18 +54,19 @@ class ScriptedLink:
 class Alert:
     """An alert node on a scripted link, writing to a file."""
 
-    def __init__(self, folder: Path, sinks: bool = True) -> None:
+    def __init__(self, folder: Path, sinks: bool = True, group: bool = False) -> None:
         self.out = folder / "events.jsonl"
         self.data = folder / "data"
         self.link = ScriptedLink()
         self.health = Health(registry=CollectorRegistry())
+        sink = JsonlSettings(path=self.out, fsync=False, group=group)
         deployment = Deployment.model_validate(
             {
                 "name": "site",
                 "data": self.data,
                 "nodes": {"edge": {"sources": [SourceSettings(type="any")]}},
                 "scenes": {"hall": {"streams": ["cam"]}},
-                "alert": {"sinks": [JsonlSettings(path=self.out, fsync=False)] if sinks else []},
+                "alert": {"sinks": [sink] if sinks else []},
             }
         )
         self.node = AlertNode(deployment, NodeClock(), lambda: self.link, Random(1))
