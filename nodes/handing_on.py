@@ -90,7 +90,8 @@ class HandingOn:
         self._inhibition = inhibition
         self._clock = clock
         self._hold_ns = hold_ns
-        self._news = True
+        self._news = True  # there may be more to hand on
+        self._changed = True  # what is held may be decided otherwise
         self._on_the_way: set[str] = set()
         self._waits: dict[str, _Wait] = {}
         self._released: set[str] = set()
@@ -123,7 +124,7 @@ class HandingOn:
     def committed(self, events: Iterable[Event]) -> None:
         """More events were committed."""
         for event in events:
-            self._news = True
+            self._news = self._changed = True
             if event.id in self._causes:
                 self._causes[event.id] = event
                 if not stands(event):
@@ -137,7 +138,8 @@ class HandingOn:
             self._on_the_way.difference_update(taken)
         self._answers.offer(self._link)
         now_ns = self._clock.now_ns()
-        if self._news or now_ns >= self._due_ns():
+        if self._changed or now_ns >= self._due_ns():
+            self._changed = False
             self._look_again(now_ns)
         if self._news and len(self._on_the_way) <= IN_FLIGHT // 2:
             self._news = False
@@ -145,7 +147,7 @@ class HandingOn:
 
     def hurry(self) -> None:
         """Let nothing wait any more that no cause is found for: the node ends."""
-        self._hold_ns, self._news = 0, True
+        self._hold_ns, self._changed = 0, True
 
     def _due_ns(self) -> float:
         since = [w.since_ns for w in self._waits.values() if w.since_ns is not None]
@@ -156,7 +158,7 @@ class HandingOn:
             self._decide(event_id, now_ns)
 
     def _hand_on(self, now_ns: int) -> None:
-        """Hand on what is next; there may be more, or a cause of what waits, to look at then."""
+        """Hand on what is next, as much as is taken under way at once."""
         batch = self._store.unforwarded(limit=IN_FLIGHT, but=self._waits)
         for event in batch:
             if event.key in self._on_the_way or event.id in self._waits:
@@ -238,4 +240,4 @@ class HandingOn:
         """An event of the equipment is sent: while it stands, others may follow from it."""
         if stands(life[-1]) and not first.withheld:
             self._causes[first.id] = life[-1]
-            self._news = True
+            self._changed = True

@@ -22,6 +22,7 @@ from pipeline.store import OutboxStore
 from pipeline.store.event_stock import KeptEvent
 from pipeline.store.outbox_stock import forget
 from tests.event_samples import event
+from tests.unit.test_alert_intake import Alert as Whole
 
 LEVELS = tuple(Severity)
 
@@ -163,6 +164,18 @@ def test_what_was_told_of_an_incident_goes_when_its_events_are_forgotten(alert: 
     forget(alert.store.database, kept)
     alert.store.close()
     assert b"Somebody in the yard" not in alert.file.read_bytes()
+
+
+def test_the_alert_node_tells_a_sink_that_groups_and_counts_the_rest(tmp_path: Path) -> None:
+    whole = Whole(tmp_path, group=True)
+    whole.node.start()
+    hall = event(10)
+    whole.link.put(hall, of(hall, 11, "yard"), over(hall))
+    whole.node.step(0.0)
+    assert 'fusewatch_alert_not_sent_total{reason="grouped",sink="jsonl"} 1.0' in whole.metrics()
+    whole.node.drain(30.0)
+    whole.node.close()
+    assert [one.key for one in whole.written()] == [f"{hall.id}.0", f"{hall.id}.1"]
 
 
 MOVES = st.lists(

@@ -235,3 +235,16 @@ def test_a_node_that_ends_lets_nothing_wait(site: Site) -> None:
     site.node.hurry()
     site.settle()
     assert site.told(stream[0]) == [""]
+
+
+def test_while_the_alert_node_is_away_nothing_is_looked_up_again_and_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.commit(blind("hall", "cam", "dark")[0], seen(1000, cam=5.0, degraded=DARK))
+    site.link.loses = True
+    site.commit(*(seen(1100 + n, mic=9.0) for n in range(80)))
+    asked: list[str] = []
+    phases = site.store.phases
+    monkeypatch.setattr(site.store, "phases", lambda one: asked.append(one) or phases(one))
+    site.settle()
+    assert asked == []
