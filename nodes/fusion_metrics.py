@@ -149,6 +149,8 @@ class FusionMetrics:
             self._discarded.labels(*labels).set(count)
         for status in receiver.nodes():
             self._heard.labels(status.node).set(0 if status.lost else 1)
+        self.equipment.unseen(engine.health.sight.unseen())
+        self.equipment.books(engine.health.ledger.books)
 
     def _by_period(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["scene", "period"], registry=self._registry)

@@ -17,6 +17,7 @@ from bisect import bisect_right
 from pathlib import Path
 
 import av
+import msgspec
 import torch
 
 from pipeline.core.event import from_json
@@ -78,8 +79,8 @@ def _size(path: Path) -> int:
 
 def _names(event: bytes) -> list[str]:
     evidence = from_json(event).evidence
-    named = (evidence.snapshot, evidence.explained, evidence.clip, evidence.sound)
-    return [name for name in named if name]
+    named: dict[str, str] = msgspec.to_builtins(evidence)
+    return [name for name in named.values() if name]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import structlog
 import torch
 
 from nodes.replay import replay
+from pipeline.store.evidence_manifest import Standing
 from tests.crash import hall
 from tests.crash.kills import WATCHED, Kills
 from tests.crash.room import room, script
@@ -64,8 +65,11 @@ def test_the_run_that_is_killed_raises_updates_and_clears_and_passes_every_step(
     assert phases.count("updated") >= 2
     steps = {f"{kind}.{method}" for kind, methods in WATCHED.items() for method in methods}
     assert steps <= set(passed)
-    tables = ("scenes", "scoring", "sight", "evidence", "resume", "events")
+    tables = ("scenes", "scoring", "sight", "evidence", "resume", "events", "seals")
     assert {f"sql INSERT fusion_{table}" for table in tables} <= set(passed)
+    files = [one for found in told.evidence.values() for one in found]
+    assert {one.name for one in files} == {"manifest.json", "event.mcap"}
+    assert {one.standing for one in files} == {Standing.GOOD}
 
 
 @pytest.mark.parametrize("quarter", range(4))
