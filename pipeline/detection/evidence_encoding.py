@@ -18,7 +18,7 @@ import simplejpeg
 from pipeline.core.errors import BadReading
 from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
-from pipeline.detection.evidence_material import QUALITY, small
+from pipeline.detection.evidence_material import QUALITY, as_jpeg
 
 MILLISECONDS = Fraction(1, 1000)
 MILLISECOND_NS = 1_000_000
@@ -27,7 +27,7 @@ _RED = (40, 40, 255)  # blue, green, red
 
 def jpeg_of(frame: Sample) -> bytes:
     """The frame as JPEG bytes; a JPEG passes through."""
-    return bytes(small(frame).data)  # type: ignore[arg-type]
+    return bytes(as_jpeg(frame).data)  # type: ignore[arg-type]
 
 
 def boxed_jpeg(frame: Sample, box: Box) -> bytes:

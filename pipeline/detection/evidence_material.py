@@ -7,7 +7,8 @@
 Streams as they were announced, samples as they arrived, scores of windows and phases of the
 event, each added once, however often it comes; after a crash the capture nodes send some again.
 A process that is killed leaves at most one record that is not whole, the last: it is cut off
-when the file is opened again. Raw frames are kept as JPEG.
+when the file is opened again. Raw frames are kept as JPEG, but for those so small that a model
+sees their very pixels: as JPEG they would replay as something else.
 
 The file has a limit. A picture that would fill more than `PICTURES` of it is left out, and any
 other sample that would exceed it; that it was is kept in its place, and counted.
@@ -38,6 +39,9 @@ from pipeline.recording.scores import RecordedScore
 
 QUALITY = 90
 PICTURES = 0.75
+RAW_BYTES = 64 * 1024
+"""Raw frames up to this size are kept as they are."""
+
 _HEADER = struct.Struct("<II")
 
 
@@ -147,7 +151,7 @@ def read_material(path: Path) -> Iterator[Kept]:
         yield from (kept for _, kept in _records(path))
 
 
-def small(sample: Sample) -> Sample:
+def as_jpeg(sample: Sample) -> Sample:
     """A raw frame as JPEG; any other sample as it is."""
     if sample.encoding is not Encoding.RAW:
         return sample
@@ -181,7 +185,8 @@ def _packed(kept: Kept) -> bytes:
 def _record(kept: Kept) -> _Record:
     match kept:
         case SampleArrived(arrival_ns=at_ns, node=node, sample=sample):
-            return _Arrived(at_ns, node, [bytes(f) for f in encode_sample(small(sample))])
+            stored = sample if sample.nbytes <= RAW_BYTES else as_jpeg(sample)
+            return _Arrived(at_ns, node, [bytes(f) for f in encode_sample(stored)])
         case LeftOut(stream=stream, timestamp_ns=time_ns):
             return _Omitted(stream, time_ns)
         case StreamOpened(arrival_ns=at_ns, node=node, info=info):

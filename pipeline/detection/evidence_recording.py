@@ -1,8 +1,8 @@
 """The recording of an event: what was kept of it as MCAP.
 
 It opens in Foxglove and replays. A replay of it begins with nothing learnt of the hours before,
-and with raw frames as JPEG: scores that hang on either differ a little from those recorded
-beside the samples, and an alarm that hung on them may be missing; the notes say so.
+and with large raw frames as JPEG: scores that hang on either differ from those recorded beside
+the samples, and an alarm that hung on them may be missing; the notes say so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.recording.scores import RecordedScore
 from pipeline.recording.writer import RecordingWriter
 
 FULL, UNKNOWN = "evidence_mb is reached", "stream not announced"
-_REPLAY = "begins with nothing learnt of the time before; raw frames are JPEG"
+_REPLAY = "begins with nothing learnt of the time before; large raw frames are JPEG"
 
 
 def write_recording(
