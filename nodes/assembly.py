@@ -21,7 +21,8 @@ from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine
 from pipeline.detection.engine_scene import Scene
 from pipeline.detection.equipment import Equipment
-from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
+from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.evidence_writer import EvidenceWriter
 from pipeline.detection.ledger_health import LedgerHealth
 from pipeline.detection.scorer import Scorer, Watch
 from pipeline.detection.sight_health import SightScene

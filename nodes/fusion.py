@@ -98,8 +98,7 @@ class FusionNode:
         """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
         folder, limit_mb = evidence_folder(self._deployment), self._deployment.fusion.evidence_mb
-        files = EvidenceFiles(folder, limit_bytes=round(limit_mb * 2**20), sealing=True)
-        self._files = self._kept(files)
+        self._files = self._kept(EvidenceFiles(folder, limit_mb=limit_mb, sealing=True))
         self._assembly = build_engine(self._deployment, writer=self._files)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
@@ -292,9 +291,8 @@ class FusionNode:
         lost = [n.node for n in self._receiver.nodes() if n.lost]
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
-        self._metrics.look(self._receiver, self._engine)
+        self._metrics.look(self._receiver, self._engine, self._files)
         self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
-        self._metrics.equipment.evidence(self._files.left_out, self._files.failed)
         self._metrics.equipment.syncs(self._syncs.watches)
 
     def _kept(self, thing: _Thing) -> _Thing:

@@ -32,7 +32,7 @@ from pipeline.detection.picture_paper import (
 _WIDE, _TALL, _ROW, _LEFT = 560, 90, 150, 70
 _SCALE_LEFT, _SCALE_WIDE = 690, 24
 _SHEET_WIDE = 860
-_MOST_POINTS = 4 * _WIDE
+_MOST_POINTS = 50_000
 
 Floats = npt.NDArray[np.float64]
 

@@ -39,7 +39,7 @@ from pipeline.store.evidence_manifest import MANIFEST, digest_of, seal
 log = structlog.get_logger(__name__)
 
 MATERIAL, NOTE = ".material", ".clip"
-LIMIT_BYTES = 256 * 2**20
+LIMIT_MB = 256.0
 
 
 class BetterFrames(Protocol):
@@ -63,7 +63,7 @@ class EvidenceFiles:
 
     Args:
         folder: Where events have a folder each.
-        limit_bytes: Most that is kept of one event.
+        limit_mb: Most that is kept of one event, MiB.
         sealing: Whether somebody takes digests to safe hands; else notes go at once.
         better: Has better frames; None: nobody does.
     """
@@ -72,12 +72,12 @@ class EvidenceFiles:
         self,
         folder: Path,
         *,
-        limit_bytes: int = LIMIT_BYTES,
+        limit_mb: float = LIMIT_MB,
         sealing: bool = False,
         better: BetterFrames | None = None,
     ) -> None:
         self._folder = folder
-        self._limit = limit_bytes
+        self._limit = round(limit_mb * 2**20)
         self._sealing = sealing
         self._better = better
         self._quick = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")

@@ -44,7 +44,9 @@ def pictures_of(event: Event, peak_ns: int, kept: Iterable[Kept]) -> dict[str, b
 def _told(event: Event) -> frozenset[str]:
     """Streams that the pictures tell of."""
     why = event.explanation
-    return frozenset(one.stream for one in (*why.bands, *why.channels)) if why else frozenset()
+    if why is None:
+        return frozenset()
+    return frozenset(b.stream for b in why.bands) | frozenset(c.stream for c in why.channels)
 
 
 def _sound(

@@ -22,9 +22,7 @@ FULL, UNKNOWN = "evidence_mb is reached", "stream not announced"
 _REPLAY = "begins with nothing learnt of the time before; large raw frames are JPEG"
 
 
-def write_recording(
-    path: Path, wanted: Wanted, kept: Iterable[Kept]
-) -> dict[str, dict[str, int]]:
+def write_recording(path: Path, wanted: Wanted, kept: Iterable[Kept]) -> dict[str, dict[str, int]]:
     """Write the recording of an event.
 
     Args:

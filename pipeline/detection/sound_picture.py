@@ -7,6 +7,7 @@ what is quiet and what is loud in this picture; white is where nothing was heard
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ def _laid_out(chunks: Sequence[Sample], rate_hz: float) -> Floats:
         else:
             at = round((chunk.timestamp_ns - first.timestamp_ns) / SECOND_NS * rate_hz)
         mono = np.asarray(chunk.data, np.float64).reshape(len(chunk.data), -1).mean(axis=1)
-        if 0 <= at and at + len(mono) <= most:
+        if at >= 0 and at + len(mono) <= most:
             blocks.append((at, mono / 32768.0))
     line = np.full(max((at + len(block) for at, block in blocks), default=1), np.nan)
     for at, block in blocks:
@@ -95,7 +96,7 @@ def _levels(sound: Floats, rate_hz: float) -> Floats:
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
     edges = LOWEST_HZ * (rate_hz / 2 / LOWEST_HZ) ** (np.arange(ROWS + 1) / ROWS)
     bins = np.clip(np.round(edges / rate_hz * size).astype(np.int64), 0, power.shape[1] - 1)
-    rows = [power[:, low : max(high, low + 1)].max(axis=1) for low, high in zip(bins, bins[1:])]
+    rows = [power[:, low : max(high, low + 1)].max(axis=1) for low, high in pairwise(bins)]
     levels: Floats = 10.0 * np.log10(np.stack(rows[::-1]) + _FLOOR)
     return levels
 
