@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -42,16 +42,9 @@ MATERIAL, NOTE = ".material", ".clip"
 LIMIT_MB = 256.0
 
 
-class BetterFrames(Protocol):
-    """Has better frames than those that were sent, of the time of an event."""
-
-    def better(self, event: Event, stream: str, frames: Sequence[Sample]) -> Iterable[Sample]:
-        """Frames to show instead of those of the same stamp in the clip.
-
-        Called by the thread that makes clips right before it makes this one, after the event
-        is over; it may take its time, up to a limit of its own.
-        """
-        ...
+Fuller: TypeAlias = Callable[[Path, list[Sample], str], list[Sample]]
+"""Gives the frames of a clip, better ones in their places: the event's folder, the frames as they
+were sent, and why better ones are missing, if it is known."""
 
 
 class EvidenceFiles:
@@ -65,7 +58,7 @@ class EvidenceFiles:
         folder: Where events have a folder each.
         limit_mb: Most that is kept of one event, MiB.
         sealing: Whether somebody takes digests to safe hands; else notes go at once.
-        better: Has better frames; None: nobody does.
+        fuller: Has better frames for clips; None: nobody does.
     """
 
     def __init__(
@@ -74,12 +67,12 @@ class EvidenceFiles:
         *,
         limit_mb: float = LIMIT_MB,
         sealing: bool = False,
-        better: BetterFrames | None = None,
+        fuller: Fuller | None = None,
     ) -> None:
         self._folder = folder
         self._limit = round(limit_mb * 2**20)
         self._sealing = sealing
-        self._better = better
+        self._fuller = fuller
         self._quick = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clips")
         self._last: Future[None] | None = None
@@ -102,16 +95,23 @@ class EvidenceFiles:
 
     def keep(self, event_id: str, kept: Kept) -> None:
         """Keep something for an event."""
-        self._last = self._submit(self._quick, event_id, lambda: self._keep(event_id, kept))
+        self._last = self.quick(event_id, lambda: self._keep(event_id, kept))
 
     def draw(self, event: Event, peak_ns: int, shown: Sequence[Kept]) -> None:
         """Draw the sound and the channels that the event names."""
-        work = partial(self._draw, event, peak_ns, shown)
-        self._last = self._submit(self._quick, event.id, work)
+        self._last = self.quick(event.id, partial(self._draw, event, peak_ns, shown))
 
-    def finish(self, wanted: Wanted) -> None:
-        """Make all that an event that is over names, from what was kept."""
-        self._last = self._submit(self._quick, wanted.event.id, lambda: self._note(wanted))
+    def finish(self, wanted: Wanted, *, hold: bool = False) -> None:
+        """Make all that an event that is over names; what is held waits for `make`."""
+        self._last = self.quick(wanted.event.id, lambda: self._note(wanted, hold=hold))
+
+    def make(self, event_id: str, why: str = "") -> None:
+        """Make what was held; `why` says why better frames of it are missing, if any are."""
+        self.quick(event_id, lambda: self._ask_for(self._folder / event_id, why))
+
+    def quick(self, event_id: str, work: Callable[[], object]) -> Future[None]:
+        """Do something behind what was asked for before, on the thread of pictures."""
+        return self._submit(self._quick, event_id, work)
 
     def settle(self) -> None:
         """Wait until all is on disk but what is made of material, which will come to be now."""
@@ -142,11 +142,11 @@ class EvidenceFiles:
             material.close()
 
     def _picture(self, name: str, draw: Callable[[], bytes]) -> None:
-        self._last = self._submit(self._quick, name, lambda: self._put(name, draw))
+        self._last = self.quick(name, lambda: self._put(name, draw))
 
     def _put(self, name: str, draw: Callable[[], bytes]) -> None:
         path = self._folder / name
-        if not self._finished(path.parent.name):
+        if not (path.parent / MANIFEST).exists():  # else the event only comes once more
             replace_file(path, draw())
 
     def _draw(self, event: Event, peak_ns: int, shown: Iterable[Kept]) -> None:
@@ -170,7 +170,7 @@ class EvidenceFiles:
             self._refused.add(event_id)  # its clip ends here, and that is told once
             raise
 
-    def _note(self, wanted: Wanted) -> None:
+    def _note(self, wanted: Wanted, *, hold: bool) -> None:
         event_id = wanted.event.id
         self._refused.discard(event_id)
         material = self._materials.pop(event_id, None)
@@ -180,34 +180,40 @@ class EvidenceFiles:
         if self._finished(event_id):
             return
         replace_file(self._folder / event_id / NOTE, msgspec.json.encode(wanted))
-        self._ask_for(self._folder / event_id)
+        if not hold:
+            self._ask_for(self._folder / event_id)
 
     def _tell_left_out(self, event_id: str, left_out: Counter[str]) -> None:
         self.left_out.update(left_out)
         if left_out:
-            log.warning("evidence cut: 'evidence_mb' reached", event=event_id, left_out=left_out)
+            log.warning(
+                "evidence cut: 'evidence_mb' reached", event_id=event_id, left_out=dict(left_out)
+            )
 
     def _finished(self, event_id: str) -> bool:
         """Whether an earlier run saw the event's end, and it only comes once more."""
         folder = self._folder / event_id
         return any((folder / name).exists() for name in (NOTE, MANIFEST, CLIP, SOUND))
 
-    def _ask_for(self, folder: Path) -> None:
-        work = partial(self._make, folder)
+    def _ask_for(self, folder: Path, why: str = "") -> None:
+        work = partial(self._make, folder, why)
         self._last_made = self._submit(self._slow, folder.name, work)
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: Path, why: str) -> None:
         """Make what a note asks for, seal it, and throw material and note away, in this order."""
+        if not (folder / NOTE).exists():
+            return  # held by this run, and made by it already
         if not digest_of(folder):
             wanted = msgspec.json.decode((folder / NOTE).read_bytes(), type=Wanted)
-            seal(folder, self._make_files(folder / MATERIAL, wanted))
-        (folder / MATERIAL).unlink(missing_ok=True)
+            seal(folder, self._make_files(folder / MATERIAL, wanted, why))
+        for left in (path for path in folder.glob(".*") if path.name != NOTE):
+            left.unlink(missing_ok=True)  # material, and drafts of a process that was killed
         if self._sealing:
             self._sealed[folder.name] = digest_of(folder)
         else:
             (folder / NOTE).unlink()
 
-    def _make_files(self, material: Path, wanted: Wanted) -> dict[str, dict[str, int]]:
+    def _make_files(self, material: Path, wanted: Wanted, why: str) -> dict[str, dict[str, int]]:
         """All files of an event; which samples are in none of them, by stream and reason."""
         evidence, kept = wanted.event.evidence, partial(read_material, material)
         left_out: dict[str, dict[str, int]] = {}
@@ -220,10 +226,10 @@ class EvidenceFiles:
         if evidence.spectrogram or evidence.channels:
             for name, picture in pictures_of(wanted.event, wanted.peak_ns, kept()).items():
                 replace_file(self._folder / name, picture)
-        self._make_clip(wanted, kept())
+        self._make_clip(wanted, kept(), why)
         return left_out
 
-    def _make_clip(self, wanted: Wanted, kept: Iterable[Kept]) -> None:
+    def _make_clip(self, wanted: Wanted, kept: Iterable[Kept], why: str) -> None:
         evidence = wanted.event.evidence
         shown = (wanted.video, wanted.audio)
         arrived = (one for one in kept if isinstance(one, SampleArrived))
@@ -231,20 +237,13 @@ class EvidenceFiles:
         samples.sort(key=lambda sample: sample.timestamp_ns)
         sound = [s for s in samples if s.encoding is Encoding.PCM]
         frames = [s for s in samples if s.stream == wanted.video]
+        if self._fuller is not None and frames:
+            frames = self._fuller(self._folder / wanted.event.id, frames, why)
         if evidence.clip and frames:
-            best = self._best(wanted, frames)
-            made = partial(write_mp4, frames=best, sound=sound, rate_hz=wanted.rate_hz)
+            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=wanted.rate_hz)
             self._write(evidence.clip, made)
         if evidence.sound and sound:
             self._write(evidence.sound, partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz))
-
-    def _best(self, wanted: Wanted, frames: list[Sample]) -> list[Sample]:
-        """The frames of the clip, better ones in their places where there are."""
-        if self._better is None:
-            return frames
-        found = self._better.better(wanted.event, wanted.video, frames)
-        better = {frame.timestamp_ns: frame for frame in found}
-        return [better.get(frame.timestamp_ns, frame) for frame in frames]
 
     def _write(self, name: str, write: Callable[[Path], object]) -> None:
         path = self._folder / name

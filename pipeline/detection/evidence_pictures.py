@@ -11,7 +11,7 @@ from pipeline.core.event import Event
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.detection.channel_picture import Course, channel_picture
 from pipeline.detection.evidence_material import Kept
-from pipeline.detection.sound_picture import sound_picture
+from pipeline.detection.sound_picture import LOWEST_HZ, sound_picture
 
 
 def pictures_of(event: Event, peak_ns: int, kept: Iterable[Kept]) -> dict[str, bytes]:
@@ -59,8 +59,9 @@ def _sound(
     for band in event.explanation.bands if event.explanation else ():
         chunks = [s for s in samples.get(band.stream, ()) if s.encoding is Encoding.PCM]
         info = infos.get(band.stream)
-        if chunks and info is not None and info.rate_hz:
-            picture = sound_picture(event, band, peak_ns, chunks, info.rate_hz)
+        rate_hz = (info.rate_hz or 0.0) if info is not None else 0.0
+        if chunks and rate_hz > 2 * LOWEST_HZ:
+            picture = sound_picture(event, band, peak_ns, chunks, rate_hz)
             return {event.evidence.spectrogram: picture}
     return {}
 
@@ -71,12 +72,13 @@ def _courses(
     """How each channel went that the event tells of."""
     courses: dict[tuple[str, str], Course] = {}
     for channel in event.explanation.channels if event.explanation else ():
-        info, own = infos.get(channel.stream), samples.get(channel.stream, [])
-        if info is None or channel.name not in _names(info) or not own:
+        info = infos.get(channel.stream)
+        if info is None or channel.name not in _names(info):
             continue
         place = _names(info).index(channel.name)
-        values = np.array([np.asarray(s.data, np.float64)[place] for s in own])
-        times_ns = np.array([s.timestamp_ns for s in own], np.int64)
+        read = [s for s in samples.get(channel.stream, ()) if np.shape(s.data) > (place,)]
+        values = np.array([np.asarray(s.data, np.float64)[place] for s in read])
+        times_ns = np.array([s.timestamp_ns for s in read], np.int64)
         courses[channel.stream, channel.name] = Course(times_ns, values)
     return courses
 

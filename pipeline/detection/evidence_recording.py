@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.core.arrival import SampleArrived, StreamOpened
+from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
 from pipeline.detection.evidence_material import Kept, LeftOut
 from pipeline.detection.evidence_writer import Wanted
 from pipeline.recording.scores import RecordedScore
 from pipeline.recording.writer import RecordingWriter
 
-FULL, UNKNOWN = "evidence_mb is reached", "stream not announced"
+FULL, UNFIT = "evidence_mb is reached", "does not fit its stream"
 _REPLAY = "begins with nothing learnt of the time before; large raw frames are JPEG"
 
 
@@ -37,20 +38,16 @@ def write_recording(path: Path, wanted: Wanted, kept: Iterable[Kept]) -> dict[st
         RecordingError: It cannot be written.
     """
     left_out: dict[str, Counter[str]] = {}
-    opened: set[tuple[str, str]] = set()
     scenes = {wanted.event.scene: wanted.streams}
     notes = {"event": wanted.event.id, "replay": _REPLAY}
     with RecordingWriter(path, scenes=scenes, notes=notes, overwrite=True) as writer:
         for one in kept:
             match one:
-                case StreamOpened(node=node, info=info):
-                    opened.add((node, info.name))
+                case SampleArrived(sample=sample):
+                    if not _written(writer, one):
+                        left_out.setdefault(sample.stream, Counter())[UNFIT] += 1
+                case StreamOpened():
                     writer.write(one)
-                case SampleArrived(node=node, sample=sample):
-                    if (node, sample.stream) in opened:
-                        writer.write(one)
-                    else:
-                        left_out.setdefault(sample.stream, Counter())[UNKNOWN] += 1
                 case LeftOut(stream=stream):
                     left_out.setdefault(stream, Counter())[FULL] += 1
                 case RecordedScore():
@@ -58,3 +55,18 @@ def write_recording(path: Path, wanted: Wanted, kept: Iterable[Kept]) -> dict[st
                 case Event():
                     writer.event(one, one.end_ns)
     return {stream: dict(counts) for stream, counts in left_out.items()}
+
+
+def _written(writer: RecordingWriter, arrived: SampleArrived) -> bool:
+    """Whether a sample could be written; what does not fit its stream must not cost the rest.
+
+    Raises:
+        RecordingError: The disk refuses.
+    """
+    try:
+        writer.write(arrived)
+    except RecordingError:
+        if writer.broken:
+            raise
+        return False
+    return True

@@ -12,7 +12,7 @@ from mcap.reader import make_reader
 from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.detection.evidence_material import Kept, LeftOut, Material, read_material
-from pipeline.detection.evidence_recording import FULL, UNKNOWN, write_recording
+from pipeline.detection.evidence_recording import FULL, UNFIT, write_recording
 from pipeline.detection.evidence_writer import Wanted
 from pipeline.recording import Recording
 from pipeline.recording.scores import RecordedScore
@@ -92,7 +92,7 @@ def test_the_recording_holds_streams_scores_and_the_event_and_says_what_is_missi
     infos = [StreamOpened(0, "pi", info) for info in (CAMERA, LOG)]
     things: list[Kept] = [*infos, frame(1), line(1, "pump on"), SCORE, event(), LeftOut("cam", 7)]
     left_out = write_recording(tmp_path / "event.mcap", WANTED, [*things, reading(1)])
-    assert left_out == {"cam": {FULL: 1}, "plc": {UNKNOWN: 1}}
+    assert left_out == {"cam": {FULL: 1}, "plc": {UNFIT: 1}}
     with Recording(tmp_path / "event.mcap") as recording:
         assert list(recording.arrivals()) == [*infos, frame(1), line(1, "pump on")]
         assert list(recording.scores()) == [SCORE]
