@@ -1,8 +1,8 @@
 """The unusual channels of an event as a picture: expected against seen.
 
-Each channel has a row: how it went, with a red line where the window begins that is explained,
-and beside it a scale with what was expected as a green part and what was seen as a red line.
-Where the value itself is what is unusual, what was expected is shown behind the course as well.
+Each channel has a row: how it went, with the window that is explained shaded, and beside it a
+scale with what was expected as a green part and what was seen as a red line. Where the value
+itself is what is unusual, what was expected is shown behind the course as well.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from pipeline.detection.picture_paper import (
     write,
 )
 
-_WIDE, _TALL, _ROW, _LEFT = 560, 90, 150, 70
-_SCALE_LEFT, _SCALE_WIDE = 690, 24
-_SHEET_WIDE = 860
-_MOST_POINTS = 50_000
+_WIDE, _TALL, _ROW, _LEFT = 430, 90, 150, 60
+_SCALE_LEFT, _SCALE_WIDE = 530, 24
+_SHEET_WIDE = 680
+_MOST_POINTS, _FOOT = 50_000, 28
+_EXPLAINED = (255, 232, 225)
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,30 +54,32 @@ class Course:
 def channel_picture(
     event: Event,
     courses: Mapping[tuple[str, str], Course],
-    peak_ns: int,
+    window_ns: tuple[int, int],
 ) -> bytes:
     """The channels that the event's explanation names, as PNG.
 
     Args:
         event: The event, explained.
         courses: How channels went, by stream and channel; one that is not known is left blank.
-        peak_ns: Start of the window that is explained.
+        window_ns: The window that is explained.
     """
     channels: Sequence[Channel] = event.explanation.channels if event.explanation else ()
-    sheet = paper(_SHEET_WIDE, _ROW * max(len(channels), 1) + 8)
+    sheet = paper(_SHEET_WIDE, _ROW * len(channels) + _FOOT)
     times = [course.times_ns for course in courses.values() if len(course.times_ns)]
-    from_ns = min((int(t[0]) for t in times), default=peak_ns)
-    to_ns = max((int(t[-1]) for t in times), default=peak_ns)
+    from_ns = min((int(t[0]) for t in times), default=window_ns[0])
+    to_ns = max((int(t[-1]) for t in times), default=window_ns[1])
     for number, channel in enumerate(channels):
         top = number * _ROW
         frame = Frame(_LEFT, top + 32, _WIDE, _TALL, from_ns, to_ns)
         write(sheet, _words(channel), 8, top + 20)
         course = courses.get((channel.stream, channel.name))
+        left, right = (frame.column(time_ns) for time_ns in window_ns)
+        sheet[frame.top : frame.bottom, left : right + 1] = _EXPLAINED
         _draw_course(sheet, frame, channel, course)
-        column = frame.column(peak_ns)
-        cv2.line(sheet, (column, frame.top), (column, frame.bottom - 1), SEEN)
         time_axis(sheet, frame, event.start_ns)
         _draw_scale(sheet, frame, channel)
+    foot = "What is explained are the shaded seconds; 0 s is the start of the event."
+    write(sheet, foot, 8, len(sheet) - 10)
     return png(sheet)
 
 

@@ -12,6 +12,7 @@ from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.detection.channel_picture import Course, channel_picture
 from pipeline.detection.evidence_material import Kept
 from pipeline.detection.sound_picture import LOWEST_HZ, sound_picture
+from pipeline.recording.scores import RecordedScore
 
 
 def pictures_of(event: Event, peak_ns: int, kept: Iterable[Kept]) -> dict[str, bytes]:
@@ -20,24 +21,26 @@ def pictures_of(event: Event, peak_ns: int, kept: Iterable[Kept]) -> dict[str, b
     Args:
         event: The event, explained.
         peak_ns: Start of the window that is explained.
-        kept: Streams and their samples.
+        kept: Streams and their samples, and scores of windows.
     """
     infos: dict[str, StreamInfo] = {}
     samples: dict[str, list[Sample]] = {}
-    wanted = _told(event)
+    wanted, until_ns = _told(event), peak_ns
     for one in kept:
         if isinstance(one, StreamOpened) and one.info.name in wanted:
             infos[one.info.name] = one.info
         elif isinstance(one, SampleArrived) and one.sample.stream in wanted:
             samples.setdefault(one.sample.stream, []).append(one.sample)
+        elif isinstance(one, RecordedScore) and one.start_ns == peak_ns:
+            until_ns = one.end_ns
     for own in samples.values():
         own.sort(key=lambda sample: sample.timestamp_ns)
     found: dict[str, bytes] = {}
     if event.evidence.spectrogram:
         found |= _sound(event, peak_ns, infos, samples)
     if event.evidence.channels:
-        picture = channel_picture(event, _courses(event, infos, samples), peak_ns)
-        found[event.evidence.channels] = picture
+        courses = _courses(event, infos, samples)
+        found[event.evidence.channels] = channel_picture(event, courses, (peak_ns, until_ns))
     return found
 
 

@@ -143,12 +143,13 @@ def make_evidence(site: Path) -> None:
     for arrival in read_many(recordings(site)):
         if isinstance(arrival, StreamOpened):
             scene.open(arrival.info)
+            keeper.open(arrival)
         if isinstance(arrival, SampleArrived):
             begun += arrival.sample.sequence == 0 and arrival.sample.stream == "site-camera"
             if begun < 2:  # what the first life left; the second shows the same seconds again
                 continue
             scene.push(arrival.sample)
-            keeper.keep(arrival.sample)
+            keeper.keep(arrival)
             windows += scene.pop_ready(arrival.arrival_ns)
     last = windows[-1]
     for number, phase in enumerate((Phase.RAISED, Phase.CLEARED)):

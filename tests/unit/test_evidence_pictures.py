@@ -90,11 +90,11 @@ def test_where_nothing_was_heard_the_spectrogram_is_blank():
 
 def test_the_course_of_a_channel_leaves_the_green_of_what_was_expected():
     picture = drawn([*readings()], channels=[HEAT])[CHANNELS]
-    plot = picture[33:121, 72:628]
+    plot = picture[33:121, 62:488]
     green = (plot[..., 1] - plot[..., 2] > 20).any(axis=1)
     ink = plot.sum(axis=2) < 300
-    before = np.flatnonzero(ink[:, 50:250].any(axis=1)).mean()
-    after = np.flatnonzero(ink[:, 320:500].any(axis=1)).mean()
+    before = np.flatnonzero(ink[:, 40:190].any(axis=1)).mean()
+    after = np.flatnonzero(ink[:, 250:400].any(axis=1)).mean()
     expected = np.flatnonzero(green)
     assert expected.min() <= before <= expected.max()
     assert after < expected.min() - 30
@@ -103,7 +103,7 @@ def test_the_course_of_a_channel_leaves_the_green_of_what_was_expected():
 def test_a_channel_that_was_not_read_and_one_nobody_knows_are_told_all_the_same():
     others = [Channel("plc", "flow", "noise", 1.0, 0.0, 2.0), Channel("x", "y", "value", 1.0, 0, 2)]
     picture = drawn([*readings()], channels=others)[CHANNELS]
-    assert picture.shape[0] == 2 * 150 + 8
+    assert picture.shape[0] == 2 * 150 + 28
 
 
 def test_there_is_no_spectrogram_without_sound_and_the_channels_stay():
