@@ -174,7 +174,7 @@ def pictures(site: Path) -> Iterator[tuple[str, np.ndarray]]:
         if file.suffix == ".mp4":
             with av.open(str(file)) as clip:
                 yield from (("clip", f.to_ndarray(format="bgr24")) for f in clip.decode(video=0))
-        if file.suffix in (".jpg", ".spool"):
+        if file.suffix in (".jpg", ".spool") or file.name == "event.mcap":
             yield from ((file.suffix, picture) for picture in embedded(file.read_bytes()))
 
 
@@ -231,7 +231,7 @@ def test_no_picture_anywhere_shows_what_is_under_the_mask(site):
         assert picture[inner].max() <= 24, where
         assert picture[:, :60].mean() > 30, where
         seen[where] = seen.get(where, 0) + 1
-    assert seen.keys() == {"recording", ".jpg", "clip", ".spool"}
+    assert seen.keys() == {"recording", ".jpg", "clip", ".spool", ".mcap"}
     assert seen["recording"] > 40
     assert seen[".spool"] > 5
 
@@ -267,4 +267,4 @@ def test_running_nodes_removed_what_had_expired_from_every_file(site):
 
 def test_evidence_has_pictures_and_no_sound(site):
     made = {file.name for file in (site / "data" / "evidence").rglob("*") if file.is_file()}
-    assert made == {"snapshot.jpg", "clip.mp4"}
+    assert made == {"snapshot.jpg", "clip.mp4", "event.mcap", "manifest.json"}

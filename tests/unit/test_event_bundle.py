@@ -115,6 +115,15 @@ def test_of_two_digests_of_one_event_the_first_is_kept_and_goes_with_the_event(t
     store.close()
 
 
+def test_a_forgotten_event_leaves_no_evidence_and_no_digest(site, sealed):
+    assert fusewatch("events", "forget", site.data, sealed[0].id, "--yes") == 0
+    assert not (evidence_folder(site) / sealed[0].id).exists()
+    store = fusion_store(site)
+    assert store.seals() == {}
+    store.close()
+    assert fusewatch("events", "verify", site.data) == 0
+
+
 def test_an_export_is_a_zip_of_all_files_and_phases(site, sealed, tmp_path, capsys):
     (evidence_folder(site) / sealed[0].id / ".material").write_bytes(b"under way")
     out = tmp_path / "out.zip"
