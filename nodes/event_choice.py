@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event
+from pipeline.store import FusionStore
 
 
-def require_one(phases: Iterable[Event], event: str, data: Path) -> str:
-    """Id of the one event that was meant.
+def one_event(store: FusionStore, begins: str) -> list[Event]:
+    """All phases of the one event whose id begins so.
 
     Raises:
-        StoreError: No id begins so, or several do.
+        StoreError: None does, or several do.
     """
+    phases = store.phases(begins)
     ids = sorted({phase.id for phase in phases})
     if not ids:
-        raise StoreError(f"no event begins with {event!r}", where=str(data / "fusion.db"))
+        raise StoreError(f"no event begins with {begins!r}", where=store.database.where)
     if len(ids) > 1:
         raise StoreError(
-            f"{len(ids)} events begin with {event!r}", fix=f"write more of it: {', '.join(ids[:5])}"
+            f"{len(ids)} events begin with {begins!r}",
+            fix=f"write more of it: {', '.join(ids[:5])}",
         )
-    return ids[0]
+    return phases

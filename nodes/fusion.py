@@ -97,7 +97,8 @@ class FusionNode:
     def start(self) -> None:
         """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
-        self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
+        folder, limit_mb = evidence_folder(self._deployment), self._deployment.fusion.evidence_mb
+        self._files = self._kept(EvidenceFiles(folder, limit_mb=limit_mb, sealing=True))
         self._assembly = build_engine(self._deployment, writer=self._files)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
@@ -124,8 +125,9 @@ class FusionNode:
         if not self._began:
             return
         self._turn(self._receiver.poll(0.0))
-        self._commit({}, (), force=True)
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        self._files.finished(timeout_s / 2)
+        self._commit({}, (), force=True)
         self._handing_on.hurry()
         while self._clock.now_ns() < until_ns and not self._handing_on.idle:
             self._handing_on.step(0.05)
@@ -210,9 +212,9 @@ class FusionNode:
         """Commit, then ack. Points alone (nothing scored) are committed about once a second."""
         for node, session, stream, sequence in self._points.points(self._engine.released()):
             self._resume[node, session, stream] = sequence
-        now_ns = self._clock.now_ns()
+        now_ns, seals = self._clock.now_ns(), self._files.sealed()
         rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
-        if not states and not events and (rest or not self._resume):
+        if not states and not events and not seals and (rest or not self._resume):
             return
         # A kill must not leave windows committed whose samples no recording holds, nor an event
         # whose evidence does not come to be.
@@ -222,7 +224,8 @@ class FusionNode:
             n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight, s.evidence)
             for n, s in states.items()
         }
-        self._store.commit(Commit(scenes, self._resume, tuple(events)))
+        self._store.commit(Commit(scenes, self._resume, tuple(events), seals))
+        self._files.put_away(seals)
         self._committed_ns = now_ns
         self._handing_on.committed(events)
         acks: dict[tuple[str, str], dict[str, int]] = {}
@@ -289,7 +292,7 @@ class FusionNode:
         lost = [n.node for n in self._receiver.nodes() if n.lost]
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
-        self._metrics.look(self._receiver, self._engine)
+        self._metrics.look(self._receiver, self._engine, self._files)
         self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
         self._metrics.equipment.syncs(self._syncs.watches)
         self._metrics.equipment.unseen(self._engine.health.sight.unseen())

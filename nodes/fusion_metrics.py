@@ -11,6 +11,7 @@ from nodes.equipment_metrics import EquipmentMetrics
 from nodes.handing_on import Outcome as Handed
 from pipeline.core.event import Event, Phase
 from pipeline.detection.engine import Engine
+from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.outcome import Outcome
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.transition import anomaly_score
@@ -171,7 +172,7 @@ class FusionMetrics:
         for (scene, outcome), count in ever.items():
             self._inhibited.labels(scene, outcome.value).set(count)
 
-    def look(self, receiver: Receiver, engine: Engine) -> None:
+    def look(self, receiver: Receiver, engine: Engine, files: EvidenceFiles) -> None:
         """Read what others count."""
         self._set(self._refused, receiver.counters)
         self._set(self._corrupt, engine.corrupt)
@@ -179,6 +180,9 @@ class FusionMetrics:
             self._discarded.labels(*labels).set(count)
         for status in receiver.nodes():
             self._heard.labels(status.node).set(0 if status.lost else 1)
+        self.equipment.evidence(files.left_out, files.failed)
+        self.equipment.unseen(engine.health.sight.unseen())
+        self.equipment.books(engine.health.ledger.books)
 
     def _by_period(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["scene", "period"], registry=self._registry)

@@ -18,7 +18,7 @@ from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Event, Evidence, Phase
 from pipeline.core.explanation import Basis, Box, Channel, Explanation, Moment, Then
 from pipeline.core.sample import Encoding, Sample
-from pipeline.detection.evidence_files import write_wav
+from pipeline.detection.evidence_encoding import write_wav
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scoring_state import STATE_VERSION, ScoringState
 from pipeline.models.normal_bank import NormalBank, StreamMoments

@@ -18,19 +18,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
-from nodes.commands import _deliveries
-from nodes.event_choice import require_one
+from nodes.commands import _deliveries, _event_files
+from nodes.commands._event_files import data_folder, open_store
+from nodes.event_choice import one_event
 from nodes.forgetting import Chosen, choose, forget_events
-from nodes.places import fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError
 from pipeline.core.event import Event
-from pipeline.store import FusionStore, OutboxStore
+from pipeline.store import OutboxStore
 
 group = typer.Typer(
     help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
+_event_files.add_to(group)
 IN = "    "
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -71,7 +72,7 @@ def list_(
             _deliveries.shown(found)
         return
     since_ns = None if since is None else since_as_ns(since, time.time_ns())
-    with closing(_store(config)) as store:
+    with closing(open_store(config)) as store:
         events = store.events(scene, since_ns, limit)
     if as_json:
         _print_json(events)
@@ -113,9 +114,8 @@ def show(
 ) -> None:
     """Show every phase of an event and where each went."""
     data = data_folder(config)
-    with closing(_store(config)) as store:
-        phases = store.phases(event)
-    require_one(phases, event, data)
+    with closing(open_store(config)) as store:
+        phases = one_event(store, event)
     deliveries = _deliveries.of_event(data, phases[0].id)
     if as_json:
         _print_json({"phases": phases, "deliveries": _deliveries.plain(deliveries)})
@@ -170,7 +170,7 @@ def forget(
         raise typer.BadParameter("name one event, or write --scene and --before")
     data, now_ns = data_folder(config), time.time_ns()
     before_ns = None if before is None else since_as_ns(before, now_ns)
-    with closing(_store(config)) as store:
+    with closing(open_store(config)) as store:
         chosen = choose(store, now_ns, event=event, scene=scene, before_ns=before_ns)
         _print_chosen(chosen)
         if not chosen.events:
@@ -180,18 +180,6 @@ def forget(
         done = forget_events(data, store, chosen.events, now_ns)
     for line in done.told():
         typer.echo(line)
-
-
-def data_folder(config: Path) -> Path:
-    """The data folder that an argument means: itself, or the one its deployment names."""
-    return config if config.is_dir() else load_deployment(config).data
-
-
-def _store(config: Path) -> FusionStore:
-    """The fusion node's store, wherever the deployment keeps it."""
-    if config.is_dir():
-        return FusionStore(config / "fusion.db", create=False)
-    return fusion_store(load_deployment(config), create=False)
 
 
 def since_as_ns(text: str, now_ns: int) -> int:

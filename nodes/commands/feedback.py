@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.commands.replay import scene_of
-from nodes.event_choice import require_one
+from nodes.event_choice import one_event
 from nodes.exemptions import holds_until
 from nodes.places import answer_store, fusion_store
 from pipeline.config import load_deployment
@@ -183,7 +183,7 @@ def _records(deployment: Deployment) -> Iterator[Records]:
 def _event(deployment: Deployment, begins: str) -> str:
     """Id of the one event whose id begins so."""
     with closing(fusion_store(deployment, create=False)) as store:
-        return require_one(store.phases(begins), begins, deployment.data)
+        return one_event(store, begins)[0].id
 
 
 def _said(answer: Answer) -> str:

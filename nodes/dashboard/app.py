@@ -33,6 +33,7 @@ from nodes.dashboard.views import (
     SceneView,
     answer_view,
 )
+from nodes.event_bundle import zip_of
 from nodes.places import evidence_folder
 from pipeline import __version__
 from pipeline.config.deployment import Deployment
@@ -256,6 +257,21 @@ def _add_description(app: FastAPI) -> None:
 
 def _add_files(app: FastAPI, desk: Desk) -> None:
     folder = evidence_folder(desk.deployment).resolve()
+
+    @app.get(
+        "/api/events/{event_id}/bundle.zip",
+        dependencies=[_asked_by(desk)],
+        response_class=StreamingResponse,
+        responses={200: {"content": {"application/zip": {}}}},
+    )
+    def bundle(event_id: str) -> StreamingResponse:
+        """Everything of an event as one ZIP."""
+        phases = desk.records.phases(event_id)
+        if not phases:
+            raise HTTPException(404, "no such event")
+        headers = {"content-disposition": f'attachment; filename="{event_id}.zip"'}
+        made = zip_of(folder / event_id, phases)
+        return StreamingResponse(made, media_type="application/zip", headers=headers)
 
     @app.get(
         "/evidence/{event_id}/{name}",

@@ -96,7 +96,7 @@ class Records:
 
     def event(self, event_id: str) -> EventView | None:
         """One event with everything known of it; None when there is none of this id."""
-        phases = self._phases(event_id)
+        phases = self.phases(event_id)
         if not phases:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
@@ -106,15 +106,20 @@ class Records:
         there = {n: path for n, path in view.evidence.items() if (folder / path).is_file()}
         return view.model_copy(update={"evidence": there})
 
+    def phases(self, event_id: str) -> list[Event]:
+        """All phases of an event, in order; none when there is no event of this id."""
+        store = self._fusion_store()
+        return [e for e in store.phases(event_id) if e.id == event_id] if store else []
+
     def effect(self, event_id: str, verdict: Verdict | None, days: int) -> EffectView | None:
         """What a verdict would have done in the last days; None when there is no such event."""
-        event, store = worst(self._phases(event_id)), self._fusion_store()
+        event, store = worst(self.phases(event_id)), self._fusion_store()
         if event is None or store is None:
             return None
         rules, now_ns = self._rules(), self._clock.now_ns()
         then = rules_after(verdict, event, rules, self._deployment.feedback, now_ns)
         events = store.events(event.scene, now_ns - days * DAY_NS)
-        found = effect_of(event, rules, then, events, self._phases)
+        found = effect_of(event, rules, then, events, self.phases)
         until_ns = holds_until(now_ns, self._deployment.feedback)
         return EffectView(
             days=days,
@@ -140,7 +145,7 @@ class Records:
         Raises:
             StoreError: It could not be written.
         """
-        phases = self._phases(event_id)
+        phases = self.phases(event_id)
         if not phases:
             return None
         answer = Answer(
@@ -216,7 +221,7 @@ class Records:
     def _together(self, event: Event) -> list[Event]:
         """Other events of an event's incident."""
         store, within_ns = self._fusion_store(), self._deployment.incidents.within_ns
-        first = self._phases(event.incident or event.id)
+        first = self.phases(event.incident or event.id)
         if store is None or not first:
             return []
         return [one for one in store.incident(first[0], within_ns) if one.id != event.id]
@@ -225,7 +230,7 @@ class Records:
         """What became of an event; its phases are read only if that is not clear without."""
         withholding, answered = self._withheld_by(), Fate()
         if withholding is not None and withholding.may_be_withheld(event):
-            answered = withholding.fate(self._phases(event.id))
+            answered = withholding.fate(self.phases(event.id))
         if held is None or answered.withheld:
             return answered
         return replace(answered, withheld=held.words, cause=held.cause)
@@ -240,10 +245,6 @@ class Records:
             bounds = self._deployment.feedback
             self._withholding = Withholding(store, self._answers, bounds)
         return self._withholding
-
-    def _phases(self, event_id: str) -> list[Event]:
-        store = self._fusion_store()
-        return [e for e in store.phases(event_id) if e.id == event_id] if store else []
 
     def _fusion_store(self) -> FusionStore | None:
         self._fusion = self._fusion or _opened(lambda: fusion_store(self._deployment, create=False))

@@ -224,6 +224,9 @@ class FusionSettings(Settings):
 
     inhibition: InhibitionSettings = InhibitionSettings()
     """Whether what follows from dead equipment is sent while that is so."""
+    evidence_mb: float = Field(default=256.0, ge=8.0)
+    """Most that is kept of one event before clip and recording are made of it, MiB; pictures may
+    take three quarters. What is beyond is left out and counted."""
 
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other

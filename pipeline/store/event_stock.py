@@ -10,7 +10,7 @@ from sqlalchemy import case, delete, false, func, inspect, select
 from pipeline.core.event import Phase
 from pipeline.core.retention import Item
 from pipeline.store.database import Database
-from pipeline.store.fusion_tables import EVENTS, HELD
+from pipeline.store.fusion_tables import EVENTS, HELD, SEALS
 
 OPEN = "open"
 UNDELIVERED = "not delivered"
@@ -74,6 +74,8 @@ class EventStock:
             connection.execute(delete(EVENTS).where(chosen))
             if inspect(connection).has_table(HELD.name):
                 connection.execute(delete(HELD).where(HELD.c.event.in_(list(keys))))
+            if inspect(connection).has_table(SEALS.name):
+                connection.execute(delete(SEALS).where(SEALS.c.event.in_(list(keys))))
         self._db.scrub()
         return count
 

@@ -102,6 +102,11 @@ def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
     wait_until(lambda: browser.run("return document.querySelector('img.normal').naturalWidth"))
     wait_until(lambda: browser.painted("canvas[aria-label='spectrogram of the sound']"))
     assert not browser.wide()
+    browser.sees("Download all")
+    assert browser.run(
+        "return fetch(document.querySelector('a[download$=zip]').href)"
+        ".then((answer) => answer.blob()).then((all) => all.size > 10000)"
+    )
     browser.find("textarea")[0].send_keys("the cat again")
     browser.click("Normal here")
     browser.sees(

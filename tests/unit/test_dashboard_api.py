@@ -33,6 +33,7 @@ FILES = [
     "/evidence/{event_id}/{name}",
     "/api/scenes/{scene}/pictures/{stream}",
     "/api/scenes/{scene}/normal/{stream}/{at_ms}",
+    "/api/events/{event_id}/bundle.zip",
 ]
 
 

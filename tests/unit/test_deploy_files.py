@@ -21,6 +21,7 @@ from nodes.alert_routing import AlertRouting
 from nodes.capture_metrics import CaptureMetrics
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import new_registry
+from nodes.holding import Holding
 from nodes.refused_metrics import RefusedMetrics
 from pipeline.core.clock import ManualClock
 from pipeline.core.ledger import Ledger
@@ -45,7 +46,8 @@ def registries(folder: Path) -> Iterator[CollectorRegistry]:
     registry, store, clock = CollectorRegistry(), OutboxStore(folder / "alert.db"), ManualClock(0)
     delivery: OutboxDelivery[Any] = OutboxDelivery(store, {}, clock, rng=Random(1))
     routing = AlertRouting([], lambda _event: ())
-    registry.register(AlertMetrics(store, delivery, dict, routing, clock))
+    holding = Holding([], store)
+    registry.register(AlertMetrics(store, delivery, dict, routing, holding, clock))
     registry.register(RefusedMetrics(dict))
     yield registry
     store.close()

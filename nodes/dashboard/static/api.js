@@ -32,3 +32,4 @@ export const withdraw = (position) => ask(`/api/answers/${position}`, { method: 
 export const picture = (scene, stream, index) => `/api/scenes/${part(scene)}/pictures/${part(stream)}?index=${index}`;
 export const normal = (scene, stream, at_ms) => `/api/scenes/${part(scene)}/normal/${part(stream)}/${at_ms}`;
 export const evidence = (path) => `/evidence/${path.split("/").map(part).join("/")}`;
+export const bundle = (id) => `/api/events/${part(id)}/bundle.zip`;
