@@ -46,6 +46,13 @@ class EquipmentMetrics:
         self._last = self._of_stream(
             "fusewatch_last_sample_time_seconds", "Stamp of the last sample, Unix time"
         )
+        self._fetched = Gauge(
+            "fusewatch_fetched_pictures",
+            "Fetched back for evidence, since the start: requests asked, answered, unanswered; "
+            "pictures that came, used, late; clips whole, small",
+            ["what"],
+            registry=registry,
+        )
         labels = ["scene", "stream"]
         self._sync_offset = Gauge(
             "fusewatch_sync_offset_seconds",
@@ -77,6 +84,11 @@ class EquipmentMetrics:
         self._unrecorded.set(lost)
         for reason, count in removed.items():
             self._removed.labels(reason.value).set(count)
+
+    def fetched(self, counters: Mapping[str, int]) -> None:
+        """Say what became of full pictures that evidence wanted."""
+        for what, count in counters.items():
+            self._fetched.labels(what).set(count)
 
     def syncs(self, watches: Mapping[str, SyncWatch]) -> None:
         """Say how well streams agree on the time, of those of which it is known."""

@@ -20,6 +20,7 @@ from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
 from nodes.assembly import Assembly, build_engine
 from nodes.claim import Claim
+from nodes.full_pictures import FullPictures
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health
 from nodes.links import event_sender, sample_receiver
@@ -98,7 +99,8 @@ class FusionNode:
         """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
         self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
-        self._assembly = build_engine(self._deployment, writer=self._files)
+        self._pictures = self._kept(FullPictures(self._deployment, self._files))
+        self._assembly = build_engine(self._deployment, writer=self._pictures.writer)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
         self._withholding = Withholding(self._store, self._kept(answer_store(self._deployment)))
@@ -188,6 +190,7 @@ class FusionNode:
         for event in outcome.events:
             self._recorder.event(event, now_ns)
         self._commit(outcome.states, outcome.events)
+        self._pictures.look(self._receiver, now_ns)
         self._recorder.look(now_ns)
         self._syncs.look(now_ns)
         self._rates.take(outcome.events)
@@ -289,6 +292,7 @@ class FusionNode:
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
         self._metrics.look(self._receiver, self._engine)
+        self._metrics.equipment.fetched(self._pictures.counters)
         self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
         self._metrics.equipment.syncs(self._syncs.watches)
         self._metrics.equipment.unseen(self._engine.health.sight.unseen())

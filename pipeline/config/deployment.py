@@ -23,6 +23,7 @@ from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.privacy_settings import QUALITY, BlurSettings, Privacy, Zone
+from pipeline.sources.small_settings import SmallSettings
 from pipeline.transport.limits import LimitSettings
 from pipeline.transport.spool_settings import SpoolSettings
 
@@ -62,6 +63,10 @@ class StreamSettings(Settings):
 
     jpeg_quality: int | None = Field(default=None, ge=1, le=100)
     """Send raw frames as JPEG of this quality; none: the link decides (85 when encrypted)."""
+
+    small: SmallSettings | None = None
+    """Send smaller pictures than there are, and keep the full ones on the capture node for a while,
+    for the evidence of events; none: send them as they are."""
 
     mask: dict[str, Zone] = {}
     """Zones of the picture that nobody is to see, by name: corners ``[x, y]`` as shares (0 to 1) of
@@ -204,6 +209,10 @@ class FusionSettings(Settings):
 
     evidence_s: float = Field(default=5.0, ge=0)
     """Seconds kept before and after the start of an event as clip and sound."""
+
+    full_wait_s: float = Field(default=10.0, ge=0)
+    """Longest that an event that is over waits for full pictures of its clip, seconds; what has not
+    come by then is shown by the small ones. Of streams that are sent ``small`` only."""
 
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other

@@ -35,6 +35,7 @@ from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 from pipeline.detection.evidence import CLIP, SOUND
 from pipeline.detection.evidence_material import QUALITY, Material, read_material, small
+from pipeline.detection.full_frames import FULL, fuller
 
 log = structlog.get_logger(__name__)
 
@@ -82,10 +83,22 @@ class EvidenceFiles:
         """Keep a sample for the clip of an event."""
         self._last = self._submit(self._quick, event_id, lambda: self._keep(event_id, sample))
 
-    def finish(self, event_id: str, evidence: Evidence, rate_hz: float) -> None:
-        """Make the clip and the sound of an event from what was kept."""
+    def finish(
+        self, event_id: str, evidence: Evidence, rate_hz: float, *, hold: bool = False
+    ) -> None:
+        """Make the clip and the sound of an event from what was kept; held ones wait for `make`."""
         wanted = _Wanted(evidence.clip, evidence.sound, rate_hz)
-        self._last = self._submit(self._quick, event_id, lambda: self._note(event_id, wanted))
+        self._last = self.quick(event_id, lambda: self._note(event_id, wanted, hold=hold))
+
+    def make(self, event_id: str, why: str) -> None:
+        """Make what was held; `why` says why full pictures of it are missing, if any are."""
+        folder = self._folder / event_id
+        made = partial(self._make, folder, why)
+        self.quick(event_id, lambda: self._submit(self._slow, event_id, made))
+
+    def quick(self, event_id: str, work: Callable[[], object]) -> Future[None]:
+        """Do something behind what was asked for before, on the thread of pictures."""
+        return self._submit(self._quick, event_id, work)
 
     def settle(self) -> None:
         """Wait until all is on disk but clips and sounds, which will come to be from now on."""
@@ -118,7 +131,7 @@ class EvidenceFiles:
             self._refused.add(event_id)  # its clip ends here, and that is told once
             raise
 
-    def _note(self, event_id: str, wanted: _Wanted) -> None:
+    def _note(self, event_id: str, wanted: _Wanted, *, hold: bool) -> None:
         self._refused.discard(event_id)
         material = self._materials.pop(event_id, None)
         if material is not None:
@@ -126,20 +139,23 @@ class EvidenceFiles:
         if self._finished(event_id):
             return
         _replace(self._folder / event_id / NOTE, msgspec.json.encode(wanted))
-        self._submit(self._slow, event_id, lambda: self._make(self._folder / event_id))
+        if not hold:
+            self._submit(self._slow, event_id, lambda: self._make(self._folder / event_id))
 
     def _finished(self, event_id: str) -> bool:
         """Whether an earlier run saw the event's end, and it only comes once more."""
         folder = self._folder / event_id
         return any((folder / name).exists() for name in (NOTE, CLIP, SOUND))
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: Path, why: str = "") -> None:
         """Make what a note asks for, and throw material and note away, in this order."""
+        if not (folder / NOTE).exists():
+            return
         wanted = msgspec.json.decode((folder / NOTE).read_bytes(), type=_Wanted)
         material = folder / MATERIAL
         samples = read_material(material) if material.exists() else []
         sound = [s for s in samples if s.encoding is Encoding.PCM]
-        frames = [s for s in samples if s.encoding is not Encoding.PCM]
+        frames = fuller(folder, [s for s in samples if s.encoding is not Encoding.PCM], why)
         if wanted.clip and frames:
             made = partial(write_mp4, frames=frames, sound=sound, rate_hz=wanted.rate_hz)
             self._write(self._folder / wanted.clip, made)
@@ -147,6 +163,7 @@ class EvidenceFiles:
             made = partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz)
             self._write(self._folder / wanted.sound, made)
         material.unlink(missing_ok=True)
+        (folder / FULL).unlink(missing_ok=True)
         (folder / NOTE).unlink()
 
     def _write(self, path: Path, write: Callable[[Path], object]) -> None:
