@@ -112,7 +112,7 @@ class FullLine:
         log.info(
             "full pictures asked for",
             stream=fetch.stream,
-            event=fetch.event,
+            event_id=fetch.event,
             span_s=span_s,
             refused=why,
         )
