@@ -23,6 +23,7 @@ from nodes.places import fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.event import Event
+from pipeline.detection.full_frames import read_note
 from pipeline.store import Delivery, FusionStore, OutboxStore
 
 group = typer.Typer(
@@ -109,9 +110,10 @@ def show(
         phases = store.phases(event)
     _require_one(phases, event, data)
     deliveries, digests = _deliveries(data, phases[0].id)
+    note = read_note(data / "evidence" / phases[0].id)
     if as_json:
         plain = [_plain(d, digests) for d in deliveries]
-        _print_json({"phases": phases, "deliveries": plain})
+        _print_json({"phases": phases, "deliveries": plain, "pictures": note})
         return
     console = Console()
     for phase in phases:
@@ -119,6 +121,8 @@ def show(
             f"[bold]{phase.phase.value}[/bold] revision {phase.revision}", highlight=False
         )
         console.print_json(data=msgspec.to_builtins(phase))
+    if note is not None and note.note:
+        console.print(escape(note.note), highlight=False)
     _print_letters(deliveries, digests, as_json=False)
 
 

@@ -22,12 +22,13 @@ from nodes.dashboard.views import (
     row_of,
     view_of,
 )
-from nodes.places import answer_store, fusion_store, score_history
+from nodes.places import answer_store, evidence_folder, fusion_store, score_history
 from nodes.withholding import Rules, Withheld, Withholding, worst
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Phase
+from pipeline.detection.full_frames import read_note
 from pipeline.store import Answer, AnswerStore, FusionStore, ScoreHistory, coarser
 
 _Store = TypeVar("_Store", FusionStore, ScoreHistory)
@@ -94,7 +95,8 @@ class Records:
         if not phases:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
-        return view_of(phases, answers, self._rules().of(phases))
+        note = read_note(evidence_folder(self._deployment) / phases[0].id)
+        return view_of(phases, answers, self._rules().of(phases), note.note if note else "")
 
     def alike(self, event_id: str, days: int) -> Alike | None:
         """What saying that an event is normal would have done; None when there is none."""

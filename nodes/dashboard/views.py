@@ -119,6 +119,8 @@ class EventView(EventRow):
     phases: list[PhaseView]
     evidence: dict[str, str]
     """Path below ``/evidence/`` by what it is; what was not made is left out."""
+    evidence_note: str
+    """What is missing of full pictures, in words; empty when nothing is."""
     modalities: dict[str, Any]
     explanation: dict[str, Any] | None
     degraded: dict[str, str]
@@ -181,7 +183,7 @@ def row_of(event: Event, answers: Sequence[Answer], withheld: Withheld | None) -
 
 
 def view_of(
-    phases: Sequence[Event], answers: Sequence[Answer], withheld: Withheld | None
+    phases: Sequence[Event], answers: Sequence[Answer], withheld: Withheld | None, note: str = ""
 ) -> EventView:
     """An event with everything known of it.
 
@@ -189,6 +191,7 @@ def view_of(
         phases: All its phases, in order.
         answers: Answers that stand, in order.
         withheld: Why it was not sent; None when it was.
+        note: What is missing of its evidence.
     """
     event = phases[-1]
     explained = next((p.explanation for p in reversed(phases) if p.explanation), None)
@@ -206,6 +209,7 @@ def view_of(
             for p in phases
         ],
         evidence={name: path for name, path in evidence.items() if path},
+        evidence_note=note,
         modalities=msgspec.to_builtins(event.modalities),
         explanation=msgspec.to_builtins(explained),
         degraded=dict(event.degraded),
