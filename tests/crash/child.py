@@ -47,7 +47,7 @@ def main(folder: Path, model: Path) -> None:
         same = after.events == told.events
         result = {"point": name, "signal": killed_by, "same": same, "evidence": _evidence(data)}
         sys.stdout.write(json.dumps(result) + "\n")
-    names = [v for e in told.events for v in _names(e)]
+    names = [v for e in told.events for v in evidence_names(e)]
     sys.stdout.write(
         json.dumps({"named": sorted(set(names)), "whole": _evidence(folder / "whole")})
     )
@@ -76,7 +76,8 @@ def _size(path: Path) -> int:
         return sum(1 for _ in clip.decode(video=0))
 
 
-def _names(event: bytes) -> list[str]:
+def evidence_names(event: bytes) -> list[str]:
+    """Files that an event names."""
     evidence = from_json(event).evidence
     named = (evidence.snapshot, evidence.explained, evidence.clip, evidence.sound)
     return [name for name in named if name]

@@ -43,7 +43,12 @@ NODE = """\
     spool: {{after_s: 0}}
     sources: [{{type: wide, stream: cam-{name}, hops: {hops}}}]
 """
-SCENE = "  {name}: {{streams: [cam-{name}], model: {name}.model, alarm: {{budget: 12/hour, clear_after_s: 1}}}}\n"
+SCENE = """\
+  {name}:
+    streams: [cam-{name}]
+    model: {name}.model
+    alarm: {{budget: 12/hour, clear_after_s: 1}}
+"""
 DEPLOYMENT = """
 name: wide
 data: data

@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 from random import Random
 
+import av
 import pytest
 import structlog
 import torch
 
 from nodes.replay import replay
 from tests.crash import hall
+from tests.crash.child import evidence_names
 from tests.crash.kills import WATCHED, Kills
 from tests.crash.room import room, script
 from tests.crash.world import Told, plain
@@ -103,6 +105,26 @@ def test_with_the_real_model_killed_often_it_tells_and_scores_the_same(
     assert world.run(hall.script(), Kills(at), down_turns=seed) == told, f"killed at {sorted(at)}"
     assert world.lives > 4
     assert not world.differing
+
+
+def test_killed_often_while_full_pictures_are_fetched_it_tells_the_same_and_shows_all_it_names(
+    model: Path, whole_hall: tuple[Told, int], tmp_path: Path
+) -> None:
+    told, steps = whole_hall
+    rng = Random(5)
+    at = {rng.randrange(steps) for _ in range(8)}
+    world = hall.hall(tmp_path, model, full=hall.full_ring())
+    assert world.run(hall.script(), Kills(at)) == told, f"killed at {sorted(at)}"
+    assert world.lives > 5
+    folder = tmp_path / "data" / "evidence"
+    named = {v for e in told.events for v in evidence_names(e)}
+    assert {str(f.relative_to(folder)) for f in folder.rglob("*.*")} == named | {
+        f"{name.partition('/')[0]}/pictures.json" for name in named
+    }
+    for name in named:
+        if name.endswith("clip.mp4"):
+            with av.open(str(folder / name)) as clip:
+                assert {(f.height, f.width) for f in clip.decode(video=0)} == {(120, 200)}
 
 
 def test_the_recordings_of_a_killed_run_replay_to_its_events(
