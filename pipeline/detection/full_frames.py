@@ -44,12 +44,14 @@ def fuller(folder: Path, frames: Sequence[Sample], why: str) -> list[Sample]:
 
     Args:
         folder: Of the event.
-        frames: As they were streamed, JPEG.
+        frames: As they were streamed, JPEG, of one stream. Pictures of another camera that were
+            fetched for the one with the box have no part in the clip.
         why: Why some may be missing, if it is known.
     """
     if not (folder / FULL).exists() or not frames:
         return list(frames)
-    full = {sample.timestamp_ns: sample for sample in read_material(folder / FULL)}
+    fetched = read_material(folder / FULL)
+    full = {one.timestamp_ns: one for one in fetched if one.stream == frames[0].stream}
     left = [frame for frame in frames if frame.timestamp_ns not in full]
     _leave_note(folder, len(frames) - len(left), len(left), why)
     size = next((size for f in full.values() if (size := jpeg_size(f.data))), None)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -195,6 +196,34 @@ def test_an_event_that_stands_is_asked_for_piece_by_piece_and_nothing_twice(
     assert [to_ns for _, to_ns in spans[:-1]] == [from_ns for from_ns, _ in spans[1:]]
     assert spans[0][0] == 8 * SECOND
     assert spans[-1][1] == 399 * SECOND // 10 + 1
+
+
+def test_the_box_may_be_in_the_picture_of_a_camera_that_the_clip_does_not_show(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    site.full = FullEvidence(site.files, tmp_path, ["cam", "yard"], WAIT_NS)
+    site.keeper = EvidenceKeeper(2.0, site.full)
+    site.play(0, 12)
+    for i in range(100, 120):
+        site.keeper.keep(replace(small(i), stream="yard"))
+    both = window(10, 12)
+    yard = replace(both.slices["cam"], info=replace(CAMERA, name="yard"))
+    seen = replace(both, slices={**both.slices, "yard": yard})
+    raised = site.keeper.attach(event(Phase.RAISED, 0, 10, explained("yard")), seen)
+    wanted = site.full.wanted(0)
+    assert [(one.stream, one.to_ns - one.from_ns) for one in wanted][1:] == [("yard", 1)]
+    site.answer(wanted[:1])
+    site.full.take("e1", replace(full(119), stream="yard"))
+    site.full.over("e1", "")
+    site.cleared()
+    site.full.look(0)
+    site.close()
+    assert site.shown(raised.evidence.explained) == FULL
+    assert len(site.clip()) == 60
+    note = read_note(tmp_path / "e1")
+    assert note is not None
+    assert (note.full, note.small) == (40, 20)
 
 
 def test_a_stream_that_is_sent_as_it_is_waits_for_nothing(tmp_path: Path) -> None:

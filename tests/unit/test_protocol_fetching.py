@@ -38,7 +38,7 @@ from tests.unit.test_transport_sender_session import Sending
 
 TINY = simplejpeg.encode_jpeg(np.zeros((8, 8, 1), np.uint8), quality=50, colorspace="GRAY")
 HELD = 12
-RUNS, STEPS = 16, 400
+RUNS, STEPS = 12, 400
 NEVER_NS = 10**9 * S
 
 
