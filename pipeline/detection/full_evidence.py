@@ -213,7 +213,8 @@ class FullEvidence:
         """Wait no longer."""
         for event_id, wish in tuple(self._wishes.items()):
             if wish.finished:
-                self._make(event_id, wish, "the fusion node stopped" if wish.open else "")
+                cut_off = wish.open or wish.rests()
+                self._make(event_id, wish, "the fusion node stopped" if cut_off else "")
         self._files.quick("", self._close_all)
 
     def _show(self, picture: _Picture, frame: Sample) -> None:

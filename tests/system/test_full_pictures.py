@@ -62,7 +62,7 @@ scenes:
 fusion:
   listen: tcp://127.0.0.1:{port}
   device: cpu
-  evidence_s: 2
+  evidence_s: 1
   full_wait_s: 90
   record: {{folder: recordings}}
 """

@@ -141,6 +141,17 @@ def test_a_clip_of_which_some_came_is_whole_and_of_one_size(tmp_path: Path) -> N
     )
 
 
+def test_a_fusion_node_that_stops_waits_no_longer(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.raised()
+    site.cleared()
+    site.close()
+    assert site.clip() == [SMALL] * 60
+    note = read_note(tmp_path / "e1")
+    assert note is not None
+    assert note.note == "60 of 60 pictures are small ones: the fusion node stopped"
+
+
 def test_events_are_the_same_whether_full_pictures_come_or_not(tmp_path: Path) -> None:
     told = []
     for name in ("with", "without"):
