@@ -7,7 +7,7 @@ What an event names must come to be, whatever is killed and when. So pictures, a
 of clips (`evidence_material`), are written by one thread that `settle` waits for before the
 event is committed. Clips take seconds: a second thread makes them from their material, after a
 note of what is wanted (`.clip`) was left beside it. Notes that an earlier run left are worked
-off at the start.
+off at the start; so is one of a clip that was held for full pictures (`full_evidence`).
 """
 
 from __future__ import annotations
