@@ -21,7 +21,8 @@ from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine
 from pipeline.detection.engine_scene import Scene
 from pipeline.detection.equipment import Equipment
-from pipeline.detection.evidence import EvidenceKeeper, EvidenceWriter
+from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.evidence_writer import EvidenceWriter
 from pipeline.detection.ledger_health import LedgerHealth
 from pipeline.detection.scorer import Scorer, Watch
 from pipeline.detection.sight_health import SightScene
@@ -80,8 +81,8 @@ def build_engine(
             hop_ns = _ns(settings.hop_s)
             alarm = Alarm(settings.alarm, name, budgets[name].threshold, hop_ns)
         scenes.append(Scene(name, aligner_of(deployment, name), alarm))
-    streams = {name: settings.streams for name, settings in deployment.scenes.items()}
-    keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer)
+    streams = {name: tuple(settings.streams) for name, settings in deployment.scenes.items()}
+    keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer, streams)
     watched = {n: s.sync_watch for n, s in deployment.scenes.items() if s.sync_watch.enabled}
     health = Equipment(SyncHealth(watched, streams), _sights(deployment), LedgerHealth(streams))
     return Assembly(Engine(scenes, streams, scorer, keeper, health=health), budgets)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Gauge
 
 from pipeline.alignment.sync_watch import SyncWatch
+from pipeline.detection.evidence_recording import FULL
 from pipeline.detection.stream_books import StreamBooks
 from pipeline.recording.retention import Removal
 
@@ -35,6 +36,15 @@ class EquipmentMetrics:
             "Files deleted by the limits, by reason",
             ["reason"],
             registry=registry,
+        )
+        self._left_out = Gauge(
+            "fusewatch_evidence_left_out_samples",
+            "In no evidence, by stream and reason",
+            ["stream", "reason"],
+            registry=registry,
+        )
+        self._unwritten = Gauge(
+            "fusewatch_evidence_unwritten", "Evidence that the disk refused", registry=registry
         )
         self._arrived = self._of_stream("fusewatch_arrived_samples", "Came since the start")
         self._skipped = self._of_stream(
@@ -89,6 +99,12 @@ class EquipmentMetrics:
         """Say what became of full pictures that evidence wanted."""
         for what, count in counters.items():
             self._fetched.labels(what).set(count)
+
+    def evidence(self, left_out: Mapping[str, int], failed: int) -> None:
+        """Say what is missing of the evidence of events."""
+        for stream, count in left_out.items():
+            self._left_out.labels(stream, FULL).set(count)
+        self._unwritten.set(failed)
 
     def syncs(self, watches: Mapping[str, SyncWatch]) -> None:
         """Say how well streams agree on the time, of those of which it is known."""

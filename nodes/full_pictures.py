@@ -37,7 +37,8 @@ class FullPictures:
         self._nodes = kept_streams(deployment)
         wait_ns = round(deployment.fusion.full_wait_s * SECOND_NS)
         self._open_ns = max(wait_ns, LEAST_NS)
-        self.writer = FullEvidence(files, evidence_folder(deployment), self._nodes, wait_ns)
+        limit_mb, folder = deployment.fusion.evidence_mb, evidence_folder(deployment)
+        self.writer = FullEvidence(files, folder, self._nodes, wait_ns, limit_mb)
         self._fetched: Mapping[str, int] = {}
 
     @property

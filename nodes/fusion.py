@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -30,6 +31,7 @@ from nodes.recorder import Recorder
 from nodes.retention import kept_by_fusion, kinds
 from nodes.retention_metrics import RetentionMetrics
 from nodes.score_minutes import ScoreMinutes
+from nodes.small_streams import kept_streams
 from nodes.sync_watching import SyncWatching
 from nodes.withholding import Withholding
 from pipeline.config.deployment import Deployment
@@ -39,6 +41,7 @@ from pipeline.core.event import HEALTH_PREFIX, Event, to_json
 from pipeline.core.retention import Sweeper
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.evidence_files import EvidenceFiles
+from pipeline.detection.full_frames import fuller
 from pipeline.detection.outcome import SceneState
 from pipeline.store import Commit, FusionStore, SceneCheckpoint
 from pipeline.transport.event_link import EventSender
@@ -98,7 +101,10 @@ class FusionNode:
     def start(self) -> None:
         """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
-        self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
+        folder, limit_mb = evidence_folder(self._deployment), self._deployment.fusion.evidence_mb
+        better = partial(fuller, kept_streams(self._deployment))
+        files = EvidenceFiles(folder, limit_mb=limit_mb, sealing=True, fuller=better)
+        self._files = self._kept(files)
         self._pictures = self._kept(FullPictures(self._deployment, self._files))
         self._assembly = build_engine(self._deployment, writer=self._pictures.writer)
         self._engine = self._assembly.engine
@@ -126,6 +132,8 @@ class FusionNode:
         if not self._began:
             return
         self._turn(self._receiver.poll(0.0))
+        self._pictures.close()
+        self._files.finished(timeout_s)
         self._commit({}, (), force=True)
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
         while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
@@ -211,9 +219,9 @@ class FusionNode:
         """Commit, then ack. Points alone (nothing scored) are committed about once a second."""
         for node, session, stream, sequence in self._points.points(self._engine.released()):
             self._resume[node, session, stream] = sequence
-        now_ns = self._clock.now_ns()
+        now_ns, seals = self._clock.now_ns(), self._files.sealed()
         rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
-        if not states and not events and (rest or not self._resume):
+        if not states and not events and not seals and (rest or not self._resume):
             return
         # A kill must not leave windows committed whose samples no recording holds, nor an event
         # whose evidence does not come to be.
@@ -223,7 +231,8 @@ class FusionNode:
             n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight, s.evidence)
             for n, s in states.items()
         }
-        self._store.commit(Commit(scenes, self._resume, tuple(events)))
+        self._store.commit(Commit(scenes, self._resume, tuple(events), seals))
+        self._files.put_away(seals)
         self._committed_ns = now_ns
         self._waiting = self._waiting or bool(events)
         acks: dict[tuple[str, str], dict[str, int]] = {}
@@ -291,12 +300,10 @@ class FusionNode:
         lost = [n.node for n in self._receiver.nodes() if n.lost]
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
-        self._metrics.look(self._receiver, self._engine)
+        self._metrics.look(self._receiver, self._engine, self._files)
         self._metrics.equipment.fetched(self._pictures.counters)
         self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
         self._metrics.equipment.syncs(self._syncs.watches)
-        self._metrics.equipment.unseen(self._engine.health.sight.unseen())
-        self._metrics.equipment.books(self._engine.health.ledger.books)
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from nodes.equipment_metrics import EquipmentMetrics
 from pipeline.core.event import Event, Phase
 from pipeline.detection.engine import Engine
+from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.live_rate import LiveRate
 from pipeline.detection.outcome import Outcome
 from pipeline.detection.scoring_state import SceneScoring
@@ -141,7 +142,7 @@ class FusionMetrics:
                 stand.add(event.id)
             self._standing.labels(*kind).set(len(stand))
 
-    def look(self, receiver: Receiver, engine: Engine) -> None:
+    def look(self, receiver: Receiver, engine: Engine, files: EvidenceFiles) -> None:
         """Read what others count."""
         self._set(self._refused, receiver.counters)
         self._set(self._corrupt, engine.corrupt)
@@ -149,6 +150,9 @@ class FusionMetrics:
             self._discarded.labels(*labels).set(count)
         for status in receiver.nodes():
             self._heard.labels(status.node).set(0 if status.lost else 1)
+        self.equipment.evidence(files.left_out, files.failed)
+        self.equipment.unseen(engine.health.sight.unseen())
+        self.equipment.books(engine.health.ledger.books)
 
     def _by_period(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["scene", "period"], registry=self._registry)

@@ -20,7 +20,7 @@ from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpe
 from pipeline.core.event import Event, to_json
 from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine
-from pipeline.detection.evidence import EvidenceWriter
+from pipeline.detection.evidence_writer import EvidenceWriter
 from pipeline.detection.outcome import Outcome
 from pipeline.detection.score import WindowScore
 from pipeline.recording.merge import read_many

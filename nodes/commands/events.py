@@ -18,18 +18,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
+from nodes.commands import _event_files
+from nodes.commands._event_files import data_folder, one_event, open_store
 from nodes.forgetting import Chosen, choose, forget_events
-from nodes.places import fusion_store
 from pipeline.config import load_deployment
-from pipeline.core.errors import ConfigError, StoreError
+from pipeline.core.errors import ConfigError
 from pipeline.core.event import Event
 from pipeline.detection.full_frames import read_note
-from pipeline.store import Delivery, FusionStore, OutboxStore
+from pipeline.store import Delivery, OutboxStore
 
 group = typer.Typer(
     help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
+_event_files.add_to(group)
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Config = Annotated[
@@ -65,7 +67,7 @@ def list_(
         _print_letters(found, digests, as_json)
         return
     since_ns = None if since is None else since_as_ns(since, time.time_ns())
-    with closing(_store(config)) as store:
+    with closing(open_store(config)) as store:
         events = store.events(scene, since_ns, limit)
     if as_json:
         _print_json(events)
@@ -106,9 +108,8 @@ def show(
 ) -> None:
     """Show every phase of an event and where each went."""
     data = data_folder(config)
-    with closing(_store(config)) as store:
-        phases = store.phases(event)
-    _require_one(phases, event, data)
+    with closing(open_store(config)) as store:
+        phases = one_event(store, event)
     deliveries, digests = _deliveries(data, phases[0].id)
     note = read_note(data / "evidence" / phases[0].id)
     if as_json:
@@ -164,7 +165,7 @@ def forget(
         raise typer.BadParameter("name one event, or write --scene and --before")
     data, now_ns = data_folder(config), time.time_ns()
     before_ns = None if before is None else since_as_ns(before, now_ns)
-    with closing(_store(config)) as store:
+    with closing(open_store(config)) as store:
         chosen = choose(store, now_ns, event=event, scene=scene, before_ns=before_ns)
         _print_chosen(chosen)
         if not chosen.events:
@@ -174,18 +175,6 @@ def forget(
         done = forget_events(data, store, chosen.events, now_ns)
     for line in done.told():
         typer.echo(line)
-
-
-def data_folder(config: Path) -> Path:
-    """The data folder that an argument means: itself, or the one its deployment names."""
-    return config if config.is_dir() else load_deployment(config).data
-
-
-def _store(config: Path) -> FusionStore:
-    """The fusion node's store, wherever the deployment keeps it."""
-    if config.is_dir():
-        return FusionStore(config / "fusion.db", create=False)
-    return fusion_store(load_deployment(config), create=False)
 
 
 def since_as_ns(text: str, now_ns: int) -> int:
@@ -200,16 +189,6 @@ def since_as_ns(text: str, now_ns: int) -> int:
         return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1e9)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is neither like 2h nor an ISO 8601 time") from error
-
-
-def _require_one(phases: list[Event], event: str, data: Path) -> None:
-    ids = sorted({phase.id for phase in phases})
-    if not ids:
-        raise StoreError(f"no event begins with {event!r}", where=str(data / "fusion.db"))
-    if len(ids) > 1:
-        raise StoreError(
-            f"{len(ids)} events begin with {event!r}", fix=f"write more of it: {', '.join(ids[:5])}"
-        )
 
 
 def _deliveries(data: Path, event_id: str) -> tuple[list[Delivery], Mapping[int, str]]:

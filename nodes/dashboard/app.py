@@ -31,6 +31,7 @@ from nodes.dashboard.views import (
     SceneView,
     answer_view,
 )
+from nodes.event_bundle import zip_of
 from nodes.places import evidence_folder
 from pipeline import __version__
 from pipeline.config.deployment import Deployment
@@ -276,6 +277,16 @@ def _event(number: int, body: bytes) -> bytes:
 
 def _add_files(app: FastAPI, desk: Desk) -> None:
     folder = evidence_folder(desk.deployment).resolve()
+
+    @app.get("/api/events/{event_id}/bundle.zip", dependencies=[_asked_by(desk)])
+    def bundle(event_id: str) -> StreamingResponse:
+        """Everything of an event as one ZIP."""
+        phases = desk.records.phases(event_id)
+        if not phases:
+            raise HTTPException(404, "no such event")
+        headers = {"content-disposition": f'attachment; filename="{event_id}.zip"'}
+        made = zip_of(folder / event_id, phases)
+        return StreamingResponse(made, media_type="application/zip", headers=headers)
 
     @app.get("/evidence/{event_id}/{name}", dependencies=[_asked_by(desk)])
     def evidence(event_id: str, name: str) -> Response:

@@ -91,16 +91,21 @@ class Records:
 
     def event(self, event_id: str) -> EventView | None:
         """One event with everything known of it; None when there is none of this id."""
-        phases = self._phases(event_id)
+        phases = self.phases(event_id)
         if not phases:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
         note = read_note(evidence_folder(self._deployment) / phases[0].id)
         return view_of(phases, answers, self._rules().of(phases), note.note if note else "")
 
+    def phases(self, event_id: str) -> list[Event]:
+        """All phases of an event, in order; none when there is no event of this id."""
+        store = self._fusion_store()
+        return [e for e in store.phases(event_id) if e.id == event_id] if store else []
+
     def alike(self, event_id: str, days: int) -> Alike | None:
         """What saying that an event is normal would have done; None when there is none."""
-        phases, store = self._phases(event_id), self._fusion_store()
+        phases, store = self.phases(event_id), self._fusion_store()
         event = worst(phases)
         if event is None or store is None:
             return None
@@ -120,7 +125,7 @@ class Records:
         Raises:
             StoreError: It could not be written.
         """
-        phases = self._phases(event_id)
+        phases = self.phases(event_id)
         if not phases:
             return None
         answer = Answer(
@@ -203,7 +208,7 @@ class Records:
         """Why an event was not sent; that of its last phase alone would not do is seen first."""
         if rules.of([event]) is None:
             return None
-        return rules.of(self._phases(event.id))
+        return rules.of(self.phases(event.id))
 
     def _rules(self) -> Rules:
         store = self._fusion_store()
@@ -211,10 +216,6 @@ class Records:
             return Rules()
         self._withholding = self._withholding or Withholding(store, self._answers)
         return self._withholding.rules()
-
-    def _phases(self, event_id: str) -> list[Event]:
-        store = self._fusion_store()
-        return [e for e in store.phases(event_id) if e.id == event_id] if store else []
 
     def _fusion_store(self) -> FusionStore | None:
         self._fusion = self._fusion or _opened(lambda: fusion_store(self._deployment, create=False))

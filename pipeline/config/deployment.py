@@ -214,6 +214,10 @@ class FusionSettings(Settings):
     """Longest that an event that is over waits for full pictures of its clip, seconds; what has not
     come by then is shown by the small ones. Of streams that are sent ``small`` only."""
 
+    evidence_mb: float = Field(default=256.0, ge=8.0)
+    """Most that is kept of one event before clip and recording are made of it, MiB; pictures may
+    take three quarters. What is beyond is left out and counted."""
+
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other
     machines can reach needs ``security.http``."""

@@ -68,12 +68,18 @@ class Evidence(msgspec.Struct, frozen=True):
         clip: Video with sound.
         sound: Sound.
         explained: The snapshot's camera with a box around what is unusual.
+        spectrogram: Picture of the sound with the unusual band and time marked.
+        channels: Picture of the unusual channels, expected against seen.
+        recording: All streams around the event, the scores and the event itself (MCAP).
     """
 
     snapshot: str = ""
     clip: str = ""
     sound: str = ""
     explained: str = ""
+    spectrogram: str = ""
+    channels: str = ""
+    recording: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -112,10 +112,10 @@ class Engine:
         self.advance(arrival.arrival_ns)
         self.health.hear(arrival)
         match arrival:
-            case StreamOpened(info=info):
-                self._open(info)
-            case SampleArrived(sample=sample):
-                self._push(sample)
+            case StreamOpened():
+                self._open(arrival)
+            case SampleArrived():
+                self._push(arrival)
             case StreamEnded(stream=stream):
                 self._end(stream)
             case LedgerReport(accounts=accounts):
@@ -178,7 +178,10 @@ class Engine:
             for reason, count in counts.discarded.items()
         }
 
-    def _open(self, info: StreamInfo) -> None:
+    def _open(self, opened: StreamOpened) -> None:
+        info = opened.info
+        if self._evidence is not None:
+            self._evidence.open(opened)
         for scene in self._users.get(info.name, ()):
             if self._fits(scene, info):
                 scene.aligner.open(info)
@@ -217,7 +220,8 @@ class Engine:
             return False
         return True
 
-    def _push(self, sample: Sample) -> None:
+    def _push(self, arrived: SampleArrived) -> None:
+        sample = arrived.sample
         users = self._users.get(sample.stream, ())
         if not users:
             self._passed[sample.stream] = sample.sequence
@@ -225,7 +229,7 @@ class Engine:
         prepared = self._prepare(sample)
         self.health.take(prepared)
         if self._evidence is not None:
-            self._evidence.keep(sample)
+            self._evidence.keep(arrived)
         for scene in users:
             if (scene.name, sample.stream) in self.unfit:
                 self._passed[sample.stream] = sample.sequence
@@ -282,6 +286,8 @@ class Engine:
         alarm = self._scenes[cut.window.scene].alarm
         if alarm is None:
             return
+        if self._evidence is not None:
+            self._evidence.scored(score, alarm.threshold)
         for transition in alarm.update(score):
             yield self._publish(transition, cut.window, cut.accounts)
 
@@ -289,4 +295,6 @@ class Engine:
         self, transition: Transition, window: Window | None, accounts: Mapping[str, Account]
     ) -> Event:
         event = event_of(transition, accounts)
-        return event if self._evidence is None else self._evidence.attach(event, window)
+        if self._evidence is None:
+            return event
+        return self._evidence.attach(event, window, transition.peak.start_ns)

@@ -1,56 +1,50 @@
-"""What the event looked and sounded like: the samples around it, kept until they are written.
+"""What the event looked, sounded and measured like: the samples around it, until they are written.
 
 Each stream has a short ring of its latest samples as they arrived (full size, not the small
-pictures the model works on). When an alarm is raised a *bundle* is begun: what the ring holds
-from `before_s` on is kept for its clip, and so are further samples until the alarm clears or
-`LONGEST_S` is reached. The snapshot, and the same camera's picture with a box around what is
-unusual when there is one, are named on *raised*, the clip and the sound on *cleared*, when there
-is something to show. Names are a pure function of the arrivals, whether files are written or
-not, so that a replay publishes the same events.
+pictures the model works on), each scene one of its latest scores. When an alarm is raised a
+*bundle* is begun: what the rings hold from `before_s` on is kept, and so is all further of the
+scene until the alarm clears or `LONGEST_S` is reached. The snapshot, the same camera's picture
+with a box around what is unusual, and the pictures of sound and channels, when there is something
+to mark in them, are named on *raised*; on *cleared* the clip and the sound, when there is
+something to show, and the recording of everything. Names are a pure function of the arrivals,
+whether files are written or not, so that a replay publishes the same events.
 
 What is remembered of a bundle is committed with the scene, and its samples are on disk by then,
-so an event that outlives a crash has the same names and the whole clip. Only the ring is lost:
+so an event that outlives a crash has the same names and the whole clip. Only the rings are lost:
 an alarm raised within `before_s` after a crash has a clip that begins with what was sent again.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
+from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Evidence, Phase
-from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 from pipeline.core.window import AudioSlice, VideoSlice, Window
+from pipeline.detection.evidence_material import Kept
+from pipeline.detection.evidence_writer import (
+    CHANNELS,
+    CLIP,
+    RECORDING,
+    SOUND,
+    SPECTROGRAM,
+    EvidenceWriter,
+    Wanted,
+)
+from pipeline.detection.score import WindowScore
+from pipeline.detection.transition import anomaly_score
+from pipeline.recording.scores import RecordedScore
 
-CLIP, SOUND = "clip.mp4", "sound.wav"
 LONGEST_S = 30.0
 RING_EXTRA_S = 15.0
 SECOND_NS = 1_000_000_000
-
-
-class EvidenceWriter(Protocol):
-    """Writes evidence files; returns at once, the work may be done elsewhere."""
-
-    def snapshot(self, name: str, frame: Sample) -> None:
-        """Write one frame as a JPEG."""
-        ...
-
-    def explained(self, name: str, frame: Sample, box: Box) -> None:
-        """Write one frame as a JPEG with a box drawn around what is unusual."""
-        ...
-
-    def keep(self, event_id: str, sample: Sample) -> None:
-        """Keep a sample for the clip of an event; one that comes again is kept once."""
-        ...
-
-    def finish(self, event_id: str, evidence: Evidence, rate_hz: float) -> None:
-        """Make the clip (MP4) and the sound (WAV) that `evidence` names from what was kept."""
-        ...
+_SHOWN = (Encoding.JPEG, Encoding.RAW, Encoding.PCM)
 
 
 class _Bundle(msgspec.Struct):
@@ -58,33 +52,42 @@ class _Bundle(msgspec.Struct):
 
     Attributes:
         scene: Its scene.
+        streams: Streams of the scene.
         to_ns: Samples from here on are not kept.
         video: Stream of its clip; empty: none.
         audio: Stream of its sound; likewise.
         rate_hz: Of the sound.
         snapshot: Name of the picture.
         explained: Name of the picture with a box.
-        frames: Whether there is a picture for the clip.
-        chunks: Whether there is sound.
+        shown: Streams of which there are pictures or sound.
+        drawn: Pictures of sound and channels that were drawn already.
     """
 
     scene: str
+    streams: tuple[str, ...]
     to_ns: int
     video: str
     audio: str
     rate_hz: float
     snapshot: str = ""
     explained: str = ""
-    frames: bool = False
-    chunks: bool = False
+    shown: set[str] = set()
+    drawn: set[str] = set()
 
-    def take(self, sample: Sample) -> bool:
-        """Whether a sample belongs to the clip."""
-        if sample.timestamp_ns >= self.to_ns or sample.stream not in (self.video, self.audio):
-            return False
-        self.frames |= sample.stream == self.video
-        self.chunks |= sample.stream == self.audio
-        return True
+    def take(self, kept: Kept) -> bool:
+        """Whether something belongs to the event."""
+        match kept:
+            case SampleArrived(sample=sample):
+                if sample.timestamp_ns >= self.to_ns or sample.stream not in self.streams:
+                    return False
+                if sample.encoding in _SHOWN:
+                    self.shown.add(sample.stream)
+                return True
+            case StreamOpened(info=info):
+                return info.name in self.streams
+            case RecordedScore(scene=scene, start_ns=start_ns):
+                return scene == self.scene and start_ns < self.to_ns
+        return False
 
 
 class EvidenceKeeper:
@@ -93,30 +96,51 @@ class EvidenceKeeper:
     Args:
         before_s: Seconds before the start of an event that its clip shows.
         writer: Writes the files; None: only names are given (replay).
+        streams: Streams of each scene, by scene name; None: those of its windows.
     """
 
-    def __init__(self, before_s: float, writer: EvidenceWriter | None = None) -> None:
+    def __init__(
+        self,
+        before_s: float,
+        writer: EvidenceWriter | None = None,
+        streams: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._before_ns = int(before_s * SECOND_NS)
         self._ring_ns = int((before_s + RING_EXTRA_S) * SECOND_NS)
         self._writer = writer
-        self._rings: dict[str, deque[Sample]] = {}
+        self._streams = streams or {}
+        self._opened: dict[str, StreamOpened] = {}
+        self._rings: dict[str, deque[SampleArrived]] = {}
+        self._scores: dict[str, deque[RecordedScore]] = {}
         self._bundles: dict[str, _Bundle] = {}
 
-    def keep(self, sample: Sample) -> None:
-        """Remember a sample for a while; only pictures and sound are kept."""
-        if sample.encoding not in (Encoding.JPEG, Encoding.RAW, Encoding.PCM):
-            return
-        ring = self._rings.setdefault(sample.stream, deque())
-        ring.append(sample)
-        while abs(sample.timestamp_ns - ring[0].timestamp_ns) > self._ring_ns:
+    def open(self, opened: StreamOpened) -> None:
+        """Remember what a stream is."""
+        self._opened[opened.info.name] = opened
+        self._offer(opened)
+
+    def keep(self, arrived: SampleArrived) -> None:
+        """Remember a sample for a while."""
+        ring = self._rings.setdefault(arrived.sample.stream, deque())
+        ring.append(arrived)
+        now_ns = arrived.sample.timestamp_ns
+        while abs(now_ns - ring[0].sample.timestamp_ns) > self._ring_ns:
             ring.popleft()
-        for event_id, bundle in self._bundles.items():
-            self._take(event_id, bundle, sample)
+        self._offer(arrived)
+
+    def scored(self, score: WindowScore, threshold: float) -> None:
+        """Remember what a window scored, and what it takes to be anomalous, for a while."""
+        told = _recorded(score, threshold)
+        ring = self._scores.setdefault(score.scene, deque())
+        ring.append(told)
+        while abs(told.end_ns - ring[0].end_ns) > self._ring_ns:
+            ring.popleft()
+        self._offer(told)
 
     def state(self, scene: str) -> bytes:
         """What is remembered of a scene's standing alarm, to be committed; empty: none stands."""
         own = {i: bundle for i, bundle in self._bundles.items() if bundle.scene == scene}
-        return msgspec.json.encode(own) if own else b""
+        return msgspec.json.encode(own, order="deterministic") if own else b""
 
     def restore(self, scene: str, state: bytes) -> None:
         """Go on from `state`'s bytes.
@@ -130,22 +154,36 @@ class EvidenceKeeper:
             what = f"what was kept of an event cannot be read: {error}"
             raise StoreError(what, where=scene) from error
 
-    def attach(self, event: Event, window: Window | None) -> Event:
+    def attach(self, event: Event, window: Window | None, peak_ns: int = 0) -> Event:
         """The event with the names of its evidence; files are begun or finished.
 
         Args:
             event: The event.
             window: The window that made it; None when the scene has ended.
+            peak_ns: Start of the window that its explanation tells of.
         """
         if event.id not in self._bundles:
             self._bundles[event.id] = self._begin(event, window)
         bundle = self._bundles[event.id]
         if event.phase is Phase.RAISED and window is not None:
             self._show(event, window, bundle)
-        evidence = Evidence(snapshot=bundle.snapshot, explained=bundle.explained)
+        event = msgspec.structs.replace(event, evidence=_named(event, bundle))
         if event.phase is Phase.CLEARED:
-            evidence = self._finish(event, evidence, self._bundles.pop(event.id))
-        return msgspec.structs.replace(event, evidence=evidence)
+            del self._bundles[event.id]
+        if self._writer is not None:
+            self._write(self._writer, event, bundle, peak_ns)
+        return event
+
+    def _write(self, writer: EvidenceWriter, event: Event, bundle: _Bundle, peak_ns: int) -> None:
+        writer.keep(event.id, event)
+        if event.phase is Phase.CLEARED:
+            streams, shown = bundle.streams, (bundle.video, bundle.audio)
+            writer.finish(Wanted(event, peak_ns, streams, *shown, bundle.rate_hz))
+            return
+        drawn = {n for n in (event.evidence.spectrogram, event.evidence.channels) if n}
+        if not drawn <= bundle.drawn:
+            writer.draw(event, peak_ns, tuple(self._before(event, bundle.streams)))
+        bundle.drawn |= drawn
 
     def _begin(self, event: Event, window: Window | None) -> _Bundle:
         slices = window.slices if window is not None else {}
@@ -153,18 +191,33 @@ class EvidenceKeeper:
         audio = next((n for n, s in slices.items() if isinstance(s, AudioSlice)), "")
         sound = slices.get(audio)
         rate_hz = sound.info.rate_hz if sound is not None else None
+        streams = tuple(self._streams.get(event.scene, slices))
         to_ns = event.start_ns + int(LONGEST_S * SECOND_NS)
-        bundle = _Bundle(event.scene, to_ns, video, audio, rate_hz or 0.0)
-        from_ns = event.start_ns - self._before_ns
-        for stream in (video, audio):
-            for sample in self._rings.get(stream, ()):
-                if sample.timestamp_ns >= from_ns:
-                    self._take(event.id, bundle, sample)
+        bundle = _Bundle(event.scene, streams, to_ns, video, audio, rate_hz or 0.0)
+        for kept in self._before(event, streams):
+            self._take(event.id, bundle, kept)
         return bundle
 
-    def _take(self, event_id: str, bundle: _Bundle, sample: Sample) -> None:
-        if bundle.take(sample) and self._writer is not None:
-            self._writer.keep(event_id, sample)
+    def _before(self, event: Event, streams: Sequence[str]) -> Iterator[Kept]:
+        """What the rings hold for an event that begins, in order of arrival."""
+        from_ns = event.start_ns - self._before_ns
+        ringed = chain.from_iterable(self._rings.get(stream, ()) for stream in streams)
+        samples = [a for a in ringed if a.sample.timestamp_ns >= from_ns]
+        samples.sort(key=lambda arrived: arrived.arrival_ns)
+        first_ns = samples[0].arrival_ns if samples else event.start_ns
+        for stream in streams:
+            if (opened := self._opened.get(stream)) is not None:
+                yield StreamOpened(first_ns, opened.node, opened.info)
+        yield from samples
+        yield from (s for s in self._scores.get(event.scene, ()) if s.end_ns > from_ns)
+
+    def _offer(self, kept: Kept) -> None:
+        for event_id, bundle in self._bundles.items():
+            self._take(event_id, bundle, kept)
+
+    def _take(self, event_id: str, bundle: _Bundle, kept: Kept) -> None:
+        if bundle.take(kept) and self._writer is not None:
+            self._writer.keep(event_id, kept)
 
     def _show(self, event: Event, window: Window, bundle: _Bundle) -> None:
         """Make the pictures of an event that is raised."""
@@ -187,14 +240,42 @@ class EvidenceKeeper:
             if not isinstance(part, VideoSlice):
                 continue
             shown = {(f.epoch, f.sequence) for f in part.frames if f is not None}
-            for sample in reversed(self._rings.get(stream, ())):
-                if (sample.epoch, sample.sequence) in shown:
-                    yield sample
+            for arrived in reversed(self._rings.get(stream, ())):
+                if (arrived.sample.epoch, arrived.sample.sequence) in shown:
+                    yield arrived.sample
 
-    def _finish(self, event: Event, evidence: Evidence, bundle: _Bundle) -> Evidence:
-        clip = f"{event.id}/{CLIP}" if bundle.frames else ""
-        sound = f"{event.id}/{SOUND}" if bundle.chunks else ""
-        evidence = msgspec.structs.replace(evidence, clip=clip, sound=sound)
-        if self._writer is not None and (clip or sound):
-            self._writer.finish(event.id, evidence, bundle.rate_hz)
-        return evidence
+
+def _named(event: Event, bundle: _Bundle) -> Evidence:
+    """Names of what there is to show of an event."""
+    why, over = event.explanation, event.phase is Phase.CLEARED
+    bands = why.bands if why is not None else ()
+    heard = any(band.stream in bundle.shown for band in bands)
+    measured = why is not None and bool(why.channels)
+    return Evidence(
+        snapshot=bundle.snapshot,
+        explained=bundle.explained,
+        clip=f"{event.id}/{CLIP}" if over and bundle.video in bundle.shown else "",
+        sound=f"{event.id}/{SOUND}" if over and bundle.audio in bundle.shown else "",
+        spectrogram=f"{event.id}/{SPECTROGRAM}" if heard else "",
+        channels=f"{event.id}/{CHANNELS}" if measured else "",
+        recording=f"{event.id}/{RECORDING}" if over else "",
+    )
+
+
+def _recorded(score: WindowScore, threshold: float) -> RecordedScore:
+    """A score as it is kept."""
+    why = score.explanation
+    return RecordedScore(
+        scene=score.scene,
+        index=score.index,
+        start_ns=score.start_ns,
+        end_ns=score.end_ns,
+        score=anomaly_score(score.p),
+        threshold=threshold,
+        p=score.p,
+        parts={name: anomaly_score(p) for name, p in score.detectors.items()},
+        contributions=dict(why.contributions) if why is not None else {},
+        notes=dict(score.notes),
+        missing=score.missing,
+        degraded=dict(score.degraded),
+    )

@@ -1,56 +1,50 @@
-"""Evidence on disk: JPEG, MP4 and WAV.
+"""Evidence on disk.
 
-PyAV does the encoding (H.264 and AAC): every browser and phone plays the result. A file is
-written under a temporary name and renamed when it is whole, so a name that exists is good.
+A file is written under a temporary name and renamed when it is whole, so a name that exists is
+good; when all of an event are, a manifest says so, see `pipeline.store.evidence_manifest`.
 
 What an event names must come to be, whatever is killed and when. So pictures, and the material
-of clips (`evidence_material`), are written by one thread that `settle` waits for before the
-event is committed. Clips take seconds: a second thread makes them from their material, after a
-note of what is wanted (`.clip`) was left beside it. Notes that an earlier run left are worked
-off at the start; so is one of a clip that was held for full pictures (`full_evidence`).
+of everything else (`evidence_material`), are written by one thread that `settle` waits for before
+the event is committed. Clips and recordings take seconds: a second thread makes them from their
+material, after a note of what is wanted (`.clip`) was left beside it. The note goes when the
+digest of the manifest is in safe hands (`sealed`, `put_away`); notes that an earlier run left are
+worked off at the start.
 """
 
 from __future__ import annotations
 
 import os
-import wave
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
-import av
-import av.error
-import cv2
 import msgspec
-import numpy as np
-import numpy.typing as npt
-import simplejpeg
 import structlog
 
-from pipeline.core.errors import BadReading
-from pipeline.core.event import Evidence
+from pipeline.core.arrival import SampleArrived
+from pipeline.core.event import Event
 from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
-from pipeline.detection.evidence import CLIP, SOUND
-from pipeline.detection.evidence_material import QUALITY, Material, read_material, small
-from pipeline.detection.full_frames import FULL, fuller
+from pipeline.core.whole_file import replace_file
+from pipeline.detection.evidence_encoding import boxed_jpeg, jpeg_of, write_mp4, write_wav
+from pipeline.detection.evidence_material import Kept, Material, read_material
+from pipeline.detection.evidence_pictures import pictures_of
+from pipeline.detection.evidence_recording import write_recording
+from pipeline.detection.evidence_writer import CLIP, SOUND, Wanted
+from pipeline.store.evidence_manifest import MANIFEST, digest_of, seal
 
 log = structlog.get_logger(__name__)
 
-MILLISECONDS = Fraction(1, 1000)
-MILLISECOND_NS = 1_000_000
 MATERIAL, NOTE = ".material", ".clip"
-_RED = (40, 40, 255)  # blue, green, red
+LIMIT_MB = 256.0
 
 
-class _Wanted(msgspec.Struct):
-    """A clip and a sound to be made; empty: not this one."""
-
-    clip: str
-    sound: str
-    rate_hz: float
+Fuller: TypeAlias = Callable[[Path, list[Sample], str], list[Sample]]
+"""Gives the frames of a clip, better ones in their places: the event's folder, the frames as they
+were sent, and why better ones are missing, if it is known."""
 
 
 class EvidenceFiles:
@@ -58,18 +52,38 @@ class EvidenceFiles:
 
     Attributes:
         failed: Files that could not be written.
+        left_out: Samples that were left out as an event's material was full, by stream.
+
+    Args:
+        folder: Where events have a folder each.
+        limit_mb: Most that is kept of one event, MiB.
+        sealing: Whether somebody takes digests to safe hands; else notes go at once.
+        fuller: Has better frames for clips; None: nobody does.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limit_mb: float = LIMIT_MB,
+        sealing: bool = False,
+        fuller: Fuller | None = None,
+    ) -> None:
         self._folder = folder
+        self._limit = round(limit_mb * 2**20)
+        self._sealing = sealing
+        self._fuller = fuller
         self._quick = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clips")
         self._last: Future[None] | None = None
+        self._last_made: Future[None] | None = None
         self._materials: dict[str, Material] = {}
         self._refused: set[str] = set()
+        self._sealed: dict[str, str] = {}
+        self.left_out: Counter[str] = Counter()
         self.failed = 0
         for note in sorted(folder.glob(f"*/{NOTE}")):
-            self._submit(self._slow, note.parent.name, partial(self._make, note.parent))
+            self._ask_for(note.parent)
 
     def snapshot(self, name: str, frame: Sample) -> None:
         """Write one frame as a JPEG."""
@@ -79,32 +93,46 @@ class EvidenceFiles:
         """Write one frame as a JPEG with a box drawn around what is unusual."""
         self._picture(name, lambda: boxed_jpeg(frame, box))
 
-    def keep(self, event_id: str, sample: Sample) -> None:
-        """Keep a sample for the clip of an event."""
-        self._last = self._submit(self._quick, event_id, lambda: self._keep(event_id, sample))
+    def keep(self, event_id: str, kept: Kept) -> None:
+        """Keep something for an event."""
+        self._last = self.quick(event_id, lambda: self._keep(event_id, kept))
 
-    def finish(
-        self, event_id: str, evidence: Evidence, rate_hz: float, *, hold: bool = False
-    ) -> None:
-        """Make the clip and the sound of an event from what was kept; held ones wait for `make`."""
-        wanted = _Wanted(evidence.clip, evidence.sound, rate_hz)
-        self._last = self.quick(event_id, lambda: self._note(event_id, wanted, hold=hold))
+    def draw(self, event: Event, peak_ns: int, shown: Sequence[Kept]) -> None:
+        """Draw the sound and the channels that the event names."""
+        self._last = self.quick(event.id, partial(self._draw, event, peak_ns, shown))
 
-    def make(self, event_id: str, why: str) -> None:
-        """Make what was held; `why` says why full pictures of it are missing, if any are."""
-        folder = self._folder / event_id
-        made = partial(self._make, folder, why)
-        self.quick(event_id, lambda: self._submit(self._slow, event_id, made))
+    def finish(self, wanted: Wanted, *, hold: bool = False) -> None:
+        """Make all that an event that is over names; what is held waits for `make`."""
+        self._last = self.quick(wanted.event.id, lambda: self._note(wanted, hold=hold))
+
+    def make(self, event_id: str, why: str = "") -> None:
+        """Make what was held; `why` says why better frames of it are missing, if any are."""
+        self.quick(event_id, lambda: self._ask_for(self._folder / event_id, why))
 
     def quick(self, event_id: str, work: Callable[[], object]) -> Future[None]:
         """Do something behind what was asked for before, on the thread of pictures."""
         return self._submit(self._quick, event_id, work)
 
     def settle(self) -> None:
-        """Wait until all is on disk but clips and sounds, which will come to be from now on."""
+        """Wait until all is on disk but what is made of material, which will come to be now."""
         if self._last is not None:
             wait([self._last])  # one thread: what was asked for before it is done as well
             self._last = None
+
+    def finished(self, timeout_s: float) -> None:
+        """Wait until what is under way is made, at most so long."""
+        if self._last_made is not None:
+            wait([self._last_made], timeout_s)
+
+    def sealed(self) -> dict[str, str]:
+        """Digests of manifests that are to be taken to safe hands, by event."""
+        return dict(self._sealed)
+
+    def put_away(self, events: Iterable[str]) -> None:
+        """The digests of these are in safe hands."""
+        for event_id in events:
+            del self._sealed[event_id]
+            (self._folder / event_id / NOTE).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Finish what is under way."""
@@ -114,10 +142,20 @@ class EvidenceFiles:
             material.close()
 
     def _picture(self, name: str, draw: Callable[[], bytes]) -> None:
-        path = self._folder / name
-        self._last = self._submit(self._quick, name, lambda: _replace(path, draw()))
+        self._last = self.quick(name, lambda: self._put(name, draw))
 
-    def _keep(self, event_id: str, sample: Sample) -> None:
+    def _put(self, name: str, draw: Callable[[], bytes]) -> None:
+        path = self._folder / name
+        if not (path.parent / MANIFEST).exists():  # else the event only comes once more
+            replace_file(path, draw())
+
+    def _draw(self, event: Event, peak_ns: int, shown: Iterable[Kept]) -> None:
+        if self._finished(event.id):
+            return
+        for name, picture in pictures_of(event, peak_ns, shown).items():
+            replace_file(self._folder / name, picture)
+
+    def _keep(self, event_id: str, kept: Kept) -> None:
         if event_id in self._refused:
             return
         try:
@@ -125,48 +163,90 @@ class EvidenceFiles:
                 if self._finished(event_id):
                     self._refused.add(event_id)
                     return
-                self._materials[event_id] = Material(self._folder / event_id / MATERIAL)
-            self._materials[event_id].add(sample)
+                path = self._folder / event_id / MATERIAL
+                self._materials[event_id] = Material(path, self._limit)
+            self._materials[event_id].add(kept)
         except OSError:
             self._refused.add(event_id)  # its clip ends here, and that is told once
             raise
 
-    def _note(self, event_id: str, wanted: _Wanted, *, hold: bool) -> None:
+    def _note(self, wanted: Wanted, *, hold: bool) -> None:
+        event_id = wanted.event.id
         self._refused.discard(event_id)
         material = self._materials.pop(event_id, None)
         if material is not None:
             material.close()
+            self._tell_left_out(event_id, material.left_out)
         if self._finished(event_id):
             return
-        _replace(self._folder / event_id / NOTE, msgspec.json.encode(wanted))
+        replace_file(self._folder / event_id / NOTE, msgspec.json.encode(wanted))
         if not hold:
-            self._submit(self._slow, event_id, lambda: self._make(self._folder / event_id))
+            self._ask_for(self._folder / event_id)
+
+    def _tell_left_out(self, event_id: str, left_out: Counter[str]) -> None:
+        self.left_out.update(left_out)
+        if left_out:
+            log.warning(
+                "evidence cut: 'evidence_mb' reached", event_id=event_id, left_out=dict(left_out)
+            )
 
     def _finished(self, event_id: str) -> bool:
         """Whether an earlier run saw the event's end, and it only comes once more."""
         folder = self._folder / event_id
-        return any((folder / name).exists() for name in (NOTE, CLIP, SOUND))
+        return any((folder / name).exists() for name in (NOTE, MANIFEST, CLIP, SOUND))
 
-    def _make(self, folder: Path, why: str = "") -> None:
-        """Make what a note asks for, and throw material and note away, in this order."""
+    def _ask_for(self, folder: Path, why: str = "") -> None:
+        work = partial(self._make, folder, why)
+        self._last_made = self._submit(self._slow, folder.name, work)
+
+    def _make(self, folder: Path, why: str) -> None:
+        """Make what a note asks for, seal it, and throw material and note away, in this order."""
         if not (folder / NOTE).exists():
-            return
-        wanted = msgspec.json.decode((folder / NOTE).read_bytes(), type=_Wanted)
-        material = folder / MATERIAL
-        samples = read_material(material) if material.exists() else []
-        sound = [s for s in samples if s.encoding is Encoding.PCM]
-        frames = fuller(folder, [s for s in samples if s.encoding is not Encoding.PCM], why)
-        if wanted.clip and frames:
-            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=wanted.rate_hz)
-            self._write(self._folder / wanted.clip, made)
-        if wanted.sound and sound:
-            made = partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz)
-            self._write(self._folder / wanted.sound, made)
-        material.unlink(missing_ok=True)
-        (folder / FULL).unlink(missing_ok=True)
-        (folder / NOTE).unlink()
+            return  # held by this run, and made by it already
+        if not digest_of(folder):
+            wanted = msgspec.json.decode((folder / NOTE).read_bytes(), type=Wanted)
+            seal(folder, self._make_files(folder / MATERIAL, wanted, why))
+        for left in (path for path in folder.glob(".*") if path.name != NOTE):
+            left.unlink(missing_ok=True)  # material, and drafts of a process that was killed
+        if self._sealing:
+            self._sealed[folder.name] = digest_of(folder)
+        else:
+            (folder / NOTE).unlink()
 
-    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
+    def _make_files(self, material: Path, wanted: Wanted, why: str) -> dict[str, dict[str, int]]:
+        """All files of an event; which samples are in none of them, by stream and reason."""
+        evidence, kept = wanted.event.evidence, partial(read_material, material)
+        left_out: dict[str, dict[str, int]] = {}
+        if evidence.recording:
+
+            def record(path: Path) -> None:
+                left_out.update(write_recording(path, wanted, kept()))
+
+            self._write(evidence.recording, record)
+        if evidence.spectrogram or evidence.channels:
+            for name, picture in pictures_of(wanted.event, wanted.peak_ns, kept()).items():
+                replace_file(self._folder / name, picture)
+        self._make_clip(wanted, kept(), why)
+        return left_out
+
+    def _make_clip(self, wanted: Wanted, kept: Iterable[Kept], why: str) -> None:
+        evidence = wanted.event.evidence
+        shown = (wanted.video, wanted.audio)
+        arrived = (one for one in kept if isinstance(one, SampleArrived))
+        samples = [one.sample for one in arrived if one.sample.stream in shown]
+        samples.sort(key=lambda sample: sample.timestamp_ns)
+        sound = [s for s in samples if s.encoding is Encoding.PCM]
+        frames = [s for s in samples if s.stream == wanted.video]
+        if self._fuller is not None and frames:
+            frames = self._fuller(self._folder / wanted.event.id, frames, why)
+        if evidence.clip and frames:
+            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=wanted.rate_hz)
+            self._write(evidence.clip, made)
+        if evidence.sound and sound:
+            self._write(evidence.sound, partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz))
+
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
+        path = self._folder / name
         draft = path.with_name(f".{path.name}")
         write(draft)
         os.replace(draft, path)
@@ -183,135 +263,3 @@ class EvidenceFiles:
         if error is not None:
             self.failed += 1
             log.error("evidence not written", file=name, error=str(error), every_s=10)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, power cut or not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
-
-
-def jpeg_of(frame: Sample) -> bytes:
-    """The frame as JPEG bytes; a JPEG passes through."""
-    return bytes(small(frame).data)  # type: ignore[arg-type]
-
-
-def boxed_jpeg(frame: Sample, box: Box) -> bytes:
-    """The frame as JPEG bytes with a box drawn into a copy of it.
-
-    Raises:
-        BadReading: The frame is a damaged JPEG.
-    """
-    pixels = pixels_of(frame).copy()
-    height, width = pixels.shape[:2]
-    first = round(box.left * (width - 1)), round(box.top * (height - 1))
-    last = round(box.right * (width - 1)), round(box.bottom * (height - 1))
-    cv2.rectangle(pixels, first, last, _RED, thickness=max(1, round(height / 180)))
-    return bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="BGR"))
-
-
-def pixels_of(frame: Sample) -> npt.NDArray[np.uint8]:
-    """The frame as BGR pixels ``(H, W, 3)``.
-
-    Raises:
-        BadReading: The JPEG is damaged.
-    """
-    if frame.encoding is not Encoding.JPEG:
-        return np.ascontiguousarray(frame.data, dtype=np.uint8)
-    try:
-        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(frame.data, colorspace="BGR")
-    except ValueError as error:
-        raise BadReading(f"damaged JPEG: {error}", where=f"stream {frame.stream}") from error
-    return pixels
-
-
-def write_mp4(path: Path, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
-    """H.264 with AAC; frames keep their own times, frames of another size are left out.
-
-    A node that comes back sends again what was not acked, and a clock that is found anew may set
-    stamps back: of frames and sound of one moment, the first is taken.
-    """
-    frames = sorted(frames, key=lambda frame: frame.timestamp_ns)
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        picture = _add_video(container, frames)
-        audio = _add_audio(container, int(rate_hz)) if sound and rate_hz else None
-        start_ns, shown_ms = frames[0].timestamp_ns, -1
-        for frame in frames:
-            at_ms = (frame.timestamp_ns - start_ns) // MILLISECOND_NS
-            if at_ms > shown_ms:
-                _encode_frame(container, picture, frame, at_ms)
-                shown_ms = at_ms
-        container.mux(picture.encode(None))
-        if audio is not None:
-            _encode_sound(container, audio, sound, start_ns, int(rate_hz))
-
-
-def write_wav(path: Path, chunks: list[Sample], rate_hz: float) -> None:
-    """16-bit WAV; chunks of the first chunk's channel count, one after the other."""
-    blocks = [c for c in (np.asarray(c.data, dtype=np.int16) for c in chunks) if c.ndim == 2]
-    channels = blocks[0].shape[1]
-    with wave.open(str(path), "wb") as out:
-        out.setnchannels(channels)
-        out.setsampwidth(2)
-        out.setframerate(int(rate_hz))
-        for block in blocks:
-            if block.shape[1] == channels:
-                out.writeframes(np.ascontiguousarray(block).tobytes())
-
-
-def _add_video(container: av.container.OutputContainer, frames: list[Sample]) -> av.VideoStream:
-    height, width = pixels_of(frames[0]).shape[:2]
-    options = {"preset": "veryfast", "crf": "25"}
-    picture = container.add_stream("libx264", rate=25, options=options)
-    picture.width, picture.height = width - width % 2, height - height % 2
-    picture.pix_fmt = "yuv420p"
-    picture.codec_context.time_base = MILLISECONDS
-    return picture
-
-
-def _add_audio(container: av.container.OutputContainer, rate_hz: int) -> av.AudioStream:
-    return container.add_stream("aac", rate=rate_hz, layout="mono")
-
-
-def _encode_frame(
-    container: av.container.OutputContainer, picture: av.VideoStream, frame: Sample, at_ms: int
-) -> None:
-    try:
-        pixels = pixels_of(frame)[: picture.height, : picture.width]
-    except BadReading:
-        return
-    if pixels.shape[:2] != (picture.height, picture.width):
-        return
-    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
-    image.pts = at_ms
-    image.time_base = MILLISECONDS
-    container.mux(picture.encode(image))
-
-
-def _encode_sound(
-    container: av.container.OutputContainer,
-    stream: av.AudioStream,
-    chunks: list[Sample],
-    start_ns: int,
-    rate_hz: int,
-) -> None:
-    first = chunks[0]
-    lead = (first.timestamp_ns - start_ns) * rate_hz // 1_000_000_000
-    reached = 0
-    for chunk in chunks:
-        offset = lead + chunk.position - first.position
-        if offset < reached or chunk.epoch != first.epoch:
-            continue
-        reached = offset + len(chunk.data)
-        mono = np.asarray(chunk.data, dtype=np.int16)[:, :1].T
-        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono), format="s16p", layout="mono")
-        block.sample_rate = rate_hz
-        block.pts = offset
-        block.time_base = Fraction(1, rate_hz)
-        container.mux(stream.encode(block))
-    container.mux(stream.encode(None))

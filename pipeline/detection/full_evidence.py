@@ -17,28 +17,29 @@ over a crash but what lies on disk by then. No clock in here: it is told the tim
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from pipeline.core.event import Evidence
+from pipeline.core.arrival import SampleArrived
+from pipeline.core.event import Event
 from pipeline.core.explanation import Box
-from pipeline.core.sample import Encoding, Sample
-from pipeline.detection.evidence_files import MATERIAL, NOTE, EvidenceFiles
-from pipeline.detection.evidence_material import Material
+from pipeline.core.sample import Sample
+from pipeline.detection.evidence_files import LIMIT_MB, MATERIAL, NOTE, EvidenceFiles
+from pipeline.detection.evidence_material import Kept, Material
+from pipeline.detection.evidence_writer import Wanted
 from pipeline.detection.full_frames import FULL
 
 log = structlog.get_logger(__name__)
 
 EVERY_NS = 5_000_000_000
-_PICTURES = (Encoding.JPEG, Encoding.RAW)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSpan:
     """Full pictures to ask for: of a stream, for an event, with stamps in ``[from_ns, to_ns)``."""
 
     event: str
@@ -88,6 +89,7 @@ class _Wish:
         spans: What it shows, by stream.
         pictures: Files made of single frames, by stream and stamp.
         open: Requests that are not over.
+        clip: Stream of its clip; empty: not known, as the event was raised in an earlier life.
         asked_ns: When it was last asked for; None: never.
         finished: Whether its clip waits to be made.
         until_ns: When that waits no longer.
@@ -97,6 +99,7 @@ class _Wish:
     spans: dict[str, _Span] = field(default_factory=dict)
     pictures: dict[tuple[str, int], list[_Picture]] = field(default_factory=dict)
     open: int = 0
+    clip: str = ""
     asked_ns: int | None = None
     finished: bool = False
     until_ns: int | None = None
@@ -116,6 +119,11 @@ class _Wish:
         rests = ((stream, span.rest()) for stream, span in self.spans.items())
         return [(stream, *rest) for stream, rest in rests if rest is not None]
 
+    def show_only(self, stream: str) -> None:
+        """The clip is of this stream, and of no other that was kept."""
+        self.clip = stream
+        self.spans = {name: span for name, span in self.spans.items() if name == stream}
+
 
 class FullEvidence:
     """See the module.
@@ -125,6 +133,7 @@ class FullEvidence:
         folder: Where.
         streams: Streams of which full pictures are kept elsewhere.
         wait_ns: How long a clip waits for them.
+        limit_mb: Most of them that is kept for one clip, MiB.
 
     Attributes:
         counters: Pictures ``used`` and ``too_late``; clips made without a word of what is missing
@@ -132,19 +141,28 @@ class FullEvidence:
     """
 
     def __init__(
-        self, files: EvidenceFiles, folder: Path, streams: Collection[str], wait_ns: int
+        self,
+        files: EvidenceFiles,
+        folder: Path,
+        streams: Collection[str],
+        wait_ns: int,
+        limit_mb: float = LIMIT_MB,
     ) -> None:
         self._files = files
         self._folder = folder
         self._streams = frozenset(streams)
         self._wait_ns = wait_ns
+        self._limit = round(limit_mb * 2**20)
         self._wishes: dict[str, _Wish] = {}
         self._materials: dict[str, Material] = {}  # of the thread of `EvidenceFiles.quick`
         self.counters: Counter[str] = Counter()
 
     def snapshot(self, name: str, frame: Sample) -> None:
-        """See `EvidenceWriter`."""
+        """See `EvidenceWriter`; it is of the camera that the clip is of."""
         self._files.snapshot(name, frame)
+        wish = self._wishes.get(_event_of(name))
+        if wish is not None:
+            wish.show_only(frame.stream)
         self._show(_Picture(name, None), frame)
 
     def explained(self, name: str, frame: Sample, box: Box) -> None:
@@ -152,26 +170,32 @@ class FullEvidence:
         self._files.explained(name, frame, box)
         self._show(_Picture(name, box), frame)
 
-    def keep(self, event_id: str, sample: Sample) -> None:
+    def keep(self, event_id: str, kept: Kept) -> None:
         """See `EvidenceWriter`."""
-        self._files.keep(event_id, sample)
-        if sample.stream in self._streams and sample.encoding in _PICTURES:
-            self._wish(event_id).include(sample)
+        self._files.keep(event_id, kept)
+        if isinstance(kept, SampleArrived) and kept.sample.stream in self._streams:
+            wish = self._wish(event_id)
+            if wish.clip in ("", kept.sample.stream):
+                wish.include(kept.sample)
 
-    def finish(self, event_id: str, evidence: Evidence, rate_hz: float) -> None:
+    def draw(self, event: Event, peak_ns: int, shown: Sequence[Kept]) -> None:
+        """See `EvidenceWriter`."""
+        self._files.draw(event, peak_ns, shown)
+
+    def finish(self, wanted: Wanted) -> None:
         """See `EvidenceWriter`; what full pictures are wanted for waits."""
-        wish = self._wishes.get(event_id)
-        self._files.finish(event_id, evidence, rate_hz, hold=wish is not None)
+        wish = self._wishes.get(wanted.event.id)
+        self._files.finish(wanted, hold=wish is not None)
         if wish is not None:
             wish.finished = True
 
-    def wanted(self, now_ns: int) -> list[Wanted]:
+    def wanted(self, now_ns: int) -> list[WantedSpan]:
         """What is to be asked for now; of each, `over` is to be said once."""
         found = []
         for event_id, wish in self._wishes.items():
             rests = wish.rests() if wish.is_due(now_ns) else ()
             for stream, from_ns, to_ns in rests:
-                found.append(Wanted(event_id, stream, from_ns, to_ns))
+                found.append(WantedSpan(event_id, stream, from_ns, to_ns))
                 wish.spans[stream].asked_ns = to_ns
                 wish.open += 1
                 wish.asked_ns = now_ns
@@ -210,16 +234,16 @@ class FullEvidence:
                 self._make(event_id, wish, "they did not come in time" if wish.open else "")
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Wait no longer; what waited is being made when this returns."""
         for event_id, wish in tuple(self._wishes.items()):
             if wish.finished:
                 cut_off = wish.open or wish.rests()
                 self._make(event_id, wish, "the fusion node stopped" if cut_off else "")
-        self._files.quick("", self._close_all)
+        self._files.quick("", self._close_all).result()
 
     def _show(self, picture: _Picture, frame: Sample) -> None:
         if frame.stream in self._streams:
-            wish = self._wish(picture.name.partition("/")[0])
+            wish = self._wish(_event_of(picture.name))
             wish.include(frame)
             wish.pictures.setdefault((frame.stream, frame.timestamp_ns), []).append(picture)
 
@@ -242,11 +266,11 @@ class FullEvidence:
         """Begin to keep full pictures, unless an earlier run saw the event's end."""
         folder = self._folder / event_id
         if (folder / MATERIAL).exists() and not (folder / NOTE).exists():
-            self._materials[event_id] = Material(folder / FULL)
+            self._materials[event_id] = Material(folder / FULL, self._limit)
 
     def _add(self, event_id: str, full: Sample) -> None:
         if event_id in self._materials:
-            self._materials[event_id].add(full)
+            self._materials[event_id].add(SampleArrived(full.timestamp_ns, "", full))
 
     def _close(self, event_id: str) -> None:
         material = self._materials.pop(event_id, None)
@@ -256,3 +280,8 @@ class FullEvidence:
     def _close_all(self) -> None:
         for event_id in tuple(self._materials):
             self._close(event_id)
+
+
+def _event_of(name: str) -> str:
+    """The event that a file is of."""
+    return name.partition("/")[0]

@@ -28,6 +28,9 @@ CONTROL: dict[str, schemas.Schema] = {
     "events": schemas.EVENT,
 }
 
+SCORES = "scores"
+"""Topic of the scores; only the recording of an event has it."""
+
 
 @dataclass(slots=True)
 class StreamTotal:

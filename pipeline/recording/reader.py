@@ -22,9 +22,10 @@ from pipeline.core.event import Event, from_json
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import StreamInfo
 from pipeline.recording.decoding import ArrivalDecoder, ClockOffset, Recorded, clock_offset
-from pipeline.recording.layout import ABOUT, ACCOUNTS, ORIGIN, TOPIC, TOTALS, StreamTotal
+from pipeline.recording.layout import ABOUT, ACCOUNTS, ORIGIN, SCORES, TOPIC, TOTALS, StreamTotal
 from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
+from pipeline.recording.scores import RecordedScore
 
 
 class Recording:
@@ -53,6 +54,11 @@ class Recording:
     def deployment(self) -> str:
         """Name of the deployment it was recorded in; may be empty."""
         return self._about.get("deployment", "")
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What else was noted with it, by name."""
+        return {n: v for n, v in self._about.items() if n not in ("deployment", "scenes")}
 
     @property
     def scenes(self) -> Mapping[str, tuple[str, ...]]:
@@ -153,6 +159,14 @@ class Recording:
                 self._decoder.unreadable += 1
                 continue
             yield message.log_time_ns, event
+
+    def scores(self) -> Iterator[RecordedScore]:
+        """What the windows scored; only the recording of an event holds that."""
+        for message in self._messages_of(SCORES):
+            try:
+                yield msgspec.json.decode(message.body, type=RecordedScore)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                self._decoder.unreadable += 1
 
     def clock_offsets(self) -> Iterator[ClockOffset]:
         """Clock offsets of the nodes as they were recorded."""

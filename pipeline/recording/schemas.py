@@ -185,6 +185,18 @@ LEDGER = _json("fusewatch.Ledger", node="string", accounts="object")
 CLOCK_OFFSET = _json(
     "fusewatch.ClockOffset", node="string", offset_ns="integer", uncertainty_ns="integer"
 )
+SCORE = _json(
+    "fusewatch.Score",
+    scene="string",
+    index="integer",
+    start_ns="integer",
+    end_ns="integer",
+    score="number",
+    threshold="number",
+    p="number",
+    parts="object",
+    contributions="object",
+)
 EVENT = _json(
     "fusewatch.Event",
     id="string",

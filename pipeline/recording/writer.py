@@ -27,9 +27,18 @@ from pipeline.core.event import Event, to_json
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.recording import schemas
-from pipeline.recording.layout import ABOUT, ACCOUNTS, CONTROL, TOPIC, TOTALS, StreamTotal
+from pipeline.recording.layout import (
+    ABOUT,
+    ACCOUNTS,
+    CONTROL,
+    SCORES,
+    TOPIC,
+    TOTALS,
+    StreamTotal,
+)
 from pipeline.recording.mcap_writer import CHUNK_BYTES, MAX_TIME_NS, McapWriter
 from pipeline.recording.messages import Encode, sample_codec
+from pipeline.recording.scores import RecordedScore
 
 
 class RecordingWriter:
@@ -133,6 +142,12 @@ class RecordingWriter:
     def event(self, event: Event, arrival_ns: int) -> None:
         """Append an event beside the samples that caused it."""
         self._put("events", arrival_ns, to_json(event))
+
+    def score(self, score: RecordedScore) -> None:
+        """Append what a window scored, at its end."""
+        if SCORES not in self._control:
+            self._control[SCORES] = self._add_channel(TOPIC + SCORES, schemas.SCORE, {})
+        self._put(SCORES, score.end_ns, msgspec.json.encode(score))
 
     def clock_offset(self, node: str, offset_ns: int, uncertainty_ns: int, arrival_ns: int) -> None:
         """Append a node's clock offset: ``site_ns = node_ns + offset_ns``."""

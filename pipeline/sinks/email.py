@@ -154,8 +154,9 @@ class EmailSink:
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text)
         for picture in message.pictures:
+            kind = picture.suffix.removeprefix(".").replace("jpg", "jpeg")
             mail.add_attachment(
-                picture.read_bytes(), maintype="image", subtype="jpeg", filename=picture.name
+                picture.read_bytes(), maintype="image", subtype=kind, filename=picture.name
             )
         return mail
 

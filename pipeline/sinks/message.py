@@ -24,7 +24,7 @@ class Message:
         key: Idempotency key.
         subject: One line.
         text: Plain text.
-        pictures: JPEG files to go with it, the most telling first; those that are there.
+        pictures: JPEG and PNG files to go with it, the most telling first; those that are there.
     """
 
     key: str
@@ -68,8 +68,9 @@ def message_of_digest(digest: Digest, deployment: str) -> Message:
 
 
 def _pictures(event: Event, evidence: Path) -> tuple[Path, ...]:
-    names = [name for name in (event.evidence.explained, event.evidence.snapshot) if name]
-    files = [evidence / name for name in names[:1]]
+    shown = event.evidence
+    names = (shown.explained or shown.snapshot, shown.spectrogram, shown.channels)
+    files = [evidence / name for name in names if name]
     return tuple(f for f in files if f.is_file() and f.stat().st_size <= LONGEST_PICTURE)
 
 

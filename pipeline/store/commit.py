@@ -35,8 +35,10 @@ class Commit:
         scenes: Checkpoint per scene that moved.
         resume: Last sequence used per ``(node, session, stream)``.
         events: New phases, in order.
+        seals: Digest of the manifest of events whose evidence is whole, by event.
     """
 
     scenes: Mapping[str, SceneCheckpoint] = field(default_factory=dict)
     resume: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     events: Sequence[Event] = ()
+    seals: Mapping[str, str] = field(default_factory=dict)

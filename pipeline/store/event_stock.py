@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, delete, false, func, select
+from sqlalchemy import case, delete, false, func, inspect, select
 
 from pipeline.core.event import Phase
 from pipeline.core.retention import Item
 from pipeline.store.database import Database
-from pipeline.store.fusion_tables import EVENTS
+from pipeline.store.fusion_tables import EVENTS, SEALS
 
 OPEN = "open"
 UNDELIVERED = "not delivered"
@@ -72,6 +72,8 @@ class EventStock:
             gone = connection.execute(select(func.count(EVENTS.c.id.distinct())).where(chosen))
             count = gone.scalar() or 0
             connection.execute(delete(EVENTS).where(chosen))
+            if inspect(connection).has_table(SEALS.name):
+                connection.execute(delete(SEALS).where(SEALS.c.event.in_(list(keys))))
         self._db.scrub()
         return count
 

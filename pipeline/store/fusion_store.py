@@ -37,6 +37,7 @@ from pipeline.store.fusion_tables import (
     RESUME,
     SCENES,
     SCORING,
+    SEALS,
     SIGHT,
     VERSION,
 )
@@ -86,6 +87,7 @@ class FusionStore:
             self._put_scenes(connection, commit.scenes)
             self._put_resume(connection, commit.resume)
             fresh = sum(self._put_event(connection, event) for event in commit.events)
+            self._put_seals(connection, commit.seals)
         self.repeated += len(commit.events) - fresh
         self._known_sessions.update((node, session) for node, session, _ in commit.resume)
         return fresh
@@ -149,6 +151,14 @@ class FusionStore:
         """Every revision of the events whose id begins with `event_id`, in commit order."""
         begins = EVENTS.c.id.startswith(event_id, autoescape=True)
         return self._read(select(EVENTS.c.body).where(begins).order_by(EVENTS.c.position))
+
+    def seals(self) -> dict[str, str]:
+        """Digest of each event's manifest, as it was when its evidence became whole."""
+        with self._db.read() as connection:
+            if not inspect(connection).has_table(SEALS.name):
+                return {}
+            rows = connection.execute(select(SEALS.c.event, SEALS.c.digest))
+            return {row.event: row.digest for row in rows}
 
     def unforwarded(self, limit: int | None = None) -> list[Event]:
         """Events the alert node has not confirmed yet, in commit order."""
@@ -220,6 +230,13 @@ class FusionStore:
         )
         for node in {n for n, s, _ in resume if (n, s) not in self._known_sessions}:
             _forget_old_sessions(connection, node)
+
+    def _put_seals(self, connection: Connection, seals: Mapping[str, str]) -> None:
+        """Of two digests of one event, the first is kept."""
+        if seals:
+            put = self._db.insert(SEALS).on_conflict_do_nothing(index_elements=["event"])
+            rows = [{"event": event, "digest": digest} for event, digest in seals.items()]
+            connection.execute(put, rows)
 
     def _put_event(self, connection: Connection, event: Event) -> bool:
         body = to_json(event).decode()

@@ -44,6 +44,13 @@ def _state_of_scenes(name: str) -> Table:
 SCORING = _state_of_scenes("fusion_scoring")
 SIGHT = _state_of_scenes("fusion_sight")
 EVIDENCE = _state_of_scenes("fusion_evidence")
+# A table of its own likewise: the digest of each event's manifest, see `evidence_manifest`.
+SEALS = Table(
+    "fusion_seals",
+    METADATA,
+    Column("event", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False),
+)
 # A table of its own likewise; empty where one fusion node alone uses the store.
 LEASES = Table(
     "fusion_leases",

@@ -17,9 +17,12 @@ from bisect import bisect_right
 from pathlib import Path
 
 import av
+import msgspec
 import torch
 
 from pipeline.core.event import from_json
+from pipeline.recording import Recording
+from pipeline.store.evidence_manifest import MANIFEST
 from tests.crash import hall
 from tests.crash.kills import Kills, end_process
 
@@ -63,13 +66,18 @@ def _killed(data: Path, model: Path, at: int) -> int:
 
 
 def _evidence(data: Path) -> dict[str, int]:
-    """Each file of evidence with its number of frames, or of bytes where it is a picture."""
+    """Each file of evidence with its number of frames, samples or files; of bytes of a picture."""
     folder = data / "data" / "evidence"
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): _size(path) for path in sorted(files)}
 
 
 def _size(path: Path) -> int:
+    if path.suffix == ".mcap":
+        with Recording(path) as recording:
+            return sum(total.samples for total in recording.totals.values())
+    if path.name == MANIFEST:
+        return len(json.loads(path.read_text())["files"])
     if path.suffix != ".mp4":
         return path.stat().st_size
     with av.open(str(path)) as clip:
@@ -79,8 +87,8 @@ def _size(path: Path) -> int:
 def evidence_names(event: bytes) -> list[str]:
     """Files that an event names."""
     evidence = from_json(event).evidence
-    named = (evidence.snapshot, evidence.explained, evidence.clip, evidence.sound)
-    return [name for name in named if name]
+    named: dict[str, str] = msgspec.to_builtins(evidence)
+    return [name for name in named.values() if name]
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ killed there.
 ``engine.advance``     run the timers
 ``engine.collect``     score, alarm, and what is to be committed
 ``recorder.event``     record one event
+``evidence.sealed``    take what is to be committed of evidence that is whole
 ``evidence.settle``    wait for the files that events name
 ``recorder.flush``     what is committed must be recorded before
 ``store.commit``       the transaction, and within it:
 ``sql NAME``           one statement
 ``sql COMMIT``         the database commits
+``evidence.put_away``  note that it is committed
 ``receiver.ack``       ack one node's samples
 ``events.poll``        hear what the alert node has
 ``store.forwarded``    note it
@@ -41,7 +43,7 @@ WATCHED = {
     "receiver": ("poll", "ack"),
     "recorder": ("write", "event", "flush"),
     "engine": ("take", "advance", "collect"),
-    "evidence": ("settle",),
+    "evidence": ("sealed", "settle", "put_away"),
     "store": ("commit", "forwarded", "checkpoint", "phases", "resume_points"),
     "events": ("send", "poll"),
 }

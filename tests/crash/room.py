@@ -24,6 +24,7 @@ from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.equipment import Equipment
 from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.evidence_writer import EvidenceWriter
 from pipeline.detection.score import WindowScore
 from pipeline.detection.sight_health import SightScene
 from pipeline.detection.sight_settings import SightSettings
@@ -87,7 +88,7 @@ class RememberingScorer:
         return WindowScore("room", window.index, *span, p, detectors, missing=missing)
 
 
-def build(_deployment: object, **_rest: Any) -> Assembly:
+def build(_deployment: object, *, writer: EvidenceWriter | None = None, **_rest: Any) -> Assembly:
     """The engine of the room."""
     settings = AlarmSettings(clear_after_s=1.0, update_every_s=1.0)
     options = {name: StreamOptions(grid_hz=float(HZ), max_gap_ns=SECOND) for name in STREAMS}
@@ -100,7 +101,7 @@ def build(_deployment: object, **_rest: Any) -> Assembly:
         [Scene("room", aligner, alarm)],
         {"room": tuple(STREAMS)},
         RememberingScorer(),  # type: ignore[arg-type]
-        EvidenceKeeper(5.0),
+        EvidenceKeeper(5.0, writer, {"room": tuple(STREAMS)}),
         health=Equipment(sight=sight),
     )
     return Assembly(engine, {})

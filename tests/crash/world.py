@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from nodes.assembly import Assembly, build_engine
 from nodes.fusion import FusionNode
-from nodes.places import fusion_store
+from nodes.places import evidence_folder, fusion_store
 from nodes.recorder import Recorder
 from pipeline.config import Deployment
 from pipeline.core.clock import ManualClock
@@ -28,6 +28,7 @@ from pipeline.core.ledger import missing
 from pipeline.core.sample import Sample
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.score import WindowScore
+from pipeline.store.evidence_manifest import FileStanding, check
 from tests.crash.kills import Killed, Kills
 from tests.crash.link import AlertNode, CaptureNode, LoopEvents, LoopReceiver
 
@@ -51,11 +52,13 @@ class Told:
         events: Every phase, as the store has it, ledgers aside.
         handed_on: Keys in the order in which the alert node first had them.
         scores: Of each window, by scene and index.
+        evidence: How each file of each event stands against its sealed manifest.
     """
 
     events: list[bytes]
     handed_on: list[str]
     scores: dict[tuple[str, int], WindowScore]
+    evidence: dict[str, list[FileStanding]]
 
 
 @dataclass
@@ -138,7 +141,7 @@ class World:
         made = {
             "build_engine": lambda *a, **k: self._engine(kills, self.build(*a, **k)),
             "fusion_store": lambda d: kills.watch("store", fusion_store(d)),
-            "EvidenceFiles": lambda folder: kills.watch("evidence", self._evidence(folder)),
+            "EvidenceFiles": lambda *a, **k: kills.watch("evidence", self._evidence(*a, **k)),
             "Recorder": lambda d: kills.watch("recorder", Recorder(d)),
             "event_sender": lambda *_: kills.watch("events", LoopEvents(self.alert)),
             "sample_receiver": lambda _d, clock, resume: kills.watch(
@@ -150,9 +153,18 @@ class World:
             node.start()
         return node
 
-    def _evidence(self, folder: Path) -> EvidenceFiles:
-        self._files = EvidenceFiles(folder)
-        return self._files
+    def _evidence(self, folder: Path, **settings: Any) -> EvidenceFiles:
+        """Its second thread is waited for: a step must be the same step in every run."""
+        files = self._files = EvidenceFiles(folder, **settings)
+        seen = files.sealed
+
+        def sealed() -> dict[str, str]:
+            files.settle()
+            files.finished(60.0)
+            return seen()
+
+        files.sealed = sealed  # type: ignore[method-assign]
+        return files
 
     def _bury(self, killed: Killed) -> None:
         """What the kernel does for a process that ends: its threads, files and locks are gone."""
@@ -181,6 +193,7 @@ class World:
         store = fusion_store(self.deployment, create=False)
         events = store.events(all_phases=True)
         left = store.unforwarded()
+        seals = store.seals()
         store.close()
         node.close()
         if left:
@@ -190,7 +203,10 @@ class World:
             lost = {n: a for n, a in accounts.items() if a.captured != a.delivered}
             if lost or missing(accounts):
                 raise AssertionError(f"the ledger does not add up: {lost}")
-        return Told([plain(event) for event in events], list(self.alert.bodies), self.scores)
+        folder = evidence_folder(self.deployment)
+        evidence = {name: check(folder / name, digest) for name, digest in seals.items()}
+        told = [plain(event) for event in events]
+        return Told(told, list(self.alert.bodies), self.scores, evidence)
 
 
 def plain(event: Event) -> bytes:

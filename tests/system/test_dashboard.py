@@ -112,6 +112,11 @@ def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
     browser.sees("mic and cam.*heat")
     wait_until(lambda: painted(browser, "canvas[aria-label='spectrogram of the sound']"))
     assert not browser.wide()
+    browser.sees("Download all")
+    assert browser.run(
+        "return fetch(document.querySelector('a[download$=zip]').href)"
+        ".then((answer) => answer.blob()).then((all) => all.size > 10000)"
+    )
     browser.sees("in the last 7 days 1 more event was like it, of 1")
     browser.find("textarea")[0].send_keys("the cat again")
     browser.click("Normal here")

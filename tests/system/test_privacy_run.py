@@ -143,12 +143,13 @@ def make_evidence(site: Path) -> None:
     for arrival in read_many(recordings(site)):
         if isinstance(arrival, StreamOpened):
             scene.open(arrival.info)
+            keeper.open(arrival)
         if isinstance(arrival, SampleArrived):
             begun += arrival.sample.sequence == 0 and arrival.sample.stream == "site-camera"
             if begun < 2:  # what the first life left; the second shows the same seconds again
                 continue
             scene.push(arrival.sample)
-            keeper.keep(arrival.sample)
+            keeper.keep(arrival)
             windows += scene.pop_ready(arrival.arrival_ns)
     last = windows[-1]
     for number, phase in enumerate((Phase.RAISED, Phase.CLEARED)):
@@ -173,7 +174,7 @@ def pictures(site: Path) -> Iterator[tuple[str, np.ndarray]]:
         if file.suffix == ".mp4":
             with av.open(str(file)) as clip:
                 yield from (("clip", f.to_ndarray(format="bgr24")) for f in clip.decode(video=0))
-        if file.suffix in (".jpg", ".spool"):
+        if file.suffix in (".jpg", ".spool") or file.name == "event.mcap":
             yield from ((file.suffix, picture) for picture in embedded(file.read_bytes()))
 
 
@@ -230,7 +231,7 @@ def test_no_picture_anywhere_shows_what_is_under_the_mask(site):
         assert picture[inner].max() <= 24, where
         assert picture[:, :60].mean() > 30, where
         seen[where] = seen.get(where, 0) + 1
-    assert seen.keys() == {"recording", ".jpg", "clip", ".spool"}
+    assert seen.keys() == {"recording", ".jpg", "clip", ".spool", ".mcap"}
     assert seen["recording"] > 40
     assert seen[".spool"] > 5
 
@@ -266,4 +267,4 @@ def test_running_nodes_removed_what_had_expired_from_every_file(site):
 
 def test_evidence_has_pictures_and_no_sound(site):
     made = {file.name for file in (site / "data" / "evidence").rglob("*") if file.is_file()}
-    assert made == {"snapshot.jpg", "clip.mp4"}
+    assert made == {"snapshot.jpg", "clip.mp4", "event.mcap", "manifest.json"}

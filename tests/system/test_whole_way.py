@@ -24,6 +24,8 @@ from pipeline.core.arrival import LedgerReport
 from pipeline.core.event import Phase
 from pipeline.core.ledger import missing
 from pipeline.recording.merge import read_many
+from pipeline.store import FusionStore
+from tests.command_line import fusewatch
 from tests.system.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -152,9 +154,18 @@ def test_evidence_lies_beside_the_events(undisturbed):
     cleared = [e for e in undisturbed.events if e.phase is Phase.CLEARED]
     assert cleared
     for event in cleared:
-        for name in (event.evidence.snapshot, event.evidence.clip, event.evidence.sound):
+        shown = event.evidence
+        for name in (shown.snapshot, shown.clip, shown.sound, shown.recording):
             assert name
             assert (folder / name).stat().st_size > 1000
+
+
+def test_evidence_is_sealed_and_as_it_was(undisturbed):
+    cleared = {e.id for e in undisturbed.events if e.phase is Phase.CLEARED}
+    store = FusionStore(undisturbed.folder / "fusion.db", create=False)
+    assert set(store.seals()) == cleared
+    store.close()
+    assert fusewatch("events", "verify", undisturbed.folder) == 0
 
 
 def test_the_ledger_adds_up_and_nothing_was_lost(undisturbed):

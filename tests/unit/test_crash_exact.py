@@ -16,12 +16,16 @@ import pytest
 import structlog
 import torch
 
+from nodes.places import evidence_folder
 from nodes.replay import replay
+from pipeline.core.event import from_json
+from pipeline.recording import Recording
+from pipeline.store.evidence_manifest import MANIFEST, Standing
 from tests.crash import hall
 from tests.crash.child import evidence_names
 from tests.crash.kills import WATCHED, Kills
 from tests.crash.room import room, script
-from tests.crash.world import Told, plain
+from tests.crash.world import Told, World, plain
 
 STRIDE = 48
 """Kills in one run are so many steps apart; in one run after the other each step has its turn."""
@@ -48,10 +52,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole_hall(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Told, int]:
+def hall_world(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Told, int]:
     kills = Kills()
     world = hall.hall(tmp_path_factory.mktemp("hall"), model)
-    return world.run(hall.script(), kills), len(kills.passed)
+    return world, world.run(hall.script(), kills), len(kills.passed)
+
+
+@pytest.fixture(scope="module")
+def whole_hall(hall_world: tuple[World, Told, int]) -> tuple[Told, int]:
+    return hall_world[1:]
 
 
 def test_the_run_that_is_killed_raises_updates_and_clears_and_passes_every_step(
@@ -66,8 +75,11 @@ def test_the_run_that_is_killed_raises_updates_and_clears_and_passes_every_step(
     assert phases.count("updated") >= 2
     steps = {f"{kind}.{method}" for kind, methods in WATCHED.items() for method in methods}
     assert steps <= set(passed)
-    tables = ("scenes", "scoring", "sight", "evidence", "resume", "events")
+    tables = ("scenes", "scoring", "sight", "evidence", "resume", "events", "seals")
     assert {f"sql INSERT fusion_{table}" for table in tables} <= set(passed)
+    files = [one for found in told.evidence.values() for one in found]
+    assert {one.name for one in files} == {"manifest.json", "event.mcap"}
+    assert {one.standing for one in files} == {Standing.GOOD}
 
 
 @pytest.mark.parametrize("quarter", range(4))
@@ -133,10 +145,28 @@ def test_the_recordings_of_a_killed_run_replay_to_its_events(
     told, steps = whole_hall
     world = hall.hall(tmp_path, model, record=True)
     assert world.run(hall.script(), Kills({steps // 5, steps // 2})) == told
-    recordings = sorted(tmp_path.rglob("*.mcap"))
+    recordings = sorted((tmp_path / "recordings").glob("*.mcap"))
     assert len(recordings) == 3
     again = replay(recordings, world.deployment)
     assert [plain(event) for event in again.events] == told.events
+
+
+def test_the_recording_of_an_event_alone_replays_to_its_phases_and_its_scores(
+    hall_world: tuple[World, Told, int],
+) -> None:
+    world, told, _ = hall_world
+    (file,) = evidence_folder(world.deployment).glob("*/event.mcap")
+    again = replay([file], world.deployment)
+    phases = [event for event in told.events if not from_json(event).health]
+    assert len(phases) > 2
+    assert [plain(event) for event in again.events] == phases
+    with Recording(file) as recording:
+        kept = {score.index: score.p for score in recording.scores()}
+        assert [plain(event) for _, event in recording.events()] == phases
+    replayed = {score.index: score.p for score in again.scores}
+    both = kept.keys() & replayed.keys()
+    assert len(both) >= 12
+    assert {i: kept[i] for i in both} == {i: replayed[i] for i in both}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -150,7 +180,7 @@ def test_a_real_sigkill_leaves_no_half_written_evidence_and_the_same_events(
     assert ran.returncode == 0, ran.stderr
     lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     *killed, last = lines
-    assert list(last["whole"]) == last["named"]
+    assert [name for name in last["whole"] if Path(name).name != MANIFEST] == last["named"]
     assert len(killed) == 3
     for result in killed:
         assert result["signal"] == 9, result

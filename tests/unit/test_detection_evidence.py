@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Event, Phase, Severity
 from pipeline.core.explanation import Basis, Box, Explanation
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
@@ -64,8 +65,8 @@ def event(phase, revision, start_s=10, explanation=None):
 
 def play(keeper, until_s, from_s=0):
     for i in range(from_s * 10, until_s * 10):
-        keeper.keep(frame(i))
-        keeper.keep(chunk(i))
+        for sample in (frame(i), chunk(i)):
+            keeper.keep(SampleArrived(sample.timestamp_ns, "pi", sample))
 
 
 def whole_event(keeper):
@@ -193,7 +194,8 @@ def test_an_event_that_outlives_a_crash_has_its_names_and_the_whole_clip(tmp_pat
     with wave.open(str(tmp_path / cleared.evidence.sound)) as sound:
         assert sound.getnframes() == 10 * RATE
     names = {path.name for path in (tmp_path / "e1").iterdir()}
-    assert names == {"clip.mp4", "explained.jpg", "snapshot.jpg", "sound.wav"}
+    shown = {"clip.mp4", "explained.jpg", "snapshot.jpg", "sound.wav"}
+    assert names == shown | {"event.mcap", "manifest.json"}
 
 
 def test_a_clip_that_a_killed_process_owed_is_made_by_the_next(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -10,20 +11,22 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Event, Phase
 from pipeline.core.jpeg import jpeg_size
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import VideoSlice, Window
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.evidence_files import EvidenceFiles
-from pipeline.detection.full_evidence import EVERY_NS, FullEvidence, Wanted
-from pipeline.detection.full_frames import PicturesNote, read_note
+from pipeline.detection.full_evidence import EVERY_NS, FullEvidence, WantedSpan
+from pipeline.detection.full_frames import PicturesNote, fuller, read_note
 from tests.unit.test_detection_evidence import event, explained
 
 SECOND = 1_000_000_000
 SMALL, FULL = (48, 64), (96, 128)
 CAMERA = StreamInfo("cam", Modality.VIDEO, 10.0, (*SMALL, 3), "uint8")
 WAIT_NS = 3 * SECOND
+ALWAYS = {"clip.mp4", "snapshot.jpg", "explained.jpg", "event.mcap", "manifest.json"}
 
 
 def picture(i: int, size: tuple[int, int]) -> bytes:
@@ -39,6 +42,10 @@ def full(i: int) -> Sample:
     return Sample("cam", i, i * SECOND // 10, picture(i, FULL), Encoding.JPEG)
 
 
+def arrived(sample: Sample) -> SampleArrived:
+    return SampleArrived(sample.timestamp_ns, "pi", sample)
+
+
 def window(start_s: int, end_s: int) -> Window:
     frames = tuple(small(i) for i in range(start_s * 10, end_s * 10))
     grid = np.array([f.timestamp_ns for f in frames])
@@ -51,13 +58,13 @@ class Site:
 
     def __init__(self, folder: Path, before_s: float = 2.0) -> None:
         self.folder = folder
-        self.files = EvidenceFiles(folder)
+        self.files = EvidenceFiles(folder, fuller=partial(fuller, ["cam"]))
         self.full = FullEvidence(self.files, folder, ["cam"], WAIT_NS)
         self.keeper = EvidenceKeeper(before_s, self.full)
 
     def play(self, from_s: int, to_s: int) -> None:
         for i in range(from_s * 10, to_s * 10):
-            self.keeper.keep(small(i))
+            self.keeper.keep(arrived(small(i)))
 
     def raised(self) -> Event:
         self.play(0, 12)
@@ -67,7 +74,7 @@ class Site:
         self.play(12, 14)
         return self.keeper.attach(event(Phase.CLEARED, 1), window(12, 14))
 
-    def answer(self, wanted: list[Wanted], without: range = range(0), why: str = "") -> None:
+    def answer(self, wanted: list[WantedSpan], without: range = range(0), why: str = "") -> None:
         """A capture node gives all it is asked for but some."""
         for one in wanted:
             for i in range(-(-one.from_ns * 10 // SECOND), -(-one.to_ns * 10 // SECOND)):
@@ -104,7 +111,7 @@ def test_full_pictures_take_the_place_of_small_ones_in_every_file(tmp_path: Path
     assert site.shown(raised.evidence.explained) == FULL
     assert site.clip() == [FULL] * 60, "two seconds before the start up to the clear"
     assert read_note(tmp_path / "e1") == PicturesNote(60, 0, "")
-    assert site.left() == {"clip.mp4", "snapshot.jpg", "explained.jpg", "pictures.json"}
+    assert site.left() == {*ALWAYS, "pictures.json"}
 
 
 def test_what_is_not_there_in_time_stays_small_and_the_event_says_so(tmp_path: Path) -> None:
@@ -185,7 +192,7 @@ def test_killed_while_a_clip_waits_the_next_life_makes_it_of_what_is_there(
     note = read_note(tmp_path / "e1")
     assert note is not None
     assert (note.full, note.small) == ((40, 20) if came else (0, 60))
-    assert again.left() == {"clip.mp4", "snapshot.jpg", "explained.jpg", "pictures.json"}
+    assert again.left() == {*ALWAYS, "pictures.json"}
 
 
 def test_an_event_that_stands_is_asked_for_piece_by_piece_and_nothing_twice(
@@ -217,7 +224,7 @@ def test_the_box_may_be_in_the_picture_of_a_camera_that_the_clip_does_not_show(
     site.keeper = EvidenceKeeper(2.0, site.full)
     site.play(0, 12)
     for i in range(100, 120):
-        site.keeper.keep(replace(small(i), stream="yard"))
+        site.keeper.keep(arrived(replace(small(i), stream="yard")))
     both = window(10, 12)
     yard = replace(both.slices["cam"], info=replace(CAMERA, name="yard"))
     seen = replace(both, slices={**both.slices, "yard": yard})
@@ -239,10 +246,11 @@ def test_the_box_may_be_in_the_picture_of_a_camera_that_the_clip_does_not_show(
 
 def test_a_stream_that_is_sent_as_it_is_waits_for_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path)
+    site.files = EvidenceFiles(tmp_path, fuller=partial(fuller, ["yard"]))
     site.full = FullEvidence(site.files, tmp_path, ["yard"], WAIT_NS)
     site.keeper = EvidenceKeeper(2.0, site.full)
     site.raised()
     site.cleared()
     assert site.full.wanted(0) == []
     site.close()
-    assert site.left() == {"clip.mp4", "snapshot.jpg", "explained.jpg"}
+    assert site.left() == ALWAYS

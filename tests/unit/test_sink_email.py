@@ -15,6 +15,7 @@ from tests.event_samples import event, life
 from tests.mail_server import MailServer
 
 JPEG = b"\xff\xd8a picture\xff\xd9"
+PNG = b"\x89PNG not really"
 
 
 @pytest.fixture
@@ -60,14 +61,17 @@ def test_the_phases_of_an_event_are_one_thread_and_lead_to_the_page(sink, server
     assert "over: a sound" in later[1]["Subject"]
 
 
-def test_an_alarm_brings_its_picture_along(sink, server, tmp_path: Path) -> None:
+def test_an_alarm_brings_its_pictures_along(sink, server, tmp_path: Path) -> None:
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "explained.jpg").write_bytes(JPEG)
-    shown = Evidence(snapshot="e/snapshot.jpg", explained="e/explained.jpg")
-    sink.deliver(event(evidence=shown))
-    sink.deliver(event(60, evidence=Evidence(snapshot="e/not-yet.jpg")))
-    pictures = [[part.get_content() for part in m.iter_attachments()] for m in server.mails]
-    assert pictures == [[JPEG], []]
+    (tmp_path / "e" / "spectrogram.png").write_bytes(PNG)
+    pictures = {"explained": "e/explained.jpg", "spectrogram": "e/spectrogram.png"}
+    sink.deliver(event(evidence=Evidence(snapshot="e/snapshot.jpg", **pictures)))
+    sink.deliver(event(60, evidence=Evidence(snapshot="e/not-yet.jpg", channels="e/nor-this.png")))
+    first, later = ([part for part in mail.iter_attachments()] for mail in server.mails)
+    told = [(part.get_content_type(), part.get_content()) for part in first]
+    assert told == [("image/jpeg", JPEG), ("image/png", PNG)]
+    assert later == []
 
 
 def test_what_is_refused_now_waits_and_what_is_refused_for_good_is_set_aside(sink, server) -> None:

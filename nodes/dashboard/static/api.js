@@ -30,3 +30,4 @@ export const answer = (id, given) =>
 export const withdraw = (position) => ask(`/api/answers/${position}`, { method: "DELETE" });
 export const picture = (scene, stream, index) => `/api/scenes/${part(scene)}/pictures/${part(stream)}?index=${index}`;
 export const evidence = (path) => `/evidence/${path.split("/").map(part).join("/")}`;
+export const bundle = (id) => `/api/events/${part(id)}/bundle.zip`;

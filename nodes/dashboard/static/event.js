@@ -42,9 +42,10 @@ function evidence(event) {
   if (shown.sound) parts.push(soundPicture(api.evidence(shown.sound), event.explanation?.bands ?? []));
   if (event.phase !== "cleared") parts.push(el("p", { class: "quiet" }, "The clip comes when it is over."));
   if (!parts.length) parts.push(el("p", { class: "quiet" }, "There are no pictures or sounds of it."));
+  if (shown.channels) parts.push(el("h2", {}, "Channels"), el("img", { src: api.evidence(shown.channels), alt: "course of the unusual channels, expected against seen" }));
   const files = Object.entries(shown);
   if (files.length) {
-    parts.push(el("p", { class: "row" }, files.map(([name, path]) => el("a", { href: api.evidence(path), download: `${event.id}-${path.split("/").pop()}` }, `Download ${name}`))));
+    parts.push(el("p", { class: "row" }, el("a", { href: api.bundle(event.id), download: `${event.id}.zip` }, "Download all"), files.map(([name, path]) => el("a", { href: api.evidence(path), download: `${event.id}-${path.split("/").pop()}` }, `Download ${name}`))));
   }
   return el("section", { class: "card", "aria-label": "evidence" }, parts);
 }

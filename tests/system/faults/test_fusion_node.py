@@ -135,4 +135,5 @@ def test_the_events_are_those_of_an_undisturbed_run_and_nothing_is_lost(
     site.assert_nothing_was_lost()
     evidence = tmp_path / "data" / "evidence"
     left = [path.name for path in evidence.rglob("*") if path.is_file()]
-    assert sorted(left) == ["clip.mp4", "explained.jpg", "snapshot.jpg"]
+    shown = ["clip.mp4", "event.mcap", "explained.jpg", "manifest.json", "snapshot.jpg"]
+    assert sorted(left) == shown
