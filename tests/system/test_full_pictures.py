@@ -34,10 +34,10 @@ from tests.system.ports import free_port
 from tests.system.wide_camera import HIGH, HOPS, SMALL, WIDE
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 NODE = """\
   {name}:
     spool: {{after_s: 0}}
