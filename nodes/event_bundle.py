@@ -68,14 +68,22 @@ def verify(
         digest = seals.get(event.id, "")
         if not digest and event.evidence == type(event.evidence)():
             continue
-        files = check(evidence / event.id, digest)
-        gone = not (evidence / event.id).exists()
-        if gone and expired_ns is not None and event.end_ns < expired_ns:
-            files = [FileStanding(MANIFEST, Standing.EXPIRED)]
-        elif event.phase is not Phase.CLEARED:
-            files = [FileStanding(MANIFEST, Standing.OPEN)]
+        files = _files(event, evidence / event.id, digest, expired_ns)
         found.append(Verified(event.id, event.scene, files))
     return found
+
+
+def _files(event: Event, folder: Path, digest: str, expired_ns: int | None) -> list[FileStanding]:
+    if not folder.exists() and expired_ns is not None and event.end_ns < expired_ns:
+        return [FileStanding(MANIFEST, Standing.EXPIRED)]
+    under_way = event.phase is not Phase.CLEARED or any(folder.glob(".*"))
+    if not digest and under_way:
+        return [FileStanding(MANIFEST, Standing.OPEN)]
+    files = check(folder, digest)
+    named: dict[str, str] = {} if digest else msgspec.to_builtins(event.evidence)
+    lost = sorted(Path(name).name for name in named.values() if name)
+    gone = (name for name in lost if not (folder / name).exists())
+    return [*files, *(FileStanding(name, Standing.MISSING) for name in gone)]
 
 
 def zip_of(folder: Path, phases: Sequence[Event]) -> Iterator[bytes]:

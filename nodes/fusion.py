@@ -133,9 +133,9 @@ class FusionNode:
             return
         self._turn(self._receiver.poll(0.0))
         self._pictures.close()
-        self._files.finished(timeout_s)
-        self._commit({}, (), force=True)
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        self._files.finished(timeout_s / 2)
+        self._commit({}, (), force=True)
         while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
             self._forward(0.05)
         self._claim.release()

@@ -52,11 +52,11 @@ class _Bundle(msgspec.Struct):
 
     Attributes:
         scene: Its scene.
-        streams: Streams of the scene.
         to_ns: Samples from here on are not kept.
         video: Stream of its clip; empty: none.
         audio: Stream of its sound; likewise.
         rate_hz: Of the sound.
+        streams: Streams of the scene.
         snapshot: Name of the picture.
         explained: Name of the picture with a box.
         shown: Streams of which there are pictures or sound.
@@ -64,11 +64,11 @@ class _Bundle(msgspec.Struct):
     """
 
     scene: str
-    streams: tuple[str, ...]
     to_ns: int
     video: str
     audio: str
     rate_hz: float
+    streams: tuple[str, ...] = ()
     snapshot: str = ""
     explained: str = ""
     shown: set[str] = set()
@@ -193,7 +193,7 @@ class EvidenceKeeper:
         rate_hz = sound.info.rate_hz if sound is not None else None
         streams = tuple(self._streams.get(event.scene, slices))
         to_ns = event.start_ns + int(LONGEST_S * SECOND_NS)
-        bundle = _Bundle(event.scene, streams, to_ns, video, audio, rate_hz or 0.0)
+        bundle = _Bundle(event.scene, to_ns, video, audio, rate_hz or 0.0, streams)
         for kept in self._before(event, streams):
             self._take(event.id, bundle, kept)
         return bundle

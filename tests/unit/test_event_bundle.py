@@ -86,6 +86,16 @@ def test_evidence_that_was_never_sealed_is_told_so_and_is_no_fault(site, capsys)
     assert standings(site, capsys, 0) == {MANIFEST: "not sealed"}
 
 
+def test_a_file_that_an_event_names_and_nobody_sealed_is_missing_unless_it_is_under_way(
+    site, capsys
+):
+    folder = evidence_folder(site) / happened(site, NOW_S - 60)[0].id
+    (folder / "sound.wav").unlink()
+    assert standings(site, capsys, 1) == {MANIFEST: "not sealed", "sound.wav": "missing"}
+    (folder / ".clip").write_bytes(b"{}")
+    assert standings(site, capsys, 0) == {MANIFEST: "not sealed"}
+
+
 def test_what_retention_removed_is_expired_and_what_went_before_its_time_is_missing(
     site, tmp_path, capsys
 ):
