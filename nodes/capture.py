@@ -2,8 +2,9 @@
 
 The way of a sample: its source stamps it in node time → what is private is taken out
 (`pipeline.sources.privacy`) → `StreamClock` takes out jitter and known latency → the node's
-clock offset puts it on site time → a raw frame becomes a JPEG if the link wants one → the
-sender numbers, keeps and sends it. Streams whose stamps are
+clock offset puts it on site time → a picture of a stream that is sent small is kept, and made
+small (`nodes.small_streams`) → a raw frame becomes a JPEG if the link wants one → the sender
+numbers, keeps and sends it. Streams whose stamps are
 ``exact`` are on site time already and skip the two steps of time. Before the offset is known
 samples wait in the sender in node time, which is one line from the node's start on, and are put
 on site time by the first offset there is.
@@ -14,6 +15,7 @@ The node ends by itself when all its sources have ended and everything is delive
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -26,10 +28,11 @@ from nodes.link_trouble import LinkTrouble
 from nodes.links import capture_sender, encrypted, fusion_endpoint
 from nodes.retention import kept_by_capture, kinds
 from nodes.retention_metrics import RetentionMetrics
+from nodes.small_streams import SmallStreams, full_ring
 from nodes.stamping import Stamper
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
-from pipeline.core.errors import CodecError
+from pipeline.core.errors import BadReading, CodecError
 from pipeline.core.ledger import DropReason, Ledger, StreamAccount
 from pipeline.core.retention import Sweeper
 from pipeline.core.sample import Sample, StreamInfo
@@ -63,6 +66,7 @@ class CaptureNode:
         self._node = node
         self._clock = clock
         self._ledger = Ledger()
+        self._full = full_ring(deployment, node)
         self._sender: Sender | None = None
         self._outlets: list[_Outlet] = []
         self._runners: list[SourceRunner] = []
@@ -88,7 +92,7 @@ class CaptureNode:
     def start(self) -> None:
         """Connect to the fusion node and start all sources."""
         sender = self._sender = capture_sender(
-            self._deployment, self._node, self._clock, self._ledger
+            self._deployment, self._node, self._clock, self._ledger, self._full
         )
         endpoint = fusion_endpoint(self._deployment, self._node)
         self._encrypted = encrypted(self._deployment, self._deployment.fusion.listen, endpoint)
@@ -116,6 +120,9 @@ class CaptureNode:
             self._metrics.link(status, self._sender.clock_estimate())
             for outlet in self._outlets:
                 self._metrics.stamps.look(outlet.stamper.clocks)
+            thinned = sum((outlet.small.counters for outlet in self._outlets), Counter())
+            self._metrics.full(self._full.counters | thinned)
+        self._full.forget(self._clock.now_ns())
         self._retention.look(self._clock.now_ns())
         return not over
 
@@ -157,6 +164,14 @@ class CaptureNode:
     def stamper(self) -> Stamper:
         """A new stamper for one source."""
         return Stamper(self._deployment)
+
+    def small_streams(self) -> SmallStreams:
+        """What makes the pictures of one source small, where that is asked for."""
+        return SmallStreams(self._deployment, self._full)
+
+    def now_ns(self) -> int:
+        """Node time."""
+        return self._clock.now_ns()
 
     def reject(self, stream: str, reason: DropReason, detail: str) -> None:
         """A reading was lost before it became a sample."""
@@ -214,6 +229,7 @@ class _Outlet:
         self._node = node
         self._sender = sender
         self.stamper = node.stamper()
+        self.small = node.small_streams()
         self._streams: set[str] = set()
 
     def opened(self, infos: tuple[StreamInfo, ...]) -> None:
@@ -221,7 +237,7 @@ class _Outlet:
             self._streams.add(info.name)
             self.stamper.open(info)
             self._node.on_stream(info)
-            self._sender.add_stream(info, on_full=self._node.on_full(info.name))
+            self._sender.add_stream(self.small.sent(info), on_full=self._node.on_full(info.name))
 
     def samples(self, samples: Sequence[Sample]) -> None:
         estimate = self._sender.clock_estimate()
@@ -229,13 +245,16 @@ class _Outlet:
         unsure_ns = estimate.uncertainty_ns if estimate is not None else 0
         for sample in samples:
             stamped = self.stamper.stamp(sample, offset_ns, unsure_ns)
+            placed = estimate is not None or self.stamper.is_exact(sample.stream)
             quality = self._node.quality(sample.stream)
             try:
-                ready = stamped if quality is None else encode_for_link(stamped, quality)
-            except CodecError as error:
+                small = self.small.take(stamped, self._node.now_ns(), placed=placed)
+                if small is None:
+                    continue
+                ready = small if quality is None else encode_for_link(small, quality)
+            except (CodecError, BadReading) as error:
                 self._node.reject(sample.stream, DropReason.CORRUPT, error.message)
                 continue
-            placed = estimate is not None or self.stamper.is_exact(sample.stream)
             self._sender.send(ready, placed=placed)
 
     def rejected(self, stream: str, reason: DropReason, detail: str) -> None:

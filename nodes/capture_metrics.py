@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Enum, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -43,6 +43,13 @@ class CaptureMetrics:
             ["what"],
             registry=registry,
         )
+        self._full = Gauge(
+            "fusewatch_full_pictures",
+            "Of streams that are sent small, since the start: pictures kept, fallen out by age and "
+            "by room, not sent, asked for, given; held: now",
+            ["what"],
+            registry=registry,
+        )
         self._restarts = Gauge(
             "fusewatch_source_restarts",
             "Times a reader was replaced",
@@ -73,6 +80,13 @@ class CaptureMetrics:
         for name, count in status.counters.items():
             if name.startswith("spool_"):
                 self._spool.labels(name.removeprefix("spool_")).set(count)
+            if name.startswith("full_"):
+                self._full.labels(name.removeprefix("full_")).set(count)
+
+    def full(self, counters: Mapping[str, int]) -> None:
+        """Note what is kept of full pictures."""
+        for name, count in counters.items():
+            self._full.labels(name).set(count)
 
 
 class LedgerCollector(Collector):

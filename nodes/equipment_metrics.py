@@ -56,6 +56,13 @@ class EquipmentMetrics:
         self._last = self._of_stream(
             "fusewatch_last_sample_time_seconds", "Stamp of the last sample, Unix time"
         )
+        self._fetched = Gauge(
+            "fusewatch_fetched_pictures",
+            "Fetched back for evidence, since the start: requests asked, answered, unanswered; "
+            "pictures that came, used, late; clips whole, small",
+            ["what"],
+            registry=registry,
+        )
         labels = ["scene", "stream"]
         self._sync_offset = Gauge(
             "fusewatch_sync_offset_seconds",
@@ -87,6 +94,11 @@ class EquipmentMetrics:
         self._unrecorded.set(lost)
         for reason, count in removed.items():
             self._removed.labels(reason.value).set(count)
+
+    def fetched(self, counters: Mapping[str, int]) -> None:
+        """Say what became of full pictures that evidence wanted."""
+        for what, count in counters.items():
+            self._fetched.labels(what).set(count)
 
     def evidence(self, left_out: Mapping[str, int], failed: int) -> None:
         """Say what is missing of the evidence of events."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -21,6 +22,7 @@ from nodes.alarm_rates import AlarmRates
 from nodes.answer_handover import AnswerHandover
 from nodes.assembly import Assembly, build_engine
 from nodes.claim import Claim
+from nodes.full_pictures import FullPictures
 from nodes.fusion_metrics import FusionMetrics
 from nodes.handing_on import HandingOn
 from nodes.health import Health
@@ -32,6 +34,7 @@ from nodes.recorder import Recorder
 from nodes.retention import kept_by_fusion, kinds
 from nodes.retention_metrics import RetentionMetrics
 from nodes.score_minutes import ScoreMinutes
+from nodes.small_streams import kept_streams
 from nodes.sync_watching import SyncWatching
 from nodes.withholding import Withholding
 from pipeline.config.deployment import Deployment
@@ -41,6 +44,7 @@ from pipeline.core.event import HEALTH_PREFIX, Event
 from pipeline.core.retention import Sweeper
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.evidence_files import EvidenceFiles
+from pipeline.detection.full_frames import fuller
 from pipeline.detection.outcome import SceneState
 from pipeline.store import Commit, FusionStore, SceneCheckpoint
 from pipeline.transport.memory import keep_large_blocks
@@ -98,8 +102,11 @@ class FusionNode:
         """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
         folder, limit_mb = evidence_folder(self._deployment), self._deployment.fusion.evidence_mb
-        self._files = self._kept(EvidenceFiles(folder, limit_mb=limit_mb, sealing=True))
-        self._assembly = build_engine(self._deployment, writer=self._files)
+        better = partial(fuller, kept_streams(self._deployment))
+        files = EvidenceFiles(folder, limit_mb=limit_mb, sealing=True, fuller=better)
+        self._files = self._kept(files)
+        self._pictures = self._kept(FullPictures(self._deployment, self._files))
+        self._assembly = build_engine(self._deployment, writer=self._pictures.writer)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
         self._answers = self._kept(answer_store(self._deployment))
@@ -125,6 +132,7 @@ class FusionNode:
         if not self._began:
             return
         self._turn(self._receiver.poll(0.0))
+        self._pictures.close()
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
         self._files.finished(timeout_s / 2)
         self._commit({}, (), force=True)
@@ -191,6 +199,7 @@ class FusionNode:
         for event in outcome.events:
             self._recorder.event(event, now_ns)
         self._commit(outcome.states, outcome.events)
+        self._pictures.look(self._receiver, now_ns)
         self._recorder.look(now_ns)
         self._syncs.look(now_ns)
         self._rates.take(outcome.events)
@@ -293,6 +302,7 @@ class FusionNode:
         self._health.ready("capture nodes", not lost, ", ".join(lost))
         self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
         self._metrics.look(self._receiver, self._engine, self._files)
+        self._metrics.equipment.fetched(self._pictures.counters)
         self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
         self._metrics.equipment.syncs(self._syncs.watches)
         self._metrics.equipment.unseen(self._engine.health.sight.unseen())

@@ -8,6 +8,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.ledger import Ledger
 from pipeline.transport.event_link import EventSender
 from pipeline.transport.event_receiver import EventReceiver
+from pipeline.transport.full_ring import FullRing
 from pipeline.transport.key_store import Role
 from pipeline.transport.receiver import Receiver
 from pipeline.transport.receiver_session import Resumes
@@ -24,8 +25,10 @@ MIB = 1 << 20
 FUSION, ALERT = "fusion", "alert"
 
 
-def capture_sender(deployment: Deployment, node: str, clock: Clock, ledger: Ledger) -> Sender:
-    """The link of a capture node to the fusion node."""
+def capture_sender(
+    deployment: Deployment, node: str, clock: Clock, ledger: Ledger, full: FullRing | None = None
+) -> Sender:
+    """The link of a capture node to the fusion node, which may fetch what is kept as `full`."""
     settings = deployment.nodes[node]
     endpoint = fusion_endpoint(deployment, node)
     listen = deployment.fusion.listen
@@ -38,6 +41,7 @@ def capture_sender(deployment: Deployment, node: str, clock: Clock, ledger: Ledg
         max_message_bytes=round(settings.max_message_mb * MIB),
         curve=_client(deployment, listen, endpoint, node, Role.CAPTURE, Role.FUSION),
         spool=open_spool(deployment, node, endpoint, clock),
+        full=full,
     )
 
 

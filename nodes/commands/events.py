@@ -25,6 +25,7 @@ from nodes.forgetting import Chosen, choose, forget_events
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError
 from pipeline.core.event import Event
+from pipeline.detection.full_frames import read_note
 from pipeline.store import OutboxStore
 
 group = typer.Typer(
@@ -117,8 +118,10 @@ def show(
     with closing(open_store(config)) as store:
         phases = one_event(store, event)
     deliveries = _deliveries.of_event(data, phases[0].id)
+    note = read_note(data / "evidence" / phases[0].id)
     if as_json:
-        _print_json({"phases": phases, "deliveries": _deliveries.plain(deliveries)})
+        plain = _deliveries.plain(deliveries)
+        _print_json({"phases": phases, "deliveries": plain, "pictures": note})
         return
     console = Console()
     for phase in phases:
@@ -126,6 +129,8 @@ def show(
             f"[bold]{phase.phase.value}[/bold] revision {phase.revision}", highlight=False
         )
         console.print_json(data=msgspec.to_builtins(phase))
+    if note is not None and note.note:
+        console.print(escape(note.note), highlight=False)
     _deliveries.shown(deliveries)
 
 

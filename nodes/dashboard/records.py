@@ -33,6 +33,7 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Phase
+from pipeline.detection.full_frames import read_note
 from pipeline.store import Answer, AnswerStore, FusionStore, Held, ScoreHistory, Verdict, coarser
 
 _Store = TypeVar("_Store", FusionStore, ScoreHistory)
@@ -101,8 +102,9 @@ class Records:
             return None
         answers = self._answers.of([event_id]).get(event_id, ())
         fate = self._fate(phases[-1], self._held([event_id]).get(event_id))
-        view = view_of(phases, answers, fate, self._together(phases[-1]))
         folder = evidence_folder(self._deployment)
+        note = read_note(folder / event_id)
+        view = view_of(phases, answers, fate, self._together(phases[-1]), note.note if note else "")
         there = {n: path for n, path in view.evidence.items() if (folder / path).is_file()}
         return view.model_copy(update={"evidence": there})
 

@@ -176,6 +176,8 @@ class EventView(EventRow):
     phases: list[PhaseView]
     evidence: dict[str, str]
     """Path below ``/evidence/`` by what it is; what is not there, or not yet, is left out."""
+    evidence_note: str
+    """What is missing of full pictures, in words; empty when nothing is."""
     modalities: dict[str, ModalityView]
     explanation: ExplanationView | None
     degraded: dict[str, str]
@@ -232,6 +234,7 @@ def view_of(
     answers: Sequence[Answer],
     fate: Fate,
     together: Sequence[Event] = (),
+    note: str = "",
 ) -> EventView:
     """An event with everything known of it.
 
@@ -240,7 +243,7 @@ def view_of(
         answers: Answers that stand, in order.
         fate: Whether it was sent.
         together: Other events of its incident.
-        fate: Whether it was sent.
+        note: What is missing of its evidence.
     """
     event = phases[-1]
     explained = next((p.explanation for p in reversed(phases) if p.explanation), None)
@@ -268,6 +271,7 @@ def view_of(
             for p in phases
         ],
         evidence={name: path for name, path in evidence.items() if path},
+        evidence_note=note,
         modalities=msgspec.to_builtins(event.modalities),
         explanation=msgspec.to_builtins(explained),
         degraded=dict(event.degraded),

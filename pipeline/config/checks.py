@@ -12,6 +12,7 @@ from pipeline.config import addresses
 from pipeline.config.deployment import Deployment
 from pipeline.config.privacy_checks import privacy_problems
 from pipeline.config.problems import KeyPath, Problem, dotted, suggest
+from pipeline.config.small_checks import small_problems
 from pipeline.core.errors import ConfigError
 
 
@@ -24,6 +25,7 @@ def find_problems(deployment: Deployment) -> tuple[Problem, ...]:
             _scenes(deployment),
             _stream_options(deployment),
             privacy_problems(deployment),
+            small_problems(deployment),
             _models(deployment),
             _sinks(deployment),
             _incident_groups(deployment),

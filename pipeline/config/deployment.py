@@ -33,6 +33,7 @@ from pipeline.detection.sight_settings import SightSettings
 from pipeline.sinks.base import SinkSettings
 from pipeline.sources.base import SourceSettings
 from pipeline.sources.privacy_settings import QUALITY, BlurSettings, Privacy, Zone
+from pipeline.sources.small_settings import SmallSettings
 from pipeline.transport.limits import LimitSettings
 from pipeline.transport.spool_settings import SpoolSettings
 
@@ -72,6 +73,10 @@ class StreamSettings(Settings):
 
     jpeg_quality: int | None = Field(default=None, ge=1, le=100)
     """Send raw frames as JPEG of this quality; none: the link decides (85 when encrypted)."""
+
+    small: SmallSettings | None = None
+    """Send smaller pictures than there are, and keep the full ones on the capture node for a while,
+    for the evidence of events; none: send them as they are."""
 
     mask: dict[str, Zone] = {}
     """Zones of the picture that nobody is to see, by name: corners ``[x, y]`` as shares (0 to 1) of
@@ -224,6 +229,10 @@ class FusionSettings(Settings):
 
     inhibition: InhibitionSettings = InhibitionSettings()
     """Whether what follows from dead equipment is sent while that is so."""
+    full_wait_s: float = Field(default=10.0, ge=0)
+    """Longest that an event that is over waits for full pictures of its clip, seconds; what has not
+    come by then is shown by the small ones. Of streams that are sent ``small`` only."""
+
     evidence_mb: float = Field(default=256.0, ge=8.0)
     """Most that is kept of one event before clip and recording are made of it, MiB; pictures may
     take three quarters. What is beyond is left out and counted."""

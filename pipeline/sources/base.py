@@ -137,6 +137,8 @@ SOURCES = Family(
             "mosaic",
             "privacy",
             "privacy_settings",
+            "small_pictures",
+            "small_settings",
             "sound_bands",
         }
     ),

@@ -10,9 +10,7 @@ never used for backlog.
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from pipeline.transport.kept import Described, Kept
+from typing import Protocol, TypeVar
 
 TARGET_NS = 250_000_000
 """Credit is told every 100 ms at least, so less cannot be seen."""
@@ -20,7 +18,10 @@ LEAST_BYTES = 32 << 10
 MOST_BYTES = 8 << 20
 
 
-class Behind(Protocol):
+Taken_co = TypeVar("Taken_co", covariant=True)
+
+
+class Behind(Protocol[Taken_co]):
     """A buffer that has something to send behind what is new."""
 
     @property
@@ -28,8 +29,8 @@ class Behind(Protocol):
         """Cost of all that was sent on this connection."""
         ...
 
-    def take_behind(self, max_bytes: int, max_samples: int, /) -> list[Kept] | Described | None:
-        """What is to be sent next of it."""
+    def take_behind(self, max_bytes: int, max_samples: int, /) -> Taken_co:
+        """What is to be sent next of it; nothing, where there is nothing."""
         ...
 
 
@@ -54,7 +55,7 @@ class BacklogPace:
         self._credit = credit
         self._began_ns = None
 
-    def take(self, buffer: Behind, left: int, most_samples: int) -> list[Kept] | Described | None:
+    def take(self, buffer: Behind[Taken_co], left: int, most_samples: int) -> Taken_co | None:
         """What to send now of a backlog, if anything.
 
         Args:

@@ -120,6 +120,7 @@ class Peer:
         received: Cost of samples received on this connection.
         handed: Cost of samples handed on.
         pending: Cost handed over by the last poll, granted at the next.
+        full: Streams of which it keeps full pictures.
     """
 
     node: str
@@ -135,6 +136,7 @@ class Peer:
     received: int = 0
     handed: int = 0
     pending: int = 0
+    full: frozenset[str] = frozenset()
 
     def greet(self, now_ns: int, attempt: int, credit: int) -> dict[str, Resume]:
         """A new connection begins; where its streams go on."""

@@ -51,6 +51,11 @@ Credit
     over; totals only grow, so a lost or doubled CREDIT does no harm. A DATA that comes again on
     the same connection was paid for the first time: it raises no grant.
 
+Full pictures
+    FETCH, FULL and FETCHED bring back pictures that a node keeps and sent small, see
+    `pipeline.transport.fetching`. The HELLO names the streams; a node that names none, as one does
+    that does not know these messages, is never asked.
+
 Timers
     The sender says CLOCK at least every `HEARTBEAT_NS`; the receiver answers at once, which
     also serves as the clock exchange where UDP does not pass. It says LEDGER every `LEDGER_NS`;
@@ -75,15 +80,16 @@ Closing
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from pipeline.core.codec import MAX_NAME
 from pipeline.core.errors import CodecError, ProtocolError
 from pipeline.core.ledger import DropReason, StreamAccount
 from pipeline.core.sample import StreamInfo
 from pipeline.core.stream_codec import check_stream
+from pipeline.transport.bounds import Count, Name, Time, Words
+from pipeline.transport.fetching import Fetch, Fetched, Full
 from pipeline.transport.rekeying import KeyTaken, NewKey
 
 PROTOCOL_VERSION = 1
@@ -104,11 +110,6 @@ MAX_CONTROL_BYTES = 4 << 20
 MAX_FRAMES = 2_048
 """Most frames of one message."""
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-Time = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
-_Words = Annotated[str, msgspec.Meta(max_length=500)]
-
 
 class Refusal(StrEnum):
     """Why a message was refused."""
@@ -126,14 +127,18 @@ class Refusal(StrEnum):
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True):
-    """Sender: here I am. ``shared`` offers memory that both may use, see `shared_arena`."""
+    """Sender: here I am. ``shared`` offers memory that both may use, see `shared_arena`.
+
+    ``full`` names streams of which full pictures may be fetched, see `fetching`.
+    """
 
     version: int
     node: Name
     session: Name
     attempt: Count
     streams: list[StreamInfo]
-    shared: _Words = ""
+    shared: Words = ""
+    full: list[Name] = []
 
 
 class Resume(msgspec.Struct, array_like=True, frozen=True):
@@ -168,7 +173,7 @@ class Welcome(msgspec.Struct, array_like=True, tag=2, frozen=True):
     credit: Count
     max_message: Count
     resume: dict[Name, Resume]
-    receiver: _Words = ""
+    receiver: Words = ""
     shared: bool = False
 
 
@@ -238,14 +243,14 @@ class End(msgspec.Struct, array_like=True, tag=10, frozen=True):
 class Bye(msgspec.Struct, array_like=True, tag=11, frozen=True):
     """Either: the session is over."""
 
-    reason: _Words = ""
+    reason: Words = ""
 
 
 class Refused(msgspec.Struct, array_like=True, tag=12, frozen=True):
     """Receiver: not this. ``attempt`` is the HELLO's, or 0."""
 
     code: Refusal
-    detail: _Words = ""
+    detail: Words = ""
     attempt: Count = 0
 
 
@@ -273,6 +278,9 @@ Message: TypeAlias = (
     | Reject
     | NewKey
     | KeyTaken
+    | Fetch
+    | Full
+    | Fetched
 )
 
 _encoder = msgspec.msgpack.Encoder()

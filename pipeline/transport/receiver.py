@@ -19,6 +19,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.codec import decode_samples, size_of
 from pipeline.core.errors import CodecError, ProtocolError
 from pipeline.transport.clock_responder import ClockResponder
+from pipeline.transport.fetches import Fetches
 from pipeline.transport.gate import Gate
 from pipeline.transport.limits import LimitSettings
 from pipeline.transport.link import HEADER_ROOM, Context, bound_address, listen
@@ -120,8 +121,15 @@ class Receiver:
             counters["bad_clock_probe"] = self._responder.refused
         return counters
 
+    @property
+    def fetches(self) -> Fetches:
+        """What is fetched back of full pictures; goes out and comes in with `poll`."""
+        return self._session.fetches
+
     def poll(self, timeout_s: float) -> list[Arrival]:
         """What arrived; waits for the first for at most `timeout_s`, empty when nothing came.
+
+        What came of `fetches` ends the wait as well.
 
         Calling it again says that what the call before returned is consumed.
         """
@@ -138,7 +146,7 @@ class Receiver:
             self._look(now_ns)
             self._flush()
             left_ms = (until_ns - now_ns) / 1e6
-            if session.arrivals or left_ms <= 0:
+            if session.arrivals or session.fetches.has_news or left_ms <= 0:
                 arrivals, session.arrivals = session.arrivals, []
                 return arrivals
             self._poller.poll(min(ceil(left_ms), _TICK_MS))
@@ -210,7 +218,8 @@ class Receiver:
         elif isinstance(message, NewKey):
             self._rekey(connection, message, now_ns)
         elif not isinstance(message, Data):
-            self._session.receive(connection, message, now_ns)
+            payload = frames[1].buffer if len(frames) > 1 else b""
+            self._session.receive(connection, message, now_ns, payload)
         elif self._session.knows(connection):
             payloads = self._shared.of(self._session.node_of(connection), message, frames[1:])
             size = sum(size_of(frame) for frame in payloads[1:])

@@ -18,6 +18,8 @@ import structlog
 from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Sample, StreamInfo
+from pipeline.transport.fetches import Fetches
+from pipeline.transport.fetching import Fetched, Full
 from pipeline.transport.peer import NodeStatus, Peer, StreamState
 from pipeline.transport.protocol import (
     FUTURE_NS,
@@ -64,6 +66,7 @@ class ReceiverSession:
         outgoing: What to send: ``(connection, message)``; the owner empties it.
         arrivals: What arrived; the owner empties it.
         counters: Refused messages by `Refusal`, and ``duplicate``, ``rejected_<reason>``.
+        fetches: What is fetched back of full pictures.
     """
 
     def __init__(self, *, resume: Resumes, credit: int, max_message: int, max_streams: int) -> None:
@@ -76,6 +79,9 @@ class ReceiverSession:
         self.outgoing: list[tuple[bytes, Message]] = []
         self.arrivals: list[Arrival] = []
         self.counters: Counter[str] = Counter()
+        self.fetches = Fetches(
+            self._connected, lambda *said: self.outgoing.append(said), self.refuse
+        )
 
     def refuse(self, connection: bytes, code: Refusal, detail: str, attempt: int = 0) -> None:
         """Count and answer something that is not taken."""
@@ -128,11 +134,14 @@ class ReceiverSession:
         limits = (self._credit, self._max_message)
         welcome = Welcome(PROTOCOL_VERSION, hello.attempt, *limits, points, self._id, shared)
         self.outgoing.append((connection, welcome))
+        self.fetches.welcomed(peer, frozenset(hello.full), now_ns)
         log.info("node connected", node=peer.node, streams=len(hello.streams), shared=shared)
         return True
 
-    def receive(self, connection: bytes, message: Message, now_ns: int) -> None:
-        """Take in anything but HELLO and DATA."""
+    def receive(
+        self, connection: bytes, message: Message, now_ns: int, payload: bytes | memoryview = b""
+    ) -> None:
+        """Take in anything but HELLO and DATA; `payload` is the second frame, if there is one."""
         peer = self._registry.by_connection(connection)
         if peer is None:
             if not isinstance(message, Bye):
@@ -152,6 +161,10 @@ class ReceiverSession:
             self.outgoing.append((connection, ClockAnswer(message.sent_ns, now_ns, now_ns)))
         elif isinstance(message, Bye):
             self._bye(peer, now_ns)
+        elif isinstance(message, Fetched):
+            self.fetches.answered(peer, message)
+        elif isinstance(message, Full):
+            self._charge(peer, self.fetches.take(peer, message, payload))
         else:
             self.refuse(
                 connection, Refusal.OUT_OF_PLACE, f"{type(message).__name__} is ours to say"
@@ -188,11 +201,7 @@ class ReceiverSession:
         self._reject(peer, rejected)
         if replayed and replayed == len(samples):
             return  # paid for when it came the first time
-        cost = payload_bytes + SAMPLE_COST * len(samples)
-        peer.received += cost
-        peer.pending += cost
-        if peer.received > peer.granted + max(self._credit, self._max_message):
-            self.refuse(connection, Refusal.OVER_CREDIT, f"{peer.received} of {peer.granted} bytes")
+        self._charge(peer, payload_bytes + SAMPLE_COST * len(samples))
 
     def grant(self, done: Mapping[str, list[int]], now_ns: int) -> None:
         """What was handed over so far is consumed: grant as much again.
@@ -224,8 +233,9 @@ class ReceiverSession:
             self.outgoing.append((peer.connection, Ack(said)))
 
     def tick(self, now_ns: int) -> None:
-        """Notice nodes that are no longer heard."""
+        """Notice nodes that are no longer heard, and what was not fetched in time."""
         self._registry.tick(now_ns)
+        self.fetches.tick(now_ns)
 
     def unreachable(self, connection: bytes) -> None:
         """A connection turned out to be gone."""
@@ -248,6 +258,18 @@ class ReceiverSession:
             peer.streams[name] = StreamState(wanted=wanted, acked=wanted)
         self._registry.replace(peer)
         return peer
+
+    def _connected(self, node: str) -> Peer | None:
+        peer = self._registry.by_name(node)
+        return peer if peer is not None and self._registry.is_connected(peer) else None
+
+    def _charge(self, peer: Peer, cost: int) -> None:
+        """What came takes its part of the credit."""
+        peer.received += cost
+        peer.pending += cost
+        if peer.received > peer.granted + max(self._credit, self._max_message):
+            detail = f"{peer.received} of {peer.granted} bytes"
+            self.refuse(peer.connection, Refusal.OVER_CREDIT, detail)
 
     def _heard(self, peer: Peer, now_ns: int) -> None:
         peer.heard_ns = now_ns

@@ -50,8 +50,8 @@ class Registry:
         """Why a HELLO is refused, in a code and words; None when it is welcome."""
         if hello.version != PROTOCOL_VERSION:
             return Refusal.VERSION, f"version {hello.version}, we speak {PROTOCOL_VERSION}"
-        if len(hello.streams) > self._max_streams:
-            return Refusal.TOO_MANY_STREAMS, f"{len(hello.streams)}, at most {self._max_streams}"
+        if (count := max(len(hello.streams), len(hello.full))) > self._max_streams:
+            return Refusal.TOO_MANY_STREAMS, f"{count}, at most {self._max_streams}"
         other = self._connections.get(connection)
         if other is not None and other.node != hello.node:
             return Refusal.OUT_OF_PLACE, "this connection is another node's"

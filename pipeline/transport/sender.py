@@ -26,6 +26,7 @@ from pipeline.core.sample import Sample, StreamInfo
 from pipeline.transport.clock_probe import ClockSync
 from pipeline.transport.clock_sync import ClockEstimate
 from pipeline.transport.frames import frozen
+from pipeline.transport.full_ring import FullRing
 from pipeline.transport.kept import OnFull, Stream, cost_of
 from pipeline.transport.security import CurveClient, needs_curve
 from pipeline.transport.send_buffer import SendBuffer
@@ -55,6 +56,7 @@ class Sender:
         shared_memory: Whether a receiver on this machine may get large payloads that way.
         clock_sync: Whether to measure the clock offset to the receiver.
         spool: Where samples go that wait for long; closed with the sender. None: nowhere.
+        full: Full pictures that the receiver may fetch; None: there are none.
 
     Raises:
         TransportError: The address is not one.
@@ -73,6 +75,7 @@ class Sender:
         shared_memory: bool = True,
         clock_sync: bool = True,
         spool: SpoolPlan | None = None,
+        full: FullRing | None = None,
     ) -> None:
         self.session = secrets.token_hex(4) + f"-{clock.now_ns()}"
         self._ledger = ledger
@@ -89,6 +92,7 @@ class Sender:
             ledger,
             arena_bytes=buffer_bytes if local else 0,
             max_message=max_message_bytes,
+            full=full,
         )
         earlier = [
             SenderSession(

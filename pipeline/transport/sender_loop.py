@@ -16,6 +16,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.codec import Described, SampleHeader, pack
 from pipeline.core.errors import ProtocolError, TransportError
 from pipeline.transport.clock_probe import ClockSync
+from pipeline.transport.full_line import frames_of
 from pipeline.transport.kept import Kept
 from pipeline.transport.link import Context, Socket, can, connect, send_frames
 from pipeline.transport.protocol import Data, Message, decode, encode
@@ -179,7 +180,7 @@ class SenderLoop:
             if isinstance(item, list):
                 self._send_samples(self._socket, parts, leases)
             elif item is not None:
-                send_frames(self._socket, [encode(item)])
+                send_frames(self._socket, frames_of(item))
             elif not (hungry and self._spooling is not None and self._spooling.prepare()):
                 return False
         return False

@@ -20,6 +20,9 @@ import structlog
 from pipeline.core.ledger import Ledger
 from pipeline.transport.backlog_pace import BacklogPace
 from pipeline.transport.clock_sync import ClockEstimate
+from pipeline.transport.fetching import Fetch
+from pipeline.transport.full_line import FullFrame, FullLine
+from pipeline.transport.full_ring import FullRing
 from pipeline.transport.kept import Described, Ended, Kept
 from pipeline.transport.protocol import (
     HEARTBEAT_NS,
@@ -75,6 +78,7 @@ class SenderSession:
         arena_bytes: Size of the memory offered to a receiver on this machine; 0: none.
         max_message: Largest cost of one sample we send, bytes.
         attempt: Higher than that of any HELLO the session said before.
+        full: Full pictures that may be fetched; None: there are none.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class SenderSession:
         arena_bytes: int = 0,
         max_message: int,
         attempt: int = 0,
+        full: FullRing | None = None,
     ) -> None:
         self._node = node
         self._session = session
@@ -110,6 +115,7 @@ class SenderSession:
         self.refusal: Refused | None = None
         self.news = ""
         self.counters: Counter[str] = Counter()
+        self.full = FullLine(full, buffer, max_message, self.counters)
 
     @property
     def reconnect_at_ns(self) -> int:
@@ -123,17 +129,10 @@ class SenderSession:
         self.wants_reconnect = False
         self._since_ns = self._heard_ns = now_ns
         self.counters["connections"] += 1
+        self.full.begin()
         infos = [stream.info for stream in self._buffer.streams.values()]
-        return [
-            Hello(
-                PROTOCOL_VERSION,
-                self._node,
-                self._session,
-                self._attempt,
-                infos,
-                self._offer(),
-            )
-        ]
+        who = (PROTOCOL_VERSION, self._node, self._session, self._attempt)
+        return [Hello(*who, infos, self._offer(), self.full.streams)]
 
     def _offer(self) -> str:
         """A fresh arena for a connection, unless nobody has seen the present one yet."""
@@ -163,7 +162,7 @@ class SenderSession:
 
     def receive(self, message: Message, now_ns: int) -> None:
         """Take in what the receiver said."""
-        self._heard_ns = self._pace.now_ns = now_ns
+        self._heard_ns = self._pace.now_ns = self.full.now_ns = now_ns
         if isinstance(message, Welcome):
             self._welcome(message)
         elif isinstance(message, Refused):
@@ -178,20 +177,19 @@ class SenderSession:
             for stream, sequence in message.sequences.items():
                 self._buffer.acked(stream, sequence)
         elif isinstance(message, Credit):
-            self._granted = max(self._granted, message.granted)
-            self._pace.granted(self._granted)
-            if self.arena is not None:
-                self.arena.returned(message.done)
+            self._credited(message)
         elif isinstance(message, ClockAnswer):
             self._clock_answers.append((message, now_ns))
         elif isinstance(message, Reject):
             self._rejected(message)
+        elif isinstance(message, Fetch):
+            self.full.ask(message)
         else:
             self.counters["out_of_place"] += 1
 
     def tick(self, now_ns: int) -> list[Message]:
         """What the timers say; to be called at least every 100 ms."""
-        self._pace.now_ns = now_ns
+        self._pace.now_ns = self.full.now_ns = now_ns
         if self.state is LinkState.ASKED and now_ns - self._since_ns > HELLO_RETRY_NS:
             self.lost(now_ns)
         if self.state is not LinkState.READY:
@@ -208,8 +206,8 @@ class SenderSession:
             said.append(LedgerSaid(self._ledger.snapshot()))
         return said
 
-    def next(self) -> list[Kept] | Message | None:
-        """What to send now, within the credit: samples, or something about a stream."""
+    def next(self) -> list[Kept] | Message | FullFrame | None:
+        """What to send now, within the credit: samples, something about a stream, a picture."""
         if self.state is not LinkState.READY or self._buffer.waits_for_clock:
             return None
         left = self._granted - self._buffer.sent_total
@@ -217,7 +215,10 @@ class SenderSession:
             return None
         most = SHARED_BATCH_BYTES if self.shared else BATCH_BYTES
         taken = self._buffer.take(min(left, most), BATCH_SAMPLES)
-        taken = taken or self._pace.take(self._buffer, left, BATCH_SAMPLES)
+        if taken is None:
+            taken = self._pace.take(self._buffer, left, BATCH_SAMPLES)
+        if taken is None:
+            return self._pace.take(self.full, left, 1)
         if isinstance(taken, Described):
             return StreamSaid(taken.info)
         return End(taken.stream.name) if isinstance(taken, Ended) else taken
@@ -274,6 +275,7 @@ class SenderSession:
         self._granted = message.credit
         self._pace.begin(message.credit)
         self.max_message = min(self.max_message, message.max_message)
+        self.full.max_message = self.max_message
         self.shared, self.receiver = message.shared, message.receiver
         self._asked_ns = self._ledger_ns = 0
         self._buffer.rewind(message.resume)
@@ -293,6 +295,12 @@ class SenderSession:
             self.lost(now_ns, REFUSED_RETRY_NS)
         elif self.counters[f"refused_{message.code.value}"] == 1:
             log.warning("refused", node=self._node, code=message.code, detail=message.detail)
+
+    def _credited(self, message: Credit) -> None:
+        self._granted = max(self._granted, message.granted)
+        self._pace.granted(self._granted)
+        if self.arena is not None:
+            self.arena.returned(message.done)
 
     def _rejected(self, message: Reject) -> None:
         self.counters["rejected"] += len(message.sequences)

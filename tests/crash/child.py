@@ -50,7 +50,7 @@ def main(folder: Path, model: Path) -> None:
         same = after.events == told.events
         result = {"point": name, "signal": killed_by, "same": same, "evidence": _evidence(data)}
         sys.stdout.write(json.dumps(result) + "\n")
-    names = [v for e in told.events for v in _names(e)]
+    names = [v for e in told.events for v in evidence_names(e)]
     sys.stdout.write(
         json.dumps({"named": sorted(set(names)), "whole": _evidence(folder / "whole")})
     )
@@ -84,7 +84,8 @@ def _size(path: Path) -> int:
         return sum(1 for _ in clip.decode(video=0))
 
 
-def _names(event: bytes) -> list[str]:
+def evidence_names(event: bytes) -> list[str]:
+    """Files that an event names."""
     evidence = from_json(event).evidence
     named: dict[str, str] = msgspec.to_builtins(evidence)
     return [name for name in named.values() if name]

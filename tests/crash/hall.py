@@ -13,10 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 
 from pipeline.config import load_deployment
 from pipeline.core.sample import Sample
 from pipeline.models.checkpoint import save_model
+from pipeline.transport.full_ring import FullRing, RingLimits
 from tests.crash.link import CaptureNode
 from tests.crash.world import Turn, World
 from tests.toy_site import CAMERA, HOP_NS, MICROPHONE, SENSORS, commissioned
@@ -44,16 +46,32 @@ fusion:
   device: cpu
   evidence_s: 2.0
   {record}
+{streams}
 """
+SMALL = "streams: {cam: {small: {width: 100}}}"
 
 
-def hall(folder: Path, model: Path, *, record: bool = False) -> World:
-    """The hall, its data in a folder."""
+def hall(folder: Path, model: Path, *, record: bool = False, full: FullRing | None = None) -> World:
+    """The hall, its data in a folder; its camera's pictures sent small when `full` keeps them."""
     folder.mkdir(parents=True, exist_ok=True)
     recording = "record: {folder: recordings}" if record else ""
-    (folder / "d.yaml").write_text(DEPLOYMENT.format(model=model, record=recording))
-    nodes = {name: CaptureNode(name, streams) for name, streams in NODES.items()}
+    small = SMALL if full is not None else ""
+    text = DEPLOYMENT.format(model=model, record=recording, streams=small)
+    (folder / "d.yaml").write_text(text)
+    nodes = {name: CaptureNode(name, streams, full) for name, streams in NODES.items()}
     return World(load_deployment(folder / "d.yaml"), nodes)
+
+
+def full_ring() -> FullRing:
+    """What the camera of the hall saw, at twice the size of what is sent."""
+    ring = FullRing({"cam": RingLimits(10**18, 1 << 30)})
+    for turn in script():
+        for sample in turn.samples["pi"]:
+            if sample.stream == "cam":
+                large = np.asarray(sample.data).repeat(2, axis=0).repeat(2, axis=1)
+                jpeg = simplejpeg.encode_jpeg(large, quality=90, colorspace="BGR")
+                ring.put("cam", sample.timestamp_ns, bytes(jpeg), 0)
+    return ring
 
 
 def model_file(folder: Path) -> Path:

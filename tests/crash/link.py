@@ -14,6 +14,9 @@ from pipeline.core.clock import Clock
 from pipeline.core.codec import decode_samples, describe, pack, size_of
 from pipeline.core.ledger import Ledger
 from pipeline.core.sample import Sample, StreamInfo
+from pipeline.transport.fetches import Fetches
+from pipeline.transport.full_line import FullFrame
+from pipeline.transport.full_ring import FullRing
 from pipeline.transport.kept import cost_of
 from pipeline.transport.peer import NodeStatus
 from pipeline.transport.protocol import Hello, Message, decode, encode
@@ -30,16 +33,19 @@ class CaptureNode:
     Args:
         name: Of the node.
         streams: What it gives.
+        full: Full pictures that it keeps of them.
     """
 
-    def __init__(self, name: str, streams: Sequence[StreamInfo]) -> None:
+    def __init__(
+        self, name: str, streams: Sequence[StreamInfo], full: FullRing | None = None
+    ) -> None:
         self.name = name
         self.ledger = Ledger()
         self.connection = b""
         self._connections = 0
         self._buffer = SendBuffer(1 << 30, self.ledger)
         self.session = SenderSession(
-            name, f"{name}-life", self._buffer, self.ledger, max_message=CREDIT
+            name, f"{name}-life", self._buffer, self.ledger, max_message=CREDIT, full=full
         )
         for info in streams:
             self._buffer.describe(info)
@@ -76,6 +82,9 @@ class CaptureNode:
                 frames = pack([(k.stream.name, k.header, k.payload) for k in item])  # type: ignore[misc]
                 size = sum(size_of(frame) for frame in frames[1:])
                 receiver.data(self.connection, decode_samples(frames), size, now_ns)
+            elif isinstance(item, FullFrame):
+                receiver.receive(self.connection, item.said, now_ns, item.jpeg)
+                receiver.grant({}, now_ns)
             else:
                 self._say(receiver, item, now_ns)
             self.hear(receiver, now_ns)
@@ -114,6 +123,11 @@ class LoopReceiver:
     def counters(self) -> Counter[str]:
         """As the receiver's."""
         return self._session.counters
+
+    @property
+    def fetches(self) -> Fetches:
+        """As the receiver's."""
+        return self._session.fetches
 
     def poll(self, _timeout_s: float) -> list[Arrival]:
         """Everything that can arrive now."""

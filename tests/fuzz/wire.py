@@ -19,7 +19,7 @@ from pipeline.core.stream_codec import (
     encode_account,
     encode_stream,
 )
-from pipeline.transport import protocol
+from pipeline.transport import fetching, protocol
 from tests.event_samples import life
 
 INFO = StreamInfo("pump", Modality.SENSOR, 100.0, (3,), "float64", channels=("a", "b", "c"))
@@ -67,6 +67,9 @@ def message_seeds() -> Iterator[bytes]:
         protocol.Bye("done"),
         protocol.Refused(protocol.Refusal.MALFORMED, "why", 1),
         protocol.Reject("pump", [4, 5], DropReason.FUTURE),
+        fetching.Fetch(1, "cam", "e1", 2, 3, 4),
+        fetching.Full(1, 0, 2),
+        fetching.Fetched(1, "why"),
     ):
         yield protocol.encode(message)
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from random import Random
 
+import av
 import pytest
 import structlog
 import torch
@@ -21,6 +22,7 @@ from pipeline.core.event import from_json
 from pipeline.recording import Recording
 from pipeline.store.evidence_manifest import MANIFEST, Standing
 from tests.crash import hall
+from tests.crash.child import evidence_names
 from tests.crash.kills import WATCHED, Kills
 from tests.crash.room import room, script
 from tests.crash.world import Told, World, plain
@@ -115,6 +117,35 @@ def test_with_the_real_model_killed_often_it_tells_and_scores_the_same(
     assert world.run(hall.script(), Kills(at), down_turns=seed) == told, f"killed at {sorted(at)}"
     assert world.lives > 4
     assert not world.differing
+
+
+def test_killed_often_while_full_pictures_are_fetched_it_tells_the_same_and_shows_all_it_names(
+    model: Path, whole_hall: tuple[Told, int], tmp_path: Path
+) -> None:
+    told, steps = whole_hall
+    rng = Random(5)
+    at = {rng.randrange(steps) for _ in range(5)}
+    world = hall.hall(tmp_path, model, full=hall.full_ring())
+    again = world.run(hall.script(), Kills(at))
+    assert (again.events, again.handed_on, again.scores) == (
+        told.events,
+        told.handed_on,
+        told.scores,
+    ), f"killed at {sorted(at)}"
+    assert world.lives > 4
+    folder = tmp_path / "data" / "evidence"
+    named = {name for event in told.events for name in evidence_names(event)}
+    for name in named:
+        assert (folder / name).exists(), name
+    assert not list(folder.rglob(".*")), "nothing half done is left"
+    for files in again.evidence.values():
+        assert "pictures.json" in {file.name for file in files}
+        assert {file.standing for file in files} == {Standing.GOOD}
+    clips = [folder / name for name in named if name.endswith("clip.mp4")]
+    assert clips
+    for clip in clips:
+        with av.open(str(clip)) as frames:
+            assert {(f.height, f.width) for f in frames.decode(video=0)} == {(120, 200)}
 
 
 def test_the_recordings_of_a_killed_run_replay_to_its_events(

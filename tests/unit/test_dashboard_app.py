@@ -3,6 +3,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
@@ -12,10 +13,11 @@ from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.node import listen_address
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import AnswerGiven
-from nodes.places import fusion_store
+from nodes.places import evidence_folder, fusion_store
 from pipeline.config.deployment import DashboardSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ConfigError
+from pipeline.detection.full_frames import PICTURES, PicturesNote
 from pipeline.store import Action, Commit, Held, Verdict
 from tests.event_samples import event
 from tests.watched_site import SECOND_NS, happened, remembered, watched_deployment
@@ -88,7 +90,16 @@ def test_an_event_is_told_with_its_phases_evidence_and_reasons(ada, desk) -> Non
     assert sorted(told["evidence"]) == ["explained", "snapshot", "sound"]
     picture = ada.get(f"/evidence/{told['evidence']['snapshot']}")
     assert picture.headers["content-type"] == "image/jpeg"
+    assert told["evidence_note"] == ""
     assert ada.get("/api/events/none").status_code == 404
+
+
+def test_an_event_says_which_of_its_pictures_are_not_in_full(ada, desk) -> None:
+    made = happened(desk.deployment, NOW_S - 60)[0]
+    note = PicturesNote(2, 1, "1 of 3 pictures are small ones: the node was away")
+    folder = evidence_folder(desk.deployment) / made.id
+    (folder / PICTURES).write_bytes(msgspec.json.encode(note))
+    assert ada.get(f"/api/events/{made.id}").json()["evidence_note"] == note.note
 
 
 def test_events_can_be_asked_for_by_scene_and_time(ada, desk) -> None:

@@ -6,12 +6,14 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 
 from nodes.cli import run
 from nodes.commands.events import since_as_ns
 from pipeline.core.digest import digest_key
+from pipeline.detection.full_frames import PICTURES, PicturesNote
 from pipeline.store import Commit, FusionStore, OutboxStore
 from pipeline.store.outbox_holds import Ruling
 from pipeline.store.outbox_tables import CALLED_OFF, HELD
@@ -94,8 +96,19 @@ def test_an_event_is_shown_with_its_phases_and_where_they_went(data: Path, capsy
     assert states[0, "web"] == "dead"
     assert states[0, "mqtt"] == "delivered"
     assert states[1, "web"] == "pending"
+    assert shown["pictures"] is None
     assert run(["events", "show", str(data), event().id[:6]]) == 0
     assert "a sound without its cause" in capsys.readouterr().out
+
+
+def test_an_event_says_which_of_its_pictures_are_not_in_full(data: Path, capsys) -> None:
+    note = PicturesNote(2, 1, "1 of 3 pictures are small ones")
+    folder = data / "evidence" / event().id
+    folder.mkdir(parents=True)
+    (folder / PICTURES).write_bytes(msgspec.json.encode(note))
+    assert json_of(capsys, "show", data, event().id[:6])["pictures"] == msgspec.to_builtins(note)
+    assert run(["events", "show", str(data), event().id[:6]]) == 0
+    assert note.note in capsys.readouterr().out
 
 
 def test_what_was_told_in_a_digest_says_in_which(tmp_path: Path, capsys) -> None:

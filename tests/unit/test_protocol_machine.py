@@ -13,6 +13,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.codec import Buffer, decode_samples, describe, pack, size_of
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.transport.full_line import FullFrame
+from pipeline.transport.full_ring import FullRing
 from pipeline.transport.kept import OnFull, cost_of
 from pipeline.transport.protocol import (
     LINK_LOST_NS,
@@ -68,11 +71,13 @@ def info(stream: str) -> StreamInfo:
 class SendingSide:
     """One life of a sending process."""
 
-    def __init__(self, session: str) -> None:
+    def __init__(self, session: str, full: FullRing | None = None) -> None:
         self.session = session
         self.ledger = Ledger()
         self.buffer = SendBuffer(CAPACITY, self.ledger)
-        self.link = SenderSession("n1", session, self.buffer, self.ledger, max_message=LARGEST)
+        self.link = SenderSession(
+            "n1", session, self.buffer, self.ledger, max_message=LARGEST, full=full
+        )
         for name, rule_ in STREAMS.items():
             self.buffer.describe(info(name), rule_)
 
@@ -98,7 +103,7 @@ class Connection:
     """One DEALER identity and what is under way on it."""
 
     name: bytes
-    up: deque[Message | Frames] = field(default_factory=deque)
+    up: deque[Message | Frames | FullFrame] = field(default_factory=deque)
     down: deque[Message] = field(default_factory=deque)
     swallows: bool = False
 
@@ -109,6 +114,8 @@ class Link:
     Args:
         rng: Decides what happens.
     """
+
+    chances: ClassVar[dict[str, int]] = CHANCES
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
@@ -144,7 +151,7 @@ class Link:
 
     def step(self) -> None:
         """One thing happens; what must always hold is looked at."""
-        (what,) = self.rng.choices(tuple(CHANCES), tuple(CHANCES.values()))
+        (what,) = self.rng.choices(tuple(self.chances), tuple(self.chances.values()))
         if self.connections or what in ("capture", "time_goes_on", "sender_works"):
             getattr(self, what)()
         self.check()
@@ -214,7 +221,7 @@ class Link:
         wire = self.rng.choice(self.connections) if old else self.wire
         for _ in range(min(most or self.rng.randint(1, 12), len(wire.up))):
             frame = wire.up.popleft()
-            twice = not most and isinstance(frame, list) and self.rng.random() < 0.1
+            twice = not most and isinstance(frame, list | FullFrame) and self.rng.random() < 0.1
             for _ in range(0 if wire.swallows else 1 + twice):
                 self.receive(wire, frame)
         self.answers_leave()
@@ -264,16 +271,17 @@ class Link:
         self.sender = self.new_life()
         self.heard.clear()
 
-    def receive(self, wire: Connection, frame: Message | Frames) -> None:
+    def receive(self, wire: Connection, frame: Message | Frames | FullFrame) -> None:
         if isinstance(frame, list):
             if self.receiver.knows(wire.name):
                 self.heard.append(frame)
             size = sum(size_of(part) for part in frame[1:])
             self.receiver.data(wire.name, decode_samples(frame), size, self.now_ns)
             return
-        heard = decode(encode(frame))
+        said, payload = (frame.said, frame.jpeg) if isinstance(frame, FullFrame) else (frame, b"")
+        heard = decode(encode(said))
         if not isinstance(heard, Hello):
-            self.receiver.receive(wire.name, heard, self.now_ns)
+            self.receiver.receive(wire.name, heard, self.now_ns, payload)
         elif self.receiver.hello(wire.name, heard, self.now_ns, shared=False):
             self.heard.clear()
             self.welcomed += 1

@@ -59,6 +59,7 @@ function evidence(event) {
   parts.push(...[normalPicture(event)].filter(Boolean));
   if (shown.clip) parts.push(el("h2", {}, "Clip"), el("video", { src: api.evidence(shown.clip), controls: true, preload: "metadata", "aria-label": "clip with sound" }));
   else if (shown.sound) parts.push(el("h2", {}, "Sound"), el("audio", { src: api.evidence(shown.sound), controls: true, preload: "metadata", "aria-label": "sound" }));
+  if (event.evidence_note) parts.push(el("p", {}, event.evidence_note));
   if (shown.sound) parts.push(soundPicture(api.evidence(shown.sound), event.explanation?.bands ?? []));
   if (event.phase !== "cleared") parts.push(el("p", { class: "quiet" }, "The clip comes when it is over."));
   if (!parts.length) parts.push(el("p", { class: "quiet" }, "There are no pictures or sounds of it."));
