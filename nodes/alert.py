@@ -118,6 +118,7 @@ class AlertNode:
             )
             self._registry.register(RetentionMetrics(lambda: self._retention))
         self._report_leftovers(store)
+        self._holding.look(self._clock.now_ns())  # before what comes can overtake it
         delivery.start()
         self._health.ready("outbox", True)
         self._link = link = self._open_link()
