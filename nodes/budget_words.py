@@ -79,10 +79,12 @@ def _missed(found: BudgetPreview, event: int) -> str:
     label, first = found.events[event], found.found_from(event)
     kind = escape(f" {label.kind}" if label.kind else "")
     about = escape(f" ({label.description})" if label.description else "")
+    over = found.heights[event] >= found.chosen.threshold
+    held = f" but not for {found.chosen.alarm.min_duration_s:g} s in a row" if over else ""
     found_by = f"found from {first.alarm.budget}" if first else "found by none of these budgets"
     return (
         f"  missed: {clock(label.start_s)}{kind}{about}, "
-        f"highest score {found.heights[event]:.2f}, {found_by}"
+        f"highest score {found.heights[event]:.2f}{held}, {found_by}"
     )
 
 
