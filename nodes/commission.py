@@ -116,6 +116,8 @@ def _scores(
             if scores and progress is not None:
                 progress("known events", count, None)
             yield from filter(known.holds, scores)
+    if progress is not None:
+        progress("known events", count, count)
 
 
 def _verdict(file: Path) -> NetworkVerdict:
