@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.detection.alarm import PERIODS_S
-from pipeline.training.budget_preview import BudgetPreview, BudgetRow
 from pipeline.training.report_words import clock, number, share
+
+if TYPE_CHECKING:
+    from pipeline.training.budget_preview import BudgetPreview, BudgetRow
 
 LABELS_HINT = (
     'give --labels FILE, JSON as in [{"start_s": 12.5, "end_s": 18, "kind": "fall"}], seconds '
