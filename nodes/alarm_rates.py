@@ -103,7 +103,9 @@ class AlarmRates:
         try:
             self._real = self._judged.ids()
         except StoreError as error:
-            log.warning("answers cannot be read, all alarms count", error=str(error), every_s=60)
+            log.warning(
+                "answers cannot be read, the latest do not count yet", error=str(error), every_s=60
+            )
 
     def of(self, scene: str, watched: Watched) -> SceneRates | None:
         """Rates of a scene up to the last window of it; None when it has no alarm."""

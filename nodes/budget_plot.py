@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nodes.budget_words import span
 from pipeline.training.budget_preview import BudgetPreview
@@ -64,7 +64,7 @@ def _missed(axes: Axes, found: BudgetPreview) -> None:
     points = [(_weekly(row.alarm.false_alarms_hz), len(row.missed)) for row in found.rows]
     axes.plot(*zip(*points, strict=True), "o", color=_BLUE)
     axes.set_ylim(-0.04 * of, 1.06 * of)
-    axes.set_yticks(np.unique(np.linspace(0, of, min(of, 5) + 1).round().astype(int)))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_title(f"of {of} known events", fontsize=10, loc="right")
 
 

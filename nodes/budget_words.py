@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.detection.alarm import PERIODS_S
-from pipeline.training.budget_preview import BudgetPreview, BudgetRow
 from pipeline.training.report_words import clock, number, share
+
+if TYPE_CHECKING:
+    from pipeline.training.budget_preview import BudgetPreview, BudgetRow
 
 LABELS_HINT = (
     'give --labels FILE, JSON as in [{"start_s": 12.5, "end_s": 18, "kind": "fall"}], seconds '
@@ -79,10 +82,12 @@ def _missed(found: BudgetPreview, event: int) -> str:
     label, first = found.events[event], found.found_from(event)
     kind = escape(f" {label.kind}" if label.kind else "")
     about = escape(f" ({label.description})" if label.description else "")
+    over = found.heights[event] >= found.chosen.threshold
+    held = f" but not for {found.chosen.alarm.min_duration_s:g} s in a row" if over else ""
     found_by = f"found from {first.alarm.budget}" if first else "found by none of these budgets"
     return (
         f"  missed: {clock(label.start_s)}{kind}{about}, "
-        f"highest score {found.heights[event]:.2f}, {found_by}"
+        f"highest score {found.heights[event]:.2f}{held}, {found_by}"
     )
 
 

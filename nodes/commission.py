@@ -112,10 +112,13 @@ def _scores(
         engine = build_engine(alone, models={scene: model}).engine
         for arrival in arrivals_of([path], start_of([path]), *span_s):
             scores = drive(engine, arrival).scores
-            count += len(scores)
-            if scores and progress is not None:
-                progress("known events", count, None)
             yield from filter(known.holds, scores)
+            count += len(scores)
+            over = bool(scores) and known.over(scores[-1])
+            if scores and progress is not None:
+                progress("known events", count, count if over else None)
+            if over:
+                return
 
 
 def _verdict(file: Path) -> NetworkVerdict:

@@ -64,7 +64,8 @@ class NormalPictures:
                     pictures = {(name, at // MILLISECOND_NS): jpeg for (name, at), jpeg in read}
                     self._read[model] = changed_ns, pictures
         except (OSError, ModelFileError) as error:
-            log.warning("no pictures of normal moments", model=str(model), error=str(error))
+            what = "no pictures of normal moments"
+            log.warning(what, model=str(model), error=str(error), every_s=60)
             return {}
         return pictures
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor
@@ -16,6 +16,7 @@ MOMENTS = 3
 
 _LEVELS = 4  # readings or bands told of a moment
 _DIGITS = 3
+_DUST = 1e-9
 
 
 def nearest_moments(
@@ -52,28 +53,21 @@ def _levels(
     model: SceneModel, bank: NormalBank, near: Near, features: Features
 ) -> tuple[Then, ...]:
     """Readings and sound levels that differ by more than they usually vary, the worst first."""
-    differ = [one for one in _compared(model, bank, near, features) if one[0] >= 1.0]
-    return tuple(then for _, then in sorted(differ, key=lambda one: -one[0])[:_LEVELS])
-
-
-def _compared(
-    model: SceneModel, bank: NormalBank, near: Near, features: Features
-) -> Iterator[tuple[float, Then]]:
-    """What each place was then and is now, and the difference in usual widths."""
-    for stream in model.streams:
+    found: list[tuple[float, Then]] = []
+    for stream in (s for s in model.streams if s.info.name in near.streams):
         name = stream.info.name
-        levels = bank.streams[name].levels[near.row]
-        if name not in near.streams or not len(levels):
+        then = bank.streams[name].levels[near.row]
+        if not len(then):
             continue
-        now = features[name].places[:, 0].astype(np.float64)
-        known = features[name].present & np.isfinite(levels)
-        low, high = stream.usual[:, :, 0]
-        widths = np.maximum(high - low, 1e-9)
-        for place in np.flatnonzero(known).tolist():
-            apart = abs(float(now[place]) - float(levels[place]))
+        now, (low, high) = features[name].places[:, 0], stream.usual[:, :, 0]
+        differs = np.abs(now.astype(np.float64) - then) / np.maximum(high - low, _DUST)
+        differs[~features[name].present] = 0.0
+        for place in np.flatnonzero(differs >= 1.0).tolist():  # what was not there then is NaN
             label = stream.extractor.labels[place]
-            then = Then(name, label, _rounded(levels[place]), _rounded(now[place]))
-            yield apart / float(widths[place]), then
+            told = Then(name, label, _rounded(then[place]), _rounded(now[place]))
+            found.append((float(differs[place]), told))
+    found.sort(key=lambda one: -one[0])
+    return tuple(then for _, then in found[:_LEVELS])
 
 
 def _rounded(value: float) -> float:

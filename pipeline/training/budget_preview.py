@@ -61,6 +61,11 @@ class KnownEvents:
         last = (window.end_ns - self.start_ns) / SECOND_NS + TOLERANCE_S
         return any(first < label.end_s and last > label.start_s for label in self.labels)
 
+    def over(self, window: WindowScore) -> bool:
+        """Whether a window lies after all events, and near none."""
+        first = (window.start_ns - self.start_ns) / SECOND_NS - TOLERANCE_S
+        return all(first >= label.end_s for label in self.labels)
+
 
 NONE_KNOWN = KnownEvents()
 

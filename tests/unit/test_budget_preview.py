@@ -162,13 +162,18 @@ def test_windows_near_a_known_event_are_not_learnt():
     kept = {window.index - FIRST for window in without(windows, known)}
     # Of 2 s, overlapping a span of 2 s that is 2 s longer at either end.
     assert sorted(set(range(WINDOWS)) - kept) == list(range(93, 108))
+    scored = heard()
+    early = KnownEvents((label(WINDOWS + 3, WINDOWS + 4), label(WINDOWS, WINDOWS + 10)), START_NS)
+    assert [early.over(one) for one in scored].index(True) == 14
+    assert not any(early.holds(one) for one in scored[14:])
+    assert early.holds(scored[13])
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("budgets")
     write_readings(folder / "machine.csv")
-    labels = [{"start_s": 200, "end_s": 206}, {"start": "2024-05-01T08:04:00Z", "end_s": 245}]
+    labels = [{"start": "2024-05-01T08:03:20Z", "end_s": 206}]
     (folder / "labels.json").write_text(json.dumps(labels))
     where = ["--scene", "site", "--start", START, "-o", folder / "site.mcap"]
     assert fusewatch("import", *where, "--sensors", folder / "machine.csv") == 0
@@ -180,12 +185,12 @@ def test_commission_prints_and_draws_the_budgets_with_known_events(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "180")
     made = ["--recording", site / "site.mcap", "-o", site / "site.model"]
-    options = ["--labels", site / "labels.json", "--report", site / "report"]
+    options = ["--labels", site / "labels.json", "--report", site / "report", "--to", 230]
     assert fusewatch("commission", shipped_config("imported.yaml"), *made, *options) == 0
     said = capsys.readouterr().out
     assert "> 6/hour (chosen)" in said
     assert "no: needs 7 days" in said
-    assert "Known events found: 2 of 2." in said
+    assert "Known events found: 1 of 1." in said
     picture = cv2.imread(str(site / "report" / "site-budget.png"))
     assert picture is not None
     assert picture.shape[0] > 400
