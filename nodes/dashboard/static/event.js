@@ -59,6 +59,7 @@ function answers(event, show) {
   const give = (given) => async () => {
     try {
       show(await api.answer(event.id, { note: note.value, ...given }));
+      document.querySelector("[aria-label='your answer'] [aria-pressed='true']")?.focus({ preventScroll: true });
     } catch (error) {
       failed.textContent = `Not kept: ${error.message}`;
     }
