@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -117,6 +117,25 @@ class Rules:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Answers as they were read.
+
+    Attributes:
+        version: Of the answers.
+        given: Every answer ever given, in order.
+        changes: When any was given or taken back, in order.
+        rules: What keeps events back now.
+        past: What kept them back before, by how many changes there had been.
+    """
+
+    version: int = -1
+    given: Sequence[Answer] = ()
+    changes: Sequence[int] = ()
+    rules: Rules = Rules()
+    past: dict[int, Rules] = field(default_factory=dict)
+
+
 class Withholding:
     """Knows what was answered, and reads it again when there are new answers.
 
@@ -130,11 +149,7 @@ class Withholding:
         self._events = events
         self._bounds = bounds
         self._answers = answers
-        self._version = -1
-        self._given: Sequence[Answer] = ()
-        self._changes: list[int] = []
-        self._rules = Rules()
-        self._past: dict[int, Rules] = {}
+        self._read = _Read()
 
     def marked(self, event: Event) -> Event:
         """The event as it is handed on: with the reason when it is not to be sent."""
@@ -155,19 +170,22 @@ class Withholding:
         Raises:
             StoreError: The answers or the events cannot be read.
         """
-        self._read()
-        return self._rules
+        return self._latest().rules
 
     def rules_at(self, at_ns: int) -> Rules:
         """What kept events back at a time, by the answers that stood then; raises as `rules`."""
-        self._read()
-        change = bisect_right(self._changes, at_ns)
-        if change not in self._past:
-            self._past[change] = self._rules_of(stood_at(self._given, at_ns))
-        return self._past[change]
+        read = self._latest()
+        change = bisect_right(read.changes, at_ns)
+        found = read.past.get(change)
+        if found is None:
+            found = read.past[change] = self._rules_of(stood_at(read.given, at_ns))
+        return found
 
     def fate(self, phases: Sequence[Event]) -> Fate:
         """What became of an event by the answers when it was raised; raises as `rules`.
+
+        Of an event that was raised and not yet handed on when an answer was given or taken back,
+        this is what the answers before would have done.
 
         Args:
             phases: Its phases so far, in order.
@@ -181,15 +199,15 @@ class Withholding:
         then = self.rules_at(event.start_ns), self.rules_at(event.end_ns), self.rules()
         return any(rules.of([event]) for rules in then)
 
-    def _read(self) -> None:
+    def _latest(self) -> _Read:
+        """What was read; threads that look meanwhile see all of the old or all of the new."""
         version = self._answers.version()
-        if version == self._version:
-            return
-        self._given = self._answers.all()
-        times = {one.at_ns for one in self._given} | {one.withdrawn_ns for one in self._given}
-        self._changes, self._past = sorted(times), {}
-        self._rules = self._rules_of(stood_at(self._given, self._changes[-1] if times else 0))
-        self._version = version
+        if version != self._read.version:
+            given = self._answers.all()
+            times = {one.at_ns for one in given} | {one.withdrawn_ns for one in given}
+            rules = self._rules_of(stood_at(given, max(times, default=0)))
+            self._read = _Read(version, given, sorted(times), rules)
+        return self._read
 
     def _rules_of(self, standing: Mapping[str, Sequence[Answer]]) -> Rules:
         normal: list[Exemption] = []

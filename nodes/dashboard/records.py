@@ -134,11 +134,12 @@ class Records:
     def exemptions(self, days: int) -> list[SceneExemptions]:
         """What answers hold back, scene by scene; scenes without any are left out."""
         store, rules = self._fusion_store(), self._rules()
+        if store is None:
+            return []
         since_ns = self._clock.now_ns() - days * DAY_NS
         return [
             scene_exemptions(name, days, rules, self._rows(store.events(name, since_ns)))
             for name in dict.fromkeys(one.event.scene for one in rules.normal)
-            if store is not None
         ]
 
     def answer(self, event_id: str, given: AnswerGiven, who: str) -> Answer | None:

@@ -63,8 +63,7 @@ def _running(config: Path, deployment: Deployment) -> Iterator[None]:
         try:
             wait_until((deployment.data / "run" / "dashboard.json").exists, 60.0)
             yield
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0, log.read_text()
         finally:
-            process.kill()
-            process.wait()
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(60)
+    assert code == 0, log.read_text()

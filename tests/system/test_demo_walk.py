@@ -16,7 +16,7 @@ import pytest
 
 from nodes.demo import read_events
 from nodes.exemptions import Exemption, worst
-from nodes.places import answer_store
+from nodes.places import answer_store, fusion_store
 from nodes.replay import replay
 from nodes.withholding import Rules
 from pipeline.config.deployment import Deployment
@@ -31,6 +31,10 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 SHOTS = os.environ.get("FUSEWATCH_SCREENSHOTS")
 """A folder for pictures of every step, for people to look at; none: no pictures."""
 
+ALARM, HELD_BACK = (
+    f"[...document.querySelectorAll('a.event')].find(a => /{words}/.test(a.text))"
+    for words in ("kHz louder than usual", "not sent")
+)
 _LONG_S = 90.0  # the machine may be busy
 
 
@@ -57,8 +61,8 @@ class Visitor:
             for dark in (False, True):
                 with self.browser.looking(size, dark=dark):
                     wait_until(lambda: not self.browser.wide())
-                    if dark == (size == PHONE):
-                        assert self.browser.barriers() == [], (step, name, dark)
+                    if dark and size == PHONE:  # the others are those of `test_dashboard`
+                        assert self.browser.barriers() == [], step
                 if SHOTS:
                     file = Path(SHOTS) / f"{step}-{name}-{'dark' if dark else 'light'}.png"
                     self.browser.photograph(file, size, dark=dark)
@@ -90,7 +94,7 @@ def test_somebody_new_understands_an_alarm_and_makes_the_same_not_come_again(
     capsys.readouterr()
     assert fusewatch("feedback", "preview", deployment.data / "demo.yaml", first, "--json") == 0
     foretold = {row["id"] for row in json.loads(capsys.readouterr().out)["lost"]}
-    assert foretold == withheld_in_a_replay(deployment, first)
+    assert second in foretold == withheld_in_a_replay(deployment, first)
 
 
 def sees_the_scene_live(visitor: Visitor) -> None:
@@ -108,9 +112,9 @@ def sees_the_scene_live(visitor: Visitor) -> None:
 
 def opens_the_first_alarm(visitor: Visitor) -> str:
     page = visitor.browser
-    wait_until(lambda: page.find("a.event"), _LONG_S)
+    wait_until(lambda: page.run(f"return {ALARM}"), _LONG_S)
     visitor.look("2-scene")
-    view = str(page.run("const a = document.querySelector('a.event'); a.click(); return a.hash"))
+    view = str(page.run(f"const a = {ALARM}; a.click(); return a.hash"))
     page.sees("What was it")
     return view.rpartition("/")[2]
 
@@ -136,24 +140,21 @@ def plays_the_clip(visitor: Visitor) -> None:
 def says_that_it_is_normal(visitor: Visitor) -> None:
     page = visitor.browser
     page.click("Normal here")
-    page.sees("In the last 7 days .* alarms? .* sent from this scene")
+    page.sees("In the last 7 days .* sent")
     page.sees("No alarm would have been added")
     visitor.look("4-foretold")
     with closing(answer_store(visitor.deployment)) as answers:
         assert answers.all() == []
     page.click("Yes, it is normal")
-    page.sees("not sent until .* Held back since then: none yet")
+    page.sees("not sent until .* Held back since then: ")
     visitor.look("5-answered")
 
 
 def sees_it_held_back(visitor: Visitor) -> str:
     page = visitor.browser
     visitor.go("events")
-    held = (
-        "return [...document.querySelectorAll('a.event')].find(a => /not sent/.test(a.text))?.hash"
-    )
-    wait_until(lambda: page.run(held), _LONG_S)
-    view = str(page.run(held))
+    wait_until(lambda: page.run(f"return {HELD_BACK}"), _LONG_S)
+    view = str(page.run(f"return {HELD_BACK}.hash"))
     page.sees("known here, not sent")
     visitor.look("6-events")
     visitor.go(view.removeprefix("#/"))
@@ -193,4 +194,6 @@ def withheld_in_a_replay(deployment: Deployment, event_id: str) -> set[str]:
     known = worst(lives[event_id])
     assert known is not None
     rules = Rules([Exemption(known)])
-    return {one for one, life in lives.items() if rules.of(life)}
+    with closing(fusion_store(deployment)) as store:  # a replay goes on to the very last sample
+        happened = {event.id for event in store.events()}
+    return {one for one, life in lives.items() if one in happened and rules.of(life)}

@@ -77,6 +77,7 @@ function answers(event, show) {
   const give = (given) => async () => {
     try {
       show(await api.answer(event.id, { note: note.value, ...given }));
+      document.querySelector("[aria-label='your answer'] [aria-pressed='true']")?.focus({ preventScroll: true });
     } catch (error) {
       failed.textContent = `Not kept: ${error.message}`;
     }
@@ -92,12 +93,12 @@ function answers(event, show) {
   const asking = el("div");
   const ask = () => asking.replaceChildren(askNormal(event, give({ action: "verdict", value: "normal" }), () => asking.replaceChildren()));
   const verdict = (value) => el("button", { "aria-pressed": String(event.verdict === value),
-    onclick: value === "normal" && event.verdict !== "normal" ? ask : give({ action: "verdict", value }) }, capital(verdictName(value)));
+    onclick: value === "normal" && event.verdict !== "normal" && !event.health ? ask : give({ action: "verdict", value }) }, capital(verdictName(value)));
   return el("section", { class: "card", "aria-label": "your answer" },
     el("h2", {}, "What was it?"),
     el("div", { class: "row" }, ["real", "normal", "fault"].map(verdict),
       event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
-    event.verdict ? null : el("p", { class: "quiet" }, "Real: worth an alarm, also next time. Normal here: the same need not be told again. Fault of a sensor: it saw or heard wrongly."),
+    event.verdict || event.health ? null : el("p", { class: "quiet" }, "Real: worth an alarm, also next time. Normal here: the same need not be told again. Fault of a sensor: it saw or heard wrongly."),
     event.health ? null : asking, event.health ? null : answered(event), heldBack(event),
     el("p", { class: "quiet" }, "Send nothing of this scene, unless it is more severe, for"),
     el("div", { class: "row" }, [[60, "1 hour"], [480, "8 hours"], [1440, "1 day"]].map(([minutes, name]) => el("button", { onclick: give({ action: "snooze", minutes }) }, name))),
