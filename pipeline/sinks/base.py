@@ -23,6 +23,9 @@ from pipeline.core.settings import Settings
 from pipeline.plugins import Family
 from pipeline.sinks.delivery import Pace
 
+WEB_ADDRESS = r"^(https?://[^\s/]\S*)?$"
+"""What a link may be in settings; it may be empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:

@@ -28,7 +28,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Event
-from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.base import WEB_ADDRESS, DigestSettings, SinkContext
 from pipeline.sinks.delivery import Pace
 from pipeline.sinks.signature import secret_bytes, signature
 from pipeline.sinks.templates.alertmanager import Alertmanager
@@ -73,7 +73,7 @@ class WebhookSettings(DigestSettings):
     routing_key: SecretStr | None = None
     """PagerDuty: integration key of the service that is paged. ``routing_key_file`` reads it."""
 
-    page: str = ""
+    page: str = Field(default="", pattern=WEB_ADDRESS)
     """Address of the dashboard as the recipients reach it, for a link; empty: none."""
 
     stands_s: float = Field(default=86_400.0, ge=60, le=366 * 86_400)
@@ -107,14 +107,6 @@ class WebhookSettings(DigestSettings):
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             secret_bytes(value.get_secret_value())
-        return value
-
-    @field_validator("page")
-    @classmethod
-    def _page(cls, value: str) -> str:
-        url = _parsed(value)
-        if value and (url is None or url.scheme not in {"http", "https"} or not url.host):
-            raise ValueError("must be an http:// or https:// address")
         return value
 
     @model_validator(mode="after")

@@ -249,7 +249,7 @@ def test_a_routing_key_is_told_nowhere_but_in_the_body() -> None:
         ({"template": "pagerduty", "routing_key": ""}, "needs a routing_key"),
         ({"template": "slack", "routing_key": KEY}, "no other has one"),
         ({"template": "carrier-pigeon"}, "template"),
-        ({"template": "slack", "page": "watch.test"}, "http:// or https://"),
+        ({"template": "slack", "page": "watch.test"}, "page"),
         ({"template": "alertmanager", "stands_s": 1}, "stands_s"),
     ],
 )
