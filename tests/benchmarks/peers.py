@@ -7,7 +7,8 @@ is not installed is said to be, with what to install (``pip install imagezmq vid
 Every end runs in a process of its own on this machine. Frames are raw; each carries its number
 and when it was sent, and one colour all over, so that a torn one is noticed.
 
-- throughput: as fast as it goes, best of two; CPU of both processes a frame; frames lost.
+- throughput: as fast as it goes, and the CPU of both processes a frame, as ratios to a socket
+  that takes turns with it: median of some rounds, and the middle half; frames lost.
 - overload: a camera of 30 fps, a consumer that takes 10; how fast the camera goes, how old is
   what is consumed (p99), and whether what was skipped is accounted for.
 - restart: the consumer is killed and comes back two seconds later; how long until frames flow,
@@ -20,40 +21,20 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
 
 import numpy as np
 
 from tests.benchmarks.peer_ends import Task
 from tests.benchmarks.peer_links import LINKS, OURS, RAW
 from tests.benchmarks.peer_runs import DEADLINE_S, NS, Course, Pair, Sent
+from tests.benchmarks.peer_speeds import HOST, Shape, compare
 
 SIZES = {"640x480": (480, 640, 3), "1280x720": (720, 1280, 3), "1920x1080": (1080, 1920, 3)}
 CAMERA_FPS, TAKES_S = 30.0, 0.1
 OVERLOAD_S, RESTART_S, DOWN_S = 8.0, 9.0, 2.0
-WIDTH = 30
-Shape: TypeAlias = tuple[int, int, int]
-
-
-def throughput(name: str, shape: Shape, count: int, *, shared: bool = True) -> list[float]:
-    """Frames a second, CPU-milliseconds a frame, frames lost."""
-    pair = Pair(name, Course(Task(shape, shared=shared), count))
-    try:
-        pair.listen(count, DEADLINE_S)
-        got, sent = pair.got[-1], pair.sent
-    finally:
-        pair.close()
-    came = len(got.numbers)
-    if came < 2:
-        return [0.0, 0.0, float(count - came)]
-    cpu_ms = 1e3 * (got.cpu_s / came + sent.cpu_s / max(sent.count, 1))
-    return [(came - 1) / got.took_s, cpu_ms, float(count - came)]
-
-
-def best(name: str, shape: Shape, count: int, *, shared: bool = True) -> list[float]:
-    """The better of two, figure by figure."""
-    first, second = (throughput(name, shape, count, shared=shared) for _ in range(2))
-    return [max(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2])]
+BYTES, ROUNDS = 1.5e9, 5
+"""Of a run of raw frames; how often each link has its turn."""
+WIDTH = 32
 
 
 def overload(name: str) -> str:
@@ -112,7 +93,7 @@ def table(names: Sequence[str], *, quick: bool) -> None:
     """Measure and print, a row at a time."""
     _print_row("", {name: name for name in names}, names)
     for size, shape in SIZES.items():
-        _speeds(size, shape, round((0.6e9 if quick else 1.8e9) / np.prod(shape)), names)
+        _speeds(size, shape, 2 if quick else ROUNDS, names)
     frames = 300 if quick else 10_000
     rows: dict[str, Callable[[str], str]] = {
         "overload: camera, age p99, skipped": overload,
@@ -123,20 +104,17 @@ def table(names: Sequence[str], *, quick: bool) -> None:
         _print_row(what, {name: measure(name) for name in names if name != RAW}, names)
 
 
-def _speeds(size: str, shape: Shape, count: int, names: Sequence[str]) -> None:
+def _speeds(size: str, shape: Shape, rounds: int, names: Sequence[str]) -> None:
     """Throughput of frames of one size, in three rows."""
-    found = {name: best(name, shape, count, shared=False) for name in names}
-    host = best(OURS, shape, count)
-    fps, cpu_ms, _ = found[RAW]
-    cells = {name: _ratios(figures, fps, cpu_ms) for name, figures in found.items()}
-    _print_row(f"{size}, fps (x raw, CPU x raw)", cells, names)
-    _print_row("  ours as it chooses on one host", {OURS: _ratios(host, fps, cpu_ms)}, names)
-    lost = {name: f"{figures[2]:.0f} of {count}" for name, figures in found.items()}
-    _print_row("  lost", lost, names)
-
-
-def _ratios(found: Sequence[float], fps: float, cpu_ms: float) -> str:
-    return f"{found[0]:.0f} ({found[0] / fps:.2f}x, {found[1] / cpu_ms:.2f}x)"
+    count = round(BYTES / np.prod(shape))
+    raw, found = compare(shape, count, rounds, names)
+    fps, cpu_ms = np.median([run.fps for run in raw]), np.median([run.cpu_ms for run in raw])
+    cells = {RAW: f"{fps:.0f} fps, CPU {cpu_ms:.2f} ms"}
+    cells |= {name: str(link) for name, link in found.items() if name != HOST}
+    _print_row(f"{size}, fps of raw", cells, names)
+    _print_row(f"  {HOST}", {OURS: str(found[HOST])}, names)
+    lost = {name: f"{link.lost} of {count}" for name, link in found.items()}
+    _print_row("  lost at most", lost, names)
 
 
 def _print_row(what: str, cells: Mapping[str, str], names: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -324,3 +325,20 @@ def test_no_secret_is_in_what_is_said_of_a_broken_deployment(
     broken.unlink()
     assert "faulty.yaml:" in said
     assert not found_in(said.encode(), planted)
+
+
+def test_no_secret_is_in_what_is_sent_to_those_who_help(
+    planted: Planted, say: Callable[..., str], tmp_path: Path
+) -> None:
+    log = tmp_path / "careless.log"
+    careless = [f"Bearer {PLANTED['hook_header']}", planted.config.read_text()]
+    careless += [PLANTED[name] for name in ("rtsp", "broker", "hook_signing", "sql", "http")]
+    log.write_text("\n".join([(planted.folder / "said-run.txt").read_text(), *careless]))
+    said = say("support", "bundle", planted.config, "-o", tmp_path / "help.zip", "--log", log)
+    assert not found_in(said.encode(), planted)
+    with zipfile.ZipFile(tmp_path / "help.zip") as opened:
+        parts = {name: opened.read(name) for name in opened.namelist()}
+    assert {"deployment.json", "kept.json", "processes/fusion.json", "log.txt"} <= parts.keys()
+    assert b"rtsp://***@127.0.0.1" in parts["log.txt"]
+    for name, content in parts.items():
+        assert not found_in(content, planted), name

@@ -1,0 +1,106 @@
+"""Write a first deployment file from what this machine has and what you answer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nodes.init.asking import Asking
+from nodes.init.gathering import Given, gather
+from nodes.init.plan import SitePlan
+from nodes.init.writing import write
+from pipeline.config import check_file
+from pipeline.core.errors import ConfigError
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``init`` to the command line."""
+    app.command(name="init")(init)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="File to write.", metavar="FILE")] = Path(
+        "site.yaml"
+    ),
+    scene: Annotated[str | None, typer.Option("--scene", help="Name of the place.")] = None,
+    address: Annotated[
+        list[str] | None,
+        typer.Option("--address", help="Address of a network camera (rtsp://...); several."),
+    ] = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option("--camera", help="Camera of this machine (/dev/video0); several."),
+    ] = None,
+    microphone: Annotated[
+        bool | None,
+        typer.Option("--microphone/--no-microphone", help="Hear the default sound input."),
+    ] = None,
+    broker: Annotated[
+        str | None, typer.Option("--broker", help="MQTT broker, HOST or HOST:PORT.")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--broker-user", help="User of the broker.")] = None,
+    topic: Annotated[
+        str, typer.Option("--topic", help="Topics to listen to; + and # are wildcards.")
+    ] = "#",
+    listen_s: Annotated[
+        float, typer.Option("--listen", help="How long to listen to the broker, seconds.")
+    ] = 15.0,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="False alarms you can live with, as 2/day.")
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", help="Address that events are sent to.")
+    ] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder for all that is kept.")] = Path(
+        "data"
+    ),
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing, take what is found.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over the file.")] = False,
+) -> None:
+    """Write a first deployment file from what this machine has and what you answer.
+
+    Passwords are asked for, or taken from addresses, and go to files of their own beside it.
+    """
+    if file.exists() and not force:
+        raise ConfigError(
+            "the file exists already", where=str(file), fix="name another, or --force"
+        )
+    ask = Asking(silent=yes or not sys.stdin.isatty())
+    given = Given(
+        scene=scene,
+        addresses=address,
+        devices=camera,
+        microphone=microphone,
+        broker=broker,
+        user=user,
+        topic=topic,
+        listen_s=listen_s,
+        budget=budget,
+        webhook=webhook,
+        data=data,
+    )
+    _finish(gather(given, ask), file)
+
+
+def _finish(plan: SitePlan, file: Path) -> None:
+    try:
+        secrets = write(plan, file)
+    except OSError as error:
+        raise ConfigError(f"cannot write: {error.strerror}", where=str(file)) from error
+    report = check_file(file)
+    for problem in report.problems:
+        typer.echo(str(problem), err=True)
+    if report.problems:
+        raise typer.Exit(ConfigError.exit_code)
+    typer.echo(f"{file} is written and checks green.")
+    if secrets:
+        typer.echo(f"Passwords and addresses are in {secrets[0].parent}, readable by you alone.")
+    typer.echo(
+        "Next, half an hour of the ordinary, then learn it, then watch:\n"
+        f"  fusewatch record {file} --seconds 1800 -o normal.mcap\n"
+        f"  fusewatch commission {file} --recording normal.mcap\n"
+        f"  fusewatch run {file}"
+    )

@@ -1,0 +1,166 @@
+"""From flags, questions and what the machine has to a plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from nodes.init.addresses import examined
+from nodes.init.asking import Asking
+from nodes.init.plan import Broker, NetworkCamera, Readings, SitePlan
+from nodes.init.topics import heard
+from pipeline.config.deployment import NAME
+from pipeline.core.errors import ConfigError, DependencyMissing, SourceUnavailable
+from pipeline.core.redact import redact_url
+from pipeline.sources.video_devices import list_cameras
+
+_OPEN_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What stood on the command line; None: it is asked for, or found.
+
+    Attributes:
+        scene: Name of the scene.
+        addresses: Addresses of network cameras.
+        devices: Cameras of this machine.
+        microphone: Whether to hear the default sound input.
+        broker: MQTT broker, HOST or HOST:PORT.
+        user: Its user.
+        topic: Topics to listen to.
+        listen_s: For how long.
+        budget: False alarms that may be spent.
+        webhook: Where to send events.
+        data: Folder for everything that is kept.
+    """
+
+    scene: str | None
+    addresses: Sequence[str] | None
+    devices: Sequence[str] | None
+    microphone: bool | None
+    broker: str | None
+    user: str | None
+    topic: str
+    listen_s: float
+    budget: str | None
+    webhook: str | None
+    data: Path
+
+
+def gather(given: Given, ask: Asking) -> SitePlan:
+    """Ask for what was not given, and look at what is there.
+
+    Raises:
+        ConfigError: An answer cannot be used, or there is nothing to watch with.
+    """
+    scene = _scene(ask.text("Name of the place (a-z, 0-9, -)", given.scene, "hall"))
+    devices = _devices(ask) if given.devices is None else tuple(given.devices)
+    urls = _urls(ask) if given.addresses is None else given.addresses
+    network = tuple(_network(url) for url in urls)
+    hears = ask.yes("Listen to the default sound input?", given.microphone, _has_sound())
+    broker = _broker(ask, given.broker, given.user)
+    plan = SitePlan(
+        scene=scene,
+        data=given.data,
+        devices=devices,
+        network=network,
+        microphone=hears,
+        broker=broker,
+        readings=_readings(ask, broker, given.topic, given.listen_s),
+        budget=ask.text("False alarms you can live with", given.budget, "2/day"),
+        webhook=ask.text("Web address to send events to (empty: none)", given.webhook, ""),
+    )
+    if plan.empty:
+        raise ConfigError(
+            "there is nothing to watch with",
+            where="this machine",
+            fix="plug in a camera, or give --address or --broker; see fusewatch doctor",
+        )
+    return plan
+
+
+def _scene(name: str) -> str:
+    if not re.match(NAME, name):
+        raise ConfigError(
+            f"{name!r} is no name", where="--scene", fix="a-z, 0-9, '-' and '_', as in back-door"
+        )
+    return name
+
+
+def _devices(ask: Asking) -> tuple[str, ...]:
+    """Cameras of this machine. Most have a second device node, which gives no pictures."""
+    found = {one.name or one.path: one.path for one in reversed(list_cameras()) if one.readable}
+    return tuple(
+        path
+        for name, path in sorted(found.items(), key=lambda item: item[1])
+        if ask.yes(f"Use camera {path} ({name})?", None, True)
+    )
+
+
+def _urls(ask: Asking) -> list[str]:
+    urls: list[str] = []
+    question = "Network camera, as rtsp://user:password@192.168.1.20/stream1 (empty: none)"
+    while url := ask.text(question, None, ""):
+        urls.append(url)
+        question = "One more (empty: no more)"
+    return urls
+
+
+def _network(url: str) -> NetworkCamera:
+    shown = redact_url(url)
+    try:
+        found = examined(url, _OPEN_S)
+    except SourceUnavailable as error:
+        typer.echo(f"  {shown}: {error.message}. Written all the same: see to it before you go on.")
+        return NetworkCamera(url)
+    gives = " and ".join(["pictures"] * found.video + ["sound"] * found.audio)
+    typer.echo(f"  {shown}: {gives}")
+    return found
+
+
+def _has_sound() -> bool:
+    try:
+        from pipeline.sources.sound_devices import list_audio_inputs
+
+        return bool(list_audio_inputs())
+    except (ModuleNotFoundError, DependencyMissing, SourceUnavailable):
+        return False
+
+
+def _broker(ask: Asking, given: str | None, user: str | None) -> Broker | None:
+    where = ask.text("MQTT broker, HOST or HOST:PORT (empty: none)", given, "")
+    if not where:
+        return None
+    host, _, port = where.partition(":")
+    if port and not port.isdigit():
+        raise ConfigError(f"{port!r} is no port", where="--broker", fix="HOST or HOST:PORT")
+    name = ask.text("Its user (empty: it asks for none)", user, "")
+    password = ask.secret("Its password") if name else ""
+    return Broker(host, int(port or 1883), name, password)
+
+
+def _readings(
+    ask: Asking, broker: Broker | None, topic: str, listen_s: float
+) -> tuple[Readings, ...]:
+    if broker is None:
+        return ()
+    typer.echo(f"  listening to {broker.host} for {listen_s:g} s")
+    try:
+        found = heard(broker, topic, listen_s)
+    except SourceUnavailable as error:
+        typer.echo(f"  {error}")
+        return ()
+    if not found:
+        typer.echo("  no numbers came; sensors that speak rarely need a longer --listen")
+    return tuple(
+        one
+        for one in found
+        if ask.yes(
+            f"Use {one.topic} ({', '.join(filter(None, one.channels)) or 'a number'})?", None, True
+        )
+    )

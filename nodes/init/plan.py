@@ -1,0 +1,77 @@
+"""What a first deployment is to consist of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCamera:
+    """A camera, or another medium, with an address.
+
+    Attributes:
+        url: Its address, as a rule with a password in it.
+        video: Whether it has pictures.
+        audio: Whether it has sound.
+    """
+
+    url: str
+    video: bool = True
+    audio: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """An MQTT broker."""
+
+    host: str
+    port: int = 1883
+    username: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """A topic on which numbers come.
+
+    Attributes:
+        topic: The topic.
+        channels: Where the numbers stand in its messages (``data.temp``); one empty path: the
+            message is the number.
+    """
+
+    topic: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """A first deployment: one machine, one scene.
+
+    Attributes:
+        scene: Name of the scene.
+        data: Folder for everything that is kept.
+        devices: Video devices of this machine.
+        network: Cameras with an address.
+        microphone: Whether the default sound input of this machine is heard.
+        broker: MQTT broker; None: none.
+        readings: Its topics.
+        budget: False alarms that may be spent.
+        webhook: Address that events are sent to; empty: none.
+    """
+
+    scene: str
+    data: Path
+    devices: tuple[str, ...] = ()
+    network: tuple[NetworkCamera, ...] = ()
+    microphone: bool = False
+    broker: Broker | None = None
+    readings: tuple[Readings, ...] = ()
+    budget: str = "2/day"
+    webhook: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to watch with."""
+        return not (self.devices or self.network or self.microphone or self.readings)

@@ -1,0 +1,225 @@
+"""A plan as a deployment file with comments, and its secrets as files that only we can read.
+
+The text is written by hand rather than by a YAML library, which would lose the comments; every
+value goes through JSON, which YAML reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from nodes.init.plan import NetworkCamera, SitePlan
+
+_HEAD = """\
+# Made by `fusewatch init`; yours from now on. `fusewatch config check {file}` finds every mistake.
+# Next:
+#   fusewatch record {file} --seconds 1800 -o normal.mcap      half an hour of the ordinary
+#   fusewatch commission {file} --recording normal.mcap        learns what is normal
+#   fusewatch run {file}
+name: {scene}
+data: {data}          # everything that is kept lies here
+
+nodes:
+  here:
+    sources:
+"""
+_SCENE = """
+scenes:
+  {scene}:
+    streams: [{streams}]        # what is fused; split it if they watch different places
+    model: {model}
+    alarm:
+      budget: {budget}          # false alarms you can live with
+"""
+_REST = """
+fusion:
+  record: {{folder: {recordings}, max_total_gb: 20}}   # the oldest go first
+
+alert:
+  sinks:                 # who is told; `fusewatch alert {file} --test` tries them
+    - type: console
+    - type: jsonl
+      path: {events}
+{webhook}
+dashboard: {{}}            # http://127.0.0.1:7780/, the token is in {data}/dashboard-token
+"""
+
+
+_PLAIN = re.compile(r"[./]?[a-z_]+[./-][a-zA-Z0-9_./-]*|data")
+"""What YAML takes for text without quotes, whatever it says: it holds a dot, slash or hyphen."""
+
+Keep = Callable[[str, str], str]
+"""Keeps a secret under a name; what to write in its place."""
+Block = tuple[list[str], str]
+"""Names of streams, and the lines of the source that gives them."""
+
+
+def write(plan: SitePlan, file: Path) -> list[Path]:
+    """Write a plan to `file`, and its secrets to a folder beside it.
+
+    Returns:
+        Files of secrets.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    secrets = Secrets(file.with_name(f"{file.stem}.secrets"))
+    sources = [
+        *_devices(plan),
+        *_network(plan, secrets.keep),
+        *_sound(plan),
+        *_broker(plan, secrets.keep),
+    ]
+    streams = [stream for names, _ in sources for stream in names]
+    parts = [
+        _HEAD.format(file=file.name, scene=plan.scene, data=_value(plan.data)),
+        "\n".join(block for _, block in sources),
+        _slow([stream for stream in streams if stream in _reading_names(plan)]),
+        _SCENE.format(
+            scene=plan.scene,
+            streams=", ".join(streams),
+            model=_value(plan.data / f"{plan.scene}.model"),
+            budget=plan.budget,
+        ),
+        _REST.format(
+            file=file.name,
+            data=plan.data,
+            recordings=_value(plan.data / "recordings"),
+            events=_value(plan.data / "events.jsonl"),
+            webhook=_webhook(plan, secrets.keep),
+        ),
+    ]
+    file.write_text("".join(parts), "utf-8")
+    return secrets.files
+
+
+class Secrets:
+    """Files that only this user can read.
+
+    Args:
+        folder: Where they go; made when there is one.
+
+    Attributes:
+        files: Those written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: list[Path] = []
+
+    def keep(self, name: str, secret: str) -> str:
+        """Write one; its path as it stands in the deployment file beside the folder."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._folder / name
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(secret)
+        self.files.append(path)
+        return _value(f"{self._folder.name}/{name}")
+
+
+def _devices(plan: SitePlan) -> Iterator[Block]:
+    for name, device in zip(_names(plan.scene, "camera", plan.devices), plan.devices, strict=True):
+        yield (
+            [name],
+            f"""\
+      - type: camera
+        stream: {name}
+        device: {_value(device)}
+        width: 640                # small is enough to see what is unusual, and cheap
+        height: 480
+        fps: 10
+""",
+        )
+
+
+def _network(plan: SitePlan, keep: Keep) -> Iterator[Block]:
+    names = _names(plan.scene, "view", plan.network)
+    for name, camera in zip(names, plan.network, strict=True):
+        sound = name.replace("-view", "-sound")
+        streams = [name] * camera.video + [sound] * camera.audio
+        lines = ["      - type: media", f"        url_file: {keep(name + '-url', camera.url)}"]
+        if camera.video:
+            lines += [f"        video: {name}", "        video_hz: 10", "        width: 640"]
+        if camera.audio:
+            lines.append(f"        audio: {sound}")
+        yield streams, "\n".join(lines) + "\n"
+
+
+def _sound(plan: SitePlan) -> Iterator[Block]:
+    if plan.microphone:
+        name = f"{plan.scene}-microphone"
+        yield (
+            [name],
+            f"""\
+      - type: microphone          # the default input; `fusewatch doctor` lists them
+        stream: {name}
+""",
+        )
+
+
+def _broker(plan: SitePlan, keep: Keep) -> Iterator[Block]:
+    broker = plan.broker
+    if broker is None or not plan.readings:
+        return
+    lines = ["      - type: mqtt", f"        host: {_value(broker.host)}"]
+    lines.append(f"        port: {broker.port}")
+    if broker.username:
+        lines.append(f"        username: {_value(broker.username)}")
+        lines.append(f"        password_file: {keep('mqtt-password', broker.password)}")
+    lines.append("        streams:")
+    names = _reading_names(plan)
+    for name, readings in zip(names, plan.readings, strict=True):
+        lines += [f"          - name: {name}", f"            topic: {_value(readings.topic)}"]
+        lines.append("            channels:")
+        lines += [f"              - {_channel(path)}" for path in readings.channels]
+    yield names, "\n".join(lines) + "\n"
+
+
+def _channel(path: str) -> str:
+    if not path:
+        return '{name: value, path: ""}'
+    return f"{{name: {_value(path.replace('.', '_'))}, path: {_value(path)}}}"
+
+
+def _slow(readings: Sequence[str]) -> str:
+    if not readings:
+        return ""
+    lines = ["", "streams:                  # sensors that report changes only"]
+    lines += [f"  {name}: {{interpolation: previous, max_gap_s: 300}}" for name in readings]
+    return "\n".join(lines) + "\n"
+
+
+def _webhook(plan: SitePlan, keep: Keep) -> str:
+    if not plan.webhook:
+        return ""
+    return f"    - type: webhook\n      url_file: {keep('webhook-url', plan.webhook)}\n"
+
+
+def _reading_names(plan: SitePlan) -> list[str]:
+    """Names of the sensor streams: the ends of the topics, made different."""
+    names: list[str] = []
+    for readings in plan.readings:
+        end = "-".join(readings.topic.split("/")[-2:])
+        slug = re.sub(r"[^a-z0-9]+", "-", end.lower()).strip("-")[:40] or "readings"
+        name = f"{plan.scene}-{slug}"
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    return names
+
+
+def _names(scene: str, what: str, things: Sequence[str | NetworkCamera]) -> list[str]:
+    if len(things) == 1:
+        return [f"{scene}-{what}"]
+    return [f"{scene}-{what}-{number + 1}" for number in range(len(things))]
+
+
+def _value(value: str | Path) -> str:
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)

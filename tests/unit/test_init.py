@@ -1,0 +1,131 @@
+"""What ``fusewatch init`` writes: it checks green, holds no secret, and can be read by people."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.init.plan import Broker, NetworkCamera, Readings, SitePlan
+from nodes.init.topics import numbers
+from nodes.init.writing import write
+from pipeline.config import check_file, load_deployment
+from tests.command_line import fusewatch
+
+FULL = SitePlan(
+    scene="hall",
+    data=Path("data"),
+    devices=("/dev/video0", "/dev/video2"),
+    network=(
+        NetworkCamera("rtsp://ada:Geheim1@10.0.0.2/a", audio=True),
+        NetworkCamera("http://10.0.0.3/stream", video=False, audio=True),
+    ),
+    microphone=True,
+    broker=Broker("broker.lan", 1884, "ada", "Geheim2"),
+    readings=(
+        Readings("zigbee2mqtt/hall/climate", ("temperature", "battery.level")),
+        Readings("shop/hall/climate", ("",)),
+    ),
+    budget="2/week",
+    webhook="https://example.org/hook?key=Geheim3",
+)
+
+
+def test_everything_that_was_found_is_in_the_file_which_checks_green(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    write(FULL, file)
+    report = check_file(file)
+    assert [str(problem) for problem in report.problems] == []
+    deployment = load_deployment(file)
+    assert deployment.scenes["hall"].streams == [
+        "hall-camera-1",
+        "hall-camera-2",
+        "hall-view-1",
+        "hall-sound-1",
+        "hall-sound-2",
+        "hall-microphone",
+        "hall-hall-climate",
+        "hall-hall-climate-2",
+    ]
+    assert deployment.scenes["hall"].alarm.budget == "2/week"
+    assert deployment.stream("hall-hall-climate").max_gap_s == 300
+
+
+def test_secrets_are_in_files_that_only_we_can_read(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    secrets = write(FULL, file)
+    assert "Geheim" not in file.read_text()
+    assert len(secrets) == 4
+    assert all(stat.S_IMODE(one.stat().st_mode) == 0o600 for one in secrets)
+    assert stat.S_IMODE(secrets[0].parent.stat().st_mode) == 0o700
+    assert {one.read_text() for one in secrets} == {
+        FULL.network[0].url,
+        FULL.network[1].url,
+        "Geheim2",
+        FULL.webhook,
+    }
+
+
+topics = st.text(min_size=1, max_size=30).filter(lambda t: not set(t) & set("+#\0") and t.strip())
+keys = st.text(st.characters(exclude_characters=".[]", exclude_categories=["Cs", "Cc"]), min_size=1)
+
+
+@given(topics=st.lists(topics, min_size=1, max_size=4, unique=True), channel=keys)
+def test_whatever_topics_and_keys_are_called_the_file_says_so(
+    tmp_path_factory: pytest.TempPathFactory, topics: list[str], channel: str
+) -> None:
+    file = tmp_path_factory.mktemp("init") / "site.yaml"
+    readings = tuple(Readings(topic, (channel,)) for topic in topics)
+    write(SitePlan("hall", Path("data"), broker=Broker("b"), readings=readings), file)
+    streams = load_deployment(file).nodes["here"].sources[0].streams  # type: ignore[attr-defined]
+    assert [stream.topic for stream in streams] == topics
+    assert {stream.channels[0].path for stream in streams} == {channel}
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        (b"21.5", ("",)),
+        (b'{"t": 21.5, "on": true, "name": "x", "in": {"rh": 40}}', ("t", "in.rh")),
+        (b'{"a.b": 1, "": 2, "c[0]": 3, "d": 4}', ("d",)),
+        (b'{"a": {"b": {"c": {"too": 1}}}}', ()),
+        (b"[1, 2]", ()),
+        (b"true", ()),
+        (b"ON", ()),
+        (b"\xff\xfe", ()),
+        (json.dumps({f"k{n}": n for n in range(50)}).encode(), tuple(f"k{n}" for n in range(32))),
+    ],
+)
+def test_numbers_are_found_in_messages(message: bytes, found: tuple[str, ...]) -> None:
+    assert numbers(message) == found
+
+
+def test_nothing_is_written_when_there_is_nothing_to_watch_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "site.yaml"
+    assert fusewatch("init", file, "--yes", "--no-microphone") == 78
+    assert "nothing to watch with" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_a_file_that_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("mine")
+    assert fusewatch("init", file, "--yes", "--camera", "/dev/video0") == 78
+    assert "--force" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+
+
+def test_what_cannot_be_used_is_said_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "site.yaml"
+    flags = ("--yes", "--no-microphone", "--camera", "/dev/video0", "--budget", "2/fortnight")
+    assert fusewatch("init", file, *flags) == 78
+    assert "site.yaml:" in (said := capsys.readouterr().err)
+    assert "2/week" in said
