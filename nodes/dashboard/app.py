@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -24,6 +25,7 @@ from nodes.dashboard.neighbours import node_views
 from nodes.dashboard.normal_pictures import NormalPictures, add_normal_pictures
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import (
+    MILLISECOND_NS,
     AnswerGiven,
     AnswerView,
     EventRow,
@@ -41,12 +43,17 @@ from pipeline.core.errors import StoreError
 from pipeline.store import Verdict
 
 KEEP_ALIVE_S = 10.0
+TOO_LATE_MS = 2**63 // MILLISECOND_NS
+"""The stores count nanoseconds, up to this, the year 2262."""
+
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+
+FileName: TypeAlias = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +137,8 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/scenes/{scene}/history", dependencies=[who])
     def history(
         scene: str,
-        from_ms: Annotated[int, Query(ge=0, lt=2**53)],
-        to_ms: Annotated[int, Query(ge=0, lt=2**53)],
+        from_ms: Annotated[int, Query(ge=0, lt=TOO_LATE_MS)],
+        to_ms: Annotated[int, Query(ge=0, lt=TOO_LATE_MS)],
         points: Annotated[int, Query(ge=1, le=2000)] = 720,
     ) -> History:
         """Scores of a span, minute by minute or coarser."""
@@ -142,8 +149,8 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
     @app.get("/api/events", dependencies=[who])
     def events(
         scene: str | None = None,
-        since_ms: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
-        until_ms: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
+        since_ms: Annotated[int | None, Query(ge=0, lt=TOO_LATE_MS)] = None,
+        until_ms: Annotated[int | None, Query(ge=0, lt=TOO_LATE_MS)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[EventRow]:
         """Events at their latest phase, the newest first."""
@@ -182,7 +189,9 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
         return event(event_id)
 
     @app.delete("/api/answers/{position}")
-    def withdraw(position: int, name: str = who) -> AnswerView:
+    def withdraw(
+        position: Annotated[int, PathParameter(ge=0, lt=2**63)], name: str = who
+    ) -> AnswerView:
         """Take an answer back."""
         try:
             return answer_view(records.withdraw(position, name))
@@ -279,7 +288,7 @@ def _add_files(app: FastAPI, desk: Desk) -> None:
         response_class=FileResponse,
         responses={200: {"content": {"*/*": {}}}},
     )
-    def evidence(event_id: str, name: str) -> Response:
+    def evidence(event_id: FileName, name: FileName) -> Response:
         """A file that shows what happened."""
         path = (folder / event_id / name).resolve()
         if path.parent.parent != folder or name.startswith(".") or not path.is_file():

@@ -27,6 +27,9 @@ from pipeline.sinks.delivery import Pace
 from pipeline.sinks.escalation import Escalation
 from pipeline.sinks.quiet_hours import QuietHours
 
+WEB_ADDRESS = r"^(https?://[^\s/]\S*)?$"
+"""What a link may be in settings; it may be empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:

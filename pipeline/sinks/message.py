@@ -47,11 +47,11 @@ def message_of(event: Event, deployment: str, evidence: Path, page: str = "") ->
         event.summary,
         "",
         f"scene:    {event.scene} ({deployment})",
-        f"when:     {_time(event.start_ns)}, {(event.end_ns - event.start_ns) / 1e9:.1f} s",
+        f"when:     {clock_time(event.start_ns)}, {(event.end_ns - event.start_ns) / 1e9:.1f} s",
         f"severity: {event.severity.value}",
     ]
     lines += [f"not seen: {', '.join(event.incomplete)}"] if event.incomplete else []
-    lines += [f"look:     {page.rstrip('/')}/#/event/{event.id}"] if page else []
+    lines += [f"look:     {event_page(page, event.id)}"] if page else []
     lines += [f"id:       {event.key}"]
     subject = f"[{deployment}/{event.scene}] {phase_word(event)}: {event.summary}"
     pictures = _pictures(event, evidence) if event.phase is Phase.RAISED else ()
@@ -73,17 +73,22 @@ def message_of_answer(
         "",
         f"event:    {event.summary}",
         f"scene:    {event.scene} ({deployment})",
-        f"when:     {_time(event.start_ns)}",
+        f"when:     {clock_time(event.start_ns)}",
     ]
-    lines += [f"look:     {page.rstrip('/')}/#/event/{event.id}"] if page else []
+    lines += [f"look:     {event_page(page, event.id)}"] if page else []
     key = answer_key(event.id, answer)
     subject = f"[{deployment}/{event.scene}] {answer.words}"
     return Message(key, _line(subject), "\n".join([*lines, f"id:       {key}"]))
 
 
+def event_page(page: str, event_id: str) -> str:
+    """Address of an event on the dashboard, whose own address is `page`."""
+    return f"{page.rstrip('/')}/#/event/{event_id}"
+
+
 def message_of_digest(digest: Digest, deployment: str) -> Message:
     """The message of a digest: what came and went while nobody could be told."""
-    told = [f"{_time(e.start_ns)}  {e.severity.value:8}  {e.summary}" for e in digest.last]
+    told = [f"{clock_time(e.start_ns)}  {e.severity.value:8}  {e.summary}" for e in digest.last]
     more = len(told) - _SHOWN
     lines = [digest.summary, "", *told[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
     subject = f"[{deployment}/{digest.scene}] {digest.summary}"
@@ -97,7 +102,8 @@ def _pictures(event: Event, evidence: Path) -> tuple[Path, ...]:
     return tuple(f for f in files if f.is_file() and f.stat().st_size <= LONGEST_PICTURE)
 
 
-def _time(at_ns: int) -> str:
+def clock_time(at_ns: int) -> str:
+    """A time as people read it."""
     return f"{datetime.fromtimestamp(at_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -28,13 +28,13 @@ from typing import Literal
 import paho.mqtt.client as paho
 import structlog
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pipeline.core.answered import EventAnswer, answered_json
 from pipeline.core.digest import Digest, digest_body
 from pipeline.core.errors import SinkError, SinkRejected, SinkUnavailable
 from pipeline.core.event import Event, Phase, to_json
-from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
+from pipeline.sinks.base import WEB_ADDRESS, AnswerSettings, DigestSettings, SinkContext
 from pipeline.sinks.home_assistant import OFFLINE, ONLINE, discovery, state
 from pipeline.sinks.mqtt_link import MqttLinkSettings, make_client
 
@@ -66,7 +66,7 @@ class MqttSettings(AnswerSettings, DigestSettings, MqttLinkSettings):
     discovery_prefix: str = "homeassistant"
     """Home Assistant's own discovery prefix."""
 
-    page: str = ""
+    page: str = Field(default="", pattern=WEB_ADDRESS)
     """Address of the dashboard, for a link from Home Assistant; empty: none."""
 
     snapshots: bool = True

@@ -11,6 +11,7 @@ redirects too, means *never*, and the beginning of what was answered is told: Sl
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
 import ssl
@@ -28,7 +29,7 @@ from pipeline.core.answered import EventAnswer, answer_key
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Event
-from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
+from pipeline.sinks.base import WEB_ADDRESS, AnswerSettings, DigestSettings, SinkContext
 from pipeline.sinks.delivery import Pace
 from pipeline.sinks.signature import secret_bytes, signature
 from pipeline.sinks.templates.alertmanager import Alertmanager
@@ -55,7 +56,7 @@ LONGEST_WAIT_S = 3600.0
 """A receiver cannot ask for a longer pause than this, seconds."""
 
 _READ_BYTES, _TOLD = 4096, 300  # of what a receiver says when it refuses: bytes, letters
-_SECRET_PART = 8  # shorter parts of an address's path are words
+_SECRET_PART = 6  # what is shorter is a word, and not looked for in what a receiver says
 
 
 class WebhookSettings(AnswerSettings, DigestSettings):
@@ -73,7 +74,7 @@ class WebhookSettings(AnswerSettings, DigestSettings):
     routing_key: SecretStr | None = None
     """PagerDuty: integration key of the service that is paged. ``routing_key_file`` reads it."""
 
-    page: str = ""
+    page: str = Field(default="", pattern=WEB_ADDRESS)
     """Address of the dashboard as the recipients reach it, for a link; empty: none."""
 
     stands_s: float = Field(default=86_400.0, ge=60, le=366 * 86_400)
@@ -107,14 +108,6 @@ class WebhookSettings(AnswerSettings, DigestSettings):
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             secret_bytes(value.get_secret_value())
-        return value
-
-    @field_validator("page")
-    @classmethod
-    def _page(cls, value: str) -> str:
-        url = _parsed(value)
-        if value and (url is None or url.scheme not in {"http", "https"} or not url.host):
-            raise ValueError("must be an http:// or https:// address")
         return value
 
     @model_validator(mode="after")
@@ -260,12 +253,14 @@ def _site(settings: WebhookSettings, deployment: str) -> Site:
 
 
 def _secrets(settings: WebhookSettings) -> Iterator[str]:
-    """What must not be told: secrets, and the parts of the address that may be."""
+    """What must not be told, in whole and by word: secrets, and parts of the address."""
     url = httpx.URL(settings.url.get_secret_value())
     given = (settings.secret, settings.routing_key, *settings.headers.values())
-    yield from (one.get_secret_value() for one in given if one and one.get_secret_value())
-    yield from (part for part in (url.password, url.query.decode()) if part)
-    yield from (part for part in url.path.split("/") if len(part) >= _SECRET_PART)
+    texts = [one.get_secret_value() for one in given if one]
+    texts += [url.password, *url.params.values(), *url.path.split("/")]
+    texts.append(base64.b64encode(url.userinfo).decode())
+    for text in texts:
+        yield from (word for word in (text, *text.split()) if len(word) >= _SECRET_PART)
 
 
 def retry_after_s(header: str | None, now_ns: int) -> float | None:

@@ -16,7 +16,7 @@ import sys
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -46,6 +46,8 @@ PLANTED = {
     "hook_signing": "pl4nted-hook-signing",
     "sql": "pl4nted-sql/password",
     "sink_broker": "pl4nted-sink-broker",
+    "pager": "pl4nted-routing-key-0123456789ab",
+    "kafka": "pl4nted-kafka-pass",
     "http": "pl4nted-http-token-0123456789",
 }
 DEPLOYMENT = """
@@ -85,6 +87,16 @@ alert:
       port: {closed}
       username: writer
       password: {sink_broker}
+    - type: webhook
+      name: pager
+      template: pagerduty
+      url: http://127.0.0.1:{hook}/enqueue
+      routing_key_file: pager.txt
+    - type: kafka
+      servers: ["127.0.0.1:{closed}"]
+      sasl: plain
+      username: writer
+      password: {kafka}
 security:
   curve: "on"
   keys: keys
@@ -103,7 +115,8 @@ class Planted:
         self.https = free_port()
         (folder / "broker.txt").write_text(PLANTED["broker"])
         (folder / "token.txt").write_text(PLANTED["http"])
-        for name in ("broker.txt", "token.txt"):
+        (folder / "pager.txt").write_text(PLANTED["pager"])
+        for name in ("broker.txt", "token.txt", "pager.txt"):
             (folder / name).chmod(0o600)
         make_certificates(folder)
         self.config.write_text(
@@ -128,7 +141,7 @@ class Planted:
     def queue_event(self) -> None:
         """An event that the alert node has yet to deliver."""
         with closing(OutboxStore(self.data / "alert.db")) as outbox:
-            outbox.accept(event(scene="site"), ["webhook", "sql", "mqtt"])
+            outbox.accept(event(scene="site"), ["webhook", "sql", "mqtt", "pager", "kafka"])
 
     @property
     def environment(self) -> dict[str, str]:
@@ -147,7 +160,7 @@ class Planted:
             process = subprocess.Popen(command, env=self.environment, stdout=out, stderr=out)
         watched = Watched(self.data)
         try:
-            wait_until(lambda: hook.requests or process.poll() is not None, 40.0)
+            wait_until(lambda: both_refused(hook) or process.poll() is not None, 40.0)
             assert process.poll() is None, (self.folder / "said-run.txt").read_text()
             for name, page, words in (
                 ("alert", "/metrics", "fusewatch_sink"),
@@ -157,7 +170,7 @@ class Planted:
             ):
                 wait_until(lambda n=name, p=page, w=words: w in watched.page(n, p)[1], 40.0)
             said = self.folder / "said-run.txt"
-            for words in ("rtsp://", "postgresql", "climate"):
+            for words in ("rtsp://", "postgresql", "climate", "kafka"):
                 wait_until(lambda w=words: w in said.read_text(), 40.0)
             for name in ("alert", "capture-site", "fusion"):
                 self.pages += [watched.page(name, p)[1] for p in ("/livez", "/readyz", "/metrics")]
@@ -183,11 +196,25 @@ class Planted:
 def planted(tmp_path_factory) -> Iterator[Planted]:
     require_module("torch")
     with HttpReceiver() as hook:
-        hook.answer = lambda count: 500 if count == 0 else 400
+        hook.judge = refuse_and_tell(hook)
         found = Planted(tmp_path_factory.mktemp("planted"), hook)
         found.queue_event()
         found.run(hook)
         yield found
+
+
+def refuse_and_tell(hook: HttpReceiver) -> Callable[[Mapping[str, str], bytes], int]:
+    """A service that says in its refusal all that it was sent."""
+
+    def judge(headers: Mapping[str, str], body: bytes) -> int:
+        hook.said = f"cannot take {dict(headers)} {body.decode()}".encode()
+        return 400 if hook.requests else 500
+
+    return judge
+
+
+def both_refused(hook: HttpReceiver) -> bool:
+    return {request.path.startswith("/enqueue") for request in hook.requests} == {True, False}
 
 
 def forms(secret: str) -> list[bytes]:
@@ -219,11 +246,13 @@ def test_everything_went_wrong_that_was_to(planted: Planted) -> None:
     said = (planted.folder / "said-run.txt").read_text()
     assert "rtsp://***@127.0.0.1" in said
     assert "postgresql+psycopg://***@127.0.0.1" in said
+    kept = b"".join(file.read_bytes() for file in planted.data.glob("alert.db*"))
+    assert b"400 Bad Request: cannot take" in kept
     assert all("process_cpu_seconds_total" in planted.pages[at] for at in (2, 5, 8, 9))
 
 
 def test_no_secret_is_in_what_the_processes_said_and_wrote(planted: Planted) -> None:
-    given = {"planted.yaml", "broker.txt", "token.txt", "server.key"}
+    given = {"planted.yaml", "broker.txt", "token.txt", "pager.txt", "server.key"}
     files = [p for p in planted.folder.rglob("*") if p.is_file() and p.name not in given]
     assert len(files) > 8
     for path in files:

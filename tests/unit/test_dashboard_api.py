@@ -150,6 +150,37 @@ def test_a_body_that_does_not_fit_is_not_read(client: TestClient, desk: Desk) ->
     assert client.post(path, json={"action": "seen"}, headers=LOGIN).status_code == 201
 
 
+MOST_MS = 2**63 // 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/answers/9223372036854775807", 404),
+        ("/api/answers/9223372036854775808", 422),
+        ("/api/answers/-1", 422),
+        (f"/api/events?since_ms={MOST_MS - 1}&until_ms={MOST_MS - 1}", 200),
+        (f"/api/events?since_ms={MOST_MS}", 422),
+        (f"/api/scenes/hall/history?from_ms=0&to_ms={MOST_MS - 1}", 200),
+        (f"/api/scenes/hall/history?from_ms={MOST_MS - 1}&to_ms=0", 200),
+        (f"/api/scenes/hall/pictures/cam?index={'9' * 40}", 404),
+        ("/api/events/%00", 404),
+        ("/api/events/%ED%A0%80", 404),
+        ("/api/events?scene=%00", 200),
+        ("/evidence/%00/a.jpg", 422),
+        ("/evidence/{event_id}/%00", 422),
+        (f"/evidence/{{event_id}}/{'n' * 5000}", 422),
+        ("/evidence/{event_id}/%ED%A0%80", 422),
+    ],
+)
+def test_the_hardest_names_and_numbers_are_answered(
+    client: TestClient, desk: Desk, path: str, status: int
+) -> None:
+    asked = path.replace("{event_id}", known_names(desk)["event_id"])
+    method = "delete" if "/answers/" in path else "get"
+    assert client.request(method, asked, headers=LOGIN).status_code == status
+
+
 def test_every_route_says_what_it_gives_and_what_can_go_wrong(client: TestClient) -> None:
     for path, methods in paths(client).items():
         for method, operation in methods.items():

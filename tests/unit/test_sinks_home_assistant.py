@@ -159,3 +159,9 @@ def test_an_event_entity_fires_with_the_phase_and_says_what_it_was(
 def test_prefixes_that_are_no_topics_are_refused(prefix: str) -> None:
     with pytest.raises(ValidationError, match="prefix"):
         MqttSettings(prefix=prefix)
+
+
+@pytest.mark.parametrize("page", ["watch.test", "https://", "ftp://watch.test"])
+def test_a_page_that_home_assistant_would_not_take_is_refused(page: str) -> None:
+    with pytest.raises(ValidationError, match="page"):
+        MqttSettings(page=page)

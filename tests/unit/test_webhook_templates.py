@@ -244,13 +244,13 @@ def test_a_service_that_is_busy_is_asked_later_and_one_that_refuses_is_not(name:
 
 def test_what_a_service_says_is_told_without_our_secrets() -> None:
     with told("pagerduty", url="http://127.0.0.1:1/") as (made, _, server):
-        hook = f"http://127.0.0.1:{server.port}/services/T0123456789?token=tok3n"
+        hook = f"http://127.0.0.1:{server.port}/services/T0123456789?token=tok3n-1"
         sink = WebhookSettings(
             url=hook, template="pagerduty", routing_key=KEY, headers={"x-a": "hush-hush"}
         ).build(SinkContext(ManualClock(), "site", Path()))
         made.close()
         server.judge, server.answer = None, lambda _: 400
-        server.said = f"{KEY} T0123456789 token=tok3n hush-hush {'x' * 3000}".encode()
+        server.said = f"{KEY} T0123456789 tok3n-1 hush-hush {'x' * 3000}".encode()
         with pytest.raises(SinkRejected) as caught:
             sink.deliver(event())
         sink.close()
@@ -273,7 +273,7 @@ def test_a_routing_key_is_told_nowhere_but_in_the_body() -> None:
         ({"template": "pagerduty", "routing_key": ""}, "needs a routing_key"),
         ({"template": "slack", "routing_key": KEY}, "no other has one"),
         ({"template": "carrier-pigeon"}, "template"),
-        ({"template": "slack", "page": "watch.test"}, "http:// or https://"),
+        ({"template": "slack", "page": "watch.test"}, "page"),
         ({"template": "alertmanager", "stands_s": 1}, "stands_s"),
     ],
 )

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
-from pipeline.core.event import Event, Severity
-from pipeline.sinks.message import phase_word
+from pipeline.core.event import Event, Phase, Severity
+from pipeline.sinks.message import clock_time, event_page, phase_word
 
 MOST_TOLD = 10
 """Events of a digest that are told one by one."""
@@ -48,7 +48,7 @@ class Site:
 
     def link(self, event: Event) -> str:
         """Address of the event's page; empty without a dashboard."""
-        return f"{self.page.rstrip('/')}/#/event/{event.id}" if self.page else ""
+        return event_page(self.page, event.id) if self.page else ""
 
 
 class Template(Protocol):
@@ -97,7 +97,7 @@ def facts(event: Event, site: Site) -> list[tuple[str, str]]:
     told = [
         ("Severity", event.severity.value),
         ("Began", clock_time(event.start_ns)),
-        ("Lasts" if event.phase != "cleared" else "Lasted", f"{_seconds(event):.1f} s"),
+        ("Lasted" if event.phase is Phase.CLEARED else "Lasts", f"{_seconds(event):.1f} s"),
         ("Site", site.deployment),
     ]
     if event.incomplete:
@@ -113,11 +113,6 @@ def digest_lines(digest: Digest) -> list[str]:
     ]
     more = len(digest.last) - MOST_TOLD
     return [*lines, f"and {more} more"] if more > 0 else lines
-
-
-def clock_time(at_ns: int) -> str:
-    """A time as people read it."""
-    return f"{datetime.fromtimestamp(at_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def moment(at_ns: int) -> str:
