@@ -57,7 +57,7 @@ SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
 AWAY_NS = 3 * SECOND_NS
 """Nothing was taken for so long, though the node looks four times a second: it was away."""
-IN_FLIGHT, SET_BACK_S = 64, 60
+IN_FLIGHT, SET_BACK_S, CLIPS_S = 64, 60, 5.0
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
 
@@ -97,7 +97,8 @@ class FusionNode:
     def start(self) -> None:
         """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
         keep_large_blocks()
-        self._files = self._kept(EvidenceFiles(evidence_folder(self._deployment)))
+        files = EvidenceFiles(evidence_folder(self._deployment), patience_s=CLIPS_S)
+        self._files = self._kept(files)
         self._assembly = build_engine(self._deployment, writer=self._files)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
@@ -131,7 +132,7 @@ class FusionNode:
         self._claim.release()
 
     def close(self) -> None:
-        """Let go of everything, last opened first."""
+        """Let go of everything, last opened first; clips have `CLIPS_S`, or wait for a start."""
         while self._closers:
             self._closers.pop().close()
 

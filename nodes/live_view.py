@@ -25,7 +25,7 @@ from pipeline.core.arrival import Arrival, SampleArrived
 from pipeline.core.errors import BadReading
 from pipeline.core.sample import Encoding, Sample
 from pipeline.core.window import AudioSlice, SensorSlice, TextSlice, VideoSlice, Window
-from pipeline.detection.evidence_files import pixels_of
+from pipeline.detection.evidence_encoding import pixels_of
 from pipeline.detection.score import WindowScore
 from pipeline.detection.transition import anomaly_score
 

@@ -15,7 +15,7 @@ from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Event, Evidence, Phase
 from pipeline.core.explanation import Basis, Box, Channel, Explanation
 from pipeline.core.sample import Encoding, Sample
-from pipeline.detection.evidence_files import write_wav
+from pipeline.detection.evidence_encoding import write_wav
 from pipeline.detection.score import WindowScore
 from pipeline.store import Commit, ScoreMinute
 from tests.event_samples import event

@@ -1,47 +1,37 @@
-"""Evidence on disk: JPEG, MP4 and WAV.
+"""Evidence on disk.
 
-PyAV does the encoding (H.264 and AAC): every browser and phone plays the result. A file is
-written under a temporary name and renamed when it is whole, so a name that exists is good.
+A file is written under a temporary name and renamed when it is whole, so a name that exists is
+good.
 
 What an event names must come to be, whatever is killed and when. So pictures, and the material
 of clips (`evidence_material`), are written by one thread that `settle` waits for before the
 event is committed. Clips take seconds: a second thread makes them from their material, after a
 note of what is wanted (`.clip`) was left beside it. Notes that an earlier run left are worked
-off at the start.
+off at the start, so a node that is stopped may leave clips that would keep it.
 """
 
 from __future__ import annotations
 
 import os
-import wave
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import av
-import av.error
-import cv2
 import msgspec
-import numpy as np
-import numpy.typing as npt
-import simplejpeg
 import structlog
 
-from pipeline.core.errors import BadReading
 from pipeline.core.event import Evidence
 from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 from pipeline.detection.evidence import CLIP, SOUND
-from pipeline.detection.evidence_material import QUALITY, Material, read_material, small
+from pipeline.detection.evidence_encoding import boxed_jpeg, jpeg_of, write_mp4, write_wav
+from pipeline.detection.evidence_material import Material, read_material
 
 log = structlog.get_logger(__name__)
 
-MILLISECONDS = Fraction(1, 1000)
-MILLISECOND_NS = 1_000_000
 MATERIAL, NOTE = ".material", ".clip"
-_RED = (40, 40, 255)  # blue, green, red
 
 
 class _Wanted(msgspec.Struct):
@@ -52,23 +42,34 @@ class _Wanted(msgspec.Struct):
     rate_hz: float
 
 
+class _LeftForLater(Exception):
+    """A clip was given up half made; its note is still there."""
+
+
 class EvidenceFiles:
     """Writes evidence below `folder`; see `EvidenceWriter` for the contract.
+
+    Args:
+        folder: Where events have a folder each.
+        patience_s: Longest wait for clips when closing; None: all are made.
 
     Attributes:
         failed: Files that could not be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, patience_s: float | None = None) -> None:
         self._folder = folder
+        self._patience_s = patience_s
+        self._closing = threading.Event()
         self._quick = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clips")
         self._last: Future[None] | None = None
+        self._last_made: Future[None] | None = None
         self._materials: dict[str, Material] = {}
         self._refused: set[str] = set()
         self.failed = 0
         for note in sorted(folder.glob(f"*/{NOTE}")):
-            self._submit(self._slow, note.parent.name, partial(self._make, note.parent))
+            self._ask_for(note.parent)
 
     def snapshot(self, name: str, frame: Sample) -> None:
         """Write one frame as a JPEG."""
@@ -94,9 +95,15 @@ class EvidenceFiles:
             self._last = None
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Finish what is under way; clips that take too long are left to the next start."""
         self._quick.shutdown(wait=True)
-        self._slow.shutdown(wait=True)
+        if self._last_made is not None:
+            wait([self._last_made], self._patience_s)
+        self._closing.set()
+        self._slow.shutdown(wait=True, cancel_futures=True)
+        left = sum(1 for _ in self._folder.glob(f"*/{NOTE}"))
+        if left:
+            log.info("clips are left to the next start", events=left)
         for material in self._materials.values():
             material.close()
 
@@ -126,12 +133,20 @@ class EvidenceFiles:
         if self._finished(event_id):
             return
         _replace(self._folder / event_id / NOTE, msgspec.json.encode(wanted))
-        self._submit(self._slow, event_id, lambda: self._make(self._folder / event_id))
+        self._ask_for(self._folder / event_id)
 
     def _finished(self, event_id: str) -> bool:
         """Whether an earlier run saw the event's end, and it only comes once more."""
         folder = self._folder / event_id
         return any((folder / name).exists() for name in (NOTE, CLIP, SOUND))
+
+    def _ask_for(self, folder: Path) -> None:
+        work = partial(self._make, folder)
+        self._last_made = self._submit(self._slow, folder.name, work)
+
+    def _go_on(self) -> None:
+        if self._closing.is_set():
+            raise _LeftForLater
 
     def _make(self, folder: Path) -> None:
         """Make what a note asks for, and throw material and note away, in this order."""
@@ -141,7 +156,8 @@ class EvidenceFiles:
         sound = [s for s in samples if s.encoding is Encoding.PCM]
         frames = [s for s in samples if s.encoding is not Encoding.PCM]
         if wanted.clip and frames:
-            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=wanted.rate_hz)
+            rate_hz, go_on = wanted.rate_hz, self._go_on
+            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=rate_hz, go_on=go_on)
             self._write(self._folder / wanted.clip, made)
         if wanted.sound and sound:
             made = partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz)
@@ -162,8 +178,8 @@ class EvidenceFiles:
         return future
 
     def _report(self, name: str, done: Future[None]) -> None:
-        error = done.exception()
-        if error is not None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None and not isinstance(error, _LeftForLater):
             self.failed += 1
             log.error("evidence not written", file=name, error=str(error), every_s=10)
 
@@ -177,124 +193,3 @@ def _replace(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, path)
-
-
-def jpeg_of(frame: Sample) -> bytes:
-    """The frame as JPEG bytes; a JPEG passes through."""
-    return bytes(small(frame).data)  # type: ignore[arg-type]
-
-
-def boxed_jpeg(frame: Sample, box: Box) -> bytes:
-    """The frame as JPEG bytes with a box drawn into a copy of it.
-
-    Raises:
-        BadReading: The frame is a damaged JPEG.
-    """
-    pixels = pixels_of(frame).copy()
-    height, width = pixels.shape[:2]
-    first = round(box.left * (width - 1)), round(box.top * (height - 1))
-    last = round(box.right * (width - 1)), round(box.bottom * (height - 1))
-    cv2.rectangle(pixels, first, last, _RED, thickness=max(1, round(height / 180)))
-    return bytes(simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="BGR"))
-
-
-def pixels_of(frame: Sample) -> npt.NDArray[np.uint8]:
-    """The frame as BGR pixels ``(H, W, 3)``.
-
-    Raises:
-        BadReading: The JPEG is damaged.
-    """
-    if frame.encoding is not Encoding.JPEG:
-        return np.ascontiguousarray(frame.data, dtype=np.uint8)
-    try:
-        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(frame.data, colorspace="BGR")
-    except ValueError as error:
-        raise BadReading(f"damaged JPEG: {error}", where=f"stream {frame.stream}") from error
-    return pixels
-
-
-def write_mp4(path: Path, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
-    """H.264 with AAC; frames keep their own times, frames of another size are left out.
-
-    A node that comes back sends again what was not acked, and a clock that is found anew may set
-    stamps back: of frames and sound of one moment, the first is taken.
-    """
-    frames = sorted(frames, key=lambda frame: frame.timestamp_ns)
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        picture = _add_video(container, frames)
-        audio = _add_audio(container, int(rate_hz)) if sound and rate_hz else None
-        start_ns, shown_ms = frames[0].timestamp_ns, -1
-        for frame in frames:
-            at_ms = (frame.timestamp_ns - start_ns) // MILLISECOND_NS
-            if at_ms > shown_ms:
-                _encode_frame(container, picture, frame, at_ms)
-                shown_ms = at_ms
-        container.mux(picture.encode(None))
-        if audio is not None:
-            _encode_sound(container, audio, sound, start_ns, int(rate_hz))
-
-
-def write_wav(path: Path, chunks: list[Sample], rate_hz: float) -> None:
-    """16-bit WAV; chunks of the first chunk's channel count, one after the other."""
-    blocks = [c for c in (np.asarray(c.data, dtype=np.int16) for c in chunks) if c.ndim == 2]
-    channels = blocks[0].shape[1]
-    with wave.open(str(path), "wb") as out:
-        out.setnchannels(channels)
-        out.setsampwidth(2)
-        out.setframerate(int(rate_hz))
-        for block in blocks:
-            if block.shape[1] == channels:
-                out.writeframes(np.ascontiguousarray(block).tobytes())
-
-
-def _add_video(container: av.container.OutputContainer, frames: list[Sample]) -> av.VideoStream:
-    height, width = pixels_of(frames[0]).shape[:2]
-    options = {"preset": "veryfast", "crf": "25"}
-    picture = container.add_stream("libx264", rate=25, options=options)
-    picture.width, picture.height = width - width % 2, height - height % 2
-    picture.pix_fmt = "yuv420p"
-    picture.codec_context.time_base = MILLISECONDS
-    return picture
-
-
-def _add_audio(container: av.container.OutputContainer, rate_hz: int) -> av.AudioStream:
-    return container.add_stream("aac", rate=rate_hz, layout="mono")
-
-
-def _encode_frame(
-    container: av.container.OutputContainer, picture: av.VideoStream, frame: Sample, at_ms: int
-) -> None:
-    try:
-        pixels = pixels_of(frame)[: picture.height, : picture.width]
-    except BadReading:
-        return
-    if pixels.shape[:2] != (picture.height, picture.width):
-        return
-    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
-    image.pts = at_ms
-    image.time_base = MILLISECONDS
-    container.mux(picture.encode(image))
-
-
-def _encode_sound(
-    container: av.container.OutputContainer,
-    stream: av.AudioStream,
-    chunks: list[Sample],
-    start_ns: int,
-    rate_hz: int,
-) -> None:
-    first = chunks[0]
-    lead = (first.timestamp_ns - start_ns) * rate_hz // 1_000_000_000
-    reached = 0
-    for chunk in chunks:
-        offset = lead + chunk.position - first.position
-        if offset < reached or chunk.epoch != first.epoch:
-            continue
-        reached = offset + len(chunk.data)
-        mono = np.asarray(chunk.data, dtype=np.int16)[:, :1].T
-        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono), format="s16p", layout="mono")
-        block.sample_rate = rate_hz
-        block.pts = offset
-        block.time_base = Fraction(1, rate_hz)
-        container.mux(stream.encode(block))
-    container.mux(stream.encode(None))

@@ -138,7 +138,7 @@ class World:
         made = {
             "build_engine": lambda *a, **k: self._engine(kills, self.build(*a, **k)),
             "fusion_store": lambda d: kills.watch("store", fusion_store(d)),
-            "EvidenceFiles": lambda folder: kills.watch("evidence", self._evidence(folder)),
+            "EvidenceFiles": lambda folder, **_: kills.watch("evidence", self._evidence(folder)),
             "Recorder": lambda d: kills.watch("recorder", Recorder(d)),
             "event_sender": lambda *_: kills.watch("events", LoopEvents(self.alert)),
             "sample_receiver": lambda _d, clock, resume: kills.watch(

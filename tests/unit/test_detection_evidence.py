@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from pipeline.core.event import Event, Phase, Severity
+from pipeline.core.event import Event, Evidence, Phase, Severity
 from pipeline.core.explanation import Basis, Box, Explanation
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 from pipeline.detection.evidence import EvidenceKeeper
-from pipeline.detection.evidence_files import MATERIAL, EvidenceFiles
+from pipeline.detection.evidence_files import MATERIAL, NOTE, EvidenceFiles
 
 SECOND = 1_000_000_000
 RATE = 8_000
@@ -98,6 +98,26 @@ def test_names_are_the_same_whether_files_are_written_or_not(tmp_path):
     written = whole_event(EvidenceKeeper(5.0, files))
     files.close()
     assert whole_event(EvidenceKeeper(5.0)) == written
+
+
+def test_clips_that_would_keep_a_node_from_ending_are_left_to_its_next_start(tmp_path):
+    files = EvidenceFiles(tmp_path, patience_s=0.0)
+    for event_id in ("e1", "e2"):
+        for i in range(400):
+            files.keep(event_id, frame(i))
+    for event_id in ("e1", "e2"):
+        files.finish(event_id, Evidence(clip=f"{event_id}/clip.mp4"), RATE)
+    files.close()
+    assert files.failed == 0
+    for event_id in ("e1", "e2"):
+        left = {path.name for path in (tmp_path / event_id).iterdir()}
+        assert {MATERIAL, NOTE} <= left
+        assert "clip.mp4" not in left
+    EvidenceFiles(tmp_path).close()
+    for event_id in ("e1", "e2"):
+        assert [path.name for path in (tmp_path / event_id).iterdir()] == ["clip.mp4"]
+        with av.open(str(tmp_path / event_id / "clip.mp4")) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) == 400
 
 
 def test_a_second_picture_shows_the_box_and_the_snapshot_does_not(tmp_path):
