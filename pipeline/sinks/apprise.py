@@ -17,14 +17,14 @@ from pydantic import Field, SecretStr, field_validator
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkUnavailable
 from pipeline.core.event import Event, Phase, Severity
-from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.base import MessengerSettings, SinkContext
 from pipeline.sinks.message import Message, message_of, message_of_digest
 
 # Apprise logs the addresses of services, and they hold tokens.
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 
-class AppriseSettings(DigestSettings):
+class AppriseSettings(MessengerSettings):
     """Tell of events through Apprise."""
 
     type: Literal["apprise"] = "apprise"

@@ -124,6 +124,19 @@ class DigestSettings(SinkSettings):
         return replace(super().pace, digest_after_s=self.digest_after_s)
 
 
+class MessengerSettings(DigestSettings):
+    """Settings of kinds that tell people, by a service that takes several messages at once."""
+
+    concurrency: int = Field(default=1, ge=1, le=32)
+    """Deliveries under way at once, each of another scene and on a connection of its own; order
+    is kept within a scene."""
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it is fed."""
+        return replace(super().pace, concurrency=self.concurrency)
+
+
 SINKS = Family(
     name="sinks",
     package="pipeline.sinks",

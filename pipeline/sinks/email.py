@@ -23,7 +23,7 @@ from pydantic import Field, SecretStr, field_validator
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Event
-from pipeline.sinks.base import DigestSettings, SinkContext
+from pipeline.sinks.base import MessengerSettings, SinkContext
 from pipeline.sinks.message import Message, message_of, message_of_digest
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 _NEVER = 500  # answers from here on are for good
 
 
-class EmailSettings(DigestSettings):
+class EmailSettings(MessengerSettings):
     """Send events by e-mail."""
 
     type: Literal["email"] = "email"
