@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
+from nodes.arrival_turns import ArrivalTurns
 from nodes.assembly import Assembly, build_engine
 from nodes.claim import Claim
 from nodes.fusion_metrics import FusionMetrics
@@ -55,8 +56,6 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
-AWAY_NS = 3 * SECOND_NS
-"""Nothing was taken for so long, though the node looks four times a second: it was away."""
 IN_FLIGHT, SET_BACK_S, CLIPS_S = 64, 60, 5.0
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
@@ -78,7 +77,6 @@ class FusionNode:
         self._points = AckPoints()
         self._resume: dict[tuple[str, str, str], int] = {}
         self._committed_ns = 0
-        self._polled_ns = 0
         self._on_the_way: set[str] = set()
         self._waiting = True
         self._began = False
@@ -114,19 +112,21 @@ class FusionNode:
             return True
         if not self._began:
             self._begin()
-        self._turn(self._arrivals(timeout_s))
+        self._turn(self._turns.take(self._wait_s(timeout_s)))
         self._forward(0.0)
         self._retention.look(self._clock.now_ns())
         self._report()
         return True
 
     def drain(self, timeout_s: float) -> None:
-        """Take what is already here, commit it, and give the events a moment to be taken."""
+        """Take what is already here, commit it, and give the events time to be taken."""
         if not self._began:
             return
-        self._turn(self._receiver.poll(0.0))
-        self._commit({}, (), force=True)
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        self._turn(self._turns.take(0.0))
+        while self._turns.waiting and self._clock.now_ns() < until_ns:
+            self._turn(self._turns.take(0.0))
+        self._commit({}, (), force=True)
         while self._clock.now_ns() < until_ns and self._store.unforwarded(limit=1):
             self._forward(0.05)
         self._claim.release()
@@ -155,21 +155,11 @@ class FusionNode:
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
-        self._polled_ns = self._clock.now_ns()
-        began = fusion_began(self._polled_ns)
+        self._turns = ArrivalTurns(self._receiver, self._clock)
+        began = fusion_began(self._clock.now_ns())
         self._recorder.write(began)
         self._engine.take(began)
         log.info("listening", address=self._receiver.address)
-
-    def _arrivals(self, timeout_s: float) -> list[Arrival]:
-        """What arrived; first that this node was away, if it was (stopped, asleep, busy)."""
-        arrivals = self._receiver.poll(self._wait_s(timeout_s))
-        before_ns, self._polled_ns = self._polled_ns, self._clock.now_ns()
-        if self._polled_ns - before_ns < AWAY_NS:
-            return arrivals
-        log.warning("was away", for_s=(self._polled_ns - before_ns) // SECOND_NS)
-        back_ns = arrivals[0].arrival_ns if arrivals else self._polled_ns
-        return [fusion_began(back_ns), *arrivals]
 
     def _stand_by(self, timeout_s: float) -> None:
         if self._health is not None:
@@ -184,7 +174,7 @@ class FusionNode:
             self._live.take(arrival)
             self._engine.take(arrival)
         now_ns = self._clock.now_ns()
-        self._engine.advance(now_ns)
+        self._engine.advance(self._turns.until_ns())
         outcome = self._engine.collect()
         for event in outcome.events:
             self._recorder.event(event, now_ns)
