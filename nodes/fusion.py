@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
 from nodes.answer_handover import AnswerHandover
+from nodes.arrival_turns import ArrivalTurns
 from nodes.assembly import Assembly, build_engine
 from nodes.claim import Claim
 from nodes.full_pictures import FullPictures
@@ -61,9 +62,7 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
-AWAY_NS = 3 * SECOND_NS
-"""Nothing was taken for so long, though the node looks four times a second: it was away."""
-SET_BACK_S = 60
+SET_BACK_S, CLIPS_S = 60, 5.0
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
 
@@ -84,7 +83,6 @@ class FusionNode:
         self._points = AckPoints()
         self._resume: dict[tuple[str, str, str], int] = {}
         self._committed_ns = 0
-        self._polled_ns = 0
         self._began = False
         self._pause = threading.Event()
         self._health: Health | None = None
@@ -103,7 +101,9 @@ class FusionNode:
         keep_large_blocks()
         folder, limit_mb = evidence_folder(self._deployment), self._deployment.fusion.evidence_mb
         better = partial(fuller, kept_streams(self._deployment))
-        files = EvidenceFiles(folder, limit_mb=limit_mb, sealing=True, fuller=better)
+        files = EvidenceFiles(
+            folder, limit_mb=limit_mb, sealing=True, fuller=better, patience_s=CLIPS_S
+        )
         self._files = self._kept(files)
         self._pictures = self._kept(FullPictures(self._deployment, self._files))
         self._assembly = build_engine(self._deployment, writer=self._pictures.writer)
@@ -121,19 +121,21 @@ class FusionNode:
             return True
         if not self._began:
             self._begin()
-        self._turn(self._arrivals(timeout_s))
+        self._turn(self._turns.take(self._wait_s(timeout_s)))
         self._handing_on.step(0.0)
         self._retention.look(self._clock.now_ns())
         self._report()
         return True
 
     def drain(self, timeout_s: float) -> None:
-        """Take what is already here, commit it, and give the events a moment to be taken."""
+        """Take what is already here, commit it, and give the events time to be taken."""
         if not self._began:
             return
-        self._turn(self._receiver.poll(0.0))
-        self._pictures.close()
         until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        self._turn(self._turns.take(0.0))
+        while self._turns.waiting and self._clock.now_ns() < until_ns:
+            self._turn(self._turns.take(0.0))
+        self._pictures.close()
         self._files.finished(timeout_s / 2)
         self._commit({}, (), force=True)
         self._handing_on.hurry()
@@ -142,7 +144,7 @@ class FusionNode:
         self._claim.release()
 
     def close(self) -> None:
-        """Let go of everything, last opened first."""
+        """Let go of everything, last opened first; clips have `CLIPS_S`, or wait for a start."""
         while self._closers:
             self._closers.pop().close()
 
@@ -165,21 +167,11 @@ class FusionNode:
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
-        self._polled_ns = self._clock.now_ns()
-        began = fusion_began(self._polled_ns)
+        self._turns = ArrivalTurns(self._receiver, self._clock)
+        began = fusion_began(self._clock.now_ns())
         self._recorder.write(began)
         self._engine.take(began)
         log.info("listening", address=self._receiver.address)
-
-    def _arrivals(self, timeout_s: float) -> list[Arrival]:
-        """What arrived; first that this node was away, if it was (stopped, asleep, busy)."""
-        arrivals = self._receiver.poll(self._wait_s(timeout_s))
-        before_ns, self._polled_ns = self._polled_ns, self._clock.now_ns()
-        if self._polled_ns - before_ns < AWAY_NS:
-            return arrivals
-        log.warning("was away", for_s=(self._polled_ns - before_ns) // SECOND_NS)
-        back_ns = arrivals[0].arrival_ns if arrivals else self._polled_ns
-        return [fusion_began(back_ns), *arrivals]
 
     def _stand_by(self, timeout_s: float) -> None:
         if self._health is not None:
@@ -194,7 +186,7 @@ class FusionNode:
             self._live.take(arrival)
             self._engine.take(arrival)
         now_ns = self._clock.now_ns()
-        self._engine.advance(now_ns)
+        self._engine.advance(self._turns.until_ns())
         outcome = self._engine.collect()
         for event in outcome.events:
             self._recorder.event(event, now_ns)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
@@ -27,6 +28,9 @@ from pipeline.config.http_settings import HttpSettings
 from pipeline.core.errors import FusewatchError
 
 log = structlog.get_logger(__name__)
+
+POLL_S = 0.1
+"""A server looks this often whether it is to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,8 @@ class HealthServer:
                 fix="write port 0 for any free one",
             ) from error
         self._servers.append(server)
-        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+        serve = partial(server.serve_forever, POLL_S)
+        threading.Thread(target=serve, name="health", daemon=True).start()
         return int(server.server_address[1])
 
 

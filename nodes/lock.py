@@ -30,7 +30,8 @@ def hold(data: Path, name: str) -> Iterator[None]:
     """Be the only process of this name on this data folder while the block runs.
 
     Args:
-        data: Data folder of a deployment; made when absent.
+        data: Data folder of a deployment; made when absent, for its owner alone, as pictures
+            and sound of rooms lie in it.
         name: Name of the process, such as ``fusion``.
 
     Raises:
@@ -94,7 +95,8 @@ def wait_until_free(
 def _open(data: Path, name: str) -> int:
     path = data / FOLDER / f"{name}.lock"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StoreError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isnan
 
 from nodes.top_model import ProcessStatus, SceneStatus, SinkStatus, Status, StreamStatus
 from nodes.top_reading import Reading
@@ -181,9 +182,9 @@ def _sink(name: str, alert: Reading) -> SinkStatus:
 
 
 def _value(reading: Reading, metric: str, **labels: str) -> float | None:
-    """The sum of a metric's samples that have these labels; None: there is none."""
+    """The sum of a metric's samples that have these labels; None: there is none, or no number."""
     found = [v for its, v in reading.each(metric) if labels.items() <= its.items()]
-    return sum(found) if found else None
+    return None if not found or isnan(sum(found)) else sum(found)
 
 
 def _rate(now: Reading, before: Reading | None, metric: str, **labels: str) -> float | None:

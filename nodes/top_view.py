@@ -165,7 +165,7 @@ def _table(*headings: str) -> Table:
         numbers = heading.startswith(">")
         side: JustifyMethod = "right" if numbers else "left"
         # Where there is little room words give way, down to this; a number that is cut shows it.
-        narrowest = {"stream": 12, ">dropped": 8, "sees": 6}.get(heading)
+        narrowest = {"stream": 12, "scene": 6, ">dropped": 8, "sees": 6}.get(heading)
         whole = numbers and narrowest is None
         table.add_column(
             heading.removeprefix(">"),

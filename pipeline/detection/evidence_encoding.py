@@ -6,6 +6,7 @@ PyAV does the encoding (H.264 and AAC): every browser and phone plays the result
 from __future__ import annotations
 
 import wave
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,11 +60,18 @@ def pixels_of(frame: Sample) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def write_mp4(path: Path, frames: list[Sample], sound: list[Sample], rate_hz: float) -> None:
+def write_mp4(
+    path: Path,
+    frames: list[Sample],
+    sound: list[Sample],
+    rate_hz: float,
+    go_on: Callable[[], None] = lambda: None,
+) -> None:
     """H.264 with AAC; frames keep their own times, frames of another size are left out.
 
     A node that comes back sends again what was not acked, and a clock that is found anew may set
-    stamps back: of frames and sound of one moment, the first is taken.
+    stamps back: of frames and sound of one moment, the first is taken. `go_on` is called before
+    each frame; what it raises ends the work.
     """
     frames = sorted(frames, key=lambda frame: frame.timestamp_ns)
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
@@ -71,6 +79,7 @@ def write_mp4(path: Path, frames: list[Sample], sound: list[Sample], rate_hz: fl
         audio = _add_audio(container, int(rate_hz)) if sound and rate_hz else None
         start_ns, shown_ms = frames[0].timestamp_ns, -1
         for frame in frames:
+            go_on()
             at_ms = (frame.timestamp_ns - start_ns) // MILLISECOND_NS
             if at_ms > shown_ms:
                 _encode_frame(container, picture, frame, at_ms)

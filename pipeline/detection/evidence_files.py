@@ -8,12 +8,13 @@ of everything else (`evidence_material`), are written by one thread that `settle
 the event is committed. Clips and recordings take seconds: a second thread makes them from their
 material, after a note of what is wanted (`.clip`) was left beside it. The note goes when the
 digest of the manifest is in safe hands (`sealed`, `put_away`); notes that an earlier run left are
-worked off at the start.
+worked off at the start, so a node that is stopped may leave clips that would keep it.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -47,6 +48,10 @@ Fuller: TypeAlias = Callable[[Path, list[Sample], str], list[Sample]]
 were sent, and why better ones are missing, if it is known."""
 
 
+class _LeftForLater(Exception):
+    """A clip was given up half made; its note is still there."""
+
+
 class EvidenceFiles:
     """Writes evidence below `folder`; see `EvidenceWriter` for the contract.
 
@@ -59,6 +64,7 @@ class EvidenceFiles:
         limit_mb: Most that is kept of one event, MiB.
         sealing: Whether somebody takes digests to safe hands; else notes go at once.
         fuller: Has better frames for clips; None: nobody does.
+        patience_s: Longest wait for clips when closing; None: all are made.
     """
 
     def __init__(
@@ -68,11 +74,14 @@ class EvidenceFiles:
         limit_mb: float = LIMIT_MB,
         sealing: bool = False,
         fuller: Fuller | None = None,
+        patience_s: float | None = None,
     ) -> None:
         self._folder = folder
         self._limit = round(limit_mb * 2**20)
         self._sealing = sealing
         self._fuller = fuller
+        self._patience_s = patience_s
+        self._closing = threading.Event()
         self._quick = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clips")
         self._last: Future[None] | None = None
@@ -135,9 +144,12 @@ class EvidenceFiles:
             (self._folder / event_id / NOTE).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Finish what is under way; clips that take too long are left to the next start."""
         self._quick.shutdown(wait=True)
-        self._slow.shutdown(wait=True)
+        if self._last_made is not None:
+            wait([self._last_made], self._patience_s)
+        self._closing.set()
+        self._slow.shutdown(wait=True, cancel_futures=True)
         for material in self._materials.values():
             material.close()
 
@@ -240,10 +252,15 @@ class EvidenceFiles:
         if self._fuller is not None and frames:
             frames = self._fuller(self._folder / wanted.event.id, frames, why)
         if evidence.clip and frames:
-            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=wanted.rate_hz)
+            rate_hz, go_on = wanted.rate_hz, self._go_on
+            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=rate_hz, go_on=go_on)
             self._write(evidence.clip, made)
         if evidence.sound and sound:
             self._write(evidence.sound, partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz))
+
+    def _go_on(self) -> None:
+        if self._closing.is_set():
+            raise _LeftForLater
 
     def _write(self, name: str, write: Callable[[Path], object]) -> None:
         path = self._folder / name
@@ -259,7 +276,7 @@ class EvidenceFiles:
         return future
 
     def _report(self, name: str, done: Future[None]) -> None:
-        error = done.exception()
-        if error is not None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None and not isinstance(error, _LeftForLater):
             self.failed += 1
             log.error("evidence not written", file=name, error=str(error), every_s=10)

@@ -12,7 +12,11 @@ lies beyond the limit by less than its uncertainty is neither beyond nor within.
 until its streams are seen to agree again, or end: silence is no agreement.
 
 It is in the engine, fed by arrivals alone, so that a replay tells the same. After a restart the
-events that stand come from the store; what was looked at is seen anew within a window.
+events that stand come from the store; what was looked at is seen anew. This alone is not exact
+after a crash: a drift that was about to be told may be told as much as two windows later, though
+never twice. To be exact, the minutes of activity that looks compare, some
+megabytes, would have to be committed with every window, as samples that were acked do not come
+again: too much for what is not urgent and stands until it is mended.
 """
 
 from __future__ import annotations

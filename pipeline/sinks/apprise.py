@@ -18,14 +18,14 @@ from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkUnavailable
 from pipeline.core.event import Event, Phase, Severity
-from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
+from pipeline.sinks.base import AnswerSettings, MessengerSettings, SinkContext
 from pipeline.sinks.message import Message, message_of, message_of_answer, message_of_digest
 
 # Apprise logs the addresses of services, and they hold tokens.
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 
-class AppriseSettings(AnswerSettings, DigestSettings):
+class AppriseSettings(AnswerSettings, MessengerSettings):
     """Tell of events through Apprise."""
 
     type: Literal["apprise"] = "apprise"

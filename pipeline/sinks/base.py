@@ -169,6 +169,19 @@ class AnswerSettings(SinkSettings):
     """Tell also what people answer to an event of which this sink was told."""
 
 
+class MessengerSettings(DigestSettings):
+    """Settings of kinds that tell people, by a service that takes several messages at once."""
+
+    concurrency: int = Field(default=1, ge=1, le=32)
+    """Deliveries under way at once, each of another scene and on a connection of its own; order
+    is kept within a scene."""
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it is fed."""
+        return replace(super().pace, concurrency=self.concurrency)
+
+
 SINKS = Family(
     name="sinks",
     package="pipeline.sinks",

@@ -24,7 +24,7 @@ from pipeline.core.answered import EventAnswer
 from pipeline.core.digest import Digest
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Event
-from pipeline.sinks.base import AnswerSettings, DigestSettings, SinkContext
+from pipeline.sinks.base import AnswerSettings, MessengerSettings, SinkContext
 from pipeline.sinks.message import Message, message_of, message_of_answer, message_of_digest
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 _NEVER = 500  # answers from here on are for good
 
 
-class EmailSettings(AnswerSettings, DigestSettings):
+class EmailSettings(AnswerSettings, MessengerSettings):
     """Send events by e-mail."""
 
     type: Literal["email"] = "email"

@@ -17,6 +17,9 @@ An event counts as delivered when the broker has confirmed (PUBACK) all of it. A
 carries the same ``key``. Of a digest the state gets only what came last. An older phase that
 comes late, a revived one say, is published as an event but does not turn the state back, and
 one that tells of the equipment and not of the scene leaves the scene's state alone.
+
+One connection is right here: a broker takes thousands of messages a second of one, keeps their
+order only within one, and the last will of another would say ``offline`` of a node that is not.
 """
 
 from __future__ import annotations

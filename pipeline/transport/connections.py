@@ -202,5 +202,14 @@ def _received(line: _Line) -> int:
 
 
 def _copy(fd: int) -> socket.socket:
-    """A descriptor of ZeroMQ's once more, to be closed by us."""
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=os.dup(fd))
+    """A descriptor of ZeroMQ's once more, to be closed by us.
+
+    Raises:
+        OSError: It is closed, or was, and is a file's or an event's by now.
+    """
+    copy = os.dup(fd)
+    try:
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise

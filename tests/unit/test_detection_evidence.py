@@ -4,14 +4,16 @@ import av
 import numpy as np
 import pytest
 import simplejpeg
+from msgspec.structs import replace
 
 from pipeline.core.arrival import SampleArrived
-from pipeline.core.event import Event, Phase, Severity
+from pipeline.core.event import Event, Evidence, Phase, Severity
 from pipeline.core.explanation import Basis, Box, Explanation
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 from pipeline.detection.evidence import EvidenceKeeper
-from pipeline.detection.evidence_files import MATERIAL, EvidenceFiles
+from pipeline.detection.evidence_files import MATERIAL, NOTE, EvidenceFiles
+from pipeline.detection.evidence_writer import Wanted
 
 SECOND = 1_000_000_000
 RATE = 8_000
@@ -99,6 +101,29 @@ def test_names_are_the_same_whether_files_are_written_or_not(tmp_path):
     written = whole_event(EvidenceKeeper(5.0, files))
     files.close()
     assert whole_event(EvidenceKeeper(5.0)) == written
+
+
+def test_clips_that_would_keep_a_node_from_ending_are_left_to_its_next_start(tmp_path):
+    files = EvidenceFiles(tmp_path, patience_s=0.0)
+    for event_id in ("e1", "e2"):
+        for i in range(400):
+            files.keep(event_id, SampleArrived(i, "pi", frame(i)))
+    for event_id in ("e1", "e2"):
+        named = Evidence(clip=f"{event_id}/clip.mp4")
+        over = replace(event(Phase.CLEARED, 1), id=event_id, evidence=named)
+        files.finish(Wanted(over, 0, ("cam",), "cam", "", 0.0))
+    files.close()
+    assert files.failed == 0
+    for event_id in ("e1", "e2"):
+        left = {path.name for path in (tmp_path / event_id).iterdir()}
+        assert {MATERIAL, NOTE} <= left
+        assert "clip.mp4" not in left
+    EvidenceFiles(tmp_path).close()
+    for event_id in ("e1", "e2"):
+        made = {path.name for path in (tmp_path / event_id).iterdir()}
+        assert made == {"clip.mp4", "manifest.json"}
+        with av.open(str(tmp_path / event_id / "clip.mp4")) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) == 400
 
 
 def test_a_second_picture_shows_the_box_and_the_snapshot_does_not(tmp_path):

@@ -38,6 +38,15 @@ def holder(data: Path) -> subprocess.Popen[bytes]:
     return process
 
 
+def test_a_data_folder_is_made_for_its_owner_alone_and_one_that_is_there_stays(tmp_path) -> None:
+    with hold(tmp_path / "site" / "data", "fusion"):
+        assert (tmp_path / "site" / "data").stat().st_mode & 0o077 == 0
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o750)
+    with hold(shared, "fusion"):
+        assert shared.stat().st_mode & 0o777 == 0o750
+
+
 def test_one_process_of_a_name_works_on_a_folder_at_a_time(tmp_path: Path) -> None:
     with hold(tmp_path, "fusion"):
         with hold(tmp_path, "alert"):

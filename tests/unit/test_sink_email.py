@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from pipeline.core.clock import ManualClock
+from pipeline.core.clock import ManualClock, NodeClock
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import Evidence
 from pipeline.sinks.base import SINKS, SinkContext
 from pipeline.sinks.email import EmailSink
+from pipeline.sinks.lane import Outlet
+from pipeline.sinks.outbox import OutboxDelivery
+from pipeline.store import OutboxStore
 from tests.event_samples import event, life
 from tests.mail_server import MailServer
 
@@ -107,3 +113,36 @@ def test_a_wrong_password_is_no_fault_of_the_event(server, tmp_path: Path) -> No
 def test_addresses_are_checked_before_anything_is_sent(server, tmp_path, wrong) -> None:
     with pytest.raises(ValidationError):
         built(server, tmp_path, **wrong)
+
+
+class Together(MailServer):
+    """Takes the first mails only once there are two at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._two = asyncio.Barrier(2)
+
+    async def handle_DATA(self, *given: Any) -> str:
+        if len(self.mails) < 2:
+            await self._two.wait()
+        return await super().handle_DATA(*given)
+
+
+def test_two_connections_send_of_two_scenes_at_once_and_of_each_in_order(tmp_path: Path) -> None:
+    server = Together().start()
+    settings = built(server, tmp_path, concurrency=2, username="")._settings
+    context = SinkContext(NodeClock(), "site", tmp_path)
+    hands = [settings.build(context) for _ in range(settings.pace.concurrency)]
+    with closing(OutboxStore(tmp_path / "alert.db")) as store:
+        for scene in ("hall", "yard"):
+            for phase in life(1, scene):
+                store.accept(phase, ["mail"])
+        delivery = OutboxDelivery(store, {"mail": Outlet(hands)}, NodeClock(), rng=Random(1))
+        delivery.start()
+        assert delivery.drain(60)
+    server.stop()
+    for scene in ("hall", "yard"):
+        sent = [mail["Message-ID"] for mail in server.mails]
+        own = [f"<{phase.key}@" for phase in life(1, scene)]
+        found = [begin for one in sent for begin in own if one.startswith(begin)]
+        assert found == own

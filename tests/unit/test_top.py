@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from prometheus_client import Gauge
 from rich.console import Console
 
 from nodes.alarm_rates import rates_of
@@ -218,6 +219,19 @@ def test_of_what_does_not_answer_nothing_is_claimed(site: Site) -> None:
     for name in ("climate ", "site ", "jsonl "):
         line = [line for line in lines if line.startswith(name)][-1]
         assert set(line.removeprefix(name).split()) == {"-"}
+
+
+def test_a_ratio_that_is_no_number_yet_is_not_known(site: Site) -> None:
+    ratio = Gauge(
+        "fusewatch_alarm_budget_ratio",
+        "Raised over the budget's",
+        ["scene", "period"],
+        registry=site.healths["fusion"].registry,
+    )
+    ratio.labels("site", "day").set(float("nan"))
+    assert site.status().scenes[0].budget_ratio is None
+    ratio.labels("site", "day").set(1.5)
+    assert site.status().scenes[0].budget_ratio == 1.5
 
 
 def test_what_has_no_room_in_a_window_is_counted(site: Site) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
@@ -90,3 +92,16 @@ def test_belated_messages_of_a_dead_connection_do_not_touch_who_has_its_descript
         while heir.recv(1_000):
             pass
     heir.close()
+
+
+def test_a_descriptor_that_became_a_file_costs_none_however_often_it_is_looked_at(
+    door: Door, tmp_path: Path
+) -> None:
+    with (tmp_path / "clip.mp4").open("wb") as file:
+        door.connections.heard(b"late", [Heard(file.fileno())], door.now_ns)
+        before = len(os.listdir("/proc/self/fd"))
+        door.connections.end(b"late", door.now_ns)
+        for _ in range(50):
+            door.look(LOOK_NS)
+        assert len(os.listdir("/proc/self/fd")) < before + 5
+        file.write(b"still open")
