@@ -14,7 +14,8 @@ import torch
 
 from pipeline.alignment.aligner import Aligner, AlignerSettings
 from pipeline.alignment.settings import StreamOptions
-from pipeline.config.deployment import Deployment, SceneSettings, StreamSettings
+from pipeline.config.deployment import Deployment, SceneSettings
+from pipeline.config.stream_settings import StreamSettings
 from pipeline.core.errors import ModelFileError
 from pipeline.detection.alarm import Alarm
 from pipeline.detection.calibration import Budget

@@ -19,7 +19,8 @@ import cv2
 import zmq
 
 from pipeline import __version__
-from pipeline.config.deployment import AlertSettings, FusionSettings
+from pipeline.config.deployment import AlertSettings
+from pipeline.config.fusion_settings import FusionSettings
 from pipeline.core.errors import DependencyMissing, PluginError, SourceUnavailable
 from pipeline.plugins import Family
 from pipeline.sinks.base import SINKS

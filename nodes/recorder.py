@@ -9,7 +9,8 @@ from pathlib import Path
 import structlog
 
 from nodes.record_request import RecordRequest
-from pipeline.config.deployment import Deployment, RecordSettings
+from pipeline.config.deployment import Deployment
+from pipeline.config.fusion_settings import RecordSettings
 from pipeline.config.retention import age_ns
 from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.errors import RecordingError

@@ -27,8 +27,8 @@ from pipeline.store import Action, Answer, Verdict
 
 if TYPE_CHECKING:
     from nodes.dashboard.answer_views import EffectView
+    from nodes.dashboard.event_views import EventRow
     from nodes.dashboard.records import Records
-    from nodes.dashboard.views import EventRow
 
 group = typer.Typer(
     help="""Answer events, see what an answer would change, and learn from the answers.

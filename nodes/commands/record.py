@@ -17,7 +17,8 @@ from nodes.record_request import RecordRequest
 from nodes.recorder import open_folder, scenes_of
 from nodes.runner import node_clock, read_run_files
 from pipeline.config import load_deployment
-from pipeline.config.deployment import Deployment, RecordSettings
+from pipeline.config.deployment import Deployment
+from pipeline.config.fusion_settings import RecordSettings
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import StreamAccount
 from pipeline.recording.writer import RecordingWriter

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nodes.dashboard.views import EventRow, View
+from nodes.dashboard.event_views import EventRow
+from nodes.dashboard.views import View
 
 
 class EffectView(View):

@@ -19,6 +19,7 @@ from nodes.dashboard.access import Access
 from nodes.dashboard.answer_views import EffectView, SceneExemptions
 from nodes.dashboard.description import describe
 from nodes.dashboard.door import Door, visitor
+from nodes.dashboard.event_views import EventRow, EventView
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.login import STATIC, add_login
 from nodes.dashboard.neighbours import node_views
@@ -28,8 +29,6 @@ from nodes.dashboard.views import (
     MILLISECOND_NS,
     AnswerGiven,
     AnswerView,
-    EventRow,
-    EventView,
     History,
     NodeView,
     SceneView,

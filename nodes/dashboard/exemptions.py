@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nodes.dashboard.answer_views import ExemptionView, SceneExemptions
-from nodes.dashboard.views import MILLISECOND_NS, EventRow
+from nodes.dashboard.event_views import EventRow
+from nodes.dashboard.views import MILLISECOND_NS
 from nodes.exemptions import Exemption
 from nodes.withholding import Rules
 

@@ -13,18 +13,15 @@ from typing import TypeVar
 from nodes.alarm_rates import RealAlarms, stored_rates
 from nodes.answer_effect import effect_of, rules_after
 from nodes.dashboard.answer_views import EffectView, SceneExemptions
+from nodes.dashboard.event_views import EventRow, EventView, row_of, view_of
 from nodes.dashboard.exemptions import scene_exemptions
 from nodes.dashboard.views import (
     AnswerGiven,
-    EventRow,
-    EventView,
     History,
     SceneView,
     minute_view,
     rate_view,
-    row_of,
     spent_view,
-    view_of,
 )
 from nodes.exemptions import holds_until, worst
 from nodes.places import answer_store, evidence_folder, fusion_store, score_history
