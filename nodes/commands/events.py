@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from textwrap import fill
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
+from nodes.event_lines import ID, local_time, print_events
 from nodes.forgetting import Chosen, choose, forget_events
 from nodes.places import fusion_store
 from pipeline.config import load_deployment
@@ -30,9 +30,6 @@ group = typer.Typer(
     help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
-ID = 16
-"""Of an id so much is shown, by which an event is found; of those of the equipment no less."""
-IN = "    "
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Config = Annotated[
@@ -73,7 +70,7 @@ def list_(
     if as_json:
         _print_json(events)
     else:
-        _print_events(events)
+        print_events(events)
 
 
 @group.command()
@@ -224,26 +221,11 @@ def _deliveries(data: Path, event_id: str) -> tuple[list[Delivery], Mapping[int,
         return found, outbox.digests([d.id for d in found])
 
 
-def _print_events(events: list[Event]) -> None:
-    """A line of facts each, and what it says below: a sentence has no room in a column."""
-    console = Console(highlight=False)
-    for event in events:
-        console.print(
-            f"[bold]{_local(event.start_ns)}[/bold]  {escape(event.scene)}  {event.severity.value}"
-            f"  {event.phase.value}, {(event.end_ns - event.start_ns) / 1e9:.1f} s"
-            f"  p {event.p:.1e}  {event.id[:ID]}"
-        )
-        sentence = fill(event.summary, console.width, initial_indent=IN, subsequent_indent=IN)
-        console.print(sentence, markup=False)
-    if not events:
-        console.print("no events")
-
-
 def _print_chosen(chosen: Chosen) -> None:
     for still in chosen.kept:
         typer.echo(f"stays: {still.id} of {still.scene}, which is open or only just cleared")
     for one in chosen.events:
-        typer.echo(f"{one.id} of {one.scene}, ended {_local(one.end_ns)}")
+        typer.echo(f"{one.id} of {one.scene}, ended {local_time(one.end_ns)}")
     if not chosen.events:
         typer.echo("no event to forget")
 
@@ -300,8 +282,3 @@ def _plain(delivery: Delivery, digests: Mapping[int, str]) -> dict[str, Any]:
 
 def _print_json(value: object) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2))
-
-
-def _local(at_ns: int) -> str:
-    moment = datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone()
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
