@@ -62,7 +62,7 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
-SET_BACK_S, CLIPS_S = 60, 5.0
+SET_BACK_S, CLIPS_S = 60, 2.0
 STANDING = 500
 """An event that stands is looked for among the newest so many."""
 
@@ -128,12 +128,16 @@ class FusionNode:
         return True
 
     def drain(self, timeout_s: float) -> None:
-        """Take what is already here, commit it, and give the events time to be taken."""
+        """Take what is already here, commit it, and give the events time to be taken.
+
+        Of a backlog it is what a quarter of the time allows; the rest is sent again.
+        """
         if not self._began:
             return
-        until_ns = self._clock.now_ns() + round(timeout_s * SECOND_NS)
+        began_ns = self._clock.now_ns()
+        until_ns = began_ns + round(timeout_s * SECOND_NS)
         self._turn(self._turns.take(0.0))
-        while self._turns.waiting and self._clock.now_ns() < until_ns:
+        while self._turns.waiting and self._clock.now_ns() < (3 * began_ns + until_ns) // 4:
             self._turn(self._turns.take(0.0))
         self._pictures.close()
         self._files.finished(timeout_s / 2)

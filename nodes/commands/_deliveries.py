@@ -13,12 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nodes.event_lines import ID
 from pipeline.core.timestamps import format_iso
 from pipeline.store import Delivery, OutboxStore
 from pipeline.store.outbox_holds import Hold
-
-ID = 16
-"""Of an id so much is shown, by which an event is found; of those of the equipment no less."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from textwrap import fill
 from typing import Annotated
 
 import msgspec
@@ -21,10 +20,10 @@ from nodes.alarm_rates import SceneRates, committed_rates
 from nodes.commands import _deliveries, _event_files
 from nodes.commands._event_files import data_folder, open_store
 from nodes.event_choice import one_event
+from nodes.event_lines import local_time, print_events
 from nodes.forgetting import Chosen, choose, forget_events
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError
-from pipeline.core.event import Event
 from pipeline.detection.full_frames import read_note
 from pipeline.store import OutboxStore
 
@@ -33,7 +32,6 @@ group = typer.Typer(
     no_args_is_help=True,
 )
 _event_files.add_to(group)
-IN = "    "
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Config = Annotated[
@@ -78,7 +76,7 @@ def list_(
     if as_json:
         _print_json(events)
     else:
-        _print_events(events)
+        print_events(events)
 
 
 @group.command()
@@ -201,27 +199,11 @@ def since_as_ns(text: str, now_ns: int) -> int:
         raise typer.BadParameter(f"{text!r} is neither like 2h nor an ISO 8601 time") from error
 
 
-def _print_events(events: list[Event]) -> None:
-    """A line of facts each, and what it says below: a sentence has no room in a column."""
-    console = Console(highlight=False)
-    for event in events:
-        console.print(
-            f"[bold]{_local(event.start_ns)}[/bold]  {escape(event.scene)}  {event.severity.value}"
-            f"  {event.phase.value}, {(event.end_ns - event.start_ns) / 1e9:.1f} s"
-            f"  p {event.p:.1e}  {event.id[: _deliveries.ID]}"
-        )
-        told = event.summary + f" Incident {event.incident}." * bool(event.incident)
-        sentence = fill(told, console.width, initial_indent=IN, subsequent_indent=IN)
-        console.print(sentence, markup=False)
-    if not events:
-        console.print("no events")
-
-
 def _print_chosen(chosen: Chosen) -> None:
     for still in chosen.kept:
         typer.echo(f"stays: {still.id} of {still.scene}, which is open or only just cleared")
     for one in chosen.events:
-        typer.echo(f"{one.id} of {one.scene}, ended {_local(one.end_ns)}")
+        typer.echo(f"{one.id} of {one.scene}, ended {local_time(one.end_ns)}")
     if not chosen.events:
         typer.echo("no event to forget")
 
@@ -249,8 +231,3 @@ def _print_rates(found: list[SceneRates]) -> None:
 
 def _print_json(value: object) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2))
-
-
-def _local(at_ns: int) -> str:
-    moment = datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone()
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
