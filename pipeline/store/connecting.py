@@ -15,6 +15,10 @@ from pipeline.core.redact import redact_url
 BUSY_S = 15.0
 """Longest wait of a writer for another writer, seconds."""
 
+CACHE_KIB = 256
+"""Pages that a connection to a file keeps. Every thread has one, and SQLite's own 2 MiB each would
+fill over hours, for the few rows that are read."""
+
 HELD_S = 10.0
 """Longest time that a process may rest within a transaction (PostgreSQL), seconds."""
 
@@ -94,6 +98,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA secure_delete=ON")
+    cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     cursor.close()
 
 
