@@ -79,6 +79,9 @@ class LiveWindow(msgspec.Struct, frozen=True, kw_only=True):
     pictures: list[str] = []
 
 
+_LIVE_WINDOW_DECODER = msgspec.json.Decoder(LiveWindow)
+
+
 def live_address(data: Path) -> str:
     """Where the fusion node of a data folder shows its windows: a socket in that folder."""
     return f"ipc://{(data / 'run' / 'live.sock').resolve()}"
@@ -96,7 +99,7 @@ def unpack(frames: list[bytes]) -> tuple[LiveWindow, dict[str, bytes]]:
         TransportError: The frames are not such a message.
     """
     try:
-        window = msgspec.json.decode(frames[1], type=LiveWindow)
+        window = _LIVE_WINDOW_DECODER.decode(frames[1])
         return window, dict(zip(window.pictures, frames[2:], strict=True))
     except (msgspec.DecodeError, IndexError, ValueError) as error:
         raise TransportError(f"not a window that is shown live: {error}") from error

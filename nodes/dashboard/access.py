@@ -33,6 +33,9 @@ class _Session(msgspec.Struct, frozen=True):
     since_s: int
 
 
+_SESSION_DECODER = msgspec.json.Decoder(_Session)
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Checks tokens and seals sessions.
@@ -70,7 +73,7 @@ class Access:
             body = base64.urlsafe_b64decode(text.encode())
             if not hmac.compare_digest(seal.encode("utf-8", "replace"), self._seal(body).encode()):
                 return None
-            session = msgspec.json.decode(body, type=_Session)
+            session = _SESSION_DECODER.decode(body)
         except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError):
             return None
         age_s = self._now_s() - session.since_s

@@ -61,6 +61,9 @@ class _Answered(msgspec.Struct):
     answer: EventAnswer | None = None
 
 
+_ANSWERED_DECODER = msgspec.json.Decoder(_Answered)
+
+
 def answer_key(event_id: str, answer: EventAnswer) -> str:
     """Idempotency key of an answer."""
     return f"{event_id}{_MARK}{answer.position}{'-back' if answer.withdrawn_ns else ''}"
@@ -89,7 +92,7 @@ def answer_of(body: bytes | str) -> EventAnswer | None:
     Raises:
         msgspec.DecodeError: It is neither.
     """
-    return msgspec.json.decode(body, type=_Answered).answer
+    return _ANSWERED_DECODER.decode(body).answer
 
 
 def settled_by(answers: Sequence[EventAnswer]) -> EventAnswer | None:

@@ -151,6 +151,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return self.id.startswith(HEALTH_PREFIX)
 
 
+# Made when the module is, as everywhere: msgspec (0.22) learns a type when it is first asked to
+# decode one, and two threads that ask at once end the process.
+_EVENT_DECODER = msgspec.json.Decoder(Event)
+
+
 def event_id(scene: str, alarm: str, start_ns: int) -> str:
     """Deterministic id of the event that `alarm` of `scene` raised at `start_ns`."""
     digest = hashlib.sha256(f"{scene}\0{alarm}\0{start_ns}".encode()).hexdigest()
@@ -173,6 +178,6 @@ def from_json(data: bytes | str) -> Event:
         msgspec.DecodeError: The data is not an event.
     """
     try:
-        return msgspec.json.decode(data, type=Event)
+        return _EVENT_DECODER.decode(data)
     except UnicodeDecodeError as error:  # msgspec lets it pass
         raise msgspec.DecodeError(f"not UTF-8: {error.reason}") from error

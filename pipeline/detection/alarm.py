@@ -131,6 +131,9 @@ class _State(msgspec.Struct):
     cleared_shown: list[Explanation] = []
 
 
+_STATE_DECODER = msgspec.json.Decoder(_State)
+
+
 class Alarm:
     """The alarm of one scene.
 
@@ -188,7 +191,7 @@ class Alarm:
             StoreError: The bytes are not the state of this alarm.
         """
         try:
-            state = msgspec.json.decode(data, type=_State)
+            state = _STATE_DECODER.decode(data)
         except msgspec.MsgspecError as error:
             raise StoreError(
                 f"the saved alarm state cannot be read: {error}", where=self._state.scene

@@ -90,6 +90,9 @@ class _Bundle(msgspec.Struct):
         return False
 
 
+_BUNDLE_DECODER = msgspec.json.Decoder(dict[str, _Bundle])
+
+
 class EvidenceKeeper:
     """Rings per stream and a bundle per standing alarm; see the module.
 
@@ -149,7 +152,7 @@ class EvidenceKeeper:
             StoreError: They are not such a state.
         """
         try:
-            self._bundles |= msgspec.json.decode(state or b"{}", type=dict[str, _Bundle])
+            self._bundles |= _BUNDLE_DECODER.decode(state or b"{}")
         except msgspec.MsgspecError as error:
             what = f"what was kept of an event cannot be read: {error}"
             raise StoreError(what, where=scene) from error

@@ -48,6 +48,9 @@ Fuller: TypeAlias = Callable[[Path, list[Sample], str], list[Sample]]
 were sent, and why better ones are missing, if it is known."""
 
 
+_WANTED_DECODER = msgspec.json.Decoder(Wanted)
+
+
 class _LeftForLater(Exception):
     """A clip was given up half made; its note is still there."""
 
@@ -216,7 +219,7 @@ class EvidenceFiles:
         if not (folder / NOTE).exists():
             return  # held by this run, and made by it already
         if not digest_of(folder):
-            wanted = msgspec.json.decode((folder / NOTE).read_bytes(), type=Wanted)
+            wanted = _WANTED_DECODER.decode((folder / NOTE).read_bytes())
             seal(folder, self._make_files(folder / MATERIAL, wanted, why))
         for left in (path for path in folder.glob(".*") if path.name != NOTE):
             left.unlink(missing_ok=True)  # material, and drafts of a process that was killed

@@ -87,6 +87,7 @@ class _Omitted(msgspec.Struct, array_like=True, tag=4):
 
 
 _Record: TypeAlias = _Opened | _Arrived | _Scored | _Told | _Omitted
+_RECORD_DECODER = msgspec.msgpack.Decoder(_Record)
 
 
 class Material:
@@ -222,6 +223,6 @@ def _records(path: Path) -> Iterator[tuple[int, Kept]]:
                 return
             at += _HEADER.size + length
             try:
-                yield at, _kept(msgspec.msgpack.decode(body, type=_Record))
+                yield at, _kept(_RECORD_DECODER.decode(body))
             except (msgspec.MsgspecError, CodecError):  # written by another version
                 return

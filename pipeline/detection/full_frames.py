@@ -41,6 +41,9 @@ class PicturesNote(msgspec.Struct, frozen=True):
     note: str
 
 
+_PICTURES_NOTE_DECODER = msgspec.json.Decoder(PicturesNote)
+
+
 def fuller(
     streams: Collection[str], folder: Path, frames: Sequence[Sample], why: str
 ) -> list[Sample]:
@@ -70,7 +73,7 @@ def fuller(
 def read_note(folder: Path) -> PicturesNote | None:
     """What is said of an event's pictures; None where nothing is: they are as they were taken."""
     try:
-        return msgspec.json.decode((folder / PICTURES).read_bytes(), type=PicturesNote)
+        return _PICTURES_NOTE_DECODER.decode((folder / PICTURES).read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
 

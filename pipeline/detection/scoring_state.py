@@ -54,6 +54,9 @@ class ScoringState(msgspec.Struct, omit_defaults=True):
     standing: bytes = b""
 
 
+_SCORING_STATE_DECODER = msgspec.msgpack.Decoder(ScoringState)
+
+
 class SceneScoring:
     """Memory of the scoring of one scene.
 
@@ -169,7 +172,7 @@ def watched_in(scene: str, data: bytes) -> Watched:
 
 def _read(scene: str, data: bytes) -> ScoringState:
     try:
-        state = msgspec.msgpack.decode(data, type=ScoringState)
+        state = _SCORING_STATE_DECODER.decode(data)
     except msgspec.MsgspecError as error:
         raise StoreError(f"the saved scoring state cannot be read: {error}", where=scene) from error
     if (state.version, state.scene) != (STATE_VERSION, scene):

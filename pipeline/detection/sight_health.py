@@ -42,6 +42,9 @@ STREAM, NODE = "sight:", "node:"
 MILLISECOND_NS, SECOND_NS = 1_000_000, 1_000_000_000
 
 
+_STRETCH_DECODER = msgspec.json.Decoder(dict[str, Stretch])
+
+
 @dataclass(frozen=True, slots=True)
 class SightScene:
     """What there is to see in one scene.
@@ -120,7 +123,7 @@ class SightHealth:
         if scene not in self._scenes or not state:
             return
         try:
-            stretches = msgspec.json.decode(state, type=dict[str, Stretch])
+            stretches = _STRETCH_DECODER.decode(state)
         except msgspec.MsgspecError as error:
             raise StoreError(f"what could be seen cannot be read: {error}", where=scene) from error
         for name, alarm in self._scenes[scene].alarms.items():

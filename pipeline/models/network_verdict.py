@@ -59,6 +59,9 @@ class Memo(msgspec.Struct, frozen=True):
     learnt: tuple[tuple[int, int], ...]
 
 
+msgspec.json.Decoder(Memo)  # so that msgspec knows it, see pipeline.core.event
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkVerdict:
     """A trained network, ready to judge.

@@ -38,6 +38,9 @@ class _Description(msgspec.Struct):
     streams: tuple[_Stream, ...]
 
 
+_DESCRIPTION_DECODER = msgspec.json.Decoder(_Description)
+
+
 def bank_arrays(bank: NormalBank) -> dict[str, npt.NDArray[Any]]:
     """The bank as named arrays."""
     found: dict[str, npt.NDArray[Any]] = {
@@ -96,7 +99,7 @@ def pictures_in(model: Path) -> dict[tuple[str, int], bytes]:
     try:
         with safe_open(model, framework="numpy") as file:
             text = (file.metadata() or {}).get("description", "")
-            names = [s.name for s in msgspec.json.decode(text, type=_Description).streams]
+            names = [s.name for s in _DESCRIPTION_DECODER.decode(text).streams]
             known = set(file.keys())
             if f"{PREFIX}.start_ns" not in known:
                 return {}

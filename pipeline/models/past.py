@@ -27,6 +27,10 @@ class _Kept(msgspec.Struct, frozen=True):
     seen: tuple[bool, ...]
 
 
+_KEPT_DECODER = msgspec.msgpack.Decoder(list[_Kept])
+_PARTS_DECODER = msgspec.msgpack.Decoder(tuple[bytes, bytes])
+
+
 class Past:
     """The latest windows of one scene.
 
@@ -93,7 +97,7 @@ class Past:
             StoreError: They are not the memory of such a scene.
         """
         try:
-            kept = msgspec.msgpack.decode(state, type=list[_Kept])
+            kept = _KEPT_DECODER.decode(state)
             self._windows = {one.index: self._window(one, device) for one in kept}
         except (msgspec.MsgspecError, ValueError) as error:
             raise StoreError(f"the saved windows cannot be read: {error}") from error
@@ -135,7 +139,7 @@ class ScenePast:
             self.odd.restore(state, device)
             return self
         try:
-            odd, network = msgspec.msgpack.decode(state, type=tuple[bytes, bytes])
+            odd, network = _PARTS_DECODER.decode(state)
         except msgspec.MsgspecError as error:
             raise StoreError(f"the saved windows cannot be read: {error}") from error
         self.odd.restore(odd, device)

@@ -135,6 +135,9 @@ class _Kept(msgspec.Struct, frozen=True):
     mean: bytes
 
 
+_KEPT_DECODER = msgspec.msgpack.Decoder(dict[str, _Kept])
+
+
 class RunningLevels:
     """Those of all streams of a scene that have one.
 
@@ -164,7 +167,7 @@ class RunningLevels:
             StoreError: They are not the running levels of such a scene.
         """
         try:
-            kept = msgspec.msgpack.decode(state, type=dict[str, _Kept])
+            kept = _KEPT_DECODER.decode(state)
             means = {name: np.frombuffer(one.mean, np.float64) for name, one in kept.items()}
         except (msgspec.MsgspecError, ValueError) as error:
             raise StoreError(f"the saved running levels cannot be read: {error}") from error

@@ -73,6 +73,9 @@ class _Kept(msgspec.Struct, frozen=True):
     there: bytes
 
 
+_KEPT_DECODER = msgspec.msgpack.Decoder(dict[str, _Kept])
+
+
 class SceneStanding:
     """What stands before all cameras of a scene.
 
@@ -126,7 +129,7 @@ class SceneStanding:
             StoreError: They are not what stands in such a scene.
         """
         try:
-            kept = msgspec.msgpack.decode(state, type=dict[str, _Kept])
+            kept = _KEPT_DECODER.decode(state)
             if kept.keys() != self._standing.keys():
                 raise ValueError("it is of other streams")
             for name, one in kept.items():

@@ -51,6 +51,9 @@ class FileKind(Generic[Described]):
     elsewhere: str = ""
     large: bool = False
 
+    def __post_init__(self) -> None:
+        msgspec.json.Decoder(self.description)  # so that msgspec knows it, see pipeline.core.event
+
 
 @dataclass(frozen=True, slots=True)
 class Content(Generic[Described]):

@@ -64,6 +64,13 @@ class _Clock(msgspec.Struct):
     uncertainty_ns: int
 
 
+_STREAM_INFO_DECODER = msgspec.json.Decoder(StreamInfo)
+_OPENED_DECODER = msgspec.json.Decoder(_Opened)
+_ENDED_DECODER = msgspec.json.Decoder(_Ended)
+_LEDGER_DECODER = msgspec.json.Decoder(_Ledger)
+_CLOCK_DECODER = msgspec.json.Decoder(_Clock)
+
+
 _Decode: TypeAlias = Callable[[Message], Recorded]
 
 
@@ -104,14 +111,14 @@ def clock_offset(message: Message) -> ClockOffset:
         msgspec.DecodeError: It is not one.
     """
     try:
-        clock = msgspec.json.decode(message.body, type=_Clock)
+        clock = _CLOCK_DECODER.decode(message.body)
     except UnicodeDecodeError as error:
         raise msgspec.DecodeError(f"not UTF-8: {error.reason}") from error
     return ClockOffset(message.log_time_ns, clock.node, clock.offset_ns, clock.uncertainty_ns)
 
 
 def _sample_decoder(metadata: Mapping[str, str]) -> _Decode:
-    info = msgspec.json.decode(metadata["info"], type=StreamInfo)
+    info = _STREAM_INFO_DECODER.decode(metadata["info"])
     decode = sample_codec(info, Encoding(metadata["encoding"])).decode
     node = metadata["node"]
 
@@ -122,17 +129,17 @@ def _sample_decoder(metadata: Mapping[str, str]) -> _Decode:
 
 
 def _opened(message: Message) -> Recorded:
-    body = msgspec.json.decode(message.body, type=_Opened)
+    body = _OPENED_DECODER.decode(message.body)
     return Recorded(StreamOpened(message.log_time_ns, body.node, body.info), body.repeated)
 
 
 def _ended(message: Message) -> Recorded:
-    body = msgspec.json.decode(message.body, type=_Ended)
+    body = _ENDED_DECODER.decode(message.body)
     return Recorded(StreamEnded(message.log_time_ns, body.node, body.stream))
 
 
 def _ledger(message: Message) -> Recorded:
-    body = msgspec.json.decode(message.body, type=_Ledger)
+    body = _LEDGER_DECODER.decode(message.body)
     return Recorded(LedgerReport(message.log_time_ns, body.node, body.accounts))
 
 

@@ -27,6 +27,11 @@ from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
 from pipeline.recording.scores import RecordedScore
 
+_NAMES_DECODER = msgspec.json.Decoder(dict[str, tuple[str, ...]])
+_STREAM_TOTAL_DECODER = msgspec.json.Decoder(dict[str, StreamTotal])
+_STREAM_ACCOUNT_DECODER = msgspec.json.Decoder(dict[str, StreamAccount])
+_RECORDED_SCORE_DECODER = msgspec.json.Decoder(RecordedScore)
+
 
 class Recording:
     """One recording, opened for reading.
@@ -65,7 +70,7 @@ class Recording:
         """Streams of each scene, as far as the writer knew them."""
         try:
             text = self._about.get("scenes", "{}")
-            return msgspec.json.decode(text, type=dict[str, tuple[str, ...]])
+            return _NAMES_DECODER.decode(text)
         except msgspec.DecodeError:
             return {}
 
@@ -84,7 +89,7 @@ class Recording:
         """Samples, span and bytes of each stream; reads the whole file if it has no end."""
         text = self._file.index.metadata.get(TOTALS, {}).get("streams", "")
         try:
-            return msgspec.json.decode(text, type=dict[str, StreamTotal])
+            return _STREAM_TOTAL_DECODER.decode(text)
         except msgspec.DecodeError:
             return self.count()
 
@@ -93,7 +98,7 @@ class Recording:
         """The loss ledger of each stream as its node told it last; none if the file has no end."""
         text = self._file.index.metadata.get(ACCOUNTS, {}).get("streams", "{}")
         try:
-            return msgspec.json.decode(text, type=dict[str, StreamAccount])
+            return _STREAM_ACCOUNT_DECODER.decode(text)
         except msgspec.DecodeError:
             return {}
 
@@ -164,7 +169,7 @@ class Recording:
         """What the windows scored; only the recording of an event holds that."""
         for message in self._messages_of(SCORES):
             try:
-                yield msgspec.json.decode(message.body, type=RecordedScore)
+                yield _RECORDED_SCORE_DECODER.decode(message.body)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 self._decoder.unreadable += 1
 

@@ -37,6 +37,9 @@ class _Order(msgspec.Struct):
     offset_ns: int
 
 
+_ORDER_DECODER = msgspec.json.Decoder(_Order)
+
+
 def main() -> None:
     """Read the order, then read the source until it is lost or the node says stop."""
     faulthandler.enable()
@@ -45,7 +48,7 @@ def main() -> None:
     configure_log()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.setblocking(True)
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)
+    order = _ORDER_DECODER.decode(sys.stdin.buffer.read())
     try:
         settings = load_settings(bytes(order.settings))
     except FusewatchError as error:

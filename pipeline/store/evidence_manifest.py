@@ -62,6 +62,9 @@ class Manifest(msgspec.Struct, frozen=True):
     left_out: dict[str, dict[str, int]] = {}
 
 
+_MANIFEST_DECODER = msgspec.json.Decoder(Manifest)
+
+
 @dataclass(frozen=True, slots=True)
 class FileStanding:
     """How one file stands."""
@@ -107,7 +110,7 @@ def check(folder: Path, digest: str) -> list[FileStanding]:
     if not (folder / MANIFEST).is_file():
         return [FileStanding(MANIFEST, Standing.MISSING if digest else Standing.OPEN)]
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = _MANIFEST_DECODER.decode((folder / MANIFEST).read_bytes())
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return [FileStanding(MANIFEST, Standing.ALTERED)]
     own = Standing.OPEN if not digest else _same(digest_of(folder) == digest)

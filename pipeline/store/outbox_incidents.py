@@ -17,6 +17,8 @@ from pipeline.core.told_incident import ToldIncident
 from pipeline.store.database import Database
 from pipeline.store.outbox_tables import INCIDENTS, TOLD
 
+_TOLD_INCIDENT_DECODER = msgspec.json.Decoder(ToldIncident)
+
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
@@ -53,4 +55,4 @@ def put(database: Database, link: Connection, position: int, grouped: Sequence[G
 def known_to(link: Connection, sink: str) -> Mapping[str, ToldIncident]:
     """What a sink knows of each incident that is not over, by the id of its first event."""
     rows = link.execute(select(INCIDENTS).where(INCIDENTS.c.sink == sink))
-    return {row.incident: msgspec.json.decode(row.state, type=ToldIncident) for row in rows}
+    return {row.incident: _TOLD_INCIDENT_DECODER.decode(row.state) for row in rows}

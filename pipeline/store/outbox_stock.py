@@ -31,6 +31,9 @@ class _Ended(msgspec.Struct):
     end_ns: int
 
 
+_ENDED_DECODER = msgspec.json.Decoder(_Ended)
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     position: int
@@ -152,6 +155,6 @@ def _rows(connection: Connection) -> Iterator[_Row]:
 
 def _end_ns(body: str) -> int:
     try:
-        return msgspec.json.decode(body, type=_Ended).end_ns
+        return _ENDED_DECODER.decode(body).end_ns
     except msgspec.DecodeError as error:
         raise StoreError(f"a stored event cannot be read: {error}") from error

@@ -46,6 +46,9 @@ MINUTES = Table(
 )
 
 
+_LEVELS_DECODER = msgspec.json.Decoder(dict[str, float])
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreMinute:
     """One minute of one scene.
@@ -172,5 +175,5 @@ def coarser(minutes: Sequence[ScoreMinute], step: int) -> list[ScoreMinute]:
 
 
 def _minute(row: Row[tuple[object, ...]]) -> ScoreMinute:
-    detectors = msgspec.json.decode(row.detectors, type=dict[str, float])
+    detectors = _LEVELS_DECODER.decode(row.detectors)
     return ScoreMinute(row.minute, row.windows, row.unseen, row.score, detectors)

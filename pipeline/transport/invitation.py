@@ -53,6 +53,9 @@ class Invitation(msgspec.Struct, array_like=True, frozen=True):
         return hmac.digest(self.secret, "\0".join(("fusewatch", *parts)).encode(), "sha256")
 
 
+_INVITATION_DECODER = msgspec.msgpack.Decoder(Invitation)
+
+
 def read_token(text: str) -> Invitation:
     """The invitation of a token.
 
@@ -69,7 +72,7 @@ def read_token(text: str) -> Invitation:
         body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
         if not hmac.compare_digest(hashlib.sha256(body).digest()[:_CHECK_BYTES], check):
             raise AuthenticationError(_NOT_WHOLE, fix="copy all of it")
-        invitation = msgspec.msgpack.decode(body, type=Invitation)
+        invitation = _INVITATION_DECODER.decode(body)
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
         raise AuthenticationError(_NOT_WHOLE, fix="copy all of it") from None
     check_name(invitation.node)

@@ -63,6 +63,11 @@ class KeyPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return PublicKey(self.node, self.role, self.public)
 
 
+_KEY_PAIR_DECODER = msgspec.json.Decoder(KeyPair)
+_PUBLIC_KEY_DECODER = msgspec.json.Decoder(PublicKey)
+_PUBLIC_KEYS_DECODER = msgspec.json.Decoder(list[PublicKey])
+
+
 def read_pair(path: Path, node: str, role: Role) -> KeyPair:
     """A node's own key pair.
 
@@ -82,7 +87,7 @@ def read_pair(path: Path, node: str, role: Role) -> KeyPair:
         raise AuthenticationError(
             "others may read this secret key", where=str(path), fix=f"chmod 600 {path}"
         )
-    pair = _read(data, KeyPair, path)
+    pair = _read(data, _KEY_PAIR_DECODER, path)
     if pair.role is not role:
         raise AuthenticationError(f"a key for {pair.role.value}, not {role.value}", where=node)
     check_key(pair.secret)
@@ -106,7 +111,7 @@ def read_allowed(path: Path) -> list[PublicKey]:
         raise AuthenticationError(
             "others may write to this list", where=str(path), fix=f"chmod 600 {path}"
         )
-    keys = _read(data, list[PublicKey], path)
+    keys = _read(data, _PUBLIC_KEYS_DECODER, path)
     for key in keys:
         check_key(key.public)
     return keys
@@ -121,7 +126,7 @@ def read_public(text: str, node: str = "", role: Role | None = None) -> PublicKe
     path = Path(text)
     if not _KEY.fullmatch(text):
         try:
-            found = _read(path.read_bytes(), PublicKey, path)
+            found = _read(path.read_bytes(), _PUBLIC_KEY_DECODER, path)
         except OSError as error:
             raise AuthenticationError(
                 f"{text!r} is neither a public key nor a file",
@@ -168,8 +173,8 @@ def write(path: Path, content: object, mode: int) -> None:
     Path(draft).replace(path)
 
 
-def _read(data: bytes, kind: type[_T], path: Path) -> _T:
+def _read(data: bytes, decoder: msgspec.json.Decoder[_T], path: Path) -> _T:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise AuthenticationError("the key file is damaged", where=str(path)) from None
