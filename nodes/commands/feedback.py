@@ -169,9 +169,8 @@ def export(
     told = ", ".join(f"{count} {verdict.value}" for verdict, count in exported.counts.items())
     typer.echo(f"{output}: {told}")
     if exported.unanswered:
-        typer.echo(
-            f"without a verdict, so that evaluate takes them for false alarms: {exported.unanswered}"
-        )
+        count = exported.unanswered
+        typer.echo(f"without a verdict, so that evaluate takes them for false alarms: {count}")
     if exported.equipment:
         typer.echo(
             f"left out, as they are no labels of the scene: {exported.equipment} of the equipment"
