@@ -1,4 +1,8 @@
-"""Recording straight from the sources of a deployment, without any other node."""
+"""Recording straight from the sources of a deployment, without any other node.
+
+What is recorded is what a capture node would send: pictures of a stream that is sent small are
+small here too, so that a model learns from what it will be shown.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,19 @@ from collections.abc import Sequence
 
 import structlog
 
+from nodes.small_streams import SmallStreams
 from nodes.stamping import Stamper
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.clock import Clock
+from pipeline.core.errors import BadReading
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.recording.folder import RecordingFolder
 from pipeline.recording.writer import RecordingWriter
 from pipeline.sources.privacy import PrivateOutlet
 from pipeline.sources.runner import SourceRunner, SourceStatus
+from pipeline.transport.full_ring import FullRing
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +122,7 @@ class _Outlet:
         self.closing = False
         self._recorder = recorder
         self._stamper = Stamper(deployment)
+        self._small = SmallStreams(deployment, FullRing({}))
         self._clock = recorder._clock
         self._sequences: dict[str, int] = {}
 
@@ -123,20 +131,31 @@ class _Outlet:
         for info in infos:
             self._stamper.open(info)
             self._sequences.setdefault(info.name, 0)
-        self._recorder.put(self, [StreamOpened(now_ns, self.node, info) for info in infos])
+        sent = [self._small.sent(info) for info in infos]
+        self._recorder.put(self, [StreamOpened(now_ns, self.node, info) for info in sent])
 
     def samples(self, samples: Sequence[Sample]) -> None:
         now_ns = self._clock.now_ns()
         stamped = []
         for sample in samples:
-            self._recorder.ledger.captured(sample.stream)
-            sample.sequence = self._sequences[sample.stream]
-            self._sequences[sample.stream] += 1
+            site = self._sent(self._stamper.stamp(sample, 0, 0), now_ns)
+            if site is None:
+                continue
+            self._recorder.ledger.captured(site.stream)
+            site.sequence = self._sequences[site.stream]
+            self._sequences[site.stream] += 1
             # A source faster than real time is put on its own time, as it would have arrived.
-            site = self._stamper.stamp(sample, 0, 0)
             arrival_ns = max(now_ns, site.timestamp_ns)
             stamped.append(SampleArrived(arrival_ns, self.node, site))
         self._recorder.put(self, stamped)
+
+    def _sent(self, sample: Sample, now_ns: int) -> Sample | None:
+        """What a capture node would send of it; None: nothing."""
+        try:
+            return self._small.take(sample, now_ns, placed=True)
+        except BadReading as error:
+            self.rejected(sample.stream, DropReason.CORRUPT, error.message)
+            return None
 
     def rejected(self, stream: str, reason: DropReason, detail: str) -> None:
         self._recorder.ledger.captured(stream)

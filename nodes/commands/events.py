@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,10 +23,13 @@ from nodes.commands._event_files import data_folder, open_store
 from nodes.event_choice import one_event
 from nodes.event_lines import local_time, print_events
 from nodes.forgetting import Chosen, choose, forget_events
+from nodes.places import answer_store
+from nodes.withholding import Withholding
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError
+from pipeline.core.event import Event
 from pipeline.detection.full_frames import read_note
-from pipeline.store import OutboxStore
+from pipeline.store import FusionStore, OutboxStore
 
 group = typer.Typer(
     help="List events, show one, forget some, or retry deliveries that were moved aside.",
@@ -115,11 +119,13 @@ def show(
     data = data_folder(config)
     with closing(open_store(config)) as store:
         phases = one_event(store, event)
+        withheld = _withheld(config, store, phases)
     deliveries = _deliveries.of_event(data, phases[0].id)
     note = read_note(data / "evidence" / phases[0].id)
     if as_json:
         plain = _deliveries.plain(deliveries)
-        _print_json({"phases": phases, "deliveries": plain, "pictures": note})
+        shown = {"phases": phases, "deliveries": plain, "pictures": note, "withheld": withheld}
+        _print_json(shown)
         return
     console = Console()
     for phase in phases:
@@ -129,7 +135,23 @@ def show(
         console.print_json(data=msgspec.to_builtins(phase))
     if note is not None and note.note:
         console.print(escape(note.note), highlight=False)
+    if withheld:
+        console.print(f"not sent: {escape(withheld)}", highlight=False)
     _deliveries.shown(deliveries)
+
+
+def _withheld(config: Path, store: FusionStore, phases: Sequence[Event]) -> str:
+    """Why an event was not sent to any sink; empty when it was, or nobody can tell."""
+    held = store.held.of([phases[0].id])
+    if held:
+        return held[phases[0].id].words
+    if config.is_dir():
+        return ""  # how long an answer holds stands in the deployment file
+    deployment = load_deployment(config)
+    if not (deployment.data / "answers.db").exists():
+        return ""
+    with closing(answer_store(deployment, create=False)) as answers:
+        return Withholding(store, answers, deployment.feedback).fate(phases).withheld
 
 
 @group.command()

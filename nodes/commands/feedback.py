@@ -17,12 +17,12 @@ from rich.table import Table
 
 from nodes.commands.replay import scene_of
 from nodes.event_choice import one_event
+from nodes.event_lines import ID, local_time
 from nodes.exemptions import holds_until
 from nodes.places import answer_store, fusion_store
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import NodeClock
-from pipeline.core.timestamps import format_iso
 from pipeline.store import Action, Answer, Verdict
 
 if TYPE_CHECKING:
@@ -117,12 +117,16 @@ def list_(
     if as_json:
         console.print_json(data=[asdict(answer) for answer in answers])
         return
-    table = Table("number", "when", "who", "scene", "event", "answer", "note", box=None)
     for one in answers:
         said = f"{_said(one)}{_end(one, deployment)}"
-        row = one.position, format_iso(one.at_ns), one.who, one.scene, one.event, said, one.note
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console.print(table)
+        about = (
+            f"{one.position:>4}  {local_time(one.at_ns)}  {one.event[:ID]}  {one.scene}  {one.who}"
+        )
+        console.print(f"{about}: {said}", markup=False, highlight=False, soft_wrap=True)
+        if one.note:
+            console.print(f"      {one.note}", markup=False, highlight=False, soft_wrap=True)
+    if not answers:
+        console.print("no answers")
 
 
 @group.command()
@@ -165,11 +169,12 @@ def export(
     told = ", ".join(f"{count} {verdict.value}" for verdict, count in exported.counts.items())
     typer.echo(f"{output}: {told}")
     if exported.unanswered:
-        typer.echo(
-            f"{exported.unanswered} events have no verdict: evaluate takes them for false alarms"
-        )
+        count = exported.unanswered
+        typer.echo(f"without a verdict, so that evaluate takes them for false alarms: {count}")
     if exported.equipment:
-        typer.echo(f"{exported.equipment} events of the equipment are not labels of the scene")
+        typer.echo(
+            f"left out, as they are no labels of the scene: {exported.equipment} of the equipment"
+        )
 
 
 @contextmanager
@@ -188,7 +193,7 @@ def _event(deployment: Deployment, begins: str) -> str:
 
 def _said(answer: Answer) -> str:
     if answer.action is Action.SNOOZE:
-        return f"snoozed until {format_iso(int(answer.value))}"
+        return f"snoozed until {local_time(int(answer.value))}"
     return answer.value or answer.action.value
 
 
@@ -199,14 +204,14 @@ def _end(answer: Answer, deployment: Deployment) -> str:
     until_ns = holds_until(answer.at_ns, deployment.feedback)
     if answer.value != Verdict.NORMAL or until_ns is None:
         return ""
-    return f" until {format_iso(until_ns)}"
+    return f" until {local_time(until_ns)}"
 
 
 def _print_effect(console: Console, effect: EffectView) -> None:
     lost, gained = effect.lost, effect.gained
     console.print(
-        f"of the {effect.of} other alarms that its scene sent in {effect.days} days, "
-        f"{len(lost)} would not have been sent",
+        f"other alarms that its scene sent in {effect.days} days: {effect.of}; "
+        f"of these {len(lost)} would not have been sent",
         highlight=False,
     )
     _print_rows(console, lost)
@@ -220,7 +225,7 @@ def _print_effect(console: Console, effect: EffectView) -> None:
 def _print_rows(console: Console, rows: list[EventRow]) -> None:
     table = Table("event", "when", "severity", "what", box=None)
     for row in rows:
-        when = format_iso(row.start_ms * 1_000_000)
-        table.add_row(row.id[:8], when, row.severity, escape(row.summary))
+        when = local_time(row.start_ms * 1_000_000)
+        table.add_row(row.id[:ID], when, row.severity, escape(row.summary))
     if rows:
         console.print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from nodes.top_model import Status
-from nodes.top_reading import Place, places, read_all
+from nodes.top_reading import places, read_all
 from nodes.top_status import status_of
 from nodes.top_view import LiveView, view
 from pipeline.config import load_deployment
@@ -46,29 +46,38 @@ def top(
     With --once the exit code is 69 when no process answered.
     """
     deployment = load_deployment(config)
-    looks = _looks(deployment, places(deployment, at or ()), interval_s)
+    seen = looks(deployment, at or (), interval_s)
     if once:
-        found = next(looks)
+        found = next(seen)
         _say(found, as_json)
         if not any(one.answers for one in found.processes):
             raise typer.Exit(DependencyMissing.exit_code)
     elif as_json:
-        for found in looks:
+        for found in seen:
             _say(found, as_json)
     else:
         with Live(screen=True, auto_refresh=False) as live:
-            for found in looks:
+            for found in seen:
                 live.update(LiveView(found), refresh=True)
 
 
-def _looks(deployment: Deployment, where: list[Place], interval_s: float) -> Iterator[Status]:
-    """The deployment as it is, again and again."""
-    before = read_all(where)
+def looks(deployment: Deployment, given: Sequence[str], interval_s: float) -> Iterator[Status]:
+    """The deployment as it is, again and again; processes that start meanwhile are found.
+
+    Args:
+        deployment: The deployment.
+        given: ``NAME=HOST:PORT`` of processes that neither it nor this machine knows.
+        interval_s: From one look to the next, seconds.
+
+    Raises:
+        ConfigError: One of those given is not such, or names no process.
+    """
+    before = read_all(places(deployment, given))
     pause = threading.Event()
     while True:
         pause.wait(interval_s)
         time_s = time.time()
-        now = read_all(where)
+        now = read_all(places(deployment, given))
         yield status_of(deployment, now, before, time_s)
         before = now
 

@@ -101,7 +101,7 @@ def evaluate(
 def _warnings(watched: Watched, normal_s: float) -> list[str]:
     found: list[str] = []
     if 0 < len(watched.labels) < _FEW_LABELS:
-        found.append(f"only {len(watched.labels)} labels: one more or less changes every share")
+        found.append(f"few labels ({len(watched.labels)}): one more or less changes every share")
     if not watched.labels:
         found.append("no label lies in what was scored: only false alarms can be judged")
     if normal_s < _SHORT_S:

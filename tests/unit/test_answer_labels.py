@@ -97,7 +97,8 @@ def test_answers_become_labels_that_judge_the_site_and_teach_its_network(
         machine.answer(number, verdict)
     labels = machine.labels()
     said = " ".join(capsys.readouterr().out.split())
-    assert "3 real, 1 normal, 2 fault 1 events have no verdict" in said
+    assert "3 real, 1 normal, 2 fault without a verdict, so that evaluate" in said
+    assert "takes them for false alarms: 1" in said
 
     config, recording = machine.folder / "machine.yaml", machine.folder / "machine.mcap"
     judged = ["-c", config, "-r", recording, "-l", labels, "--from", NORMAL_S]

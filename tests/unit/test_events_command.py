@@ -12,12 +12,15 @@ import typer
 
 from nodes.cli import run
 from nodes.commands.events import since_as_ns
+from nodes.places import answer_store, fusion_store
 from pipeline.core.digest import digest_key
 from pipeline.detection.full_frames import PICTURES, PicturesNote
-from pipeline.store import Commit, FusionStore, OutboxStore
+from pipeline.store import Action, Answer, Commit, FusionStore, OutboxStore
+from pipeline.store.held_events import Held
 from pipeline.store.outbox_holds import Ruling
 from pipeline.store.outbox_tables import CALLED_OFF, HELD
 from tests.event_samples import event, life
+from tests.watched_site import watched_deployment
 
 
 @pytest.fixture
@@ -99,6 +102,23 @@ def test_an_event_is_shown_with_its_phases_and_where_they_went(data: Path, capsy
     assert shown["pictures"] is None
     assert run(["events", "show", str(data), event().id[:6]]) == 0
     assert "a sound without its cause" in capsys.readouterr().out
+
+
+def test_an_event_that_was_not_sent_says_why(tmp_path: Path, capsys) -> None:
+    deployment = watched_deployment(tmp_path)
+    snoozed, follows = event(5000), event(6000, scene="yard")
+    until = str(9000 * 10**9)
+    said = Answer(event(0).id, "hall", Action.SNOOZE, until, "", "Ada", 1000 * 10**9)
+    with closing(fusion_store(deployment)) as store, closing(answer_store(deployment)) as answers:
+        store.commit(Commit(events=[*life(0), snoozed, follows]))
+        store.held.put(Held(follows.id, "health-1", "node gate is gone, see health-1"))
+        answers.add(said)
+    config = tmp_path / "site.yaml"
+    assert json_of(capsys, "show", config, event(0).id)["withheld"] == ""
+    assert "by Ada" in json_of(capsys, "show", config, snoozed.id)["withheld"]
+    for place in (config, deployment.data):
+        assert run(["events", "show", str(place), follows.id]) == 0
+        assert "not sent: node gate is gone, see health-1" in capsys.readouterr().out
 
 
 def test_an_event_says_which_of_its_pictures_are_not_in_full(data: Path, capsys) -> None:

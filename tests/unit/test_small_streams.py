@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from nodes.record import DirectRecorder
 from nodes.small_streams import SmallStreams, full_ring, kept_streams
 from pipeline.config import check_file, load_deployment
 from pipeline.config.deployment import Deployment
+from pipeline.core.arrival import SampleArrived, StreamOpened
+from pipeline.core.clock import ManualClock
 from pipeline.core.errors import BadReading
 from pipeline.core.jpeg import jpeg_size
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.reader import Recording
+from pipeline.recording.writer import RecordingWriter
 from pipeline.sources.privacy import PrivateOutlet
 from pipeline.transport.full_ring import FullRing
 from tests.outlets import KeptOutlet
@@ -173,3 +178,32 @@ def test_a_ring_too_short_for_an_event_is_warned_of_and_sound_cannot_be_small(
     assert "write at least 9" in warning
     file.write_text(file.read_text().replace("yard: {small", "mic: {small"))
     assert any("'mic' is not a picture" in str(p) for p in check_file(file).problems)
+
+
+def test_a_direct_recording_holds_what_would_have_been_sent(tmp_path: Path) -> None:
+    made = tmp_path / "d.yaml"
+    made.write_text(
+        """
+name: d
+nodes:
+  pi: {sources: [{type: scene, audio: null, sensor: null, speed: max, duration_s: 2}]}
+streams:
+  site-camera: {small: {width: 160, hz: 5}}
+scenes: {s: {streams: [site-camera]}}
+"""
+    )
+    file, clock = tmp_path / "r.mcap", ManualClock(10**18)
+    recorder = DirectRecorder(load_deployment(made), RecordingWriter(file, deployment="d"), clock)
+    recorder.start()
+    while recorder.step(1.0):
+        pass
+    recorder.close()
+    with Recording(file) as recording:
+        arrivals = list(recording.arrivals())
+    (info,) = [one.info for one in arrivals if isinstance(one, StreamOpened)]
+    samples = [one.sample for one in arrivals if isinstance(one, SampleArrived)]
+    assert (info.shape, info.rate_hz) == ((90, 160, 3), 5.0)
+    assert [one.sequence for one in samples] == list(range(10))
+    assert {jpeg_size(bytes(one.data)) for one in samples} == {(90, 160)}  # type: ignore[arg-type]
+    (account,) = recorder.ledger.snapshot().values()
+    assert (account.captured, account.delivered) == (10, 10)

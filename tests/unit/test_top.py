@@ -10,13 +10,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from prometheus_client import Gauge
 from rich.console import Console
 
 from nodes.alarm_rates import rates_of
 from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.capture_metrics import CaptureMetrics
+from nodes.commands.top import looks
 from nodes.fusion_metrics import FusionMetrics
 from nodes.health import Health, HealthServer
 from nodes.holding import Holding
@@ -222,16 +222,12 @@ def test_of_what_does_not_answer_nothing_is_claimed(site: Site) -> None:
 
 
 def test_a_ratio_that_is_no_number_yet_is_not_known(site: Site) -> None:
-    ratio = Gauge(
-        "fusewatch_alarm_budget_ratio",
-        "Raised over the budget's",
-        ["scene", "period"],
-        registry=site.healths["fusion"].registry,
-    )
-    ratio.labels("site", "day").set(float("nan"))
-    assert site.status().scenes[0].budget_ratio is None
-    ratio.labels("site", "day").set(1.5)
-    assert site.status().scenes[0].budget_ratio == 1.5
+    live = SceneScoring("site", "", 1, ScenePast(Past(1, ())))
+    for spans, known in (([], False), ([(0, 3600 * 10**9)], True)):
+        watched = Watched(spans)
+        found = rates_of("site", AlarmSettings(), {"0": 1800 * 10**9}, frozenset(), watched)
+        site.fusion.scoring("site", live, found)
+        assert (site.status().scenes[0].budget_ratio is not None) == known
 
 
 def test_what_has_no_room_in_a_window_is_counted(site: Site) -> None:
@@ -271,6 +267,19 @@ def test_another_machine_that_does_not_answer_is_told_with_what_may_be_wrong() -
     assert "security.http is to be given here" in reading.error
     (near,) = read_all([Place("fusion", "127.0.0.1:9")]).values()
     assert near.error == "127.0.0.1:9: Connection refused"
+
+
+def test_a_process_that_starts_while_one_watches_is_found(site: Site) -> None:
+    def answering(status: Status) -> bool:
+        return next(one.answers for one in status.processes if one.name == "fusion")
+
+    file = site.deployment.data / "run" / "fusion.json"
+    written = file.read_bytes()
+    file.unlink()
+    seen = looks(site.deployment, ["capture-yard=127.0.0.1:9"], 0)
+    assert not answering(next(seen))
+    file.write_bytes(written)
+    assert answering(next(seen))
 
 
 def test_something_else_on_the_port_is_no_fusewatch() -> None:
