@@ -2,22 +2,27 @@
 
 import * as api from "/static/api.js";
 import { budget } from "/static/budget.js";
-import { el } from "/static/dom.js";
-import { eventList } from "/static/eventlist.js";
+import { el, renew } from "/static/dom.js";
+import { eventRoom } from "/static/eventlist.js";
 import { exemptions } from "/static/exemptions.js";
 import { when } from "/static/format.js";
 
 export async function healthView(main) {
+  const told = eventRoom();
+  const processes = el("div", { class: "grid" }), spent = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }), normal = el("div");
   const load = async () => {
     const [nodes, scenes, held, events] = await Promise.all([api.nodes(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
-    main.replaceChildren(el("h1", {}, "Health"),
-      el("h2", {}, "Processes on this machine"), el("div", { class: "grid" }, nodes.map(node)),
-      el("h2", {}, "Alarms beside the budget of false alarms"), el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" },
-        scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes)),
-      el("h2", {}, "Held back as normal"), exemptions(held, load),
-      el("h2", {}, "Equipment, last week"), eventList(events.filter((event) => event.health)));
+    renew(processes, ...nodes.map(node));
+    renew(spent, ...scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes));
+    renew(normal, exemptions(held, load));
+    told.show(events.filter((event) => event.health), "No equipment failed.");
   };
   await load();
+  main.replaceChildren(el("h1", {}, "Health"),
+    el("h2", {}, "Processes on this machine"), processes,
+    el("h2", {}, "Alarms beside the budget of false alarms"), spent,
+    el("h2", {}, "Held back as normal"), normal,
+    el("h2", {}, "Equipment, last week"), told.room);
   const again = setInterval(() => load().catch(() => {}), 4000);
   return () => clearInterval(again);
 }
@@ -34,5 +39,5 @@ function node(one) {
 function budgets(scenes) {
   const rows = scenes.flatMap((scene) => scene.rates.map((rate) => el("tr", {},
     [scene.name, scene.budget, `last ${rate.period}`, String(rate.raised), rate.budgeted.toFixed(1), `${rate.low.toFixed(1)} to ${rate.high.toFixed(1)}`].map((t) => el("td", {}, t)))));
-  return el("table", {}, el("thead", {}, el("tr", {}, ["Scene", "Budget", "Period", "Raised", "False ones allowed", "Raised over allowed (90 %)"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows));
+  return el("table", {}, el("thead", {}, el("tr", {}, ["Scene", "Budget", "Period", "Raised", "Allowed for the time watched", "Raised for each allowed (90 % sure)"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows));
 }
