@@ -136,10 +136,17 @@ function why(event) {
   const most = Math.max(0.1, ...parts.map(([, value]) => Math.abs(value)));
   return el("section", { class: "card", "aria-label": "why" },
     el("h2", {}, "Why"),
-    el("p", {}, explained.kind === "between" ? `Each is as usual by itself, but they do not belong together: ${(explained.pair ?? []).join(" and ")}.` : `It shows in ${parts[0]?.[0] ?? "one stream"}; what the others add is below.`),
+    el("p", {}, explained.kind === "between" ? apart(explained) : `It shows in ${parts[0]?.[0] ?? "one stream"}; what the others add is below.`),
     el("table", {}, el("thead", {}, el("tr", {}, ["Stream", "Adds to the score", ""].map((t) => el("th", { scope: "col" }, t)))),
       el("tbody", {}, parts.map(([stream, value]) => el("tr", {}, el("td", {}, stream), el("td", {}, (Math.round(value * 10) / 10 + 0).toFixed(1)), el("td", { class: "middle" }, bar(value / most)))))),
     bands(explained.bands ?? []), channels(explained.channels ?? []));
+}
+
+// Streams that contradict each other, whether or not one is unusual by itself as well.
+function apart(explained) {
+  const pair = (explained.pair ?? []).join(" and ");
+  const alone = explained.bands?.length || explained.channels?.some((channel) => !channel.given?.length);
+  return alone ? `They do not belong together: ${pair}. Some of it is unusual by itself as well.` : `Each is as usual by itself, but they do not belong together: ${pair}.`;
 }
 
 function bands(found) {
@@ -149,7 +156,7 @@ function bands(found) {
 
 function channels(found) {
   if (!found.length) return null;
-  return el("div", { class: "wide apart", tabindex: 0, role: "region", "aria-label": "channels" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "By"].map((t) => el("th", { scope: "col" }, t)))),
+  return el("div", { class: "wide apart", tabindex: 0, role: "region", "aria-label": "channels" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "Judged by"].map((t) => el("th", { scope: "col" }, t)))),
     el("tbody", {}, found.map((c) => el("tr", {}, [c.name, c.what, number(c.seen), `${number(c.low)} to ${number(c.high)}`, (c.given ?? []).join(", ") || "its own normal"].map((t) => el("td", {}, t)))))));
 }
 

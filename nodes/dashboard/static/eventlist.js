@@ -40,7 +40,7 @@ export function badges(event) {
 
 function item(event) {
   const shown = event.snapshot
-    ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy" }) : el("div", { class: "none" });
+    ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy" }) : el("div", { class: "none" }, "no picture");
   return el("li", {}, el("a", { class: "event", href: `#/event/${event.id}` }, shown, el("div", {},
     el("strong", {}, event.summary),
     el("div", { class: "quiet" }, `${when(event.start_ms)} · ${event.scene} · ${long(event.end_ms - event.start_ms)}`),

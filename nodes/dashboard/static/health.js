@@ -20,7 +20,7 @@ export async function healthView(main) {
   await load();
   main.replaceChildren(el("h1", {}, "Health"),
     el("h2", {}, "Processes on this machine"), processes,
-    el("h2", {}, "Alarms beside the budget of false alarms"), spent,
+    el("h2", {}, "Alarms beside the budget of false alarms"), el("p", { class: "quiet" }, "An alarm is counted until somebody answers that it was real."), spent,
     el("h2", {}, "Held back as normal"), normal,
     el("h2", {}, "Equipment, last week"), told.room);
   const again = setInterval(() => load().catch(() => {}), 4000);
@@ -29,11 +29,11 @@ export async function healthView(main) {
 
 function node(one) {
   const ok = one.reached && one.checks.every((check) => check.ok);
+  const told = one.checks.filter((check) => !check.ok || check.detail);
   return el("section", { class: "card", "aria-label": one.name },
     el("div", { class: "row spread" }, el("strong", {}, one.name), el("span", { class: `badge ${ok ? "good" : "bad"}` }, ok ? "well" : one.reached ? "not well" : "no answer")),
     el("p", { class: "quiet" }, `since ${when(one.since_ms)}`),
-    el("ul", { class: "list" }, one.checks.filter((check) => !check.ok || check.detail).map((check) =>
-      el("li", {}, `${check.name}: ${check.detail || (check.ok ? "well" : "not well")}`))));
+    told.length ? el("ul", { class: "list" }, told.map((check) => el("li", {}, `${check.name}: ${check.detail || "not well"}`))) : null);
 }
 
 function budgets(scenes) {

@@ -14,9 +14,9 @@ export async function scenesView(main) {
   const list = async () => latest.show(await api.events({ limit: LATEST }));
   const [scenes] = await Promise.all([api.scenes(), list()]);
   const cards = new Map(scenes.map((scene) => [scene.name, card(scene)]));
-  main.replaceChildren(el("h1", {}, "Scenes"), el("div", { class: "grid" }, [...cards.values()].map((c) => c.root)),
+  main.replaceChildren(el("h1", {}, "Scenes"), el("div", { class: scenes.length > 1 ? "" : "two" }, el("div", { class: "grid" }, [...cards.values()].map((c) => c.root)),
     el("section", { "aria-label": "latest events" }, el("h2", {}, "Latest events"), latest.room,
-      el("p", {}, el("a", { href: "#/events" }, "All events"))));
+      el("p", {}, el("a", { href: "#/events" }, "All events")))));
   const stop = follow(null, (window_) => cards.get(window_.scene)?.take(window_));
   const again = setInterval(async () => {
     list().catch(() => {});
