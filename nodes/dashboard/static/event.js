@@ -2,23 +2,24 @@
 
 import * as api from "/static/api.js";
 import { moments, normalPicture } from "/static/compare.js";
-import { el } from "/static/dom.js";
+import { el, renew } from "/static/dom.js";
 import { badges, verdictName } from "/static/eventlist.js";
 import { answered, askNormal, heldBack } from "/static/effect.js";
 import { soundPicture } from "/static/sound.js";
 import { hertz, long, number, rarity, when } from "/static/format.js";
 
+const VERDICTS = ["real", "normal", "fault"];
 const FILES = { snapshot: "picture", explained: "picture with the box", channels: "channels", recording: "recording of all streams" };
 
 export async function eventView(main, id) {
   let shown = "";
   const show = (event) => {
     shown = JSON.stringify(event);
-    main.replaceChildren(...page(event, show));
+    renew(main, ...page(event, show));
   };
   show(await api.event(id));
   const again = setInterval(async () => {
-    const busy = main.querySelector("[data-asking]") || main.contains(document.activeElement) && ["TEXTAREA", "VIDEO", "AUDIO"].includes(document.activeElement.tagName);
+    const busy = main.querySelector("[data-asking]") || main.querySelector("textarea")?.value || main.contains(document.activeElement) && ["TEXTAREA", "VIDEO", "AUDIO"].includes(document.activeElement.tagName);
     if (busy || !main.querySelector("[data-going-on]")) return;
     const event = await api.event(id).catch(() => null);
     if (event && JSON.stringify(event) !== shown) show(event);
@@ -103,17 +104,20 @@ function answers(event, show) {
     try {
       await api.withdraw(answer.position);
       show(await api.event(event.id));
+      document.querySelector("[aria-label='your answer'] button")?.focus({ preventScroll: true });
     } catch (error) {
       failed.textContent = `Not taken back: ${error.message}`;
     }
   };
   const asking = el("div");
-  const ask = () => asking.replaceChildren(askNormal(event, give({ action: "verdict", value: "normal" }), () => asking.replaceChildren()));
+  const cancel = () => { asking.replaceChildren(); buttons[VERDICTS.indexOf("normal")].focus(); };
+  const ask = () => asking.replaceChildren(askNormal(event, give({ action: "verdict", value: "normal" }), cancel));
   const verdict = (value) => el("button", { "aria-pressed": String(event.verdict === value),
     onclick: value === "normal" && event.verdict !== "normal" && !event.health ? ask : give({ action: "verdict", value }) }, capital(verdictName(value)));
+  const buttons = VERDICTS.map(verdict);
   return el("section", { class: "card", "aria-label": "your answer" },
     el("h2", {}, "What was it?"),
-    el("div", { class: "row" }, ["real", "normal", "fault"].map(verdict),
+    el("div", { class: "row" }, buttons,
       event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
     event.verdict || event.health ? null : el("p", { class: "quiet" }, "Real: worth an alarm, also next time. Normal here: the same need not be told again. Fault of a sensor: it saw or heard wrongly."),
     event.health ? null : asking, event.health ? null : answered(event), heldBack(event),

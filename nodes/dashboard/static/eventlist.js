@@ -39,8 +39,9 @@ export function badges(event) {
 }
 
 function item(event) {
+  const none = el("div", { class: "none" }, "no picture");
   const shown = event.snapshot
-    ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy" }) : el("div", { class: "none" }, "no picture");
+    ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy", onerror: () => shown.replaceWith(none) }) : none; // no longer kept
   return el("li", {}, el("a", { class: "event", href: `#/event/${event.id}` }, shown, el("div", {},
     el("strong", {}, event.summary),
     el("div", { class: "quiet" }, `${when(event.start_ms)} · ${event.scene} · ${long(event.end_ms - event.start_ms)}`),
