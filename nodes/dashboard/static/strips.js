@@ -122,8 +122,13 @@ export class Lanes {
     pen.textAlign = "right";
     pen.fillText(known.length ? number(known[known.length - 1]) : "–", LEFT - 4, top + LANE / 2 + 4, LEFT - 6);
     pen.textAlign = "left";
+    const label = `${name}${this.units[channel] ? ` (${this.units[channel]})` : ""}`;
+    pen.fillStyle = colour("card");
+    pen.globalAlpha = 0.8; // the line stays to be seen behind it
+    pen.fillRect(LEFT + 3, top + 2, pen.measureText(label).width + 6, 13);
+    pen.globalAlpha = 1;
     pen.fillStyle = colour("text");
-    pen.fillText(`${name}${this.units[channel] ? ` (${this.units[channel]})` : ""}`, LEFT + 6, top + 12);
+    pen.fillText(label, LEFT + 6, top + 12);
   }
 }
 
