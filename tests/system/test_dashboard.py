@@ -33,7 +33,7 @@ def page_of(deployment: Deployment) -> Iterator[str]:
     command = [sys.executable, "-m", "nodes.cli", "dashboard", str(config)]
     process = subprocess.Popen(command, env={**os.environ, "FUSEWATCH_LOG_LEVEL": "warning"})
     try:
-        wait_until((deployment.data / "run" / "dashboard.json").exists)
+        wait_until((deployment.data / "run" / "dashboard.json").exists, 90.0)  # busy machines
         yield f"http://{listen}/"
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
