@@ -34,7 +34,10 @@ WHY = Explanation(
     contributions={"mic": 4.0, "cam": 1.0},
     pair=("mic", "cam"),
     boxes=(Box("cam", 0.1, 0.2, 0.3, 0.4, 3.0),),
-    channels=(Channel("plc", "heat", "value", 61.0, 20.0, 30.0),),
+    channels=(
+        Channel("plc", "heat", "value", 61.0, 20.0, 30.0),
+        Channel("plc", "bearing_temperature_drive_end", "slow vibration", 6.852, 0.214, 1.788),
+    ),
     nearest=(
         Moment(
             at_ns=NORMAL_NS,

@@ -54,6 +54,8 @@ class PhaseView(View):
     severity: str
     end_ms: int
     score: float
+    summary: str
+    """What was said of it then."""
 
 
 class TogetherView(View):
@@ -127,6 +129,7 @@ def view_of(
                 severity=p.severity.value,
                 end_ms=p.end_ns // MILLISECOND_NS,
                 score=p.score,
+                summary=p.summary,
             )
             for p in phases
         ],

@@ -25,6 +25,7 @@ import msgspec
 from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Evidence, Phase
+from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 from pipeline.detection.evidence_material import Kept
@@ -38,6 +39,7 @@ from pipeline.detection.evidence_writer import (
     Wanted,
 )
 from pipeline.detection.score import WindowScore
+from pipeline.detection.telling_frame import telling
 from pipeline.detection.transition import anomaly_score
 from pipeline.recording.scores import RecordedScore
 
@@ -230,12 +232,24 @@ class EvidenceKeeper:
             if self._writer is not None:
                 self._writer.snapshot(bundle.snapshot, frame)
         boxes = event.explanation.boxes if event.explanation is not None else ()
-        shown = (f for f in self._originals(window) if boxes and f.stream == boxes[0].stream)
-        frame = next(shown, None)
+        frame = self._telling(window, boxes[0]) if boxes else None
         if frame is not None:
             bundle.explained = f"{event.id}/explained.jpg"
             if self._writer is not None:
                 self._writer.explained(bundle.explained, frame, boxes[0])
+
+    def _telling(self, window: Window, box: Box) -> Sample | None:
+        """The full-size frame that shows best what the box is around."""
+        originals = [frame for frame in self._originals(window) if frame.stream == box.stream]
+        if self._writer is None or len(originals) < 2:  # names are all that is asked for
+            return next(iter(originals), None)
+        part = window.slices[box.stream]
+        small = [f for f in part.frames if f is not None] if isinstance(part, VideoSlice) else []
+        best = telling(small, box)
+        return next(
+            (f for f in originals if best and (f.epoch, f.sequence) == (best.epoch, best.sequence)),
+            originals[0],
+        )
 
     def _originals(self, window: Window) -> Iterator[Sample]:
         """Full-size frames of the window, the latest first."""

@@ -33,7 +33,7 @@ def page_of(deployment: Deployment) -> Iterator[str]:
     command = [sys.executable, "-m", "nodes.cli", "dashboard", str(config)]
     process = subprocess.Popen(command, env={**os.environ, "FUSEWATCH_LOG_LEVEL": "warning"})
     try:
-        wait_until((deployment.data / "run" / "dashboard.json").exists)
+        wait_until((deployment.data / "run" / "dashboard.json").exists, 90.0)  # busy machines
         yield f"http://{listen}/"
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -85,7 +85,7 @@ def seen(request, tmp_path: Path):
 
 def test_a_person_sees_the_scene_opens_the_alarm_and_answers_it(seen) -> None:
     browser, address, deployment, life = seen
-    browser.sees(r"hall.*score 2\.0 of 3\.0.*2 of 2 a week, all used up")
+    browser.sees(r"hall.*score 2\.0, alarm from 3\.0.*2 of 2 a week, all used up")
     wait_until(lambda: browser.run("return document.querySelector('img.picture').naturalWidth"))
     browser.click("hall")
     browser.sees(r"as usual here.*How unusual")

@@ -35,6 +35,7 @@ ALARM, HELD_BACK = (
     f"[...document.querySelectorAll('a.event')].find(a => /{words}/.test(a.text))"
     for words in ("kHz louder than usual", "not sent")
 )
+HEARD = "return document.querySelector('img[alt^=\"spectrogram of the sound\"]')?.naturalWidth"
 _LONG_S = 90.0  # the machine may be busy
 
 
@@ -125,7 +126,7 @@ def reads_what_when_and_why(visitor: Visitor) -> None:
     page.sees(r"began \d+:\d\d:\d\d.*(so far|lasted) \d")  # when, and how long
     page.sees(r"Why It shows in site-microphone.*where .* dB is usual")  # why, beside what is usual
     page.sees("over")
-    wait_until(lambda: page.painted("canvas[aria-label='spectrogram of the sound']"))
+    wait_until(lambda: page.run(HEARD))
 
 
 def plays_the_clip(visitor: Visitor) -> None:
@@ -160,7 +161,7 @@ def sees_it_held_back(visitor: Visitor) -> str:
     visitor.go(view.removeprefix("#/"))
     page.sees("Like one that is normal here: it was not sent to anybody")
     page.sees("over")
-    wait_until(lambda: page.painted("canvas[aria-label='spectrogram of the sound']"))
+    wait_until(lambda: page.run(HEARD))
     visitor.look("7-held-back")
     return view.rpartition("/")[2]
 

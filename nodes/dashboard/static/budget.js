@@ -9,8 +9,8 @@ const periods = { minute: 60, hour: 3600, day: 86400, week: 604800 };
 export function budget(scene) {
   if (!scene.learnt) return el("p", { class: "quiet" }, "Nothing learnt here yet: it is aligned and recorded only.");
   const spent = scene.spent;
-  if (!spent) return el("p", { class: "quiet" }, `False alarms that may be spent: ${scene.budget}`);
-  return el("p", { class: "row budget" }, el("span", { class: "quiet" }, "False alarms:"),
+  if (!spent) return el("p", { class: "quiet" }, `Budget of false alarms: ${scene.budget}`);
+  return el("p", { class: "row budget" }, el("span", { class: "quiet" }, "Budget of false alarms:"),
     el("span", { class: `badge ${tone[spent.standing]}` }, spent.words), el("span", { class: "quiet" }, more(spent)));
 }
 

@@ -12,6 +12,14 @@ export function el(tag, given = {}, ...children) {
   return made;
 }
 
+// Fills a room anew; what had the focus there has it again.
+export function renew(room, ...children) {
+  const mark = (one) => `${one.tagName} ${one.getAttribute("href")} ${one.getAttribute("aria-label") ?? one.textContent}`;
+  const held = room !== document.activeElement && room.contains(document.activeElement) ? mark(document.activeElement) : null;
+  room.replaceChildren(...children);
+  if (held) [...room.querySelectorAll("a, button, summary, [tabindex]")].find((one) => mark(one) === held)?.focus({ preventScroll: true });
+}
+
 export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }

@@ -2,21 +2,24 @@
 
 import * as api from "/static/api.js";
 import { moments, normalPicture } from "/static/compare.js";
-import { el } from "/static/dom.js";
+import { el, renew } from "/static/dom.js";
 import { badges, verdictName } from "/static/eventlist.js";
 import { answered, askNormal, heldBack } from "/static/effect.js";
 import { soundPicture } from "/static/sound.js";
 import { hertz, long, number, rarity, when } from "/static/format.js";
 
+const VERDICTS = ["real", "normal", "fault"];
+const FILES = { snapshot: "picture", explained: "picture with the box", channels: "channels", recording: "recording of all streams" };
+
 export async function eventView(main, id) {
   let shown = "";
   const show = (event) => {
     shown = JSON.stringify(event);
-    main.replaceChildren(...page(event, show));
+    renew(main, ...page(event, show));
   };
   show(await api.event(id));
   const again = setInterval(async () => {
-    const busy = main.querySelector("[data-asking]") || main.contains(document.activeElement) && ["TEXTAREA", "VIDEO", "AUDIO"].includes(document.activeElement.tagName);
+    const busy = main.querySelector("[data-asking]") || main.querySelector("textarea")?.value || main.contains(document.activeElement) && ["TEXTAREA", "VIDEO", "AUDIO"].includes(document.activeElement.tagName);
     if (busy || !main.querySelector("[data-going-on]")) return;
     const event = await api.event(id).catch(() => null);
     if (event && JSON.stringify(event) !== shown) show(event);
@@ -27,7 +30,7 @@ export async function eventView(main, id) {
 function page(event, show) {
   return [
     el("h1", {}, event.health ? "Equipment" : "Event", ` in ${event.scene}`),
-    el("p", { class: "sentence" }, event.summary),
+    el("p", { class: "sentence" }, event.summary), ...before(event),
     el("p", { class: "row", "data-going-on": event.phase !== "cleared" || !event.evidence.clip }, badges(event),
       el("span", { class: "quiet" }, `began ${when(event.start_ms)}, ${event.phase === "cleared" ? "lasted" : "so far"} ${long(event.end_ms - event.start_ms)}`)),
     ...(event.cause ? [cause(event)] : []),
@@ -36,6 +39,12 @@ function page(event, show) {
     details(event),
     el("p", {}, el("a", { href: `#/scene/${encodeURIComponent(event.scene)}` }, `To the scene ${event.scene}`)),
   ];
+}
+
+// What was wrong with the equipment, though by now something else is said of it.
+function before(event) {
+  const said = [...new Set(event.phases.map((phase) => phase.summary))].filter((one) => one !== event.summary);
+  return event.health && said.length ? [el("p", {}, `Before that: ${said.join(" ")}`)] : [];
 }
 
 // What it follows from, for which it was not sent.
@@ -54,21 +63,30 @@ function evidence(event) {
   const shown = event.evidence;
   const parts = [];
   if (shown.explained || shown.snapshot) {
-    parts.push(el("img", { src: api.evidence(shown.explained || shown.snapshot), alt: shown.explained ? "picture with a box around what is unusual" : "picture when it was raised" }));
+    parts.push(pictured(shown.explained || shown.snapshot, shown.explained ? "picture with a box around what is unusual" : "picture when it was raised", shown.explained ? "What is unusual is in the red box." : "The picture when it was raised."));
   }
   parts.push(...[normalPicture(event)].filter(Boolean));
   if (shown.clip) parts.push(el("h2", {}, "Clip"), el("video", { src: api.evidence(shown.clip), controls: true, preload: "metadata", "aria-label": "clip with sound" }));
   else if (shown.sound) parts.push(el("h2", {}, "Sound"), el("audio", { src: api.evidence(shown.sound), controls: true, preload: "metadata", "aria-label": "sound" }));
   if (event.evidence_note) parts.push(el("p", {}, event.evidence_note));
-  if (shown.sound) parts.push(soundPicture(api.evidence(shown.sound), event.explanation?.bands ?? []));
+  if (shown.spectrogram) parts.push(el("h2", {}, "What was heard"), pictured(shown.spectrogram, "spectrogram of the sound, the unusual part framed", "Pitch over time; what is unusual is in the white frame."));
+  else if (shown.sound) parts.push(soundPicture(api.evidence(shown.sound)));
   if (event.phase !== "cleared") parts.push(el("p", { class: "quiet" }, "The clip comes when it is over."));
   if (!parts.length) parts.push(el("p", { class: "quiet" }, "There are no pictures or sounds of it."));
-  if (shown.channels) parts.push(el("h2", {}, "Channels"), el("img", { src: api.evidence(shown.channels), alt: "course of the unusual channels, expected against seen" }));
+  if (shown.channels) parts.push(el("h2", {}, "What was measured"), pictured(shown.channels, "course of the unusual channels, expected against seen", "In the shaded seconds it is unusual; at the right what is expected beside what was seen."));
   const files = Object.entries(shown);
   if (files.length) {
-    parts.push(el("p", { class: "row" }, el("a", { href: api.bundle(event.id), download: `${event.id}.zip` }, "Download all"), files.map(([name, path]) => el("a", { href: api.evidence(path), download: `${event.id}-${path.split("/").pop()}` }, `Download ${name}`))));
+    parts.push(el("p", { class: "row" }, el("a", { class: "button", href: api.bundle(event.id), download: `${event.id}.zip` }, "Download all"), el("span", { class: "quiet" }, "or only:"), files.map(([name, path]) =>
+      el("a", { href: api.evidence(path), download: `${event.id}-${path.split("/").pop()}` }, FILES[name] ?? name))));
   }
   return el("section", { class: "card", "aria-label": "evidence" }, parts);
+}
+
+// A picture of the evidence with what it shows; a click opens it alone, in its own size.
+function pictured(path, alt, words) {
+  const made = el("figure", {}, el("a", { href: api.evidence(path), target: "_blank", rel: "noopener" }, el("img", { src: api.evidence(path), alt })), el("figcaption", { class: "quiet" }, words));
+  made.querySelector("img").addEventListener("error", () => made.remove()); // not drawn yet, or no longer kept
+  return made;
 }
 
 function answers(event, show) {
@@ -86,21 +104,24 @@ function answers(event, show) {
     try {
       await api.withdraw(answer.position);
       show(await api.event(event.id));
+      document.querySelector("[aria-label='your answer'] button")?.focus({ preventScroll: true });
     } catch (error) {
       failed.textContent = `Not taken back: ${error.message}`;
     }
   };
   const asking = el("div");
-  const ask = () => asking.replaceChildren(askNormal(event, give({ action: "verdict", value: "normal" }), () => asking.replaceChildren()));
+  const cancel = () => { asking.replaceChildren(); buttons[VERDICTS.indexOf("normal")].focus(); };
+  const ask = () => asking.replaceChildren(askNormal(event, give({ action: "verdict", value: "normal" }), cancel));
   const verdict = (value) => el("button", { "aria-pressed": String(event.verdict === value),
     onclick: value === "normal" && event.verdict !== "normal" && !event.health ? ask : give({ action: "verdict", value }) }, capital(verdictName(value)));
+  const buttons = VERDICTS.map(verdict);
   return el("section", { class: "card", "aria-label": "your answer" },
     el("h2", {}, "What was it?"),
-    el("div", { class: "row" }, ["real", "normal", "fault"].map(verdict),
+    el("div", { class: "row" }, buttons,
       event.seen ? null : el("button", { onclick: give({ action: "seen" }) }, "Just seen")),
     event.verdict || event.health ? null : el("p", { class: "quiet" }, "Real: worth an alarm, also next time. Normal here: the same need not be told again. Fault of a sensor: it saw or heard wrongly."),
     event.health ? null : asking, event.health ? null : answered(event), heldBack(event),
-    el("p", { class: "quiet" }, "Send nothing of this scene, unless it is more severe, for"),
+    el("p", { class: "quiet" }, "Quiet for a while: send nothing of this scene, unless it is more severe, for"),
     el("div", { class: "row" }, [[60, "1 hour"], [480, "8 hours"], [1440, "1 day"]].map(([minutes, name]) => el("button", { onclick: give({ action: "snooze", minutes }) }, name))),
     el("label", {}, "Note", note),
     el("button", { onclick: give({ action: "note" }) }, "Keep the note"), failed,
@@ -119,10 +140,17 @@ function why(event) {
   const most = Math.max(0.1, ...parts.map(([, value]) => Math.abs(value)));
   return el("section", { class: "card", "aria-label": "why" },
     el("h2", {}, "Why"),
-    el("p", {}, explained.kind === "between" ? `Each is as usual by itself, but they do not belong together: ${(explained.pair ?? []).join(" and ")}.` : `It shows in ${parts[0]?.[0] ?? "one stream"}; what the others add is below.`),
+    el("p", {}, explained.kind === "between" ? apart(explained) : `It shows in ${parts[0]?.[0] ?? "one stream"}; what the others add is below.`),
     el("table", {}, el("thead", {}, el("tr", {}, ["Stream", "Adds to the score", ""].map((t) => el("th", { scope: "col" }, t)))),
-      el("tbody", {}, parts.map(([stream, value]) => el("tr", {}, el("td", {}, stream), el("td", {}, value.toFixed(1)), el("td", {}, bar(value / most)))))),
+      el("tbody", {}, parts.map(([stream, value]) => el("tr", {}, el("td", {}, stream), el("td", {}, (Math.round(value * 10) / 10 + 0).toFixed(1)), el("td", { class: "middle" }, bar(value / most)))))),
     bands(explained.bands ?? []), channels(explained.channels ?? []));
+}
+
+// Streams that contradict each other, whether or not one is unusual by itself as well.
+function apart(explained) {
+  const pair = (explained.pair ?? []).join(" and ");
+  const alone = explained.bands?.length || explained.channels?.some((channel) => !channel.given?.length);
+  return alone ? `They do not belong together: ${pair}. Some of it is unusual by itself as well.` : `Each is as usual by itself, but they do not belong together: ${pair}.`;
 }
 
 function bands(found) {
@@ -132,8 +160,8 @@ function bands(found) {
 
 function channels(found) {
   if (!found.length) return null;
-  return el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "channels" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "Given"].map((t) => el("th", { scope: "col" }, t)))),
-    el("tbody", {}, found.map((c) => el("tr", {}, [c.name, c.what, number(c.seen), `${number(c.low)} to ${number(c.high)}`, (c.given ?? []).join(", ") || "itself"].map((t) => el("td", {}, t)))))));
+  return el("div", { class: "wide apart", tabindex: 0, role: "region", "aria-label": "channels" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "Judged by"].map((t) => el("th", { scope: "col" }, t)))),
+    el("tbody", {}, found.map((c) => el("tr", {}, [c.name, c.what, number(c.seen), `${number(c.low)} to ${number(c.high)}`, (c.given ?? []).join(", ") || "its own normal"].map((t) => el("td", {}, t)))))));
 }
 
 function details(event) {

@@ -1,7 +1,7 @@
 // Events, one under the other.
 
 import * as api from "/static/api.js";
-import { el } from "/static/dom.js";
+import { el, renew } from "/static/dom.js";
 import { long, when } from "/static/format.js";
 
 const VERDICTS = { real: "real", normal: "normal here", fault: "fault of a sensor" };
@@ -10,9 +10,21 @@ export function verdictName(verdict) {
   return VERDICTS[verdict] ?? verdict;
 }
 
-export function eventList(events) {
-  if (!events.length) return el("p", { class: "quiet" }, "Nothing happened.");
+export function eventList(events, none = "Nothing happened.") {
+  if (!events.length) return el("p", { class: "quiet" }, none);
   return el("ul", { class: "list" }, events.map(item));
+}
+
+// A room with events in it; what gives it others, drawn only where they are not the same.
+export function eventRoom() {
+  const room = el("div");
+  let drawn = "";
+  const show = (events, none) => {
+    const wanted = JSON.stringify([events, none]);
+    if (wanted !== drawn) renew(room, eventList(events, none));
+    drawn = wanted;
+  };
+  return { room, show };
 }
 
 export function badges(event) {
@@ -27,8 +39,9 @@ export function badges(event) {
 }
 
 function item(event) {
+  const none = el("div", { class: "none" }, "no picture");
   const shown = event.snapshot
-    ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy" }) : el("div", { class: "none" });
+    ? el("img", { src: api.evidence(event.snapshot), alt: "", loading: "lazy", onerror: () => shown.replaceWith(none) }) : none; // no longer kept
   return el("li", {}, el("a", { class: "event", href: `#/event/${event.id}` }, shown, el("div", {},
     el("strong", {}, event.summary),
     el("div", { class: "quiet" }, `${when(event.start_ms)} · ${event.scene} · ${long(event.end_ms - event.start_ms)}`),

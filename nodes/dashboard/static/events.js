@@ -2,7 +2,7 @@
 
 import * as api from "/static/api.js";
 import { el } from "/static/dom.js";
-import { eventList } from "/static/eventlist.js";
+import { eventRoom } from "/static/eventlist.js";
 
 const DAY = 86400000;
 
@@ -15,15 +15,19 @@ export async function eventsView(main, query) {
     el("option", { value, selected: value === (given.get("days") ?? "7") }, name)));
   const kind = el("select", {}, [["", "everything"], ["open", "not answered"], ["alarm", "alarms only"], ["health", "equipment only"]].map(([value, name]) =>
     el("option", { value, selected: value === given.get("kind") }, name)));
-  const words = el("input", { type: "search", value: given.get("words") ?? "", placeholder: "words" });
-  const list = el("div", { "aria-live": "polite" });
+  const words = el("input", { type: "search", value: given.get("words") ?? "", placeholder: "words of an event" });
+  const list = eventRoom();
+  const count = el("p", { class: "quiet", role: "status" });
   let found = [];
 
   const draw = () => {
     const wanted = words.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const fits = (e) => (kind.value !== "open" || !e.seen) && (kind.value !== "alarm" || !e.health) && (kind.value !== "health" || e.health)
       && wanted.every((word) => `${e.summary} ${e.scene} ${e.id}`.toLowerCase().includes(word));
-    list.replaceChildren(eventList(found.filter(fits)));
+    const fitting = found.filter(fits);
+    const said = `${fitting.length} event${fitting.length === 1 ? "" : "s"}${fitting.length < found.length ? ` of ${found.length}` : ""}`;
+    if (count.textContent !== said) count.textContent = said;
+    list.show(fitting, found.length ? "No event is like that: choose others above." : "Nothing happened.");
   };
   const load = async () => {
     const since_ms = since.value ? Date.now() - Number(since.value) * DAY : null;
@@ -38,7 +42,7 @@ export async function eventsView(main, query) {
   kind.onchange = words.oninput = () => { remember(); draw(); };
   main.replaceChildren(el("h1", {}, "Events"),
     el("div", { class: "row", role: "search" }, el("label", {}, "Scene ", scene), el("label", {}, "Since ", since),
-      el("label", {}, "Show ", kind), el("label", {}, "Search ", words)), list);
+      el("label", {}, "Show ", kind), el("label", {}, "Search ", words)), count, list.room);
   await load();
   const again = setInterval(() => load().catch(() => {}), 5000);
   return () => clearInterval(again);

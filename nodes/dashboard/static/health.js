@@ -2,37 +2,42 @@
 
 import * as api from "/static/api.js";
 import { budget } from "/static/budget.js";
-import { el } from "/static/dom.js";
-import { eventList } from "/static/eventlist.js";
+import { el, renew } from "/static/dom.js";
+import { eventRoom } from "/static/eventlist.js";
 import { exemptions } from "/static/exemptions.js";
 import { when } from "/static/format.js";
 
 export async function healthView(main) {
+  const told = eventRoom();
+  const processes = el("div", { class: "grid" }), spent = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }), normal = el("div");
   const load = async () => {
     const [nodes, scenes, held, events] = await Promise.all([api.nodes(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
-    main.replaceChildren(el("h1", {}, "Health"),
-      el("h2", {}, "Processes on this machine"), el("div", { class: "grid" }, nodes.map(node)),
-      el("h2", {}, "Alarms beside the budget of false alarms"), el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" },
-        scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes)),
-      el("h2", {}, "Held back as normal"), exemptions(held, load),
-      el("h2", {}, "Equipment, last week"), eventList(events.filter((event) => event.health)));
+    renew(processes, ...nodes.map(node));
+    renew(spent, ...scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes));
+    renew(normal, exemptions(held, load));
+    told.show(events.filter((event) => event.health), "No equipment failed.");
   };
   await load();
+  main.replaceChildren(el("h1", {}, "Health"),
+    el("h2", {}, "Processes on this machine"), processes,
+    el("h2", {}, "Alarms beside the budget of false alarms"), el("p", { class: "quiet" }, "An alarm is counted until somebody answers that it was real."), spent,
+    el("h2", {}, "Held back as normal"), normal,
+    el("h2", {}, "Equipment, last week"), told.room);
   const again = setInterval(() => load().catch(() => {}), 4000);
   return () => clearInterval(again);
 }
 
 function node(one) {
   const ok = one.reached && one.checks.every((check) => check.ok);
+  const told = one.checks.filter((check) => !check.ok || check.detail);
   return el("section", { class: "card", "aria-label": one.name },
     el("div", { class: "row spread" }, el("strong", {}, one.name), el("span", { class: `badge ${ok ? "good" : "bad"}` }, ok ? "well" : one.reached ? "not well" : "no answer")),
     el("p", { class: "quiet" }, `since ${when(one.since_ms)}`),
-    el("ul", { class: "list" }, one.checks.filter((check) => !check.ok || check.detail).map((check) =>
-      el("li", {}, `${check.name}: ${check.detail || (check.ok ? "well" : "not well")}`))));
+    told.length ? el("ul", { class: "list" }, told.map((check) => el("li", {}, `${check.name}: ${check.detail || "not well"}`))) : null);
 }
 
 function budgets(scenes) {
   const rows = scenes.flatMap((scene) => scene.rates.map((rate) => el("tr", {},
     [scene.name, scene.budget, `last ${rate.period}`, String(rate.raised), rate.budgeted.toFixed(1), `${rate.low.toFixed(1)} to ${rate.high.toFixed(1)}`].map((t) => el("td", {}, t)))));
-  return el("table", {}, el("thead", {}, el("tr", {}, ["Scene", "Budget", "Period", "Raised", "False ones allowed", "Raised over allowed (90 %)"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows));
+  return el("table", {}, el("thead", {}, el("tr", {}, ["Scene", "Budget", "Period", "Raised", "Allowed for the time watched", "Raised for each allowed (90 % sure)"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows));
 }

@@ -1,8 +1,12 @@
-// A link that carries the token after # logs in by itself; what follows # is never sent.
+// A link that carries the token after # fills it in; what follows # is never sent.
 
-document.getElementById("again").hidden = !location.search.includes("again");
-if (location.hash.length > 1) {
+function take() {
+  if (location.hash.length < 2) return;
   document.querySelector("[name=token]").value = decodeURIComponent(location.hash.slice(1));
-  history.replaceState(null, "", location.pathname);
+  history.replaceState(null, "", location.pathname + location.search);
   document.querySelector("[name=who]").focus();
 }
+
+document.getElementById("again").hidden = !location.search.includes("again");
+window.addEventListener("hashchange", take); // the link was opened where this page was already
+take();

@@ -3,7 +3,7 @@
 import * as api from "/static/api.js";
 import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
-import { eventList } from "/static/eventlist.js";
+import { eventRoom } from "/static/eventlist.js";
 import { follow } from "/static/live.js";
 import { Lanes, Scores, Spectrogram } from "/static/strips.js";
 import { timeline } from "/static/timeline.js";
@@ -13,21 +13,28 @@ export async function sceneView(main, name) {
   const scene = scenes.find((one) => one.name === name);
   if (!scene) throw new api.Refused(`there is no scene ${name}`);
   const live = liveStrips(scene);
-  const past = timeline(name);
-  const listed = el("div", {}, eventList(events));
+  const listed = eventRoom();
+  const heading = el("h2");
+  let latest = events;
+  let back = null; // events of the time that is looked back to
+  const list = () => {
+    heading.textContent = back ? "Events of this time" : "Latest events";
+    listed.show(back ?? latest);
+  };
+  const past = timeline(name, (found) => { back = found; list(); });
   main.replaceChildren(
     el("h1", {}, name),
     el("div", { class: "two" }, live.pictures, live.words),
     el("section", { class: "card apart", "aria-label": "live" }, live.strips),
     el("section", { "aria-label": "looking back" }, el("h2", {}, "Looking back"), el("div", { class: "card" }, past.root)),
-    el("section", { "aria-label": "latest events" }, el("h2", {}, "Latest events"), listed,
+    el("section", { "aria-label": "events" }, heading, listed.room,
       el("p", {}, el("a", { href: `#/events?scene=${encodeURIComponent(name)}` }, "All events of this scene"))));
   await past.load();
   const stop = follow(name, live.take);
   const drawing = setInterval(live.draw, 250);
   const again = setInterval(async () => {
-    const found = await api.events({ scene: name, limit: 10 }).catch(() => null);
-    if (found) listed.replaceChildren(eventList(found));
+    latest = await api.events({ scene: name, limit: 10 }).catch(() => latest);
+    list();
     Object.assign(scene, (await api.scenes().catch(() => [])).find((one) => one.name === name));
     if (past.following()) past.load().catch(() => {});
   }, 5000);

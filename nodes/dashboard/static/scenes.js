@@ -3,15 +3,23 @@
 import * as api from "/static/api.js";
 import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
+import { eventRoom } from "/static/eventlist.js";
 import { long } from "/static/format.js";
 import { follow } from "/static/live.js";
 
+const LATEST = 5;
+
 export async function scenesView(main) {
-  const scenes = await api.scenes();
+  const latest = eventRoom();
+  const list = async () => latest.show(await api.events({ limit: LATEST }));
+  const [scenes] = await Promise.all([api.scenes(), list()]);
   const cards = new Map(scenes.map((scene) => [scene.name, card(scene)]));
-  main.replaceChildren(el("h1", {}, "Scenes"), el("div", { class: "grid" }, [...cards.values()].map((c) => c.root)));
+  main.replaceChildren(el("h1", {}, "Scenes"), el("div", { class: scenes.length > 1 ? "" : "two" }, el("div", { class: "grid" }, [...cards.values()].map((c) => c.root)),
+    el("section", { "aria-label": "latest events" }, el("h2", {}, "Latest events"), latest.room,
+      el("p", {}, el("a", { href: "#/events" }, "All events")))));
   const stop = follow(null, (window_) => cards.get(window_.scene)?.take(window_));
   const again = setInterval(async () => {
+    list().catch(() => {});
     for (const scene of await api.scenes().catch(() => [])) cards.get(scene.name)?.look(scene);
   }, 4000);
   return () => { stop(); clearInterval(again); };
@@ -39,7 +47,7 @@ function card(scene) {
       if (stream) { picture.src = api.picture(scene.name, stream, window_.index); picture.hidden = false; }
       const over = window_.score !== null && window_.threshold !== null && window_.score >= window_.threshold;
       state.textContent = window_.score === null ? `live, ${long(Date.now() - window_.end_ms)} ago`
-        : `${over ? "not normal" : "as usual"}, score ${window_.score.toFixed(1)} of ${window_.threshold.toFixed(1)}`;
+        : `${over ? "not normal" : "as usual"}: score ${window_.score.toFixed(1)}, alarm from ${window_.threshold.toFixed(1)}`;
       state.className = `badge ${over ? "bad" : window_.missing.length ? "warn" : "good"}`;
       note.textContent = `Cannot see: ${window_.missing.join(", ")}`;
       note.hidden = !window_.missing.length;

@@ -1,6 +1,6 @@
-// The sound of an event as a picture: bands from low to high over time, the unusual ones marked.
+// The sound of an event as a picture: bands from low to high over time.
 
-import { colour, el } from "/static/dom.js";
+import { el } from "/static/dom.js";
 import { hertz } from "/static/format.js";
 import { heat } from "/static/strips.js";
 
@@ -9,15 +9,15 @@ const ROWS = 96;
 const LOWEST_HZ = 40;
 const TALL = 160;
 
-export function soundPicture(url, bands) {
+export function soundPicture(url) {
   const canvas = el("canvas", { role: "img", "aria-label": "spectrogram of the sound" });
   const words = el("p", { class: "quiet" }, "Loading …");
   const root = el("div", { class: "strip" }, canvas, words);
-  draw(canvas, words, url, bands).catch((error) => { words.textContent = `No spectrogram: ${error.message}`; });
+  draw(canvas, words, url).catch((error) => { words.textContent = `No spectrogram: ${error.message}`; });
   return root;
 }
 
-async function draw(canvas, words, url, bands) {
+async function draw(canvas, words, url) {
   const answer = await fetch(url);
   if (!answer.ok) throw new Error("the sound is not there yet");
   const { rate, samples } = wave(await answer.arrayBuffer());
@@ -25,7 +25,6 @@ async function draw(canvas, words, url, bands) {
   const step = Math.max(1, (samples.length - SIZE) / columns);
   const image = new ImageData(columns, ROWS);
   const top = Math.log(rate / 2 / LOWEST_HZ);
-  const place = (hz) => Math.log(Math.max(hz, LOWEST_HZ) / LOWEST_HZ) / top;
   const levels = [];
   for (let column = 0; column < columns; column++) levels.push(spectrum(samples, Math.floor(column * step)));
   const all = levels.flatMap((one) => Array.from(one)).sort((a, b) => a - b);
@@ -45,13 +44,7 @@ async function draw(canvas, words, url, bands) {
   canvas.height = TALL * ratio;
   const pen = canvas.getContext("2d");
   pen.drawImage(small, 0, 0, canvas.width, canvas.height);
-  pen.strokeStyle = colour("mark");
-  pen.lineWidth = 2 * ratio;
-  for (const band of bands) {
-    const y = (1 - place(band.high_hz)) * canvas.height;
-    pen.strokeRect(1, y, canvas.width - 2, (1 - place(band.low_hz)) * canvas.height - y);
-  }
-  words.textContent = `${hertz(LOWEST_HZ)} to ${hertz(rate / 2)}, ${(samples.length / rate).toFixed(1)} s${bands.length ? "; the frame holds the unusual band" : ""}.`;
+  words.textContent = `${hertz(LOWEST_HZ)} to ${hertz(rate / 2)}, ${(samples.length / rate).toFixed(1)} s.`;
 }
 
 // 16-bit PCM of a WAV file, its first channel.

@@ -1,7 +1,7 @@
 // What the sensors of a scene showed in the last minutes, on one axis of time.
 
 import uPlot from "/static/vendor/uPlot.esm.js";
-import { axis, fit } from "/static/axes.js";
+import { axis, fit, timeAxis } from "/static/axes.js";
 import { colour, el } from "/static/dom.js";
 import { hertz, number } from "/static/format.js";
 
@@ -55,7 +55,7 @@ export class Spectrogram {
     this.columns = this.columns.filter((column) => column.at > now - SPAN_MS);
     const height = 110;
     const [pen, width] = sharp(this.canvas, height);
-    pen.fillStyle = `rgb(${HEAT[0]})`;
+    pen.fillStyle = colour("back"); // nothing heard is not silence
     pen.fillRect(0, 0, width, height);
     for (const { at, step, levels } of this.columns) {
       const x = ((at - now + SPAN_MS) / SPAN_MS) * width;
@@ -122,15 +122,20 @@ export class Lanes {
     pen.textAlign = "right";
     pen.fillText(known.length ? number(known[known.length - 1]) : "–", LEFT - 4, top + LANE / 2 + 4, LEFT - 6);
     pen.textAlign = "left";
+    const label = `${name}${this.units[channel] ? ` (${this.units[channel]})` : ""}`;
+    pen.fillStyle = colour("card");
+    pen.globalAlpha = 0.8; // the line stays to be seen behind it
+    pen.fillRect(LEFT + 3, top + 2, pen.measureText(label).width + 6, 13);
+    pen.globalAlpha = 1;
     pen.fillStyle = colour("text");
-    pen.fillText(`${name}${this.units[channel] ? ` (${this.units[channel]})` : ""}`, LEFT + 6, top + 12);
+    pen.fillText(label, LEFT + 6, top + 12);
   }
 }
 
 // The score with its threshold, and what each detector says.
 export class Scores {
   constructor(tall = 180) {
-    this.root = el("div", { class: "strip" }, el("h3", {}, "How unusual (0: as always, each step ten times rarer)"));
+    this.root = el("div", { class: "strip" }, el("h3", {}, "How unusual (0: as always; each step up is ten times rarer)"));
     this.windows = [];
     this.names = [];
     this.tall = tall;
@@ -166,7 +171,7 @@ export class Scores {
     return new uPlot({
       width: this.root.clientWidth || 600, height: this.tall, padding: [8, RIGHT, 0, 0], legend: { live: false }, cursor: { drag: { x: false } },
       scales: { x: { auto: false }, y: { auto: false } },
-      axes: [axis(), axis({ size: LEFT })],
+      axes: [timeAxis(), axis({ size: LEFT })],
       series: [
         {},
         { label: "all together", stroke: () => colour("text"), width: 2.5 },

@@ -2,14 +2,15 @@
 
 import uPlot from "/static/vendor/uPlot.esm.js";
 import * as api from "/static/api.js";
-import { axis, fit } from "/static/axes.js";
+import { axis, fit, timeAxis } from "/static/axes.js";
 import { colour, el } from "/static/dom.js";
 import { when } from "/static/format.js";
 
 const HOUR = 3600000;
 const SPANS = [["1 hour", HOUR], ["6 hours", 6 * HOUR], ["1 day", 24 * HOUR], ["1 week", 168 * HOUR]];
 
-export function timeline(scene) {
+// `tell` gets the events of the time that is shown, or null when that is now.
+export function timeline(scene, tell) {
   let span = SPANS[1][1];
   let end = null; // null: now
   let events = [];
@@ -36,8 +37,9 @@ export function timeline(scene) {
     const [past, found] = await Promise.all([
       api.history(scene, to - span, to, 600), api.events({ scene, since_ms: to - span, until_ms: to, limit: 500 })]);
     events = found;
+    tell(end === null ? null : found);
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(SPANS[i][1] === span)));
-    list.textContent = `${when(to - span)} to ${when(to)}: ${found.length} event${found.length === 1 ? "" : "s"}. A click on a mark opens it.`;
+    list.textContent = `${when(to - span)} to ${when(to)}: ${found.length} event${found.length === 1 ? "" : "s"}. A click on a mark opens it; they are listed below.`;
     draw(past, to);
   }
 
@@ -48,7 +50,7 @@ export function timeline(scene) {
     plot = new uPlot({
       width: chart.clientWidth || 600, height: 150, padding: [8, 8, 0, 0], legend: { show: false }, cursor: { drag: { x: false } },
       scales: { x: { min: (to - span) / 1000, max: to / 1000 }, y: { range: (_, low, high) => [0, Math.max(4, high ?? 0, past.threshold ?? 0) * 1.1] } },
-      axes: [axis(), axis({ size: 52 })],
+      axes: [timeAxis(), axis({ size: 52 })],
       series: [{}, { label: "worst score", stroke: () => colour("accent"), fill: () => `${colour("accent")}33`, points: { show: false } }],
       hooks: { draw: [(u) => marks(u, past.threshold)], ready: [(u) => u.over.addEventListener("click", () => open(u))] },
     }, data, chart);
