@@ -49,7 +49,7 @@ def _within(frame: Sample, box: Box) -> npt.NDArray[np.float32] | None:
     height, width = pixels.shape[:2]
     rows, columns = _span(box.top, box.bottom, height), _span(box.left, box.right, width)
     small = cv2.resize(pixels[rows, columns], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    return small.reshape(_SIDE, _SIDE, -1).mean(axis=2).astype(np.float32)
+    return np.asarray(small.reshape(_SIDE, _SIDE, -1).mean(axis=2), np.float32)
 
 
 def _span(first: float, last: float, length: int) -> slice:
