@@ -18,6 +18,7 @@ from pipeline.config import Deployment, load
 from pipeline.core.errors import ConfigError
 
 UNAVAILABLE = 69
+TEST = "test"
 
 
 def register(app: typer.Typer) -> None:
@@ -26,15 +27,18 @@ def register(app: typer.Typer) -> None:
 
 
 def command(
-    config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
-    test: Annotated[
-        bool, typer.Option("--test", help="Send a marked test event to every sink, and end.")
-    ] = False,
+    words: Annotated[list[str], typer.Argument(help="Deployment file.", metavar="[test] CONFIG")],
 ) -> None:
-    """Run the alert node: events in, to the sinks out."""
-    loaded = load(config)
+    """Run the alert node: events in, to the sinks out.
+
+    With the word *test* before the file: send a marked test event to every sink, and end.
+    """
+    *before, config = words
+    if before not in ([], [TEST]):
+        raise ConfigError(f"{before[0]!r} is not known here", fix=f"fusewatch alert [{TEST}] FILE")
+    loaded = load(Path(config))
     deployment = loaded.deployment
-    if test:
+    if before:
         _test(deployment)
     alert = AlertNode(deployment, node_clock(), lambda: event_receiver(deployment))
     configure_logs(alert.name, secrets=loaded.secrets)

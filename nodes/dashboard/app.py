@@ -25,6 +25,7 @@ from nodes.dashboard.login import STATIC, add_login
 from nodes.dashboard.neighbours import node_views
 from nodes.dashboard.normal_pictures import NormalPictures, add_normal_pictures
 from nodes.dashboard.records import Records
+from nodes.dashboard.stream_views import add_streams
 from nodes.dashboard.views import (
     MILLISECOND_NS,
     AnswerGiven,
@@ -87,6 +88,7 @@ def build_app(desk: Desk) -> FastAPI:
     _add_records(app, desk)
     _add_live(app, desk)
     _add_files(app, desk)
+    add_streams(app, desk.deployment, desk.records.clock, _asked_by(desk))
     add_normal_pictures(app, NormalPictures(desk.deployment), _asked_by(desk))
     _add_description(app)
     return app

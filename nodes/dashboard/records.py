@@ -52,7 +52,7 @@ class Records:
 
     def __init__(self, deployment: Deployment, clock: Clock) -> None:
         self._deployment = deployment
-        self._clock = clock
+        self.clock = clock
         self._fusion: FusionStore | None = None
         self._history: ScoreHistory | None = None
         self._answers: AnswerStore = answer_store(deployment)
@@ -115,7 +115,7 @@ class Records:
         event, store = worst(self.phases(event_id)), self._fusion_store()
         if event is None or store is None:
             return None
-        rules, now_ns = self._rules(), self._clock.now_ns()
+        rules, now_ns = self._rules(), self.clock.now_ns()
         then = rules_after(verdict, event, rules, self._deployment.feedback, now_ns)
         events = store.events(event.scene, now_ns - days * DAY_NS)
         found = effect_of(event, rules, then, events, self.phases)
@@ -133,7 +133,7 @@ class Records:
         store, rules = self._fusion_store(), self._rules()
         if store is None:
             return []
-        since_ns = self._clock.now_ns() - days * DAY_NS
+        since_ns = self.clock.now_ns() - days * DAY_NS
         return [
             scene_exemptions(name, days, rules, self._rows(store.events(name, since_ns)))
             for name in dict.fromkeys(one.event.scene for one in rules.normal)
@@ -155,13 +155,13 @@ class Records:
             value=self._value(given),
             note=given.note,
             who=who,
-            at_ns=self._clock.now_ns(),
+            at_ns=self.clock.now_ns(),
         )
         return replace(answer, position=self._answers.add(answer))
 
     def _value(self, given: AnswerGiven) -> str:
         if given.minutes is not None:
-            return str(self._clock.now_ns() + given.minutes * MINUTE_NS)
+            return str(self.clock.now_ns() + given.minutes * MINUTE_NS)
         return given.value.value if given.value else ""
 
     def withdraw(self, position: int, who: str) -> Answer:
@@ -170,7 +170,7 @@ class Records:
         Raises:
             StoreError: There is none at this position that stands.
         """
-        return self._answers.withdraw(position, who, self._clock.now_ns())
+        return self._answers.withdraw(position, who, self.clock.now_ns())
 
     def history(
         self, scene: str, from_ms: int, to_ms: int, points: int, threshold: float | None

@@ -40,7 +40,7 @@ fusion:
   record: {{folder: {recordings}, max_total_gb: 20}}   # the oldest go first
 
 alert:
-  sinks:                 # who is told; `fusewatch alert {file} --test` tries them
+  sinks:                 # who is told; `fusewatch alert test {file}` tries them
     - type: console
     - type: jsonl
       path: {events}

@@ -7,18 +7,23 @@ import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
+from nodes.capture_metrics import CaptureMetrics
 from nodes.dashboard.access import Access
 from nodes.dashboard.app import Desk, build_app
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.node import listen_address
 from nodes.dashboard.records import Records
 from nodes.dashboard.views import AnswerGiven
+from nodes.health import Health, HealthServer
 from nodes.places import evidence_folder, fusion_store
+from nodes.runner import RunFile, write_run_file
 from pipeline.config.deployment import DashboardSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ConfigError
+from pipeline.core.ledger import DropReason, Ledger
 from pipeline.detection.full_frames import PICTURES, PicturesNote
 from pipeline.store import Action, Commit, Held, Verdict
+from pipeline.transport.clock_sync import ClockEstimate
 from tests.event_samples import event
 from tests.watched_site import SECOND_NS, happened, remembered, watched_deployment
 
@@ -294,3 +299,26 @@ def test_a_scene_tells_what_was_spent_of_its_budget_and_what_was_real(desk) -> N
     records.answer(second.id, given, "Ada")
     (scene,) = records.scenes()
     assert (scene.spent.words, scene.spent.real) == ("2 of 2 a week, all used up", 1)
+
+
+def test_streams_are_told_with_their_ledger_and_the_clock_of_their_node(ada, desk) -> None:
+    ledger, health = Ledger(), Health()
+    CaptureMetrics(health.registry, ledger).clock.look(
+        ClockEstimate(2_000_000, 50_000, 1.0, 0.1, 0, "udp"), {}
+    )
+    for _ in range(5):
+        ledger.captured("cam")
+    ledger.delivered("cam", 3)
+    ledger.dropped("cam", DropReason.BUFFER_FULL)
+    health.ready("node", True)
+    server = HealthServer("127.0.0.1:0", health)
+    node = next(iter(desk.deployment.nodes))
+    file = desk.deployment.data / "run" / f"capture-{node}.json"
+    write_run_file(file, RunFile(f"capture-{node}", 1, server.start(), 0))
+    told = {one["stream"]: one for one in ada.get("/api/streams").json()}
+    server.close()
+    cam = told["cam"]
+    assert (cam["captured"], cam["delivered"], cam["spooled"]) == (5, 3, 1)
+    assert cam["dropped"] == {"buffer_full": 1}
+    assert (cam["clock_offset_s"], cam["clock_bound_s"]) == (0.002, 0.00005)
+    assert cam["unseen"] is None  # the fusion node does not answer

@@ -26,7 +26,7 @@ def test_each_sink_is_tried_and_what_failed_is_told(
         f"[{{type: jsonl, path: out.jsonl}}, {{type: email, name: mail, server: 127.0.0.1, "
         f"port: {port}, sender: a@b, to: [c@d], timeout_s: 2}}]"
     )
-    assert fusewatch("alert", config(tmp_path, sinks), "--test") == 69
+    assert fusewatch("alert", "test", config(tmp_path, sinks)) == 69
     said = capsys.readouterr().out
     assert "jsonl" in said and "taken" in said
     assert "mail" in said and f"smtp://127.0.0.1:{port}: cannot connect" in said
@@ -36,11 +36,18 @@ def test_each_sink_is_tried_and_what_failed_is_told(
 
 
 def test_with_every_sink_well_it_ends_well(tmp_path: Path) -> None:
-    assert fusewatch("alert", config(tmp_path, "[{type: jsonl, path: o.jsonl}]"), "--test") == 0
+    assert fusewatch("alert", "test", config(tmp_path, "[{type: jsonl, path: o.jsonl}]")) == 0
 
 
 def test_without_sinks_there_is_nothing_to_try(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fusewatch("alert", config(tmp_path, "[]"), "--test") == 78
+    assert fusewatch("alert", "test", config(tmp_path, "[]")) == 78
     assert "no sinks" in capsys.readouterr().err
+
+
+def test_another_word_before_the_file_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fusewatch("alert", "tset", config(tmp_path, "[]")) == 78
+    assert "fusewatch alert [test] FILE" in capsys.readouterr().err

@@ -19,6 +19,7 @@ const query = (given) => new URLSearchParams(Object.entries(given).filter(([, v]
 const part = encodeURIComponent;
 
 export const scenes = () => ask("/api/scenes");
+export const streams = () => ask("/api/streams");
 export const nodes = () => ask("/api/nodes");
 export const events = (given = {}) => ask(`/api/events?${query(given)}`);
 export const event = (id) => ask(`/api/events/${part(id)}`);

@@ -1,4 +1,4 @@
-// How the equipment is: processes, streams that cannot see, alarms beside the budget.
+// How the equipment is: processes, streams with their ledger and clocks, alarms beside the budget.
 
 import * as api from "/static/api.js";
 import { budget } from "/static/budget.js";
@@ -6,13 +6,16 @@ import { el, renew } from "/static/dom.js";
 import { eventRoom } from "/static/eventlist.js";
 import { exemptions } from "/static/exemptions.js";
 import { when } from "/static/format.js";
+import { streams } from "/static/streams.js";
 
 export async function healthView(main) {
   const told = eventRoom();
+  const books = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "streams" });
   const processes = el("div", { class: "grid" }), spent = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }), normal = el("div");
   const load = async () => {
-    const [nodes, scenes, held, events] = await Promise.all([api.nodes(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
+    const [nodes, all, scenes, held, events] = await Promise.all([api.nodes(), api.streams(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
     renew(processes, ...nodes.map(node));
+    renew(books, streams(all));
     renew(spent, ...scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes));
     renew(normal, exemptions(held, load));
     told.show(events.filter((event) => event.health), "No equipment failed.");
@@ -20,6 +23,7 @@ export async function healthView(main) {
   await load();
   main.replaceChildren(el("h1", {}, "Health"),
     el("h2", {}, "Processes on this machine"), processes,
+    el("h2", {}, "Streams"), el("p", { class: "quiet" }, "Captured is delivered, waiting and dropped; what nothing explains would be a fault."), books,
     el("h2", {}, "Alarms beside the budget of false alarms"), el("p", { class: "quiet" }, "An alarm is counted until somebody answers that it was real."), spent,
     el("h2", {}, "Held back as normal"), normal,
     el("h2", {}, "Equipment, last week"), told.room);
