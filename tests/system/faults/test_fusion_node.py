@@ -55,7 +55,8 @@ class Site:
     def __init__(self, folder: Path, model: Path) -> None:
         self.config = folder / "d.yaml"
         port = free_port()
-        text = hall.DEPLOYMENT.format(model=model, record=f"listen: tcp://127.0.0.1:{port}")
+        listen = f"listen: tcp://127.0.0.1:{port}"
+        text = hall.DEPLOYMENT.format(model=model, record=listen, streams="")
         self.config.write_text(text)
         self.deployment: Deployment = load_deployment(self.config)
         self.ledgers = {node: Ledger() for node in hall.NODES}
