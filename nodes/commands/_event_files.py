@@ -108,4 +108,5 @@ def _print(found: list[Verified], *, everything: bool) -> None:
         Console().print(table)
     counts = Counter(file.standing.value for one in found for file in one.files)
     told = ", ".join(f"{count} {standing}" for standing, count in sorted(counts.items()))
-    typer.echo(f"{len(found)} events; files: {told or 'none'}")
+    events = "1 event" if len(found) == 1 else f"{len(found)} events"
+    typer.echo(f"{events}; files: {told or 'none'}")

@@ -28,6 +28,7 @@ function unexplained(one) {
 
 function known(one) {
   if (one.clock_offset_s === null) return "not known";
+  if (one.clock_offset_s === 0 && one.clock_bound_s === 0) return "the same clock";
   const bound = one.clock_bound_s === null ? "" : `, ± ${span(one.clock_bound_s)}`;
   return `${span(one.clock_offset_s)} off${bound}`;
 }
