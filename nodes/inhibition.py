@@ -3,9 +3,11 @@
 A *cause* is an event of the equipment that stands and was sent: a node of which nothing comes, a
 stream that cannot see. Three kinds of event follow from one:
 
-- Of the equipment, about one stream of a node that is gone: it is absent or late, its clock is not
-  trusted, samples of it are unaccounted for. So one alert tells of a node and not one per stream.
-- Of the equipment, about the same node in another scene.
+- Of the equipment, about one stream that the event of a node names: it is absent or late, its clock
+  is not trusted, samples of it are unaccounted for. So one alert tells of a node and not one for
+  each stream.
+- Of the equipment, about the same node in another scene, if it names no other stream there: of a
+  node that is gone for one scene, streams of another may come.
 - Of a scene, when it comes *mainly from streams that cannot see*: at each of its peaks so far
   these were seen to be blind, and they have more than `MAIN_SHARE` of what adds to the score (its
   Shapley values). Not when the others would carry it: when one of them alone, or what they add
@@ -131,9 +133,12 @@ class Inhibition:
                     yield (scene, alarm_name(ledger_health.ALARM, stream)), books
 
     def _blind(self, cause: Event, about: _About) -> frozenset[str]:
-        """Streams that cannot see because of a cause."""
+        """Streams that cannot see because of a cause.
+
+        Of a node those that it names, which are its streams in one scene: others may come.
+        """
         if not about.stream:
-            return self._streams[about.node]
+            return self._streams[about.node].intersection(cause.incomplete)
         return frozenset({about.stream}) if _cannot_see(cause, about.stream) else frozenset()
 
     def _follows(self, life: Sequence[Event], cause: _About, blind: frozenset[str]) -> bool:
@@ -143,7 +148,9 @@ class Inhibition:
         about = self._abouts.get((event.scene, event.alarm))
         if about is None or cause.stream or about.node != cause.node:
             return False
-        return not about.stream or all(_of_its_node(phase) for phase in life)
+        if about.stream:
+            return about.stream in blind and all(_of_its_node(phase) for phase in life)
+        return all(blind.issuperset(phase.incomplete) for phase in life)
 
     def _mainly_from(self, event: Event, blind: frozenset[str]) -> bool:
         """Whether an event comes mainly from streams that cannot see."""

@@ -124,8 +124,10 @@ class Site:
 
 
 def equipment(scene: str, alarm: str, start_s: int = 990, **why: object) -> list[Event]:
-    """One alarm of the equipment, raised and cleared."""
-    kept = EquipmentAlarm(scene, alarm)
+    """One alarm of the equipment, raised and cleared; of a node it names its streams there."""
+    kept, node = EquipmentAlarm(scene, alarm), alarm.removeprefix("node:")
+    if node in NODES:
+        why = {"incomplete": tuple(s for s in NODES[node] if s in SCENES[scene])} | why
     start_ns = start_s * SECOND_NS
     raised = kept.begin(start_ns, start_ns + 10 * SECOND_NS, f"{alarm} is not well.", **why)
     return [raised, kept.go_on(Phase.CLEARED, raised.end_ns + SECOND_NS, "it is well again")]

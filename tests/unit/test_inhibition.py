@@ -44,6 +44,15 @@ def test_of_a_node_that_is_gone_one_alert_tells(site: Site) -> None:
     assert site.node.counts["yard", Outcome.WITHHELD] == 2
 
 
+def test_a_node_of_which_other_streams_may_come_explains_only_those_it_names(site: Site) -> None:
+    node, mic = equipment("yard", "node:gate", incomplete=("cam",)), gone("hall", "mic")
+    other = equipment("hall", "node:gate", incomplete=("cam", "mic"))
+    site.commit(node[0], mic[0])
+    site.wait(4)
+    site.commit(other[0])
+    assert site.told(node[0], mic[0], other[0]) == ["", "", ""]
+
+
 def test_a_stream_that_is_told_as_gone_before_its_node_waits_a_moment_for_it(site: Site) -> None:
     stream, node = gone("lane", "cam"), equipment("hall", "node:gate")
     site.commit(stream[0])

@@ -240,4 +240,5 @@ def test_a_system_clock_that_steps_by_an_hour_moves_nothing(told: Told) -> None:
 
 def test_a_replay_of_all_that_gives_the_same_events(told: Told) -> None:
     replayed = replay(told.recordings, load_deployment(told.config)).events
-    assert [to_json(event) for event in replayed] == [to_json(event) for event in told.events]
+    # A stream that is gone is told a moment later, in case its node is: the order may be another.
+    assert {e.key: to_json(e) for e in replayed} == {e.key: to_json(e) for e in told.events}
