@@ -8,7 +8,6 @@ likewise. Answers are given on the page, by another process, so the store is loo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import structlog
 
@@ -17,23 +16,12 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event
 from pipeline.store import Answer, AnswerStore, FusionStore
+from pipeline.transport.event_link import EventSender
 
 log = structlog.get_logger(__name__)
 
 LOOK_NS = 1_000_000_000
 AT_ONCE = 32
-
-
-class Link(Protocol):
-    """What takes events to the alert node; `EventSender` does."""
-
-    def send(self, body: bytes, key: str) -> None:
-        """Take one over."""
-        ...
-
-    def poll(self, timeout_s: float) -> list[str]:
-        """Keys that arrived for good."""
-        ...
 
 
 class AnswerHandover:
@@ -60,7 +48,7 @@ class AnswerHandover:
                 self._note(answer)
         return [key for key in keys if not is_answer_key(key)]
 
-    def offer(self, link: Link) -> None:
+    def offer(self, link: EventSender) -> None:
         """Send what is new; looks for it once a second."""
         now_ns = self._clock.now_ns()
         if self._looked_ns is not None and now_ns - self._looked_ns < LOOK_NS:
@@ -72,7 +60,7 @@ class AnswerHandover:
         except StoreError as error:
             log.error("answers cannot be handed on", error=str(error), every_s=60)
 
-    def _send(self, link: Link, answer: Answer) -> None:
+    def _send(self, link: EventSender, answer: Answer) -> None:
         phases = [p for p in self._events.phases(answer.event) if p.id == answer.event]
         if not phases:
             self._note(answer)  # its event was forgotten: there is nothing to tell

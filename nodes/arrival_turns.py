@@ -7,12 +7,11 @@ before its turn comes, it is sent again.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import structlog
 
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
+from pipeline.transport.receiver import Receiver
 
 log = structlog.get_logger(__name__)
 
@@ -21,12 +20,6 @@ AWAY_NS = 3 * SECOND_NS
 """Nothing was taken for so long, though the node looks four times a second: it was away."""
 MOST = 256
 """Arrivals in one turn: some seconds of a scene."""
-
-
-class _Receiver(Protocol):
-    def poll(self, timeout_s: float) -> list[Arrival]:
-        """What arrived."""
-        ...
 
 
 class ArrivalTurns:
@@ -38,7 +31,7 @@ class ArrivalTurns:
         most: Arrivals in one turn.
     """
 
-    def __init__(self, receiver: _Receiver, clock: Clock, most: int = MOST) -> None:
+    def __init__(self, receiver: Receiver, clock: Clock, most: int = MOST) -> None:
         self._receiver = receiver
         self._clock = clock
         self._most = most

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.detection.alarm import PERIODS_S
+from pipeline.detection.budget_text import PERIODS_S
 from pipeline.training.report_words import clock, number, share
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 LABELS_HINT = (
     'give --labels FILE, JSON as in [{"start_s": 12.5, "end_s": 18, "kind": "fall"}], seconds '
-    "from the recording's start: what it names is not learnt, and told here as found or missed"
+    "from the recording's start, or what `fusewatch feedback export` wrote: what it names is not "
+    "learnt, and told here as found or missed"
 )
 _TOLD = 12  # missed events that are told one by one
 _MUCH = 0.05  # of the time in alarm, from which on it is told

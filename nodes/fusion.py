@@ -21,7 +21,7 @@ from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
 from nodes.answer_handover import AnswerHandover
 from nodes.arrival_turns import ArrivalTurns
-from nodes.assembly import Assembly, build_engine
+from nodes.assembly import build_engine
 from nodes.claim import Claim
 from nodes.full_pictures import FullPictures
 from nodes.fusion_metrics import FusionMetrics
@@ -32,6 +32,7 @@ from nodes.links import event_sender, sample_receiver
 from nodes.live_view import LiveView
 from nodes.places import answer_store, evidence_folder, fusion_store, score_history
 from nodes.recorder import Recorder
+from nodes.restoring import STANDING, restore
 from nodes.retention import kept_by_fusion, kinds
 from nodes.retention_metrics import RetentionMetrics
 from nodes.score_minutes import ScoreMinutes
@@ -62,9 +63,8 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
-SET_BACK_S, CLIPS_S = 60, 2.0
-STANDING = 500
-"""An event that stands is looked for among the newest so many."""
+CLIPS_S = 2.0
+"""Longest wait for clips under way when the node ends, after what draining gave them, seconds."""
 
 
 class FusionNode:
@@ -155,7 +155,7 @@ class FusionNode:
     def _begin(self) -> None:
         """Take up where the last fusion node of these scenes stopped, and listen."""
         self._began = True
-        self._restore(self._assembly)
+        restore(self._deployment, self._assembly, self._store, self._clock.now_ns())
         budgets = self._assembly.budgets
         self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
         alarms = {scene: self._deployment.scenes[scene].alarm for scene in budgets}
@@ -252,31 +252,6 @@ class FusionNode:
         )
         handing_on.restore(self._store.phases(HEALTH_PREFIX))
         return handing_on
-
-    def _restore(self, assembly: Assembly) -> None:
-        states = {}
-        for scene, settings in self._deployment.scenes.items():
-            at = self._store.checkpoint(scene)
-            if at is not None:
-                self._tell_if_set_back(scene, round(at.next_window * settings.hop_s))
-                states[scene] = SceneState(
-                    at.next_window, at.alarm, at.scoring, at.sight, at.evidence
-                )
-        assembly.engine.restore(states, self._clock.now_ns())
-        assembly.engine.health.restore(self._store.phases(HEALTH_PREFIX))
-        assembly.engine.incidents.restore(self._store.events(limit=STANDING))
-        for scene, budget in assembly.budgets.items():
-            log.info("alarm threshold", scene=scene, score=round(budget.threshold, 2))
-
-    def _tell_if_set_back(self, scene: str, committed_s: int) -> None:
-        ahead_s = committed_s - self._clock.now_ns() // SECOND_NS
-        if ahead_s > SET_BACK_S:
-            log.error(
-                "the clock was set back: samples are let go until it is where it was",
-                scene=scene,
-                for_s=ahead_s,
-                counted="resumed",
-            )
 
     def _resume_points(
         self, node: str, session: str, _streams: Sequence[StreamInfo]

@@ -27,12 +27,13 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from nodes.answer_handover import AnswerHandover, Link
+from nodes.answer_handover import AnswerHandover
 from nodes.inhibition import Inhibition, stands
 from nodes.withholding import Withholding
 from pipeline.core.clock import Clock
 from pipeline.core.event import Event, Phase, to_json
 from pipeline.store import FusionStore, Held
+from pipeline.transport.event_link import EventSender
 
 IN_FLIGHT = 64
 
@@ -76,7 +77,7 @@ class HandingOn:
     def __init__(
         self,
         store: FusionStore,
-        link: Link,
+        link: EventSender,
         withholding: Withholding,
         answers: AnswerHandover,
         inhibition: Inhibition,

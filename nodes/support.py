@@ -5,6 +5,7 @@ of the machine, what each process says of itself, what is kept and how old, and,
 end of a log. Not in it are pictures, sound, readings, the text of events, models and keys. Every
 text goes through the redaction of the logs (`nodes.logs.Redact`) with all secrets of the
 deployment, and settings that may hold any (headers, options of a decoder) are taken out whole.
+While the deployment file cannot be read, its secrets are not known: then only URLs are cleaned.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ _WHOLE = frozenset({"headers", "options", "will_topic"})
 ABOUT = """\
 Made by `fusewatch support bundle`. Passwords, tokens and keys are taken out, and so are headers
 and options of decoders as a whole; pictures, sound, readings and the text of events are not in it.
-Names of streams, scenes, hosts and topics are: look it through before you hand it on.
+Names of streams, scenes, hosts and topics are: look it through before you hand it on, all the more
+when config-check.json tells of problems: secrets of a file that cannot be read are not known.
 """
 
 
@@ -62,8 +64,10 @@ def bundle(config: Path, log: Path | None, now_ns: int, target: Path) -> list[st
     report = check_file(config)
     redact = Redact(report.loaded.secrets if report.loaded else ())
     parts = {name: redact.clean(text) for name, text in _parts(report, log, now_ns)}
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(handle, 0o600)  # it may have been there
     with (
-        os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened,
+        os.fdopen(handle, "wb") as opened,
         zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as file,
     ):
         for name, text in parts.items():

@@ -1,7 +1,7 @@
 """A plan as a deployment file with comments, and its secrets as files that only we can read.
 
 The text is written by hand rather than by a YAML library, which would lose the comments; every
-value goes through JSON, which YAML reads.
+value that is no plain path goes through JSON, which YAML reads.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from nodes.init.plan import NetworkCamera, SitePlan
@@ -47,7 +48,6 @@ alert:
 {webhook}
 dashboard: {{}}            # http://127.0.0.1:7780/, the token is in {data}/dashboard-token
 """
-
 
 _PLAIN = re.compile(r"[./]?[a-z_]+[./-][a-zA-Z0-9_./-]*|data")
 """What YAML takes for text without quotes, whatever it says: it holds a dot, slash or hyphen."""
@@ -207,7 +207,8 @@ def _reading_names(plan: SitePlan) -> list[str]:
         end = "-".join(readings.topic.split("/")[-2:])
         slug = re.sub(r"[^a-z0-9]+", "-", end.lower()).strip("-")[:40] or "readings"
         name = f"{plan.scene}-{slug}"
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+        numbered = (f"{name}-{number}" for number in count(2))
+        names.append(next(one for one in chain([name], numbered) if one not in names))
     return names
 
 

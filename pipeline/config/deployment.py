@@ -25,7 +25,8 @@ from pipeline.config.http_settings import HttpSettings
 from pipeline.config.retention import RetentionSettings
 from pipeline.config.stream_settings import StreamSettings
 from pipeline.core.settings import Settings
-from pipeline.detection.alarm import AlarmSettings, readable_budget
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.budget_text import readable_budget
 from pipeline.detection.incident_settings import IncidentSettings
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.sight_settings import SightSettings

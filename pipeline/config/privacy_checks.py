@@ -7,22 +7,13 @@ from collections.abc import Iterator
 
 from pipeline.config.deployment import Deployment
 from pipeline.config.problems import Problem
+from pipeline.config.stream_kinds import stream_kinds
 from pipeline.core.sample import Modality
-from pipeline.sources.base import SourceSettings
-
-_ONE_STREAM = {"camera": Modality.VIDEO, "microphone": Modality.AUDIO}
-_NAMED = {"video": Modality.VIDEO, "audio": Modality.AUDIO, "sensor": Modality.SENSOR}
-_OTHERS = {"csv_file", "mqtt", "serial_port", "text_log"}
 
 
 def privacy_problems(deployment: Deployment) -> Iterator[Problem]:
     """Settings that a stream of its kind cannot have, and models that are not there."""
-    kinds = {
-        stream: kind_of(source, stream)
-        for node in deployment.nodes.values()
-        for source in node.sources
-        for stream in source.stream_names()
-    }
+    kinds = stream_kinds(deployment)
     for name, stream in deployment.streams.items():
         asked = {
             "mask": (bool(stream.mask), Modality.VIDEO, "a picture"),
@@ -38,11 +29,3 @@ def privacy_problems(deployment: Deployment) -> Iterator[Problem]:
             place = ("streams", name, "blur", "model")
             fix = "put a YuNet ONNX file there on the capture node"
             yield Problem(place, f"there is no file {model}", fix, fatal=False)
-
-
-def kind_of(source: SourceSettings, stream: str) -> Modality | None:
-    """What kind of stream a source gives by this name; None where only opening it tells."""
-    if source.type in _OTHERS:
-        return Modality.SENSOR
-    named = (kind for key, kind in _NAMED.items() if getattr(source, key, None) == stream)
-    return _ONE_STREAM.get(source.type) or next(named, None)

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.config.deployment import Deployment, SceneSettings
-from pipeline.config.privacy_checks import kind_of
 from pipeline.config.problems import Problem
+from pipeline.config.stream_kinds import stream_kinds
 from pipeline.core.sample import Modality
 
 
 def small_problems(deployment: Deployment) -> Iterator[Problem]:
     """Small pictures of what is no picture, and full ones that are gone when they are wanted."""
-    kinds = {
-        stream: kind_of(source, stream)
-        for node in deployment.nodes.values()
-        for source in node.sources
-        for stream in source.stream_names()
-    }
+    kinds = stream_kinds(deployment)
     for name, stream in deployment.streams.items():
         if stream.small is None:
             continue

@@ -22,7 +22,6 @@ Windows at or before the last one seen are ignored, so that a resumed engine may
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import msgspec
@@ -33,6 +32,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.event import Phase, event_id
 from pipeline.core.explanation import Explanation
 from pipeline.core.settings import Settings
+from pipeline.detection.budget_text import PERIODS_S, budget_parts, readable_budget
 from pipeline.detection.score import WindowScore
 from pipeline.detection.transition import Transition, anomaly_score, severity
 
@@ -42,8 +42,6 @@ default, and one that it does not know is left out."""
 
 SHOWN = 16
 """Explanations of one event that are remembered, each of another place: the latest."""
-
-PERIODS_S = {"minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
 
 
 class AlarmSettings(Settings):
@@ -78,17 +76,17 @@ class AlarmSettings(Settings):
     @property
     def false_alarms_hz(self) -> float:
         """The budget as a rate, false alarms per second."""
-        return _rate_hz(self.budget)
+        return self.allowed / PERIODS_S[self.period]
 
     @property
     def allowed(self) -> float:
         """False alarms that may be spent in one `period`."""
-        return _parts(self.budget)[0]
+        return budget_parts(self.budget)[0]
 
     @property
     def period(self) -> str:
         """What the budget is told in: ``minute``, ``hour``, ``day`` or ``week``."""
-        return _parts(self.budget)[1]
+        return budget_parts(self.budget)[1]
 
 
 class _Span(msgspec.Struct):
@@ -280,41 +278,3 @@ class Alarm:
 
     def _ns(self, setting: str) -> int:
         return round(float(getattr(self.settings, setting)) * 1e9)
-
-
-def _extend(span: _Span, score: WindowScore, level: float) -> None:
-    span.end_ns = score.end_ns
-    if level > span.score:
-        span.peak, span.score = score, level
-
-
-def readable_budget(budget: str) -> str:
-    """The same, if it can be read as a budget.
-
-    Raises:
-        ValueError: It cannot, and why.
-    """
-    _parts(budget)
-    return budget
-
-
-def _rate_hz(budget: str) -> float:
-    count, period = _parts(budget)
-    return count / PERIODS_S[period]
-
-
-def _parts(budget: str) -> tuple[float, str]:
-    """Count and period of a budget."""
-    written, _, period = budget.partition("/")
-    period = period.strip().removesuffix("s")
-    try:
-        count = float(written)
-    except ValueError:
-        count = math.nan
-    if period not in PERIODS_S or not math.isfinite(count):
-        raise ValueError(
-            f"budget {budget!r} is not COUNT/PERIOD; write for example 2/week or 6/hour"
-        )
-    if count <= 0:
-        raise ValueError(f"budget {budget!r} must be greater than zero")
-    return count, period

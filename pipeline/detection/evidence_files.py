@@ -42,7 +42,6 @@ log = structlog.get_logger(__name__)
 MATERIAL, NOTE = ".material", ".clip"
 LIMIT_MB = 256.0
 
-
 Fuller: TypeAlias = Callable[[Path, list[Sample], str], list[Sample]]
 """Gives the frames of a clip, better ones in their places: the event's folder, the frames as they
 were sent, and why better ones are missing, if it is known."""
@@ -58,16 +57,16 @@ class _LeftForLater(Exception):
 class EvidenceFiles:
     """Writes evidence below `folder`; see `EvidenceWriter` for the contract.
 
-    Attributes:
-        failed: Files that could not be written.
-        left_out: Samples that were left out as an event's material was full, by stream.
-
     Args:
         folder: Where events have a folder each.
         limit_mb: Most that is kept of one event, MiB.
         sealing: Whether somebody takes digests to safe hands; else notes go at once.
         fuller: Has better frames for clips; None: nobody does.
         patience_s: Longest wait for clips when closing; None: all are made.
+
+    Attributes:
+        failed: Files that could not be written.
+        left_out: Samples that were left out as an event's material was full, by stream.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.detection.alarm import PERIODS_S as BUDGET_PERIODS_S
 from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.budget_text import PERIODS_S as BUDGET_PERIODS_S
 from pipeline.detection.calibration import poisson_interval
 
 Span = tuple[int, int]

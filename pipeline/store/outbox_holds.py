@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, inspect, select, update
 
 from pipeline.core.answered import EventAnswer, answer_of, answers_begin
-from pipeline.core.digest import digest_key, over
 from pipeline.store.database import Database
+from pipeline.store.outbox_digests import bind, to_bind
 from pipeline.store.outbox_rows import Delivery, deliveries_wanted, delivery_of
-from pipeline.store.outbox_tables import CALLED_OFF, DELIVERIES, DIGESTS, EVENTS, HELD, HOLDS
+from pipeline.store.outbox_tables import CALLED_OFF, DELIVERIES, EVENTS, HELD, HOLDS
 
 LATEST_NS = 2**63 - 1
 
@@ -149,7 +149,10 @@ class OutboxHolds:
                     if one.id in together and one.answer is None:
                         lanes.setdefault((one.sink, one.event.scene), []).append(one)
             for waiting in lanes.values():
-                _bind(connection, sorted(waiting, key=lambda one: one.id))
+                left = sorted(waiting, key=lambda one: one.id)
+                while bound := to_bind(left, LATEST_NS):
+                    bind(connection, bound)
+                    left = [one for one in left if one not in bound]
 
 
 def _of_event(event_id: str) -> ColumnElement[bool]:
@@ -168,14 +171,3 @@ def apply(connection: Connection, ids: Sequence[int], ruling: Ruling) -> None:
     if ruling.state == HELD and ids:
         hold = {"until_ns": ruling.until_ns, "reason": ruling.reason}
         connection.execute(insert(HOLDS), [{"delivery": one} | hold for one in ids])
-
-
-def _bind(connection: Connection, waiting: Sequence[Delivery]) -> None:
-    """Have what is over among the deliveries of one scene told in digests."""
-    left = list(waiting)
-    while phases := over([one.event for one in left], LATEST_NS):
-        told = {phase.key for phase in phases}
-        bound = [one.id for one in left if one.event.key in told]
-        key = digest_key(phases)
-        connection.execute(insert(DIGESTS), [{"delivery": one, "key": key} for one in bound])
-        left = [one for one in left if one.event.key not in told]

@@ -10,8 +10,8 @@ Rules, kept by the database alone:
   that a sink has not taken.
 - What is held (quiet hours, escalation; `pipeline.store.outbox_holds`) is out of that order until
   it is let go.
-- Deliveries that are told together, as a digest, are bound together before they are first sent
-  and stay so: however often it is sent, its key stands for the same phases.
+- Deliveries that are told together, as a digest, are bound together before they are first sent,
+  see `pipeline.store.outbox_digests`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    inspect,
     select,
     update,
 )
 
 from pipeline.core.answered import EventAnswer, answer_key, answered_json
-from pipeline.core.digest import digest_key, over
 from pipeline.core.event import Event, to_json
 from pipeline.core.told_incident import ToldIncident
 from pipeline.store import outbox_incidents
 from pipeline.store.database import Database, stored_event
+from pipeline.store.outbox_digests import bind, digests_of, to_bind
 from pipeline.store.outbox_holds import OutboxHolds, Ruling, apply
 from pipeline.store.outbox_incidents import Grouped
 from pipeline.store.outbox_rows import Delivery, as_told, bound, deliveries_wanted, delivery_of
@@ -208,10 +207,7 @@ class OutboxStore:
     def digests(self, ids: Collection[int]) -> dict[int, str]:
         """Key of the digest that each of these deliveries is told in, of those that are."""
         with self._db.read() as connection:
-            if not inspect(connection).has_table(DIGESTS.name):
-                return {}  # written by an older fusewatch
-            rows = connection.execute(select(DIGESTS).where(DIGESTS.c.delivery.in_(ids)))
-            return {row.delivery: row.key for row in rows}
+            return digests_of(connection, ids)
 
     def oldest_ns(self) -> Mapping[str, int]:
         """Per sink, when the oldest phase that waits for it ended, site time."""
@@ -287,15 +283,12 @@ class OutboxStore:
             return head
         apart = DELIVERIES.c.id.not_in(select(DIGESTS.c.delivery))
         waiting = [one for one in self._backlog(head, apart) if one.answer is None]
-        phases = over([one.event for one in waiting], before_ns)
-        if head.event not in phases:
+        together = to_bind(waiting, before_ns)
+        if head.id not in {one.id for one in together}:
             return head
-        told = {phase.key for phase in phases}
-        chosen = [one for one in waiting if one.event.key in told]
-        key = digest_key(phases)
         with self._db.write() as connection:
-            connection.execute(insert(DIGESTS), [{"delivery": d.id, "key": key} for d in chosen])
-        return bound(head, chosen, key)
+            key = bind(connection, together)
+        return bound(head, together, key)
 
     def _backlog(self, head: Delivery, *which: ColumnElement[bool]) -> list[Delivery]:
         """What waits for a sink of the scene of `head`, in order."""

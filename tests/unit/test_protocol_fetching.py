@@ -33,7 +33,7 @@ from pipeline.transport.protocol import (
 from pipeline.transport.receiver_session import ReceiverSession, from_the_start
 from pipeline.transport.sender_session import SenderSession
 from tests.unit.link_samples import NOW, VIB, S
-from tests.unit.test_protocol_machine import CHANCES, Link, SendingSide
+from tests.unit.test_protocol_machine import CHANCES, Link, SendingSide, after_storms
 from tests.unit.test_transport_sender_session import Sending
 
 TINY = simplejpeg.encode_jpeg(np.zeros((8, 8, 1), np.uint8), quality=50, colorspace="GRAY")
@@ -221,14 +221,7 @@ def _quiet() -> None:
 
 def test_whatever_breaks_pictures_are_true_and_requests_over_and_samples_as_ever() -> None:
     happened: Counter[str] = Counter()
-    for seed in range(RUNS):
-        link = FetchingLink(Random(seed))
-        try:
-            for _ in range(STEPS):
-                link.step()
-            link.heal()
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
+    for link in after_storms(FetchingLink, RUNS, STEPS):
         happened += link.fetched + link.happened
     rare = ("lost", "repeated", "later", "unanswered", "came", "answered")
     assert all(happened[what] > RUNS for what in rare), happened

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -323,16 +324,22 @@ def _quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def test_whatever_breaks_every_sample_is_consumed_once_in_order_or_dropped_for_a_reason() -> None:
-    happened: Counter[str] = Counter()
-    for seed in range(RUNS):
-        link = Link(Random(seed))
+def after_storms(kind: type[Link], runs: int, steps: int) -> Iterator[Link]:
+    """A link after each of so many storms of its own, well again and its books in order."""
+    for seed in range(runs):
+        link = kind(Random(seed))
         try:
-            for _ in range(STEPS):
+            for _ in range(steps):
                 link.step()
             link.heal()
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
+        yield link
+
+
+def test_whatever_breaks_every_sample_is_consumed_once_in_order_or_dropped_for_a_reason() -> None:
+    happened: Counter[str] = Counter()
+    for link in after_storms(Link, RUNS, STEPS):
         happened += link.happened
     rare = ("duplicate", "rejected_future", "hello_first", "name_taken")
     assert all(happened[what] > RUNS // 4 for what in rare), happened
