@@ -72,7 +72,7 @@ def build_engine(
     torch.set_num_threads(deployment.fusion.threads)
     files = {n: s.model for n, s in deployment.scenes.items() if s.model is not None}
     files.update(models or {})
-    loaded = {name: _model(deployment, name, path) for name, path in files.items()}
+    loaded = {name: scene_model(deployment, name, path) for name, path in files.items()}
     scorer = Scorer(loaded, deployment.fusion.device, watch) if loaded else None
     scenes, budgets = [], {}
     for name, settings in deployment.scenes.items():
@@ -115,8 +115,12 @@ def _sights(deployment: Deployment) -> dict[str, SightScene]:
     }
 
 
-def _model(deployment: Deployment, scene: str, path: Path) -> SceneModel:
-    """The model of a scene, which must have learnt windows of the scene's length."""
+def scene_model(deployment: Deployment, scene: str, path: Path) -> SceneModel:
+    """The model of a scene, which must have learnt windows of the scene's length.
+
+    Raises:
+        ModelFileError: It has not, or the file cannot be used.
+    """
     model = load_model(path)
     wanted_s = deployment.scenes[scene].window_s
     if model.length_ns != _ns(wanted_s):

@@ -62,9 +62,13 @@ SIDE_PX = CELL_PX // 2
 COLOURS = 3
 """Colours that a cell remembers."""
 
+_KEPT_S = 2 * STANDS_S  # however long it stood: what is gone is forgotten in less than an hour
+
+FADES_S = FORGET_S * math.log(_KEPT_S / NEARLY_S)
+"""Seconds after which a colour that is shown no more hides nothing, however long it stood."""
+
 _SAME = 14  # grey levels; as far as the learnt background lets a pixel differ
 _NOT_SHOWN = np.float32(-1.0)
-_KEPT_S = 2 * STANDS_S  # however long it stood: what is gone is forgotten in less than an hour
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,6 +27,8 @@ from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
 from pipeline.recording.scores import RecordedScore
 
+YEAR_NS = 366 * 86400 * 1_000_000_000
+
 _NAMES_DECODER = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 _STREAM_TOTAL_DECODER = msgspec.json.Decoder(dict[str, StreamTotal])
 _STREAM_ACCOUNT_DECODER = msgspec.json.Decoder(dict[str, StreamAccount])
@@ -117,6 +119,19 @@ class Recording:
     def end_ns(self) -> int:
         """Latest stamp of any sample, nanoseconds; 0 when there is none."""
         return max((total.end_ns for total in self.totals.values()), default=0)
+
+    @cached_property
+    def arrived_ns(self) -> tuple[int, int] | None:
+        """When the first of it arrived and the last, by its index; None when it holds nothing.
+
+        A chunk that says a time a year away from most others is damaged and not believed.
+        """
+        chunks = [c for c in self._file.index.chunks if c.start_ns <= c.end_ns]
+        if not chunks:
+            return None
+        middle_ns = sorted(c.start_ns for c in chunks)[len(chunks) // 2]
+        near = [c for c in chunks if abs(c.start_ns - middle_ns) + c.end_ns - c.start_ns < YEAR_NS]
+        return min(c.start_ns for c in near), max(c.end_ns for c in near)
 
     @cached_property
     def truncated(self) -> str | None:

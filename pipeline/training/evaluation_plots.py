@@ -33,7 +33,7 @@ _PIXELS = 1400  # points of a line: more cannot be told apart
 _NAMED = 40  # labels whose kind is written beside them
 _SHOWN_SCORE = 10.0
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -56,12 +56,12 @@ _STYLE: dict[Any, Any] = {
 
 def timeline(evaluation: Evaluation, watched: Watched) -> str:
     """Score and threshold over time; labels and alarms in their own rows below."""
-    with rc_context({**_STYLE, "svg.hashsalt": "timeline"}):
+    with rc_context({**STYLE, "svg.hashsalt": "timeline"}):
         figure = Figure(figsize=(11, 4.0), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         _draw_score(top, evaluation, watched)
         _draw_spans(bottom, evaluation, watched)
-        return _svg(figure, "Score, threshold, labels and alarms over time")
+        return svg(figure, "Score, threshold, labels and alarms over time")
 
 
 def _draw_score(axes: Axes, evaluation: Evaluation, watched: Watched) -> None:
@@ -88,11 +88,11 @@ def _draw_spans(axes: Axes, evaluation: Evaluation, watched: Watched) -> None:
     least_s = (evaluation.to_s - evaluation.from_s) / 500  # no span too thin to be seen
     for label in watched.labels:
         colour = RED if label in missed else GREEN
-        _bar(axes, label.start_s, label.end_s, 1.1, colour, least_s)
+        bar(axes, label.start_s, label.end_s, 1.1, colour, least_s)
     if len(watched.labels) <= _NAMED:
         _name(axes, watched.labels)
     for alarm in evaluation.alarms:
-        _bar(axes, alarm.start_s, alarm.end_s, 0.1, ORANGE if alarm.false else BLUE, least_s)
+        bar(axes, alarm.start_s, alarm.end_s, 0.1, ORANGE if alarm.false else BLUE, least_s)
     axes.set_yticks([0.5, 1.5], ["alarms", "labels"])
     axes.set_ylim(0, 2.7)
     axes.grid(visible=False, axis="y")
@@ -101,7 +101,8 @@ def _draw_spans(axes: Axes, evaluation: Evaluation, watched: Watched) -> None:
     axes.set_xlabel("time of the recording")
 
 
-def _bar(axes: Axes, start_s: float, end_s: float, low: float, colour: str, least_s: float) -> None:
+def bar(axes: Axes, start_s: float, end_s: float, low: float, colour: str, least_s: float) -> None:
+    """A span from the height `low` on, drawn at least `least_s` wide."""
     axes.broken_barh([(start_s, max(end_s - start_s, least_s))], (low, 0.8), color=colour, lw=0)
 
 
@@ -115,14 +116,14 @@ def roc(watched: Watched, evaluation: Evaluation) -> str:
     """Share of anomalous windows found against share of normal ones hit."""
     levels, truth = judged(watched)
     found = metrics.curve(truth, levels)
-    with rc_context({**_STYLE, "svg.hashsalt": "roc"}):
+    with rc_context({**STYLE, "svg.hashsalt": "roc"}):
         figure, axes = _square()
         axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (3, 3)), label="random .50")
         name = f"{MERGED} {short(evaluation.windows.auroc)}"
         axes.plot(*_steps(found.fall_out, found.recall), color=BLUE, lw=1.8, label=name)
         axes.set(xlabel="normal windows hit", ylabel="anomalous windows found")
         axes.legend(loc="lower right")
-        return _svg(figure, "ROC curve over windows")
+        return svg(figure, "ROC curve over windows")
 
 
 def precision_recall(watched: Watched, evaluation: Evaluation) -> str:
@@ -130,7 +131,7 @@ def precision_recall(watched: Watched, evaluation: Evaluation) -> str:
     levels, truth = judged(watched)
     found = metrics.curve(truth, levels)
     base = float(truth.mean())
-    with rc_context({**_STYLE, "svg.hashsalt": "pr"}):
+    with rc_context({**STYLE, "svg.hashsalt": "pr"}):
         figure, axes = _square()
         axes.axhline(base, color=GREY, lw=1, ls=(0, (3, 3)), label=f"random {short(base)}")
         name = f"{MERGED} {short(evaluation.windows.auprc)}"
@@ -142,12 +143,12 @@ def precision_recall(watched: Watched, evaluation: Evaluation) -> str:
             xlabel="anomalous windows found (recall)", ylabel="hits that are right (precision)"
         )
         axes.legend(loc="best")
-        return _svg(figure, "Precision-recall curve over windows")
+        return svg(figure, "Precision-recall curve over windows")
 
 
 def groups(rows: Sequence[Group], what: str) -> str:
     """Share found of each group, with its 90 % interval."""
-    with rc_context({**_STYLE, "svg.hashsalt": what}):
+    with rc_context({**STYLE, "svg.hashsalt": what}):
         figure = Figure(figsize=(5.0, 0.75 + 0.42 * len(rows)), layout="constrained")
         axes = figure.subplots()
         for place, group in enumerate(rows):
@@ -159,12 +160,12 @@ def groups(rows: Sequence[Group], what: str) -> str:
         axes.set(xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="share found, 90 % interval")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
         axes.grid(visible=False, axis="y")
-        return _svg(figure, f"Share of labels found {what}")
+        return svg(figure, f"Share of labels found {what}")
 
 
 def budget(evaluation: Evaluation) -> str:
     """False alarms an hour against the share found: the curve, and where the limits lie."""
-    with rc_context({**_STYLE, "svg.hashsalt": "budget"}):
+    with rc_context({**STYLE, "svg.hashsalt": "budget"}):
         figure = Figure(figsize=(5.6, 3.6), layout="constrained")
         axes = figure.subplots()
         points = _staircase(evaluation.curve)
@@ -184,7 +185,7 @@ def budget(evaluation: Evaluation) -> str:
         axes.set(xlabel="false alarms an hour", ylabel="labels found")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
         axes.legend(loc="lower right")
-        return _svg(figure, "Labels found against false alarms an hour")
+        return svg(figure, "Labels found against false alarms an hour")
 
 
 def _limit(axes: Axes, events: EventFigures, colour: str, mark: str, label: str | None) -> None:
@@ -231,7 +232,8 @@ def _highest(times_s: Floats, levels: Floats) -> tuple[Floats, Floats]:
     return np.insert(times, gaps, np.nan), np.insert(highest, gaps, np.nan)
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg(figure: Figure, title: str) -> str:
+    """The figure as SVG, in the colours of the page it is put into."""
     FigureCanvasSVG(figure)
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
@@ -251,7 +253,7 @@ def curves(
         y: What the values are.
         title: What is drawn, for who cannot see it.
     """
-    with rc_context({**_STYLE, "svg.hashsalt": title}):
+    with rc_context({**STYLE, "svg.hashsalt": title}):
         figure = Figure(figsize=(5.6, 3.0), layout="constrained")
         axes = figure.subplots()
         for name, places, values, colour in lines:
@@ -259,4 +261,4 @@ def curves(
             axes.plot(places, values, "o-", color=colour, lw=1.8, ms=3, label=name)
         axes.set(xlabel=x, ylabel=y)
         axes.legend(loc="best")
-        return _svg(figure, title)
+        return svg(figure, title)

@@ -189,20 +189,33 @@ def match_alarms(labels: Sequence[Label], alarms: Sequence[RaisedAlarm], merge_s
         alarms: By their start.
         merge_s: The alarm's merge gap (`AlarmSettings.clear_after_s`).
     """
-    useful: set[int] = set()
-    found: list[tuple[Label, RaisedAlarm | None]] = []
-    for label, begin_s in zip(labels, _group_starts(labels, merge_s), strict=True):
-        span = (label.start_s, label.end_s)
-        hits = [
-            number
-            for number, alarm in enumerate(alarms)
-            if alarm.start_s >= begin_s - TOLERANCE_S
-            and overlap((alarm.start_s, alarm.end_s), span)
-        ]
-        useful.update(hits)
-        found.append((label, alarms[hits[0]] if hits else None))
+    hits = hits_of(labels, [(alarm.start_s, alarm.end_s) for alarm in alarms], merge_s)
+    found = [
+        (label, alarms[own[0]] if own else None) for label, own in zip(labels, hits, strict=True)
+    ]
+    useful = {number for own in hits for number in own}
     false = tuple(alarm for number, alarm in enumerate(alarms) if number not in useful)
     return Match(tuple(found), false)
+
+
+def hits_of(
+    labels: Sequence[Label], spans: Sequence[tuple[float, float]], merge_s: float
+) -> list[list[int]]:
+    """Numbers of the alarms that find each label.
+
+    Args:
+        labels: By their start.
+        spans: Start and end of each alarm, seconds.
+        merge_s: The alarm's merge gap (`AlarmSettings.clear_after_s`).
+    """
+    return [
+        [
+            number
+            for number, span in enumerate(spans)
+            if span[0] >= begin_s - TOLERANCE_S and overlap(span, (label.start_s, label.end_s))
+        ]
+        for label, begin_s in zip(labels, _group_starts(labels, merge_s), strict=True)
+    ]
 
 
 def _group_starts(labels: Sequence[Label], merge_s: float) -> list[float]:

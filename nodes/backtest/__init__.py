@@ -1,0 +1,1 @@
+"""Backtests: recordings through another model or configuration, and what that changes."""

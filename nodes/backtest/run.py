@@ -1,0 +1,241 @@
+"""A whole backtest: survey, plan, replay, join, compare."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nodes.backtest.crews import Crew, Worked, work
+from nodes.backtest.figures import SECOND_NS, Told, Truth, scene_result
+from nodes.backtest.joining import Joined, join, told_seams
+from nodes.backtest.piece import Piece
+from nodes.backtest.plan import Cutting, Side, pieces_of
+from nodes.backtest.result import Backtest, SceneResult, Seams
+from nodes.backtest.survey import Survey
+from nodes.backtest.words import length, moment
+from nodes.replay import start_of
+from pipeline.config.deployment import Deployment
+from pipeline.core.errors import RecordingError
+from pipeline.core.event import Event
+from pipeline.store import FusionStore
+from pipeline.training.labels import read_labels
+
+NEW, OLD = "new", "old"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Events that a live deployment stored, to compare with.
+
+    Attributes:
+        what: What it is, for people.
+        deployment: Its scenes and budgets.
+        events: Of each scene.
+    """
+
+    what: str
+    deployment: Deployment
+    events: Mapping[str, Sequence[Event]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be compared.
+
+    Attributes:
+        new: What is replayed.
+        old: What it is compared with.
+        recordings: What is replayed.
+        cutting: How it is cut.
+        labels: What was really there in `labelled`; None: nobody knows.
+        labelled: The scene that the labels are of.
+    """
+
+    new: Side
+    old: Side | Stored
+    recordings: Survey
+    cutting: Cutting = field(default_factory=Cutting)
+    labels: Path | None = None
+    labelled: str = ""
+
+
+def stored(store: FusionStore, deployment: Deployment, what: str) -> Stored:
+    """What a live deployment stored; the store is closed.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    with closing(store):
+        events: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in store.events():
+            if not event.health:
+                events[event.scene].append(event)
+    return Stored(what, deployment, events)
+
+
+def backtest(
+    asked: Asked, crew: Crew, told: Callable[[int, int], None] = lambda *_: None
+) -> Backtest:
+    """Replay and compare.
+
+    Args:
+        asked: What is to be compared.
+        crew: Who replays; closed at the end.
+        told: Told how many pieces are over, of how many.
+
+    Raises:
+        ConfigError: The labels are wrong.
+        RecordingError: The recordings hold no stream of any scene.
+        ModelError: A model cannot be used.
+    """
+    try:
+        truths = _truths(asked)
+        sides = [asked.new, *([asked.old] if isinstance(asked.old, Side) else [])]
+        pieces = [p for side in sides for p in pieces_of(side, asked.recordings, asked.cutting)]
+        if not pieces:
+            raise _strangers(asked)
+    except BaseException:
+        crew.close()
+        raise
+    worked = work(pieces, crew, told)
+    joined = {s.name: join(r for r in worked.results if r.side == s.name) for s in sides}
+    recordings = asked.recordings
+    spans = recordings.coverage.spans
+    return Backtest(
+        deployment=asked.new.deployment.name,
+        new=asked.new.what,
+        old=asked.old.what,
+        recordings=str(recordings.folder),
+        from_ns=spans[0][0],
+        to_ns=spans[-1][1],
+        recorded_s=recordings.coverage.total_ns / SECOND_NS,
+        files=len(recordings.files),
+        unreadable=recordings.unreadable,
+        damaged=_damaged(recordings, joined.values()),
+        given_up=[_given_up(piece, why) for piece, why in worked.given_up],
+        again=worked.again,
+        seams={name: _seams(name, one, pieces) for name, one in joined.items()},
+        warnings=list(_warnings(asked, joined, worked)),
+        scenes=[_scene(asked, joined, truths, n) for n in joined[NEW].events],
+    )
+
+
+def _scene(
+    asked: Asked, joined: Mapping[str, Joined], truths: Mapping[str, Truth], scene: str
+) -> SceneResult:
+    truth = truths[scene]
+    new, old = asked.new, asked.old
+    settings = new.deployment.scenes[scene]
+    budget = new.budgets[scene]
+    outside = 0
+    if isinstance(old, Side):
+        before = joined[OLD].events.get(scene, [])
+        known = old.budgets.get(scene)
+        threshold = None if known is None else known.threshold
+    else:
+        all_of_it = old.events.get(scene, ())
+        before = [e for e in all_of_it if truth.recorded.holds(e.start_ns, e.end_ns)]
+        outside, threshold = len(all_of_it) - len(before), None
+    earlier = old.deployment.scenes.get(scene, settings)
+    return scene_result(
+        scene,
+        Told(before, earlier.alarm, threshold),
+        Told(joined[NEW].events[scene], settings.alarm, budget.threshold),
+        {day: n for (name, day), n in joined[NEW].watched.items() if name == scene},
+        settings.hop_s,
+        truth,
+        outside,
+    )
+
+
+def _truths(asked: Asked) -> dict[str, Truth]:
+    recorded, origin_ns = asked.recordings.coverage, 0
+    known = {}
+    if asked.labels is not None:
+        origin_ns = start_of([file.path for file in asked.recordings.files])
+        known = {asked.labelled: read_labels(asked.labels, origin_ns)}
+    return {n: Truth(known.get(n), origin_ns, recorded) for n in asked.new.deployment.scenes}
+
+
+def _seams(name: str, joined: Joined, pieces: Sequence[Piece]) -> Seams:
+    own = [piece for piece in pieces if piece.side == name]
+    kinds = told_seams(joined.seams)
+    return Seams(
+        pieces=len(own),
+        same=kinds["same"],
+        different=kinds["different"],
+        not_compared=kinds["not compared"],
+        worst=max((s.worst for s in joined.seams if s.compared), default=0.0),
+        merged=joined.merged,
+        lead_s=max((p.from_ns - p.begin_ns for p in own), default=0) / SECOND_NS,
+    )
+
+
+def _damaged(recordings: Survey, joined: Iterable[Joined]) -> dict[str, Sequence[str]]:
+    found = {name: [what] for name, what in recordings.cut.items()}
+    for one in joined:
+        for file, faults in one.faults.items():
+            name = str(Path(file).relative_to(recordings.folder))
+            known = found.setdefault(name, [])
+            known += sorted(fault for fault in faults if fault not in known)
+    return dict(found)
+
+
+def _given_up(piece: Piece, why: str) -> str:
+    end = "the end" if piece.to_ns is None else moment(piece.to_ns)
+    return f"{', '.join(piece.scenes)} ({piece.side}), {moment(piece.from_ns)} to {end}: {why}"
+
+
+def _warnings(asked: Asked, joined: Mapping[str, Joined], worked: Worked) -> Iterator[str]:
+    sides = [asked.new, *([asked.old] if isinstance(asked.old, Side) else [])]
+    for side in sides:
+        yield from _side_warnings(asked, side, joined[side.name])
+    without = sorted(set(asked.new.deployment.scenes) - set(joined[NEW].events))
+    if without:
+        yield f"not compared, as they have no model or were not recorded: {', '.join(without)}"
+    if isinstance(asked.old, Stored):
+        outside = sum(
+            not asked.recordings.coverage.holds(e.start_ns, e.end_ns)
+            for scene in joined[NEW].events
+            for e in asked.old.events.get(scene, ())
+        )
+        if outside:
+            yield f"stored alarms of times that were not recorded, not compared: {outside}"
+    if not worked.results:
+        yield "nothing was replayed"
+
+
+def _side_warnings(asked: Asked, side: Side, joined: Joined) -> Iterator[str]:
+    for stream, why in joined.unfit.items():
+        yield f"{side.name}: {stream} was left out of its scene: {why}"
+    for stream, count in joined.corrupt.items():
+        yield f"{side.name}: {count} samples of {stream} could not be decoded (some counted twice)"
+    if joined.open:
+        yield f"{side.name}: of {joined.open} alarms the end was not seen"
+    for scene in joined.events:
+        memory = side.memories[scene]
+        if memory.endless and asked.cutting.piece_ns is None:
+            why = " and ".join(memory.endless)
+            yield f"{side.name}: {scene} was replayed in one piece, as {why} goes on without end"
+        elif memory.endless:
+            why = " and ".join(memory.endless)
+            yield f"{side.name}: {why} of {scene} begins anew with each piece, as --piece wants it"
+        lead_ns = asked.cutting.lead_ns
+        if lead_ns is not None and lead_ns < memory.lead_ns and joined.seams:
+            yield (
+                f"{side.name}: {scene} remembers {length(memory.lead_ns / SECOND_NS)} "
+                f"({memory.longest}), more than --lead"
+            )
+
+
+def _strangers(asked: Asked) -> RecordingError:
+    known = ", ".join(sorted(asked.recordings.streams)) or "none at all"
+    wanted = sorted({s for n in asked.new.models for s in asked.new.deployment.scenes[n].streams})
+    return RecordingError(
+        f"no stream of the scenes to replay is recorded; there are {known}",
+        where=str(asked.recordings.folder),
+        fix=f"the scenes have {', '.join(wanted)}: make the names agree",
+    )
