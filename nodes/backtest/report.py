@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from nodes.backtest import drawing
-from nodes.backtest.result import Backtest, Day, MomentRow, Rate, SceneResult
+from nodes.backtest.result import Backtest, Change, Day, Rate, SceneResult
 from nodes.backtest.words import beside_budget, damage, how, length, moment_words, shown, span
 from nodes.budget_words import span as duration
 from pipeline.training.report_page import page, table
@@ -44,16 +44,18 @@ def render(found: Backtest) -> str:
 
 def _scene(found: Backtest, scene: SceneResult) -> list[str]:
     key = " ".join(
-        f"<span><i style='background:{colour}'></i>{name}</span>" for colour, name in drawing.KEY
+        f"<span><i style='background:{colour}'></i>{name}</span>"
+        for colour, name in drawing.KEY
+        if name != "label" or scene.labels is not None
     )
     return [
         f"<h2>{escape(scene.scene)}</h2>",
         _cards(scene),
         f"<div class=wide>{drawing.timeline(scene, found.from_ns, found.to_ns)}</div>",
         f"<p class=key>{key}</p>",
-        *_moments("Gained", scene.of("gained")),
-        *_moments("Lost", scene.of("lost")),
-        *_moments("Kept", scene.of("kept")),
+        *_moments("Gained", scene, "gained"),
+        *_moments("Lost", scene, "lost"),
+        *_moments("Kept", scene, "kept"),
         "<h3>By day</h3>",
         f"<div class=wide>{drawing.by_day(scene)}</div>",
         _days(scene.days),
@@ -81,14 +83,16 @@ def _rate_card(name: str, rate: Rate, scene: SceneResult) -> tuple[str, str, str
     return number(rate.per_week), f"{what} a week, {name}", beside_budget(rate)
 
 
-def _moments(title: str, moments: Sequence[MomentRow]) -> list[str]:
+def _moments(title: str, scene: SceneResult, change: Change) -> list[str]:
+    moments = scene.of(change)
     if not moments:
         return [f"<h3>{title}</h3><p>None.</p>"]
-    head = ("began", "lasted", "severity", "label", "what was said")
-    rows = [moment_words(moment) for moment in moments[:_MOST_LISTED]]
+    head = ("began", "lasted", "severity", "what was said", "label")
+    columns = len(head) if scene.labels is not None else len(head) - 1
+    rows = [moment_words(moment)[:columns] for moment in moments[:_MOST_LISTED]]
     rest = len(moments) - _MOST_LISTED
     more = f"<p class=note>And {rest} more, see backtest.json.</p>" if rest > 0 else ""
-    return [f"<h3>{title} ({len(moments)})</h3>{table(head, rows)}{more}"]
+    return [f"<h3>{title} ({len(moments)})</h3>{table(head[:columns], rows)}{more}"]
 
 
 def _days(days: Sequence[Day]) -> str:

@@ -41,7 +41,7 @@ def beside_budget(rate: Rate) -> str:
 
 
 def moment_words(found: MomentRow) -> tuple[str, str, str, str, str]:
-    """When it began, how long it lasted, severity, label, and what was said."""
+    """When it began, how long it lasted, severity, what was said, and the label that it found."""
     told = found.new or found.old
     severity = told[0].severity
     if found.change == "kept" and found.old[0].severity != severity:
@@ -51,7 +51,7 @@ def moment_words(found: MomentRow) -> tuple[str, str, str, str, str]:
         lasted += ", end not seen"
     labels = (event.label for event in (*found.new, *found.old))
     label = next((one or "(not said)" for one in labels if one is not None), "")
-    return moment(found.start_ns), lasted, severity, label, told[0].summary
+    return moment(found.start_ns), lasted, severity, told[0].summary, label
 
 
 def damage(found: Backtest) -> Iterator[str]:

@@ -228,7 +228,7 @@ def _list(console: Console, scene: str, name: str, moments: list[MomentRow]) -> 
         return
     console.print(f"[bold]{escape(scene)}: {name} ({len(moments)})[/]", highlight=False)
     for one in moments[:_LISTED]:
-        began, lasted, severity, label, said = moment_words(one)
+        began, lasted, severity, said, label = moment_words(one)
         about = f"  label {label}" if label else ""
         line = f"  {began}  {severity}, {lasted}{about}  {said}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
