@@ -27,9 +27,10 @@ from nodes.alert_metrics import AlertMetrics
 from nodes.alert_routing import AlertRouting
 from nodes.health import Health
 from nodes.holding import Holding
+from nodes.kept_data import kinds
 from nodes.places import outbox_file
 from nodes.refused_metrics import RefusedMetrics
-from nodes.retention import kept_by_alert, kinds
+from nodes.retention import kept_by_alert
 from nodes.retention_metrics import RetentionMetrics
 from pipeline.config import Deployment
 from pipeline.core.answered import EventAnswer, answer_of

@@ -23,10 +23,10 @@ from prometheus_client import CollectorRegistry
 
 from nodes.capture_metrics import CaptureMetrics
 from nodes.health import Health
+from nodes.kept_data import kept_by_capture, kinds
 from nodes.ledger_audit import LedgerAudit
 from nodes.link_trouble import LinkTrouble
 from nodes.links import capture_sender, encrypted, fusion_endpoint
-from nodes.retention import kept_by_capture, kinds
 from nodes.retention_metrics import RetentionMetrics
 from nodes.small_streams import SmallStreams, full_ring
 from nodes.stamping import Stamper

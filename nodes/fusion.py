@@ -28,12 +28,13 @@ from nodes.fusion_metrics import FusionMetrics
 from nodes.handing_on import HandingOn
 from nodes.health import Health
 from nodes.inhibition import Inhibition
+from nodes.kept_data import kinds
 from nodes.links import event_sender, sample_receiver
 from nodes.live_view import LiveView
 from nodes.places import answer_store, evidence_folder, fusion_store, score_history
 from nodes.recorder import Recorder
 from nodes.restoring import STANDING, restore
-from nodes.retention import kept_by_fusion, kinds
+from nodes.retention import kept_by_fusion
 from nodes.retention_metrics import RetentionMetrics
 from nodes.score_minutes import ScoreMinutes
 from nodes.small_streams import kept_streams

@@ -1,11 +1,17 @@
-"""Where a deployment keeps what: one folder, the same names everywhere."""
+"""Where a deployment keeps what: one folder, the same names everywhere.
+
+Stores are imported where one is opened: a capture node has none.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.config.deployment import Deployment
-from pipeline.store import AnswerStore, FusionStore, ScoreHistory
+
+if TYPE_CHECKING:
+    from pipeline.store import AnswerStore, FusionStore, ScoreHistory
 
 
 def evidence_folder(deployment: Deployment) -> Path:
@@ -31,6 +37,8 @@ def has_fusion_store(deployment: Deployment) -> bool:
 
 def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
     """The fusion node's store: the database it shares with others, or a file beside it."""
+    from pipeline.store import FusionStore
+
     if deployment.fusion.store is not None:
         return FusionStore(deployment.fusion.store.get_secret_value(), create=create)
     path = deployment.data / "fusion.db"
@@ -41,6 +49,8 @@ def fusion_store(deployment: Deployment, *, create: bool = True) -> FusionStore:
 
 def score_history(deployment: Deployment, *, create: bool = True) -> ScoreHistory:
     """Scores by minute, for looking back."""
+    from pipeline.store import ScoreHistory
+
     path = deployment.data / "history.db"
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +64,8 @@ def has_answers(deployment: Deployment) -> bool:
 
 def answer_store(deployment: Deployment, *, create: bool = True) -> AnswerStore:
     """What people answered to events."""
+    from pipeline.store import AnswerStore
+
     path = deployment.data / "answers.db"
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)

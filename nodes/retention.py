@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
+from nodes.kept_data import Kept, kept_by_capture
 from nodes.places import (
     evidence_folder,
     fusion_store,
@@ -22,35 +23,16 @@ from nodes.recorder import open_folder
 from pipeline.config.deployment import Deployment
 from pipeline.config.retention import age_ns
 from pipeline.core.file_stock import FileStock
-from pipeline.core.retention import Kind, Stock
+from pipeline.core.retention import Kind
 from pipeline.recording.stock import RecordingStock
 from pipeline.store import FusionStore, OutboxStore
 from pipeline.store.event_stock import UNDELIVERED, EventStock, KeptEvent
 from pipeline.store.evidence_stock import EvidenceStock
 from pipeline.store.outbox_stock import OutboxStock, undelivered
-from pipeline.transport.spool_segment import QUARANTINE
 
-HOUR_NS = 3600 * 10**9
-DAY_NS = 24 * HOUR_NS
+DAY_NS = 86400 * 10**9
 LATE_NS = 120 * 10**9
 """Those that remove by a limit of their own look once a minute: this much late is no fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One kind of data of a deployment.
-
-    Attributes:
-        name: Its name.
-        stock: What there is.
-        limit_ns: How old it may get; None: any age.
-        own: Whether whoever keeps it removes it by a limit of its own, so that we only look.
-    """
-
-    name: str
-    stock: Stock
-    limit_ns: int | None
-    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +58,6 @@ class KindReport:
     overdue: Sequence[str]
 
 
-def kinds(kept: Sequence[Kept]) -> list[Kind]:
-    """Those that a `Sweeper` is to remove from."""
-    return [
-        Kind(one.name, one.stock, one.limit_ns)
-        for one in kept
-        if one.limit_ns is not None and not one.own
-    ]
-
-
 def kept_by_fusion(deployment: Deployment, store: FusionStore) -> list[Kept]:
     """What the fusion node keeps."""
     limits = deployment.retention
@@ -107,14 +80,6 @@ def kept_by_alert(deployment: Deployment, outbox: OutboxStore) -> list[Kept]:
         Kept("outbox", OutboxStock(outbox.database, dead=False), _ns(limits.events)),
         Kept("dead letters", letters, _ns(limits.dead_letters)),
     ]
-
-
-def kept_by_capture(deployment: Deployment, node: str) -> list[Kept]:
-    """What a capture node keeps and this removes; its spool looks after itself."""
-    settings, folder = deployment.nodes[node].spool, spool_folder(deployment, node)
-    limit_ns = None if settings is None else round(settings.max_age_h * HOUR_NS)
-    quarantine = FileStock(lambda: (folder / QUARANTINE).glob("*"))
-    return [Kept(f"quarantine {node}", quarantine, limit_ns)]
 
 
 def kept_here(deployment: Deployment, stack: ExitStack) -> Iterator[Kept]:

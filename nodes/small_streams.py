@@ -8,14 +8,17 @@ could ask for it by its time.
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from pipeline.config.deployment import Deployment
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.sources.privacy_settings import QUALITY
-from pipeline.sources.small_pictures import SmallPictures
 from pipeline.sources.small_settings import SmallSettings
 from pipeline.transport.frames import encode_for_link
 from pipeline.transport.full_ring import FullRing, RingLimits
+
+if TYPE_CHECKING:
+    from pipeline.sources.small_pictures import SmallPictures
 
 MIB = 1 << 20
 SECOND_NS = 1_000_000_000
@@ -104,5 +107,12 @@ class SmallStreams:
             options = self._deployment.stream(stream)
             small = options.small
             quality = options.jpeg_quality or QUALITY
-            self._makers[stream] = None if small is None else (small, SmallPictures(small, quality))
+            self._makers[stream] = None if small is None else (small, _pictures(small, quality))
         return self._makers[stream]
+
+
+def _pictures(small: SmallSettings, quality: int) -> SmallPictures:
+    """Makes pictures small; imported where it is asked for, as OpenCV and PyAV are large."""
+    from pipeline.sources.small_pictures import SmallPictures
+
+    return SmallPictures(small, quality)

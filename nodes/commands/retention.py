@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nodes.kept_data import kinds
 from nodes.places import fusion_store, has_fusion_store, outbox_file
-from nodes.retention import KindReport, kept_here, kinds, report_on
+from nodes.retention import KindReport, kept_here, report_on
 from pipeline.config import load_deployment
 from pipeline.core.retention import Sweeper
 from pipeline.core.timestamps import format_iso

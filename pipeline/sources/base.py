@@ -127,6 +127,7 @@ SOURCES = Family(
             "sound_blocks",
             "sound_devices",
             "video_devices",
+            "camera_reader",
             "broker",
             "mqtt_messages",
             "fields",

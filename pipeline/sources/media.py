@@ -9,7 +9,6 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 from pipeline.sources.media_sender import SenderTime
-from pipeline.sources.media_source import MediaSource
 
 
 class MediaSettings(SourceSettings):
@@ -103,7 +102,9 @@ class MediaSettings(SourceSettings):
         return self.pace == "max"
 
     def build(self, context: SourceContext) -> Source:
-        """Make the reader."""
+        """Make the reader; only its process needs PyAV."""
+        from pipeline.sources.media_source import MediaSource
+
         return MediaSource(self, context)
 
 

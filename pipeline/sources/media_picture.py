@@ -14,25 +14,7 @@ import numpy.typing as npt
 import simplejpeg
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from pipeline.core.errors import BadReading
 from pipeline.core.sample import Encoding, Payload
-
-SOI = b"\xff\xd8"
-EOI = b"\xff\xd9"
-
-
-def check_jpeg(data: bytes) -> bytes:
-    """One whole JPEG image, without the padding that drivers leave behind it.
-
-    Raises:
-        BadReading: It does not begin or does not end as a JPEG image does.
-    """
-    if not data.startswith(SOI):
-        raise BadReading("no JPEG: it does not begin with SOI")
-    end = data.rfind(EOI)
-    if end < 0:
-        raise BadReading("JPEG cut off: it has no EOI")
-    return data[: end + 2]
 
 
 @dataclass(frozen=True, slots=True)

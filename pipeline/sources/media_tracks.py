@@ -19,11 +19,12 @@ import av
 from av.error import FFmpegError
 
 from pipeline.core.errors import BadReading, SourceUnavailable
+from pipeline.core.jpeg import check_jpeg
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Payload, Sample, StreamInfo
 from pipeline.sources.media_clock import Timeline
 from pipeline.sources.media_input import packet_pts_ns, reason_of
-from pipeline.sources.media_picture import Decimator, PictureFormat, check_jpeg
+from pipeline.sources.media_picture import Decimator, PictureFormat
 from pipeline.sources.media_sound import SampleCounter, SoundFormat, to_ns
 
 Reject = Callable[[str, DropReason, str], None]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import simplejpeg
@@ -21,11 +21,12 @@ import simplejpeg
 from pipeline.core.errors import BadReading, DependencyMissing
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Sample, StreamInfo
-from pipeline.sources.masks import Masks, Pixels
-from pipeline.sources.mosaic import Mosaic
 from pipeline.sources.privacy_settings import Privacy
 from pipeline.sources.sound_bands import SoundBands, band_info
 from pipeline.sources.supervision import Outlet, SourceStatus
+
+if TYPE_CHECKING:
+    from pipeline.sources.masks import Pixels
 
 
 class _Treatment(Protocol):
@@ -138,6 +139,10 @@ class _Pictures:
     """Pictures without their zones, and coarse where something is hidden."""
 
     def __init__(self, privacy: Privacy) -> None:
+        # OpenCV is a sixth of what a capture node weighs, and few streams hide anything.
+        from pipeline.sources.masks import Masks
+        from pipeline.sources.mosaic import Mosaic
+
         self._masks = Masks(privacy.zones) if privacy.zones else None
         self._mosaic = None if privacy.blur is None else Mosaic(privacy.blur)
         self._quality = privacy.jpeg_quality

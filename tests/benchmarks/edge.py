@@ -1,7 +1,7 @@
 """What a capture node costs: processor time by stream and stage, and memory while a line is cut.
 
-Run as ``python -m tests.benchmarks.edge [--steady 12] [--cut 30] [--back 10]``. The node is the real
-one in a process of its own, with spool and link; what it reads are stand-ins for devices
+Run as ``python -m tests.benchmarks.edge [--steady 12] [--cut 30] [--back 10]``. The node is the
+real one in a process of its own, with spool and link; what it reads are stand-ins for devices
 (`tests.benchmarks.edge_devices`): a camera of 1280x720 at 15 frames a second and a microphone of
 16 kHz, each in a process of its own as the real ones are, and 20 channels at 10 Hz. A receiver in
 this process takes and acks everything, is gone for a while, and comes back. Two runs: the camera

@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.sources.base import SourceContext, SourceSettings
-from pipeline.sources.camera import CameraSettings, CameraSource, Capture
+from pipeline.sources.camera import CameraSettings
 from tests.installed_package import unpack_package
+
+if TYPE_CHECKING:
+    from pipeline.sources.camera_reader import CameraSource, Capture
 
 STREAMS = ("camera", "microphone", "sensors")
 FPS, SENSOR_HZ, CHANNELS = 15.0, 10.0, 20
@@ -89,6 +92,8 @@ class EdgeCameraSettings(CameraSettings):
     jpeg: bool
 
     def build(self, context: SourceContext) -> CameraSource:
+        from pipeline.sources.camera_reader import CameraSource
+
         return CameraSource(self, context, opener=lambda _path: self._open())
 
     def _open(self) -> Capture:

@@ -26,7 +26,8 @@ import numpy.typing as npt
 from pipeline.core.errors import SourceEnded, SourceUnavailable
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.sources.base import SourceContext, SourceSettings
-from pipeline.sources.camera import CameraSettings, CameraSource, Capture, open_v4l2
+from pipeline.sources.camera import CameraSettings
+from pipeline.sources.camera_reader import CameraSource, Capture, open_v4l2
 from tests.installed_package import unpack_package
 from tests.system.witnesses import on_clock
 from tests.toy_site import (

@@ -88,3 +88,15 @@ def test_neither_help_nor_a_check_imports_what_is_heavy() -> None:
         assert "matplotlib" not in last
         if arguments == ["--help"]:
             assert last == "0 []"
+
+
+def test_a_capture_node_loads_no_codec_and_no_store_for_what_other_processes_read() -> None:
+    """They are half of what such a node would weigh."""
+    script = (
+        "import sys\n"
+        "import nodes.commands.capture\n"
+        "import pipeline.sources.camera, pipeline.sources.media\n"
+        "print(sorted({'cv2', 'av', 'sqlalchemy', 'mcap', 'torch'} & set(sys.modules)))\n"
+    )
+    answer = python("-c", script)
+    assert answer.stdout == "[]\n", answer.stderr

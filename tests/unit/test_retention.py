@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from nodes.kept_data import kept_by_capture, kinds
 from nodes.recorder import open_folder
-from nodes.retention import kept_by_alert, kept_by_capture, kept_by_fusion, kinds
+from nodes.retention import kept_by_alert, kept_by_fusion
 from pipeline.config import check_file, load_deployment
 from pipeline.core.event import Event
 from pipeline.core.retention import Sweeper, Why

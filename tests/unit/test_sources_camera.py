@@ -11,7 +11,8 @@ from pipeline.core.clock import ManualClock
 from pipeline.core.errors import SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding
-from pipeline.sources.camera import CameraSettings, CameraSource, open_v4l2
+from pipeline.sources.camera import CameraSettings
+from pipeline.sources.camera_reader import CameraSource, open_v4l2
 from pipeline.sources.video_devices import list_cameras
 from tests.unit.sources import context
 
