@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,10 +104,20 @@ def side_of(
     return Side(name, what, deployment, files, memories, budgets)
 
 
-def pieces_of(side: Side, recordings: Survey, cutting: Cutting) -> list[Piece]:
-    """The pieces of a side: those of scenes that can be cut, and each other scene as a whole."""
+def pieces_of(
+    side: Side, recordings: Survey, cutting: Cutting, wanted: Collection[str] | None = None
+) -> list[Piece]:
+    """The pieces of a side: those of scenes that can be cut, and each other scene as a whole.
+
+    Args:
+        side: The side.
+        recordings: What is replayed.
+        cutting: How it is cut.
+        wanted: Only these scenes; None: all.
+    """
     recorded = {n for n, s in side.deployment.scenes.items() if recordings.streams & {*s.streams}}
-    scenes = [name for name in side.models if name in recorded]
+    known = side.models if wanted is None else wanted
+    scenes = [name for name in side.models if name in recorded and name in known]
     whole = [n for n in scenes if side.memories[n].endless and cutting.piece_ns is None]
     cut = [n for n in scenes if n not in whole]
     pieces: list[Piece] = []

@@ -18,8 +18,10 @@ from nodes.backtest.survey import Survey
 from nodes.backtest.words import length, moment
 from nodes.replay import start_of
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import RecordingError
+from pipeline.config.retention import age_ns
+from pipeline.core.errors import ConfigError, FusewatchError, RecordingError
 from pipeline.core.event import Event
+from pipeline.recording.coverage import Coverage
 from pipeline.store import FusionStore
 from pipeline.training.labels import read_labels
 
@@ -61,6 +63,16 @@ class Asked:
     labels: Path | None = None
     labelled: str = ""
 
+    @property
+    def sides(self) -> list[Side]:
+        """Those that are replayed."""
+        return [self.new, *([self.old] if isinstance(self.old, Side) else [])]
+
+    @property
+    def scenes(self) -> list[str]:
+        """Scenes that all of them can replay."""
+        return [n for n in self.new.models if all(n in side.models for side in self.sides)]
+
 
 def stored(store: FusionStore, deployment: Deployment, what: str) -> Stored:
     """What a live deployment stored; the store is closed.
@@ -93,15 +105,18 @@ def backtest(
     """
     try:
         truths = _truths(asked)
-        sides = [asked.new, *([asked.old] if isinstance(asked.old, Side) else [])]
-        pieces = [p for side in sides for p in pieces_of(side, asked.recordings, asked.cutting)]
+        pieces = [
+            piece
+            for side in asked.sides
+            for piece in pieces_of(side, asked.recordings, asked.cutting, asked.scenes)
+        ]
         if not pieces:
             raise _strangers(asked)
     except BaseException:
         crew.close()
         raise
     worked = work(pieces, crew, told)
-    joined = {s.name: join(r for r in worked.results if r.side == s.name) for s in sides}
+    joined = {s.name: join(r for r in worked.results if r.side == s.name) for s in asked.sides}
     recordings = asked.recordings
     spans = recordings.coverage.spans
     return Backtest(
@@ -190,22 +205,39 @@ def _given_up(piece: Piece, why: str) -> str:
 
 
 def _warnings(asked: Asked, joined: Mapping[str, Joined], worked: Worked) -> Iterator[str]:
-    sides = [asked.new, *([asked.old] if isinstance(asked.old, Side) else [])]
-    for side in sides:
+    for side in asked.sides:
         yield from _side_warnings(asked, side, joined[side.name])
     without = sorted(set(asked.new.deployment.scenes) - set(joined[NEW].events))
     if without:
-        yield f"not compared, as they have no model or were not recorded: {', '.join(without)}"
-    if isinstance(asked.old, Stored):
-        outside = sum(
-            not asked.recordings.coverage.holds(e.start_ns, e.end_ns)
-            for scene in joined[NEW].events
-            for e in asked.old.events.get(scene, ())
+        yield (
+            f"scenes not compared, as one side has no model for them or they were not recorded: "
+            f"{', '.join(without)}"
         )
-        if outside:
-            yield f"stored alarms of times that were not recorded, not compared: {outside}"
+    if isinstance(asked.old, Stored):
+        yield from _stored_warnings(asked.recordings.coverage, asked.old, joined[NEW])
     if not worked.results:
         yield "nothing was replayed"
+
+
+def _stored_warnings(recorded: Coverage, old: Stored, new: Joined) -> Iterator[str]:
+    outside = sum(
+        not recorded.holds(e.start_ns, e.end_ns)
+        for scene in new.events
+        for e in old.events.get(scene, ())
+    )
+    if outside:
+        yield f"stored alarms of times that were not recorded, not compared: {outside}"
+    others = sum(len(events) for scene, events in old.events.items() if scene not in new.events)
+    if others:
+        yield f"stored alarms of scenes that are not compared: {others}"
+    limit, (begin_ns, _), (_, end_ns) = (
+        old.deployment.retention.events, recorded.spans[0], recorded.spans[-1]
+    )  # fmt: skip
+    if limit is not None and begin_ns < end_ns - age_ns(limit):
+        yield (
+            f"the store keeps events for {limit} only (retention.events): older alarms are missing "
+            "on the old side and look gained"
+        )
 
 
 def _side_warnings(asked: Asked, side: Side, joined: Joined) -> Iterator[str]:
@@ -231,9 +263,12 @@ def _side_warnings(asked: Asked, side: Side, joined: Joined) -> Iterator[str]:
             )
 
 
-def _strangers(asked: Asked) -> RecordingError:
+def _strangers(asked: Asked) -> FusewatchError:
     known = ", ".join(sorted(asked.recordings.streams)) or "none at all"
-    wanted = sorted({s for n in asked.new.models for s in asked.new.deployment.scenes[n].streams})
+    wanted = sorted({s for n in asked.scenes for s in asked.new.deployment.scenes[n].streams})
+    if not wanted:
+        names = " and ".join(", ".join(side.models) for side in asked.sides)
+        return ConfigError("the two sides have no scene in common", where=names)
     return RecordingError(
         f"no stream of the scenes to replay is recorded; there are {known}",
         where=str(asked.recordings.folder),

@@ -94,7 +94,8 @@ def shown() -> str:
     """How it was counted."""
     return (
         "Alarms of a scene that overlap, or lie within two seconds, are one moment; a moment that "
-        "one side alone tells was gained or lost. Events of the equipment are left out: they "
+        "one side alone tells was gained or lost; so is what a live deployment did not watch "
+        "because it was not running then. Events of the equipment are left out: they "
         "depend on the whole run, and spend no budget. Without labels every alarm counts against "
         "the budget, also a true one. Intervals are Garwood's exact ones for a Poisson count. "
         "Days and times are UTC."

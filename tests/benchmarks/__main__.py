@@ -18,6 +18,7 @@ ROOT = FOLDER.parents[1]
 LONG = {
     "clock",
     "day",
+    "edge",
     "fusion",
     "peers",
     "phases",

@@ -141,3 +141,16 @@ def test_wrong_use_has_the_usual_exit_codes(
     options = ("--against", config, "--address", "auto")
     assert fusewatch("backtest", config, "-r", recordings, *options) == 78
     assert "--engine ray" in capsys.readouterr().err
+
+
+def test_scenes_that_only_one_side_knows_are_named_and_not_compared(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployment(tmp_path)
+    wider = tmp_path / "wider.yaml"
+    yard = "  yard: {streams: [plc], model: hall.model}\nfusion:"
+    wider.write_text(config.read_text().replace("fusion:", yard))
+    assert fusewatch("backtest", wider, "-r", recordings, "--against", config) == 0
+    said = capsys.readouterr().out
+    assert "one side has no model for them or they were not recorded: yard" in said
+    assert "+0 -0 =2" in said
