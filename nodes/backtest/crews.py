@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -131,7 +132,13 @@ class LocalCrew:
     def start(self, number: int, piece: Piece) -> None:
         """Begin a piece."""
         pool = self._free.pop() if self._free else _pool()
-        self._running[pool.submit(replay_piece, piece)] = number, pool
+        try:
+            future = pool.submit(replay_piece, piece)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            pool.shutdown()
+            pool = _pool()
+            future = pool.submit(replay_piece, piece)
+        self._running[future] = number, pool
 
     def finished(self) -> list[tuple[int, Outcome]]:
         """Wait until something is over."""
@@ -160,13 +167,15 @@ class LocalCrew:
 
 
 def quiet() -> None:
-    """Set a worker up: what it has to say is in its result."""
+    """Set a worker up: what it has to say is in its result, and it opens many files at once."""
     import cv2
 
     from nodes.logs import configure_logs
 
     configure_logs("backtest", level="critical")
     cv2.setNumThreads(1)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _pool() -> ProcessPoolExecutor:

@@ -25,7 +25,7 @@ TOGETHER = 8
 """Scenes in a piece: what is read for one is read for all."""
 
 SHORTEST_NS = 3600 * SECOND_NS
-TAIL_NS = 6 * 3600 * SECOND_NS
+TAIL_NS = 2 * 3600 * SECOND_NS
 """An event is followed for so long after its piece."""
 
 
