@@ -17,6 +17,7 @@ from nodes.backtest.survey import survey
 from nodes.replay import Replayed, replay
 from pipeline.core.errors import ConfigError, RecordingError
 from pipeline.core.event import Event
+from pipeline.recording.reader import Recording
 from tests.backtest_site import SECOND_NS, loaded, record
 
 WRONG = [(20.0, 26.0), (47.0, 54.0), (80.0, 83.0), (92.0, 120.0), (131.0, 134.0)]
@@ -170,3 +171,18 @@ def test_gaps_between_recordings_are_no_part_of_a_lead(tmp_path: Path) -> None:
     expected = told(replay([file.path for file in found.files], loaded(tmp_path)))
     assert plain(joined.events["hall"]) == plain(expected)
     assert len(expected) == 2
+
+
+def test_a_chunk_that_says_an_absurd_time_does_not_stretch_the_recording(tmp_path: Path) -> None:
+    file = record(tmp_path / "recordings", 50, [])[0]
+    with Recording(file) as recording:
+        expected = recording.arrived_ns
+        chunks = list(recording._file.index.chunks)
+    assert len(chunks) >= 3
+    content = bytearray(file.read_bytes())
+    times = chunks[1].offset + 1 + 8  # after the opcode and the length
+    content[times + 8 : times + 16] = (1 << 62).to_bytes(8, "little")
+    file.write_bytes(content[: chunks[-1].offset + chunks[-1].length])  # no summary to go by
+    (found,) = survey(tmp_path / "recordings").files
+    assert expected is not None
+    assert (found.start_ns, found.end_ns - 1) == expected
