@@ -18,8 +18,11 @@ from sqlalchemy import (
     false,
 )
 
+from pipeline.store.schema import Schema
+
 VERSION = 1
 METADATA = MetaData()
+SCHEMA = Schema("fusion", VERSION, METADATA)
 _POSITION = BigInteger().with_variant(Integer, "sqlite")
 
 SCENES = Table(
