@@ -198,8 +198,9 @@ class Alarm:
         if (state.version, state.scene, state.alarm) != own:
             raise StoreError(
                 f"the saved state is of alarm {state.alarm!r} of scene {state.scene!r}, "
-                f"version {state.version}",
+                f"version {state.version}; this fusewatch reads version {STATE_VERSION}",
                 where=self._state.scene,
+                fix="use the fusewatch that wrote it, or start with another 'data' folder",
             )
         self._state = state
         return self

@@ -177,8 +177,9 @@ def _read(scene: str, data: bytes) -> ScoringState:
         raise StoreError(f"the saved scoring state cannot be read: {error}", where=scene) from error
     if (state.version, state.scene) != (STATE_VERSION, scene):
         raise StoreError(
-            f"the saved scoring state is of scene {state.scene!r}, version {state.version}",
+            f"the saved scoring state is of scene {state.scene!r}, version {state.version}; "
+            f"this fusewatch reads version {STATE_VERSION}",
             where=scene,
-            fix="upgrade fusewatch, or let it start with another 'data' folder",
+            fix="use the fusewatch that wrote it, or start with another 'data' folder",
         )
     return state
