@@ -280,10 +280,9 @@ def main() -> None:
         made.mkdir()
         write(made)
         for path in [*made.glob("*.db"), *made.glob("site.*")]:
-            if path.suffix != ".mcap":
-                packed = gzip.compress(path.read_bytes(), mtime=0)
-                path.with_name(path.name + ".gz").write_bytes(packed)
-                path.unlink()
+            packed = gzip.compress(path.read_bytes(), mtime=0)
+            path.with_name(path.name + ".gz").write_bytes(packed)
+            path.unlink()
         told = read(unpack(made, Path(name) / "copy"))
         (made / EXPECTED).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
         shutil.copytree(made, target)
