@@ -26,7 +26,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.event import Event, from_json
 from pipeline.core.redact import redact_url
 from pipeline.store.connecting import BUSY_S, engine_of, is_sqlite, sqlite_file, url_of
@@ -203,7 +203,7 @@ class Database:
 
         told = differences(connection, self._schema)
         if told:
-            raise StoreError(
+            raise StoreVersionError(
                 f"holds {self._schema.component} tables of no known version: {told[0]}",
                 fix="they were made by another program: give fusewatch a database of its own",
             )
@@ -214,13 +214,14 @@ class Database:
             return StoreError("not a fusewatch store")
         if found.version is None:
             return StoreError(f"holds no {own.component} tables")
-        newer = found.standing is Standing.NEWER
-        return StoreError(
-            f"the store is of version {found.version}, this fusewatch reads version {own.version}",
-            fix="upgrade fusewatch, or let it start with another 'data' folder"
-            if newer
-            else "start its node, or run 'fusewatch store upgrade', which brings it there",
+        what = (
+            f"the store is of version {found.version}, this fusewatch reads version {own.version}"
         )
+        if found.standing is Standing.NEWER:
+            fix = "upgrade fusewatch, or let it start with another 'data' folder"
+            return StoreVersionError(what, fix=fix)
+        fix = "start its node, or run 'fusewatch store upgrade', which brings it there"
+        return StoreError(what, fix=fix)
 
     @contextmanager
     def _exclusive(self) -> Iterator[Connection]:

@@ -14,7 +14,7 @@ from alembic.operations import Operations
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Column, Connection, Constraint, Index, Table
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.store.schema import GREW, Schema
 
 
@@ -22,12 +22,13 @@ def upgrade(connection: Connection, schema: Schema, found: int) -> None:
     """Apply every revision after `found`, in order, within the transaction of `connection`.
 
     Raises:
-        StoreError: No revision leads on from that version, or rows are left that refer to none.
+        StoreVersionError: No revision leads on from that version.
+        StoreError: Rows would be left that refer to nothing.
     """
     steps = revisions(schema)
     known = [number_of(step) for step in steps]
     if found not in known or known[-1] != schema.version:
-        raise StoreError(
+        raise StoreVersionError(
             f"its {schema.component} tables are of version {found}; nothing leads from there to "
             f"version {schema.version}",
             fix="let an older fusewatch that reads it upgrade it first, or start with another "

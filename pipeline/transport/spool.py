@@ -73,7 +73,7 @@ class Spool:
 
     Raises:
         OSError: The folder cannot be made, read or written.
-        TransportError: Another version of fusewatch wrote it; nothing was changed.
+        SpoolVersionError: Another version of fusewatch wrote it; nothing was changed.
     """
 
     def __init__(

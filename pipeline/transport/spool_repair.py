@@ -29,7 +29,7 @@ def read_folder(
         all_of_it: Read all and so find all damage; else segments that were closed are believed.
 
     Raises:
-        TransportError: Another version of fusewatch wrote it.
+        SpoolVersionError: Another version of fusewatch wrote it.
     """
     check_version(folder)
     sessions: list[Recalled] = []
@@ -59,7 +59,7 @@ def repair_folder(folder: Path) -> list[Damage]:
     """Mend every segment; what was damaged. No other process may use the folder.
 
     Raises:
-        TransportError: Another version of fusewatch wrote it; nothing was changed.
+        SpoolVersionError: Another version of fusewatch wrote it; nothing was changed.
     """
     check_version(folder)
     damage = []

@@ -11,7 +11,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.core.errors import TransportError
+from pipeline.core.errors import SpoolVersionError
 
 SPOOL_VERSION = 1
 NAME = "version"
@@ -22,13 +22,13 @@ def check_version(folder: Path) -> None:
     """Refuse a folder that another version wrote.
 
     Raises:
-        TransportError: It is of another version.
+        SpoolVersionError: It is of another version.
         OSError: It cannot be read.
     """
     found = _read(folder / NAME)
     if found in (None, SPOOL_VERSION):
         return
-    raise TransportError(
+    raise SpoolVersionError(
         f"the spool is of version {found}, this fusewatch reads version {SPOOL_VERSION}",
         where=str(folder),
         fix="let the fusewatch that wrote it send what it holds, or move the folder away",
