@@ -174,8 +174,9 @@ def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path, create: bool) -
     file = tmp_path / "answers.db"
     Database(file, in_future(ANSWERS)).close()
     before = file.read_bytes()
-    with pytest.raises(StoreError, match=r"version 99, .* version 1 .*upgrade fusewatch"):
+    with pytest.raises(StoreError, match=r"version 99, .* version 1 .*upgrade fusewatch") as told:
         AnswerStore(file, create=create)
+    assert told.value.exit_code == 78, "so that nobody starts it again and again"
     assert file.read_bytes() == before
 
 
