@@ -1,7 +1,7 @@
 """Whole copies of SQLite files that others may write to meanwhile.
 
-SQLite's online backup gives the state of one moment. Copying the file alone would miss what is
-still in its write-ahead log, and tear what is being written.
+SQLite's online backup gives the state of one moment, and with a write-ahead log holds up no
+writer. Copying the file alone would miss what is still in that log, and tear what is being written.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.core.errors import StoreError
-
-_PAGES = 4096  # copied before other connections get their turn
-_PAUSE_S = 0.01
 
 
 def copy_store(file: Path, copy: Path) -> None:
@@ -67,7 +64,7 @@ def _copy(file: Path, copy: Path) -> None:
         closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
-        source.backup(target, pages=_PAGES, sleep=_PAUSE_S)
+        source.backup(target)  # in one go: in steps it begins anew at every commit of a writer
         verdict = target.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(f"the copy is damaged: {verdict}")

@@ -46,7 +46,10 @@ def version_of(file: Path, component: str = "answers") -> int:
 def test_the_revisions_make_exactly_the_tables_that_are_described(schema: Schema) -> None:
     with create_engine("sqlite://").connect() as connection:
         upgrade(connection, schema, 1)
-        assert differences(connection, schema) == []
+        assert differences(connection, schema) == [], (
+            f"changed tables need a revision in {schema.revisions}; those that come before the "
+            "first release, a line in v0001_first.py"
+        )
 
 
 @by_component
@@ -240,6 +243,23 @@ def test_two_processes_that_open_it_at_once_upgrade_it_once(tmp_path: Path) -> N
         one.join()
     assert [standing for standing, _ in seen] == [Standing.CURRENT] * 2
     assert sorted(copied for _, copied in seen) == [False, True]
+
+
+def test_one_that_is_killed_halfway_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    file = answers_file(tmp_path)
+    died = "op.execute('DELETE FROM answers')\nimport os; os.kill(os.getpid(), 9)"
+    context = multiprocessing.get_context("spawn")
+    ready, told = context.Barrier(1), context.Queue()
+    schema = next_answers(tmp_path / "died", died)
+    child = context.Process(target=_open, args=(file, schema, ready, told))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -9
+    assert version_of(file) == 1
+    with closing(Database(file, next_answers(tmp_path / "next"))) as opened:
+        with opened.read() as connection:
+            assert connection.execute(text("SELECT note FROM answers")).all() == [("a note",)]
+        assert opened.copy == tmp_path / "answers.db.version-1.2.bak"
 
 
 def test_alembic_is_not_imported_to_make_or_open_a_store_of_today(tmp_path: Path) -> None:
