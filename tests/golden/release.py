@@ -9,7 +9,6 @@ fusewatch makes of such a folder, which must be what the release itself made of 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import shutil
 import tempfile
@@ -18,7 +17,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 
@@ -50,6 +48,7 @@ from pipeline.transport import event_messages, protocol
 from pipeline.transport.spool_session import SpoolSession
 from tests.event_samples import event, life
 from tests.golden import release_site as site
+from tests.golden.telling import told
 from tests.spool_samples import Writer, open_spool
 from tests.unit import recordings
 
@@ -149,12 +148,12 @@ def _write_wire(path: Path) -> None:
     welcome = protocol.Welcome(protocol.PROTOCOL_VERSION, 1, 1 << 20, 1 << 18, resume, "r")
     sample = Sample("plc", 3, 17, np.float64([1, 2, 3]), Encoding.FLOAT, 5, 1, 9)
     offer = event_messages.Offer(event().key, to_json(event()), "before")
-    told = {
+    said = {
         "hello": protocol.encode(hello),
         "welcome": protocol.encode(welcome),
         "offer": event_messages.encode(offer),
     }
-    lines = {name: bytes(data).hex() for name, data in told.items()}
+    lines = {name: bytes(data).hex() for name, data in said.items()}
     frames = [bytes(frame).hex() for frame in codec.encode_samples([sample])]
     path.write_text(json.dumps({**lines, "samples": frames}, indent=1) + "\n")
 
@@ -181,7 +180,7 @@ def _read_states(folder: Path) -> dict[str, Any]:
 def _read_fusion(folder: Path) -> dict[str, Any]:
     with closing(FusionStore(folder / "fusion.db")) as store:
         return {
-            "events": [_plain(one) for one in store.events(all_phases=True)],
+            "events": [told(one) for one in store.events(all_phases=True)],
             "waiting": [one.key for one in store.unforwarded()],
             "resume": store.resume_points("n", "s"),
             "seals": store.seals(),
@@ -191,17 +190,17 @@ def _read_fusion(folder: Path) -> dict[str, Any]:
 def _read_outbox(folder: Path) -> dict[str, Any]:
     with closing(OutboxStore(folder / "alert.db")) as store:
         due = {sink: store.due(sink, 0) for sink in ("web", "mqtt")}
-        return {sink: None if one is None else _plain(one.event) for sink, one in due.items()}
+        return {sink: None if one is None else told(one.event) for sink, one in due.items()}
 
 
 def _read_answers(folder: Path) -> Any:
     with closing(AnswerStore(folder / "answers.db")) as store:
-        return msgspec.to_builtins(store.all())
+        return told(store.all())
 
 
 def _read_history(folder: Path) -> Any:
     with closing(ScoreHistory(folder / "history.db")) as store:
-        return msgspec.to_builtins(store.between("hall", 0, 10))
+        return told(store.between("hall", 0, 10))
 
 
 def _read_network(folder: Path) -> dict[str, Any]:
@@ -217,11 +216,10 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 def _read_recording(folder: Path) -> dict[str, Any]:
     with Recording(folder / "site.mcap") as found:
-        held = repr([recordings.bits(one) for one in found.arrivals()])
         return {
             "deployment": found.deployment,
-            "arrivals": hashlib.sha256(held.encode()).hexdigest(),
-            "events": [_plain(one) for _, one in found.events()],
+            "arrivals": [told(one) for one in found.arrivals()],
+            "events": [told(one) for _, one in found.events()],
             "offsets": [one.offset_ns for one in found.clock_offsets()],
             "whole": found.truncated is None and not found.faults,
         }
@@ -241,18 +239,14 @@ def _read_spool(folder: Path) -> list[Any]:
 
 
 def _read_wire(folder: Path) -> dict[str, Any]:
-    told = json.loads((folder / "wire.json").read_text())
-    (sample,) = codec.decode_samples([bytes.fromhex(one) for one in told["samples"]])
+    said = json.loads((folder / "wire.json").read_text())
+    (sample,) = codec.decode_samples([bytes.fromhex(one) for one in said["samples"]])
     return {
-        "hello": _plain(protocol.decode(bytes.fromhex(told["hello"]))),
-        "welcome": _plain(protocol.decode(bytes.fromhex(told["welcome"]))),
-        "offer": repr(event_messages.decode(bytes.fromhex(told["offer"]))),
-        "sample": repr(sample),
+        "hello": told(protocol.decode(bytes.fromhex(said["hello"]))),
+        "welcome": told(protocol.decode(bytes.fromhex(said["welcome"]))),
+        "offer": told(event_messages.decode(bytes.fromhex(said["offer"]))),
+        "sample": told(sample),
     }
-
-
-def _plain(value: object) -> Any:
-    return json.loads(msgspec.json.encode(value))
 
 
 READ: dict[str, Callable[[Path], Any]] = {
@@ -283,8 +277,8 @@ def main() -> None:
             packed = gzip.compress(path.read_bytes(), mtime=0)
             path.with_name(path.name + ".gz").write_bytes(packed)
             path.unlink()
-        told = read(unpack(made, Path(name) / "copy"))
-        (made / EXPECTED).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        found = read(unpack(made, Path(name) / "copy"))
+        (made / EXPECTED).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         shutil.copytree(made, target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size:,} bytes")
