@@ -27,6 +27,8 @@ from nodes.logs import Redact
 from nodes.places import spool_folder
 from nodes.retention import kept_here, report_on
 from nodes.spool_report import look_at
+from nodes.stores import report_on as store_report
+from nodes.stores import stores_here
 from nodes.top_reading import places, read_all
 from pipeline.config import Report, check_file
 from pipeline.config.deployment import Deployment
@@ -93,6 +95,7 @@ def _of_deployment(deployment: Deployment, now_ns: int) -> Iterator[tuple[str, s
     for name, reading in read_all(places(deployment)).items():
         yield f"processes/{name}.json", _json(asdict(reading))
     yield "kept.json", _tried(lambda: _kept(deployment, now_ns))
+    yield "stores.json", _tried(lambda: [asdict(store_report(k)) for k in stores_here(deployment)])
     spools = {name: spool_folder(deployment, name) for name in deployment.nodes}
     yield "spools.json", _tried(lambda: [look_at(*one).as_data() for one in spools.items()])
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import structlog
+
 from nodes.alarm_rates import RealAlarms, stored_rates
 from nodes.answer_effect import effect_of, rules_after
 from nodes.dashboard.answer_views import EffectView, SceneExemptions
@@ -28,10 +30,12 @@ from nodes.places import answer_store, evidence_folder, fusion_store, score_hist
 from nodes.withholding import Fate, Rules, Withholding
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.event import Event, Phase
 from pipeline.detection.full_frames import read_note
 from pipeline.store import Answer, AnswerStore, FusionStore, Held, ScoreHistory, Verdict, coarser
+
+log = structlog.get_logger(__name__)
 
 _Store = TypeVar("_Store", FusionStore, ScoreHistory)
 
@@ -261,5 +265,8 @@ def _opened(make: Callable[[], _Store]) -> _Store | None:
     """The store; None while it is not there or cannot be read."""
     try:
         return make()
+    except StoreVersionError as error:
+        log.error("a store is not shown", reason=str(error), every_s=60)
+        return None
     except StoreError:
         return None

@@ -13,12 +13,14 @@
     ├── TransportError
     │   ├── ProtocolError        a peer sent what the protocol forbids: answered, counted
     │   ├── AuthenticationError  a key is unknown, revoked or does not fit its node
-    │   └── CodecError           bytes that are not a valid header or payload
+    │   ├── CodecError           bytes that are not a valid header or payload
+    │   └── SpoolVersionError    a spool that another version of fusewatch wrote
     ├── AlignmentError           samples that cannot be put on the scene's timeline
     ├── RecordingError           a recording that cannot be read or written
     ├── ModelError
     │   └── ModelFileError       not a model of ours, damaged, or of another version
     ├── StoreError               the event store cannot be opened, read or written
+    │   └── StoreVersionError    it, or a state in it, is of a version that is not read
     ├── AlreadyRunning           another process of the same name works on this data folder
     └── SinkError
         ├── SinkUnavailable      the receiver is down: retried for as long as it takes
@@ -122,6 +124,12 @@ class CodecError(TransportError):
     """Bytes that are not a valid header or payload."""
 
 
+class SpoolVersionError(TransportError):
+    """A spool is of a version that is not read. Starting again does not mend it."""
+
+    exit_code = 78
+
+
 class AlignmentError(FusewatchError):
     """Samples cannot be put on the scene's timeline."""
 
@@ -146,6 +154,12 @@ class StoreError(FusewatchError):
     """The event store cannot be opened, read or written."""
 
     exit_code = 69
+
+
+class StoreVersionError(StoreError):
+    """A store, or a state in it, is of a version that is not read: starting again mends nothing."""
+
+    exit_code = 78
 
 
 class LeaseLost(StoreError):

@@ -28,7 +28,7 @@ import msgspec
 from pydantic import Field, field_validator
 
 from pipeline.core.elsewhere import elsewhere
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.event import Phase, event_id
 from pipeline.core.explanation import Explanation
 from pipeline.core.settings import Settings
@@ -196,10 +196,11 @@ class Alarm:
             ) from error
         own = (STATE_VERSION, self._state.scene, self._state.alarm)
         if (state.version, state.scene, state.alarm) != own:
-            raise StoreError(
+            raise StoreVersionError(
                 f"the saved state is of alarm {state.alarm!r} of scene {state.scene!r}, "
-                f"version {state.version}",
+                f"version {state.version}; this fusewatch reads version {STATE_VERSION}",
                 where=self._state.scene,
+                fix="use the fusewatch that wrote it, or start with another 'data' folder",
             )
         self._state = state
         return self

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 import torch
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.window import Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.live_rate import Span, Watched
@@ -176,9 +176,10 @@ def _read(scene: str, data: bytes) -> ScoringState:
     except msgspec.MsgspecError as error:
         raise StoreError(f"the saved scoring state cannot be read: {error}", where=scene) from error
     if (state.version, state.scene) != (STATE_VERSION, scene):
-        raise StoreError(
-            f"the saved scoring state is of scene {state.scene!r}, version {state.version}",
+        raise StoreVersionError(
+            f"the saved scoring state is of scene {state.scene!r}, version {state.version}; "
+            f"this fusewatch reads version {STATE_VERSION}",
             where=scene,
-            fix="upgrade fusewatch, or let it start with another 'data' folder",
+            fix="use the fusewatch that wrote it, or start with another 'data' folder",
         )
     return state

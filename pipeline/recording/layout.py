@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.recording import schemas
@@ -13,6 +14,12 @@ ORIGIN = "origin_ns"
 """Note of the time that second 0 stands for, where that is not the first sample's stamp."""
 ABOUT = "fusewatch"
 """Metadata record at the start: deployment and scenes."""
+
+VERSION = 1
+"""Of this layout, raised when an older fusewatch could no longer read what is written."""
+
+VERSION_KEY = "version"
+"""Key of the version in `ABOUT`; a recording without it is of version 1."""
 
 TOTALS = "fusewatch.totals"
 """Metadata record at the end: `StreamTotal` of each stream."""
@@ -30,6 +37,11 @@ CONTROL: dict[str, schemas.Schema] = {
 
 SCORES = "scores"
 """Topic of the scores; only the recording of an event has it."""
+
+
+def version_of(metadata: Mapping[str, Mapping[str, str]]) -> str:
+    """The version that a recording's metadata records tell."""
+    return metadata.get(ABOUT, {}).get(VERSION_KEY, "1")
 
 
 @dataclass(slots=True)

@@ -22,13 +22,25 @@ from pipeline.core.event import Event, from_json
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import StreamInfo
 from pipeline.recording.decoding import ArrivalDecoder, ClockOffset, Recorded, clock_offset
-from pipeline.recording.layout import ABOUT, ACCOUNTS, ORIGIN, SCORES, TOPIC, TOTALS, StreamTotal
+from pipeline.recording.layout import (
+    ABOUT,
+    ACCOUNTS,
+    ORIGIN,
+    SCORES,
+    TOPIC,
+    TOTALS,
+    VERSION,
+    VERSION_KEY,
+    StreamTotal,
+    version_of,
+)
 from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
 from pipeline.recording.scores import RecordedScore
 
 YEAR_NS = 366 * 86400 * 1_000_000_000
 
+_OWN = ("deployment", "scenes", VERSION_KEY)
 _NAMES_DECODER = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 _STREAM_TOTAL_DECODER = msgspec.json.Decoder(dict[str, StreamTotal])
 _STREAM_ACCOUNT_DECODER = msgspec.json.Decoder(dict[str, StreamAccount])
@@ -42,7 +54,8 @@ class Recording:
         path: The MCAP file.
 
     Raises:
-        RecordingError: It cannot be opened, is not MCAP, or not a recording of ours.
+        RecordingError: It cannot be opened, is not MCAP, not a recording of ours, or of another
+            version.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -56,6 +69,14 @@ class Recording:
                 where=str(path),
                 fix="fusewatch import makes one from video, audio and CSV files",
             )
+        version = version_of(self._file.index.metadata)
+        if version != str(VERSION):
+            self.close()
+            raise RecordingError(
+                f"a recording of version {version!r}, this fusewatch reads version {VERSION}",
+                where=str(path),
+                fix="read it with the fusewatch that made it, or a newer one",
+            )
 
     @property
     def deployment(self) -> str:
@@ -65,7 +86,7 @@ class Recording:
     @property
     def notes(self) -> Mapping[str, str]:
         """What else was noted with it, by name."""
-        return {n: v for n, v in self._about.items() if n not in ("deployment", "scenes")}
+        return {n: v for n, v in self._about.items() if n not in _OWN}
 
     @property
     def scenes(self) -> Mapping[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ import msgspec
 
 import pipeline
 from pipeline.core.errors import RecordingError
-from pipeline.recording.layout import ABOUT, TOTALS
+from pipeline.recording.layout import ABOUT, TOTALS, VERSION, version_of
 from pipeline.recording.mcap_index import McapIndex
 from pipeline.recording.mcap_reader import McapFile
 from pipeline.recording.mcap_writer import McapWriter
@@ -124,7 +124,7 @@ def _copy_channel(
 
 
 def _copy_totals(broken: Path, index: McapIndex, target: McapWriter) -> None:
-    if ABOUT not in index.metadata:
+    if ABOUT not in index.metadata or version_of(index.metadata) != str(VERSION):
         return
     with Recording(broken) as recording:
         totals = msgspec.json.encode(recording.count(), order="sorted").decode()

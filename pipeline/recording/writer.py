@@ -34,6 +34,8 @@ from pipeline.recording.layout import (
     SCORES,
     TOPIC,
     TOTALS,
+    VERSION,
+    VERSION_KEY,
     StreamTotal,
 )
 from pipeline.recording.mcap_writer import CHUNK_BYTES, MAX_TIME_NS, McapWriter
@@ -84,6 +86,7 @@ class RecordingWriter:
             overwrite=overwrite,
         )
         about = {"deployment": deployment, "scenes": _json(scenes or {}), **(notes or {})}
+        about[VERSION_KEY] = str(VERSION)
         try:
             self._file.add_metadata(ABOUT, about)
             self._control = {name: self._control_channel(name) for name in CONTROL}

@@ -33,10 +33,12 @@ from sqlalchemy import (
 
 from pipeline.core.errors import StoreError
 from pipeline.store.database import Database
+from pipeline.store.schema import Schema
 
 VERSION = 1
 
 _METADATA = MetaData()
+SCHEMA = Schema("answers", VERSION, _METADATA)
 _POSITION = BigInteger().with_variant(Integer, "sqlite")
 ANSWERS = Table(
     "answers",
@@ -121,9 +123,7 @@ class AnswerStore:
     """
 
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
-        self._db = Database(
-            target, component="answers", version=VERSION, metadata=_METADATA, create=create
-        )
+        self._db = Database(target, SCHEMA, create=create)
 
     def add(self, answer: Answer) -> int:
         """Keep an answer; its position.

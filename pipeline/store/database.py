@@ -6,9 +6,9 @@ What is promised:
 - A committed transaction survives SIGKILL and, with SQLite, loss of power: the write-ahead
   log is synced at each commit (``synchronous=FULL``). An ack to another node may therefore
   follow a commit at once. PostgreSQL promises the same by its own defaults.
-- Each component (``fusion``, ``outbox``) has a row with its schema version. A database
-  written by a newer fusewatch is refused, never guessed at. A table that an older one did
-  not have is added when the database is opened for writing, and changes no version.
+- One of an older version is brought to today's, whole or not at all, by the first process that
+  opens it for writing, an SQLite file with a copy beside it first; one of a newer version is
+  refused and left alone, see `pipeline.store.schema`.
 
 Writers take SQLite's write lock at the start of their transaction, so that two of them wait
 for each other (`BUSY_S`) instead of failing halfway.
@@ -21,24 +21,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import (
-    Column,
-    Connection,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    insert,
-    inspect,
-    select,
-)
+import structlog
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.event import Event, from_json
 from pipeline.core.redact import redact_url
 from pipeline.store.connecting import BUSY_S, engine_of, is_sqlite, sqlite_file, url_of
+from pipeline.store.copying import copy_beside
+from pipeline.store.schema import Found, Schema, Standing, lock, look, mark
+
+log = structlog.get_logger(__name__)
 
 SCRUB_MS = 500
 """Longest wait for readers before a log is emptied, milliseconds."""
@@ -46,12 +41,10 @@ SCRUB_MS = 500
 CHECKED_BYTES = 256 * 2**20
 """SQLite files up to this size are checked for damage when they are opened."""
 
-SCHEMA_TABLE = "fusewatch_schema"
-
 _FIXES = (
     (("malformed", "not a database", "quick_check"), "damaged"),
     (("disk is full", "disk i/o"), "free space on its disk and start again"),
-    (("is locked",), "another process holds it: stop that one, or wait"),
+    (("is locked", "lock timeout"), "another process holds it: stop that one, or wait"),
     (("readonly", "read-only", "unable to open"), "check the folder's owner and permissions"),
 )
 
@@ -61,35 +54,42 @@ class Database:
 
     Args:
         target: Path of an SQLite file, or a URL (``sqlite:///...``, ``postgresql+psycopg://...``).
-        component: Name under which the schema version is kept.
-        version: Schema version of this code.
-        metadata: The component's tables.
-        create: Make file and tables when absent; otherwise their absence is an error.
+        schema: The component's tables.
+        create: Make file and tables when absent, bring older ones to today's version; otherwise
+            either is an error.
+        any_version: Open it whatever it holds, for who only asks `found`; changes nothing.
 
     Raises:
-        StoreError: It cannot be opened, is damaged, or is of a newer version.
+        StoreError: It cannot be opened, is damaged, or is of another version.
     """
 
     def __init__(
         self,
         target: str | Path,
+        schema: Schema,
         *,
-        component: str,
-        version: int,
-        metadata: MetaData,
         create: bool = True,
+        any_version: bool = False,
     ) -> None:
         url = url_of(target)
         self.where = redact_url(url.database or "" if is_sqlite(url) else str(url))
-        self._file = sqlite_file(url)
-        self._prepare(create)
+        self.file = sqlite_file(url)
+        """The file; None where it is on a server or in memory."""
+        self._schema = schema
+        self._prepare(create and not any_version)
         self._engine = engine_of(url)
         self.insert = sqlite.insert if is_sqlite(url) else postgresql.insert
+        self.copy: Path | None = None
+        """Copy of the file as it was before its version was changed by opening it."""
         try:
             self._check_damage()
-            self._check_schema(component, version, metadata, create)
-        except StoreError:
+            with self.read() as connection:
+                self.found = look(connection, schema)
+            if not any_version:
+                self._insist(create)
+        except StoreError as error:
             self.close()
+            error.at(self.where)
             raise
 
     @contextmanager
@@ -118,7 +118,7 @@ class Database:
         Returns:
             False when others use the log just now: the next time will do.
         """
-        if self._file is None:
+        if self.file is None:
             return True
         with self._translated(), closing(self._engine.raw_connection()) as connection:
             cursor = connection.cursor()
@@ -134,14 +134,14 @@ class Database:
         self._engine.dispose()
 
     def _prepare(self, create: bool) -> None:
-        if self._file is None:
+        if self.file is None:
             return
-        if not create and not self._file.exists():
+        if not create and not self.file.exists():
             raise StoreError(
                 "there is no such store yet", where=self.where, fix="it is made by the first run"
             )
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"cannot make its folder: {error.strerror}",
@@ -150,40 +150,97 @@ class Database:
             ) from error
 
     def _check_damage(self) -> None:
-        if self._file is None or not self._file.exists():
+        if self.file is None or not self.file.exists():
             return
-        if self._file.stat().st_size > CHECKED_BYTES:
+        if self.file.stat().st_size > CHECKED_BYTES:
             return
         with self.read() as connection:
             verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
         if verdict != "ok":
             raise StoreError(f"the file is damaged: {verdict}", where=self.where, fix=self._salvage)
 
-    def _check_schema(self, component: str, version: int, metadata: MetaData, create: bool) -> None:
-        schema = _schema_table()
-        with self.write() if create else self.read() as connection:
-            if create:
-                schema.create(connection, checkfirst=True)
-            elif not inspect(connection).has_table(SCHEMA_TABLE):
-                raise StoreError("not a fusewatch store", where=self.where)
-            chosen = select(schema.c.version).where(schema.c.component == component)
-            found = connection.execute(chosen).scalar()
-            if create and found in (None, version):
-                metadata.create_all(connection)
-            if found is None and create:
-                connection.execute(insert(schema).values(component=component, version=version))
-            elif found is None:
-                raise StoreError(f"holds no {component} tables", where=self.where)
-            elif found != version:
-                raise StoreError(
-                    f"the store is of version {found}, this fusewatch reads version {version}",
-                    where=self.where,
-                    fix="upgrade fusewatch, or let it start with another 'data' folder",
-                )
+    def _insist(self, create: bool) -> None:
+        if create and self.found.standing is not Standing.CURRENT:
+            self._settle()
+        elif self.found.standing not in (Standing.CURRENT, Standing.GROWING):
+            raise self._refusal(self.found)
+
+    def _settle(self) -> None:
+        """Make the tables, or bring them to today's version; others may try so at once."""
+        with self._exclusive() as connection:
+            found = look(connection, self._schema)
+            match found.standing:
+                case Standing.CURRENT:
+                    return
+                case Standing.ABSENT | Standing.GROWING:
+                    self._schema.metadata.create_all(connection)
+                case Standing.UNMARKED:
+                    self._refuse_foreign(connection)
+                case Standing.OLDER:
+                    self._upgrade(connection, found.version or 0)
+                case Standing.NEWER:
+                    raise self._refusal(found)
+            mark(connection, self._schema)
+
+    def _upgrade(self, connection: Connection, version: int) -> None:
+        from pipeline.store.upgrading import upgrade
+
+        if self.file is not None:
+            self.copy = copy_beside(self.file, version)
+        upgrade(connection, self._schema, version)
+        log.info(
+            "store upgraded",
+            store=self._schema.component,
+            where=self.where,
+            from_version=version,
+            to_version=self._schema.version,
+            copy=str(self.copy or ""),
+        )
+
+    def _refuse_foreign(self, connection: Connection) -> None:
+        """Tables without a version are ours only if they are as ours."""
+        from pipeline.store.upgrading import differences
+
+        told = differences(connection, self._schema)
+        if told:
+            raise StoreVersionError(
+                f"holds {self._schema.component} tables of no known version: {told[0]}",
+                fix="they were made by another program: give fusewatch a database of its own",
+            )
+
+    def _refusal(self, found: Found) -> StoreError:
+        own = self._schema
+        if not found.marked:
+            return StoreError("not a fusewatch store")
+        if found.version is None:
+            return StoreError(f"holds no {own.component} tables")
+        what = (
+            f"the store is of version {found.version}, this fusewatch reads version {own.version}"
+        )
+        if found.standing is Standing.NEWER:
+            fix = "upgrade fusewatch, or let it start with another 'data' folder"
+            return StoreVersionError(what, fix=fix)
+        fix = "start its node, or run 'fusewatch store upgrade', which brings it there"
+        return StoreError(what, fix=fix)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[Connection]:
+        """A transaction that may change tables, one process at a time."""
+        with self._translated(), self._engine.connect() as connection:
+            connection.execution_options(fusewatch_write=True)
+            if self.file is not None:  # a table is rebuilt while others refer to it
+                _refer(connection, "OFF")
+            try:
+                with connection.begin():
+                    lock(connection)
+                    yield connection
+            finally:
+                if self.file is not None:
+                    _refer(connection, "ON")
 
     @property
     def _salvage(self) -> str:
-        name = self._file.name if self._file else ""
+        name = self.file.name if self.file else ""
         return (
             f"stop fusewatch, save what is readable with "
             f"'sqlite3 {name} .recover | sqlite3 rescued.db', move rescued.db or nothing "
@@ -217,10 +274,8 @@ def stored_event(body: str) -> Event:
         raise StoreError(f"a stored event cannot be read: {error}") from error
 
 
-def _schema_table() -> Table:
-    return Table(
-        SCHEMA_TABLE,
-        MetaData(),
-        Column("component", String(32), primary_key=True),
-        Column("version", Integer, nullable=False),
-    )
+def _refer(connection: Connection, state: str) -> None:
+    """Have SQLite check foreign keys, or not; it can only be told between transactions."""
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PRAGMA foreign_keys={state}")
+    cursor.close()

@@ -33,13 +33,12 @@ from pipeline.store.database import Database, stored_event
 from pipeline.store.fusion_tables import (
     EVENTS,
     EVIDENCE,
-    METADATA,
     RESUME,
     SCENES,
+    SCHEMA,
     SCORING,
     SEALS,
     SIGHT,
-    VERSION,
 )
 from pipeline.store.held_events import HeldEvents
 from pipeline.store.leases import Leases
@@ -62,9 +61,7 @@ class FusionStore:
     """
 
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
-        self._db = Database(
-            target, component="fusion", version=VERSION, metadata=METADATA, create=create
-        )
+        self._db = Database(target, SCHEMA, create=create)
         self._known_sessions: set[tuple[str, str]] = set()
         self.leases = Leases(self._db)
         """Who fuses which scene: nothing is written without them."""

@@ -18,8 +18,12 @@ from sqlalchemy import (
     false,
 )
 
+from pipeline.store.schema import Schema
+
 VERSION = 1
+"""Also of the bytes in them that say no version of their own: a revision rewrites those."""
 METADATA = MetaData()
+SCHEMA = Schema("fusion", VERSION, METADATA)
 _POSITION = BigInteger().with_variant(Integer, "sqlite")
 
 SCENES = Table(

@@ -45,10 +45,9 @@ from pipeline.store.outbox_tables import (
     DIGESTS,
     DONE,
     EVENTS,
-    METADATA,
     PENDING,
+    SCHEMA,
     TOLD,
-    VERSION,
 )
 
 BACKLOG = 4_000
@@ -67,9 +66,7 @@ class OutboxStore:
     """
 
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
-        self._db = Database(
-            target, component="outbox", version=VERSION, metadata=METADATA, create=create
-        )
+        self._db = Database(target, SCHEMA, create=create)
         self.holds = OutboxHolds(self._db)
         """What is held."""
 

@@ -15,6 +15,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from pipeline.store.schema import Schema
+
 VERSION = 1
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
 HELD, CALLED_OFF = "held", "called off"
@@ -22,6 +24,7 @@ DONE = (DELIVERED, CALLED_OFF)
 """States in which nothing is to be done for a delivery any more."""
 
 METADATA = MetaData()
+SCHEMA = Schema("outbox", VERSION, METADATA)
 _POSITION = BigInteger().with_variant(Integer, "sqlite")
 
 EVENTS = Table(

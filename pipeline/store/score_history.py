@@ -29,11 +29,13 @@ from sqlalchemy import (
 )
 
 from pipeline.store.database import Database
+from pipeline.store.schema import Schema
 
 VERSION = 1
 MINUTE_NS = 60_000_000_000
 
 _METADATA = MetaData()
+SCHEMA = Schema("history", VERSION, _METADATA)
 MINUTES = Table(
     "history_minutes",
     _METADATA,
@@ -91,9 +93,7 @@ class ScoreHistory:
     """
 
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
-        self._db = Database(
-            target, component="history", version=VERSION, metadata=_METADATA, create=create
-        )
+        self._db = Database(target, SCHEMA, create=create)
 
     def put(self, scene: str, minutes: Sequence[ScoreMinute]) -> None:
         """Keep minutes; of one that is known already, the worse window and the most windows.

@@ -13,6 +13,7 @@ import structlog
 import zmq
 
 from pipeline.transport.event_messages import (
+    EVENT_LINK_VERSION,
     MAX_EVENT_BYTES,
     EventMessage,
     Have,
@@ -169,6 +170,10 @@ class EventReceiver:
         return None
 
     def _offered(self, connection: bytes, offer: Offer) -> EventDelivery | None:
+        if offer.version != EVENT_LINK_VERSION:
+            detail = f"event of version {offer.version}, we speak {EVENT_LINK_VERSION}"
+            self._refuse(connection, Refusal.VERSION, f"{detail}: upgrade the older node")
+            return None
         if offer.after and self._passed.get(connection) != offer.after:
             self._counters["out_of_order"] += 1
             return None

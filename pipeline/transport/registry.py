@@ -49,7 +49,8 @@ class Registry:
     def objection(self, connection: bytes, hello: Hello, now_ns: int) -> tuple[Refusal, str] | None:
         """Why a HELLO is refused, in a code and words; None when it is welcome."""
         if hello.version != PROTOCOL_VERSION:
-            return Refusal.VERSION, f"version {hello.version}, we speak {PROTOCOL_VERSION}"
+            words = f"version {hello.version}, we speak {PROTOCOL_VERSION}"
+            return Refusal.VERSION, f"{words}: upgrade the older node"
         if (count := max(len(hello.streams), len(hello.full))) > self._max_streams:
             return Refusal.TOO_MANY_STREAMS, f"{count}, at most {self._max_streams}"
         other = self._connections.get(connection)

@@ -7,7 +7,8 @@ What survives
     Every record is handed to the kernel as soon as it is written: a process that is killed
     loses none. A power cut loses what was written since the last fsync, at most `fsync_ns` as
     long as `flush` is called at least that often; what a disk says is written and is not,
-    no software can keep. What a file holds never keeps a spool from opening.
+    no software can keep. What a segment holds never keeps a spool from opening; that another
+    version wrote the folder does, see `pipeline.transport.spool_version`.
 
 What opening reads
     Of a segment that was closed its summary alone (`pipeline.transport.spool_summary`), a few
@@ -47,6 +48,7 @@ from pipeline.transport.spool_segment import (
     segments_in,
 )
 from pipeline.transport.spool_summary import read_summary, summary_of, summary_parts
+from pipeline.transport.spool_version import check_version, write_version
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +73,7 @@ class Spool:
 
     Raises:
         OSError: The folder cannot be made, read or written.
+        SpoolVersionError: Another version of fusewatch wrote it; nothing was changed.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class Spool:
         self._file = -1
         self._dirty_ns: int | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        check_version(folder)
+        write_version(folder)
         self.segments = segments_in(folder)
         self.damage: list[Damage] = []
         self.earlier: list[Recalled] = []

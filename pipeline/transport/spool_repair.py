@@ -16,6 +16,7 @@ from pipeline.transport.spool_segment import (
     segments_in,
 )
 from pipeline.transport.spool_summary import read_summary, summary_of
+from pipeline.transport.spool_version import check_version
 
 
 def read_folder(
@@ -26,7 +27,11 @@ def read_folder(
     Args:
         folder: The folder.
         all_of_it: Read all and so find all damage; else segments that were closed are believed.
+
+    Raises:
+        SpoolVersionError: Another version of fusewatch wrote it.
     """
+    check_version(folder)
     sessions: list[Recalled] = []
     damage: list[Damage] = []
     segments = segments_in(folder)
@@ -51,7 +56,12 @@ def _look_at(segment: Segment, *, all_of_it: bool) -> list[Damage]:
 
 
 def repair_folder(folder: Path) -> list[Damage]:
-    """Mend every segment; what was damaged. No other process may use the folder."""
+    """Mend every segment; what was damaged. No other process may use the folder.
+
+    Raises:
+        SpoolVersionError: Another version of fusewatch wrote it; nothing was changed.
+    """
+    check_version(folder)
     damage = []
     for path, data, content in _damaged(folder):
         mend(path, data, content)

@@ -7,7 +7,7 @@ import pytest
 import zmq
 
 from pipeline.core.clock import NodeClock
-from pipeline.transport import allow_list, event_link
+from pipeline.transport import allow_list, event_link, event_messages
 from pipeline.transport.event_link import EventSender
 from pipeline.transport.event_receiver import EventReceiver
 from pipeline.transport.key_store import KeyStore, Role
@@ -206,3 +206,20 @@ def test_a_fusion_node_that_is_revoked_is_told_and_cut_off(tmp_path: Path, monke
     assert sender.pending == 1
     sender.close()
     receiver.close()
+
+
+def test_an_event_of_another_version_is_refused_told_and_kept(monkeypatch, capsys) -> None:
+    receiver = EventReceiver("tcp://127.0.0.1:0")
+    sender = EventSender(receiver.address, clock=CLOCK)
+    with monkeypatch.context() as later:
+        later.setattr(event_link, "Offer", lambda *of: event_messages.Offer(*of, version=2))
+        give(sender, "e1.0")
+        for _ in range(2_000):
+            assert receiver.poll(0.005) == []
+            sender.poll(0.005)
+            if receiver.counters["version"]:
+                break
+        sender.poll(0.2)
+    assert receiver.counters["version"]
+    assert "event of version 2, we speak 1: upgrade the older node" in capsys.readouterr().out
+    assert sender.pending == 1

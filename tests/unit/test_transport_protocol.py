@@ -207,7 +207,7 @@ def test_another_version_is_refused() -> None:
     session = receiver()
     assert not session.hello(b"1", Hello(99, "n1", "s1", 3, []), NOW, shared=False)
     assert session.outgoing == [
-        (b"1", Refused(Refusal.VERSION, "version 99, we speak 1", 3)),
+        (b"1", Refused(Refusal.VERSION, "version 99, we speak 1: upgrade the older node", 3)),
     ]
     assert not session.nodes()
 

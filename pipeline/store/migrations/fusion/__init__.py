@@ -1,0 +1,1 @@
+"""Versions of the fusion node's memory."""
