@@ -1,9 +1,7 @@
 """Windows in, calibrated scores out, for many scenes at once.
 
-On the CPU a window is scored by itself, so that its score does not depend, to the last bit,
-on which other windows are scored in the same call. On CUDA the windows of a scene go through
-together, which changes the last bits only. What is remembered from one window of a scene to
-the next (`SceneScoring`) depends on their order alone, not on how they are shared out to calls.
+What is remembered from one window of a scene to the next (`SceneScoring`) depends on their order
+alone, not on how they are shared out to calls, see `pipeline.detection.batching`.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from pipeline.core.explanation import Explanation
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.batching import Asked, Batching, Shown
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
 from pipeline.detection.explanation_needs import spoken_relation
@@ -72,6 +71,7 @@ class Scorer:
         models: Model per scene.
         device: ``cpu``, ``cuda`` or ``auto`` (CUDA where there is any).
         watch: Shown what the model saw in each window, in the order of the scores; None: nobody.
+        together: Whether scenes go through the models together; None: on CUDA.
 
     Raises:
         ModelError: CUDA was asked for and is not there.
@@ -82,12 +82,14 @@ class Scorer:
         models: Mapping[str, SceneModel],
         device: str = "auto",
         watch: Watch | None = None,
+        together: bool | None = None,
     ) -> None:
         self.device = _device(device)
         self._watch = watch
+        self._batching = Batching(models, self.device, together)
         self._scenes = {
             name: _Scene(
-                model.to(self.device),
+                model,
                 calibration_of(model),
                 SceneScoring(
                     name,
@@ -98,7 +100,7 @@ class Scorer:
                     model.standing(),
                 ),
             )
-            for name, model in models.items()
+            for name, model in self._batching.models.items()
         }
         self._cells = {
             stream.info.name: model.settings.picture_cells
@@ -165,7 +167,7 @@ class Scorer:
         Raises:
             StoreError: They are not the state of this scene.
         """
-        self.live(scene).restore(state, self.device)
+        self.live(scene).restore(state, self._batching.device_of(scene))
 
     @torch.inference_mode()
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
@@ -174,38 +176,27 @@ class Scorer:
         Raises:
             ModelError: A scene has no model, or a window does not fit it.
         """
-        features: list[Features] = []
-        qualities: list[dict[str, Quality]] = []
         for window in windows:
             self._check_window(window)
+        features: list[Features] = []
+        qualities: list[dict[str, Quality]] = []
+        for window, seen in zip(windows, self._batching.features(windows), strict=True):
             scene = self._scene(window.scene)
-            seen = scene.model.features(window)
             qualities.append(scene.model.quality(window, seen))
             features.append(scene.live.follow(seen, window, qualities[-1]))
-        results: dict[int, WindowScore] = {}
-        looks: dict[int, Look] = {}
-        for scene, rows in self._groups(windows):
-            indices = [windows[r].index for r in rows]
-            table, places, shown = scene.model.score(
-                [features[r] for r in rows], indices, scene.live.past, self.device
-            )
-            for at, row in enumerate(rows):
-                scored = windows[row], features[row], qualities[row]
-                results[row] = _verdict(scene, *scored, table[at], places[at], shown[at])
-                looks[row] = Look(windows[row], places[at], shown[at])
+        asked = [
+            Asked(w.scene, seen, w.index, self._scene(w.scene).live.past)
+            for w, seen in zip(windows, features, strict=True)
+        ]
+        shown = self._batching.score(asked)
+        scores = [
+            _verdict(self._scene(window.scene), window, seen, quality, one)
+            for window, seen, quality, one in zip(windows, features, qualities, shown, strict=True)
+        ]
         if self._watch is not None:
-            for row in range(len(windows)):
-                self._watch(looks[row])
-        return [results[row] for row in range(len(windows))]
-
-    def _groups(self, windows: Sequence[Window]) -> list[tuple[_Scene, list[int]]]:
-        """Rows that are scored together: single ones on the CPU, by scene on CUDA."""
-        if self.device.type == "cpu":
-            return [(self._scene(w.scene), [row]) for row, w in enumerate(windows)]
-        groups: dict[str, list[int]] = {}
-        for row, window in enumerate(windows):
-            groups.setdefault(window.scene, []).append(row)
-        return [(self._scene(name), rows) for name, rows in groups.items()]
+            for window, one in zip(windows, shown, strict=True):
+                self._watch(Look(window, one.places, one.embeddings))
+        return scores
 
     def _check_window(self, window: Window) -> None:
         self.check(window.scene, [part.info for part in window.slices.values()])
@@ -237,14 +228,12 @@ def _verdict(
     window: Window,
     features: Features,
     quality: Mapping[str, Quality],
-    scores: Array,
-    places: Mapping[str, Array],
-    embeddings: Mapping[str, torch.Tensor],
+    shown: Shown,
 ) -> WindowScore:
     exponents = scene.model.exponents(quality)
-    commissioned = scene.calibration.judge(scores, exponents)
+    commissioned = scene.calibration.judge(shown.scores, exponents)
     verdict = scene.live.judge(commissioned, window, _doubtful(scene.model, exponents))
-    scored = Scored(window, features, places, scores, verdict, embeddings)
+    scored = Scored(window, features, shown.places, shown.scores, verdict, shown.embeddings)
     explanation = explain(
         scene.model, scored, lambda heard: scene.calibration.judge(heard, exponents)
     )

@@ -15,8 +15,8 @@ from pipeline.core.window import AudioSlice, Slice
 from pipeline.models.features import StreamFeatures
 from pipeline.models.mel_bank import mel_bank
 
-_FRAMES_PER_ITEM = 2
-_FLOOR = 1e-10  # power; -100 dB of full scale
+FRAMES_PER_ITEM = 2
+FLOOR = 1e-10  # power; -100 dB of full scale
 
 
 class AudioFeatures:
@@ -33,13 +33,13 @@ class AudioFeatures:
 
     def __init__(self, info: StreamInfo, bands: int, min_coverage: float) -> None:
         bank = mel_bank(info, bands)
-        self.size, self._hop, self._mel = bank.size, bank.hop, bank.weights
+        self.size, self.hop, self.mel = bank.size, bank.hop, bank.weights
         self._min_coverage = min_coverage
-        self._shape = torch.hann_window(self.size)
-        self._gain = float(self._shape.sum()) ** 2 / 4  # a full-scale sine has 0 dB
-        self.item_dims = self._mel.shape[1]
+        self.shape = torch.hann_window(self.size)
+        self.gain = float(self.shape.sum()) ** 2 / 4  # a full-scale sine has 0 dB
+        self.item_dims = self.mel.shape[1]
         rate = info.rate_hz or 0.0
-        self.edges_hz = tuple(_edges(self._mel[:, b].numpy(), rate) for b in range(self.item_dims))
+        self.edges_hz = tuple(_edges(self.mel[:, b].numpy(), rate) for b in range(self.item_dims))
         self.labels = tuple(_band(*edges) for edges in self.edges_hz)
 
     def extract(self, part: Slice) -> StreamFeatures | None:
@@ -49,10 +49,10 @@ class AudioFeatures:
         if len(part.samples) < self.size:
             return None
         levels, _ = self.timed(part)
-        if len(levels) < _FRAMES_PER_ITEM:
+        if len(levels) < FRAMES_PER_ITEM:
             return None
-        count = len(levels) // _FRAMES_PER_ITEM
-        items = levels[: count * _FRAMES_PER_ITEM].reshape(count, _FRAMES_PER_ITEM, -1).mean(axis=1)
+        count = len(levels) // FRAMES_PER_ITEM
+        items = levels[: count * FRAMES_PER_ITEM].reshape(count, FRAMES_PER_ITEM, -1).mean(axis=1)
         places = np.stack([levels.mean(axis=0), levels.std(axis=0), levels.max(axis=0)], axis=1)
         return StreamFeatures(places, np.ones(len(places), np.bool_), items)
 
@@ -63,13 +63,13 @@ class AudioFeatures:
             Decibels ``(frames, P)``, and the first sample of each frame ``(frames,)``.
         """
         mono = torch.from_numpy(np.ascontiguousarray(part.samples.mean(axis=1)))
-        frames = mono.unfold(0, self.size, self._hop)  # (frames, size)
-        power = torch.fft.rfft(frames * self._shape).abs().square() / self._gain
-        levels = 10.0 * torch.log10(power @ self._mel + _FLOOR)
-        first = np.arange(len(levels), dtype=np.int64) * self._hop
+        frames = mono.unfold(0, self.size, self.hop)  # (frames, size)
+        power = torch.fft.rfft(frames * self.shape).abs().square() / self.gain
+        levels = 10.0 * torch.log10(power @ self.mel + FLOOR)
+        first = np.arange(len(levels), dtype=np.int64) * self.hop
         heard = part.present
         if not heard.all():
-            whole = np.lib.stride_tricks.sliding_window_view(heard, self.size)[:: self._hop]
+            whole = np.lib.stride_tricks.sliding_window_view(heard, self.size)[:: self.hop]
             kept = whole.all(axis=1)
             levels, first = levels[torch.from_numpy(kept)], first[kept]
         result: npt.NDArray[np.float32] = np.nan_to_num(levels.numpy(), nan=-100.0, posinf=200.0)

@@ -13,7 +13,7 @@ is that taken for a light that was never seen, in which things cannot be told.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import cv2
@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ModelError
+from pipeline.models.recent import Recent
+from pipeline.models.views import unpack_view
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
@@ -39,6 +41,21 @@ _DARK = 8.0  # grey levels; added before ratios of light
 _EVERY = 4  # pixel that the light is estimated from, each way
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Difference:
+    """How a picture differs from the background.
+
+    Attributes:
+        level: The picture as `Background.level` gives it, uint8 ``(H, W, 3)``.
+        differs: Pixels that are not background, ``(H, W)``.
+        covered: Whether so many are not that its light is new.
+    """
+
+    level: ByteArray
+    differs: npt.NDArray[np.bool_]
+    covered: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Background:
     """Usual colours of each pixel, in the light of the median picture.
@@ -48,12 +65,26 @@ class Background:
         middle: Median picture, uint8 ``(H, W, 3)``.
         usual: Difference that is nothing new at a pixel, grey levels, uint8 ``(H, W)``.
         fullest: Share of the pixels that differ in the fullest of the pictures, ``()``.
+        recent: How the latest view differs: who looks for things asks it, and who looks for
+            what stands.
     """
 
     colours: ByteArray
     middle: ByteArray
     usual: ByteArray
     fullest: FloatArray
+    recent: Recent[Difference] = field(
+        default_factory=Recent, init=False, repr=False, compare=False
+    )
+
+    def against(self, view: bytes) -> Difference:
+        """How the picture of a view differs; not to be written to."""
+        return self.recent.each([(view,)], self._against)[0]
+
+    def _against(self, view: bytes) -> Difference:
+        level = self.level(unpack_view(view))
+        differs = self.difference(level) > DIFFERENT
+        return Difference(level, differs, self.covered(differs))
 
     def level(self, picture: ByteArray) -> ByteArray:
         """A picture smoothed a little, in the light of the background, ``(H, W, 3)``."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 _DUST = 1e-9  # whitened units; less is rounding
 _EXACT = "donot_use_mm_for_euclid_dist"
+_MOST_ROWS = 4096  # that one program on a GPU holds
 
 
 def choose(far: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -31,7 +32,13 @@ def choose(far: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def kth_distance(points: Tensor, memory: Tensor, k: int) -> Tensor:
     """Distance to the k-th nearest of `memory`: ``(P, B, d)``, ``(P, M, d)`` to ``(P, B)``."""
-    distances = torch.cdist(points, memory, compute_mode=_EXACT)
-    kth = distances.topk(min(k, memory.shape[1]), dim=2, largest=False).values[..., -1]
+    k = min(k, memory.shape[1])
+    if points.is_cuda and memory.shape[1] <= _MOST_ROWS:
+        from pipeline.models.nearest_kernel import kth_distance_on_gpu  # Triton: only with CUDA
+
+        kth = kth_distance_on_gpu(points, memory, k)
+    else:
+        distances = torch.cdist(points, memory, compute_mode=_EXACT)
+        kth = distances.topk(k, dim=2, largest=False).values[..., -1]
     # What is known exactly is so whichever way the product before it was rounded.
     return torch.where(kth < _DUST, 0.0, kth)

@@ -62,10 +62,10 @@ class Normaliser:
 
     def at(self, times_s: Tensor) -> tuple[Tensor, Tensor]:
         """Centre and width of each column at some times, ``(B,)`` to ``(B, P, d)`` each."""
-        width = self.scale * self.wander.growth(times_s)
+        width = self.scale * self.wander.growth(times_s).to(self.scale.dtype)
         if not len(self.cycle.profile):
             return self.centre.expand_as(width), width
-        return self.centre + self.cycle.at(times_s), width
+        return self.centre + self.cycle.at(times_s).to(self.centre.dtype), width
 
 
 def without_modes(part: Tensor, modes: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ clearly better than the second largest of the views and than one density of all 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -25,25 +24,20 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
 import torch
 from torch import Tensor
 
-from pipeline.models.background import DIFFERENT, Background, ByteArray, fit_background
+from pipeline.models.background import Background, fit_background
 from pipeline.models.item_density import ItemDensity, fit_items
 from pipeline.models.picture import CELL_PX
 from pipeline.models.recent import Recent
 from pipeline.models.standing import Stood
-from pipeline.models.video_motion import moment_beside, pack_motion, unpack_motion
+from pipeline.models.views import unpack_velocity, unpack_view
 
 Array = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
-VIEWS = 4
-"""Pictures of a window in which things are looked for."""
-
-_QUALITY = 95
 _CLOSE = np.ones((5, 3), np.uint8)  # joins what a belt or a neck parts
 _LEAST_PX = 8
 _MOST_THINGS = 24  # a picture; a storm of noise must not hold the scorer up
@@ -51,7 +45,6 @@ _LEAST_THINGS = 30  # fewer do not tell what is normal
 _PICTURES = 200  # enough to learn the background from
 _SLOW = 0.05  # cells a second; slower is standing
 _BRISK = 0.5  # cells a second; beyond it the factor counts, not the difference
-_LENGTH = struct.Struct("<I")
 
 _OBJECT = (0, 1, 2, 3, 4, 7)
 _MOVE = (1, 2, 3, 4, 5, 6, 7)
@@ -175,43 +168,6 @@ def fit_objects(views: Sequence[Sequence[bytes]], memory: int, seed: int) -> Obj
     return ObjectDensity(background, things, moves)
 
 
-def pack_views(
-    frames: Sequence[ByteArray], rate_hz: float, recent: Recent[bytes]
-) -> tuple[bytes, ...]:
-    """A few of a window's pictures and how what they show moves, small enough to be kept.
-
-    Args:
-        frames: The window's pictures, ``(H, W, 3)``, evenly apart.
-        rate_hz: Pictures a second.
-        recent: The views of the windows before.
-    """
-    count = len(frames)
-    chosen = [(2 * i + 1) * count // (2 * VIEWS) for i in range(VIEWS)]
-    pairs = [(at, moment_beside(at, count, rate_hz)) for at in chosen]
-    # Two pictures are as far apart in every window that has them both.
-    apart_s = {(id(frames[at]), id(frames[to])): (to - at) / rate_hz for at, to in pairs}
-
-    def make(frame: ByteArray, other: ByteArray) -> bytes:
-        return _packed(frame, other, apart_s[id(frame), id(other)])
-
-    return tuple(recent.each(((frames[at], frames[to]) for at, to in pairs), make))
-
-
-def _packed(frame: ByteArray, other: ByteArray, apart_s: float) -> bytes:
-    shown = np.ascontiguousarray(frame)
-    picture = bytes(
-        simplejpeg.encode_jpeg(shown, quality=_QUALITY, colorspace="BGR", colorsubsampling="444")
-    )
-    return _LENGTH.pack(len(picture)) + picture + pack_motion(frame, other, apart_s)
-
-
-def unpack_view(view: bytes) -> ByteArray:
-    """The picture that `pack_views` packed, ``(H, W, 3)``."""
-    (length,) = _LENGTH.unpack_from(view)
-    picture = view[_LENGTH.size : _LENGTH.size + length]
-    return np.asarray(simplejpeg.decode_jpeg(picture, colorspace="BGR"), np.uint8)
-
-
 def things_in(view: bytes, background: Background, stood: Stood | None = None) -> list[Thing]:
     """What is in a packed picture and not in the background, the largest first.
 
@@ -222,21 +178,17 @@ def things_in(view: bytes, background: Background, stood: Stood | None = None) -
         background: The place as it was learnt.
         stood: What is background too, because it stands still.
     """
-    picture = unpack_view(view)
-    level = background.level(picture)
-    differs = background.difference(level) > DIFFERENT
-    if background.covered(differs):
+    seen = background.against(view)
+    if seen.covered:
         return []
-    if stood is not None:
-        differs &= ~stood.hides(level)
+    differs = seen.differs if stood is None else seen.differs & ~stood.hides(seen.level)
     mask = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_CLOSE, _CLOSE)
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     largest = np.argsort(-boxes[1:count, cv2.CC_STAT_AREA], kind="stable")[:_MOST_THINGS] + 1
     large = [part for part in largest if boxes[part, cv2.CC_STAT_AREA] >= _LEAST_PX]
     if not large:
         return []
-    (length,) = _LENGTH.unpack_from(view)
-    velocity = unpack_motion(view[_LENGTH.size + length :], picture.shape)
+    velocity = unpack_velocity(view, differs.shape)
     return [_thing(boxes[part], parts == part, velocity) for part in large]
 
 

@@ -63,7 +63,7 @@ class OddNetwork(nn.Module):
 
     def embed(self, components: Sequence[Tensor]) -> Tensor:
         """Map each stream into Z: per stream ``(B, E)`` to ``(B, M, Z)``."""
-        pairs = zip(self.mappers, _bent(components), strict=True)
+        pairs = zip(self.mappers, bent(components), strict=True)
         return torch.stack([net(x) for net, x in pairs], dim=1)
 
     def forward(self, z: Tensor, present: Tensor) -> Tensor:
@@ -82,7 +82,8 @@ class OddNetwork(nn.Module):
         return logits.masked_fill(~possible, torch.finfo(logits.dtype).min)
 
 
-def _bent(components: Sequence[Tensor]) -> list[Tensor]:
+def bent(components: Sequence[Tensor]) -> list[Tensor]:
+    """Components with what is far out drawn in, as the networks see them."""
     return [_BEND * torch.tanh(one / _BEND) for one in components]
 
 
@@ -105,18 +106,19 @@ class OddOneOut:
         widths: Components of each stream.
         networks: `OddSettings.members` for each part of the normal, which they have not seen.
         spares: Likewise those for when streams are missing; none: then it is silent.
+        whole: The networks side by side.
     """
 
     settings: OddSettings
     widths: tuple[int, ...]
     networks: tuple[OddNetwork, ...]
     spares: tuple[OddNetwork, ...] = ()
-    _whole: OddEnsemble = field(init=False, repr=False, compare=False)
+    whole: OddEnsemble = field(init=False, repr=False, compare=False)
     _fewer: OddEnsemble | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_whole", OddEnsemble(self.networks))
-        object.__setattr__(self, "_fewer", OddEnsemble(self.spares) if self.spares else None)
+        object.__setattr__(self, "whole", OddEnsemble.of(self.networks))
+        object.__setattr__(self, "_fewer", OddEnsemble.of(self.spares) if self.spares else None)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
@@ -160,7 +162,7 @@ class OddOneOut:
         size = len(seen), len(self.needs())
         table = torch.full(size, torch.nan, dtype=torch.float64, device=seen.device)
         if whole.any():
-            told = _mean_scores(self._whole, rows, shown, whole, [every])
+            told = _mean_scores(self.whole, rows, shown, whole, [every])
             table[whole, : len(every)] = told
         if self._fewer is not None and not whole.all():
             told = _mean_scores(self._fewer, rows, shown, ~whole, fewer)
@@ -187,7 +189,7 @@ def _mean_scores(
     """Mean of what networks say of the chosen rows ``(B,)``, float64 ``(chosen, D)``."""
     rows, seen = [one[chosen] for one in components], seen[chosen]
     present = _asked(patterns, seen)  # (P, B, T, M)
-    z = networks.embed(_bent([one.flatten(0, 1) for one in rows]))  # (N, B * T, M, Z)
+    z = networks.embed(bent([one.flatten(0, 1) for one in rows]))  # (N, B * T, M, Z)
     each = z.reshape(len(z), 1, *seen.shape, -1).expand(-1, len(patterns), -1, -1, -1, -1)
     logits = networks.logits(each.flatten(1, 2), present.flatten(0, 1)).mean(dim=0)
     return _odds(logits, seen, patterns).double()

@@ -64,5 +64,17 @@ def on_device(thing: T, device: torch.device) -> T:
     return replace(thing, **changes)  # type: ignore[type-var]
 
 
+def replaced(thing: T, prefix: str, tensors: Mapping[str, Tensor]) -> T:
+    """A copy of a dataclass with those of `tensors` in it that `pack` would give its names."""
+    changes: dict[str, Any] = {}
+    for part in _learnt(thing):
+        name, value = f"{prefix}.{part.name}", getattr(thing, part.name)
+        if name in tensors:
+            changes[part.name] = tensors[name]
+        elif is_dataclass(value) and not isinstance(value, type):
+            changes[part.name] = replaced(value, name, tensors)
+    return replace(thing, **changes)  # type: ignore[type-var]
+
+
 def _learnt(thing: object) -> list[Field[Any]]:
     return [part for part in fields(thing) if part.init]  # type: ignore[arg-type]

@@ -66,6 +66,33 @@ class Past:
         stacked = [torch.stack([row[0][stream] for row in rows]) for stream in streams]
         return stacked, torch.stack([row[1] for row in rows])
 
+    @property
+    def latest(self) -> int | None:
+        """Index of the newest window that is remembered."""
+        return max(self._windows, default=None)
+
+    def whole(self, index: int) -> bool:
+        """Whether all streams were there in all windows before `index` that are looked back on."""
+        before = range(index - self._length + 1, index)
+        found = (self._windows.get(i) for i in before)
+        return all(one is not None and bool(one[1].all()) for one in found)
+
+    def take(self, index: int, components: Sequence[Tensor], seen: Tensor) -> None:
+        """Take in one window, as `extend` does, without asking for a row.
+
+        Args:
+            index: Its index, larger than those before.
+            components: Per stream float32 ``(E,)``.
+            seen: bool ``(M,)``.
+        """
+        self._windows[index] = tuple(components), seen
+        for old in [i for i in self._windows if i <= index - self._length + 1]:
+            del self._windows[old]
+
+    def row(self, index: int) -> tuple[list[Tensor], Tensor]:
+        """Components ``(T, E)`` per stream and what was seen ``(T, M)`` up to a window."""
+        return self._row(index, torch.device("cpu"))
+
     def _row(self, index: int, device: torch.device) -> tuple[list[Tensor], Tensor]:
         """Components ``(T, E)`` per stream and what was seen ``(T, M)`` up to a window."""
         nothing = (

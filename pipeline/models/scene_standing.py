@@ -18,9 +18,8 @@ import msgspec
 import numpy as np
 
 from pipeline.core.errors import StoreError
-from pipeline.models.background import DIFFERENT, Background
+from pipeline.models.background import Background
 from pipeline.models.features import StreamFeatures
-from pipeline.models.objects import unpack_view
 from pipeline.models.standing import StandingMap
 
 _LONGEST_STEP_S = 5.0
@@ -57,10 +56,9 @@ class Standing:
         return shown
 
     def _see(self, view: bytes, seconds: float) -> None:
-        level = self._background.level(unpack_view(view))
-        differs = self._background.difference(level) > DIFFERENT
-        if not self._background.covered(differs):
-            self.map.see(level, differs, seconds)
+        seen = self._background.against(view)
+        if not seen.covered:
+            self.map.see(seen.level, seen.differs, seconds)
 
 
 class _Kept(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ bearing that goes has more energy in one part of the spectrum.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,10 @@ class SensorFeatures:
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(C, 9)``; channels with too few cells are not present."""
+        return extract_together([(self, part)])[0]
+
+    def usable(self, part: Slice) -> tuple[Array, npt.NDArray[np.bool_]] | None:
+        """Readings without gaps ``(T, C)`` and channels with enough of them ``(C,)``, if any."""
         if not isinstance(part, SensorSlice) or part.values.shape[1] != len(self.labels):
             return None
         good = part.present & np.isfinite(part.values)  # (T, C)
@@ -60,11 +65,35 @@ class SensorFeatures:
         if not present.any():
             return None
         usable = np.clip(part.values, -_LARGEST, _LARGEST)  # squares of what is larger overflow
-        values = _filled(np.where(good, usable, 0.0), good)
-        places = np.where(present[:, None], _columns(values), 0.0)
-        limit = float(np.finfo(np.float32).max) / 1e6
-        places = np.clip(places, -limit, limit).astype(np.float32)
-        return StreamFeatures(places, present, NO_ITEMS, start_ns=int(part.grid_ns[0]))
+        return _filled(np.where(good, usable, 0.0), good), present
+
+
+def extract_together(
+    asked: Sequence[tuple[SensorFeatures, Slice]],
+) -> list[StreamFeatures | None]:
+    """Features of windows of sensors, of as many readings each: one call for all channels.
+
+    Args:
+        asked: Windows with the extractors of their streams.
+    """
+    usable = [(extractor.usable(part), part) for extractor, part in asked]
+    values = [one[0] for one, _ in usable if one is not None]
+    if not values:
+        return [None] * len(asked)
+    limit = float(np.finfo(np.float32).max) / 1e6
+    columns = np.clip(_columns(np.concatenate(values, axis=1)), -limit, limit)
+    found: list[StreamFeatures | None] = []
+    first = 0
+    for one, part in usable:
+        if one is None or not isinstance(part, SensorSlice):
+            found.append(None)
+            continue
+        present = one[1]
+        here = columns[first : first + len(present)]
+        first += len(present)
+        places = np.where(present[:, None], here, 0.0).astype(np.float32)
+        found.append(StreamFeatures(places, present, NO_ITEMS, start_ns=int(part.grid_ns[0])))
+    return found
 
 
 def _filled(values: Array, good: npt.NDArray[np.bool_]) -> Array:

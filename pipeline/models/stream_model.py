@@ -142,12 +142,12 @@ def fit_tails(raw: RawScores) -> tuple[PlaceTails, PlaceTails]:
 def sub_names(detector: str, extractor: Extractor, objects: bool = False) -> tuple[str, ...]:
     """Names of a stream's sub-detectors, ``<detector>/<what>``."""
     last = ("items",) if extractor.item_dims else ()
-    kinds = (*_place_kinds(extractor), *last)
+    kinds = (*place_kinds(extractor), *last)
     new = (f"{_things(detector)}/{kind}" for kind in (OBJECTS, MOVES) if objects)
     return (*(f"{detector}/{kind}" for kind in kinds), *new)
 
 
-def _place_kinds(extractor: Extractor) -> tuple[str, ...]:
+def place_kinds(extractor: Extractor) -> tuple[str, ...]:
     """What speaks of a stream's places."""
     if extractor.places_order is not None:
         return ("local", "mahalanobis", "level") if has_level(extractor) else ("local",)
@@ -171,7 +171,7 @@ def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) 
     known = {"mahalanobis": raw.pooled_far, "knn": raw.pooled_near, "level": raw.level}
     columns = [
         _numpy(known[kind]) if kind in known else _of_places(kind, surprise.places, extractor)
-        for kind in _place_kinds(extractor)
+        for kind in place_kinds(extractor)
     ]
     if extractor.item_dims:
         columns.append(_numpy(raw.item))
@@ -180,10 +180,15 @@ def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) 
     return np.stack(columns, axis=1)
 
 
+def few_worst(places: int) -> int:
+    """How many of so many places speak together as the worst few."""
+    return max(3, places // 24)
+
+
 def _of_places(kind: str, places: Array, extractor: Extractor) -> Array:
     """What the places say together, ``(B, P)`` to ``(B,)``."""
     if kind == "wide":
-        few = max(3, places.shape[1] // 24)
+        few = few_worst(places.shape[1])
         return np.asarray(np.sort(places, axis=1)[:, -few:].mean(axis=1))
     if extractor.places_order is None:
         return np.asarray(places.max(axis=1))

@@ -86,10 +86,10 @@ class Together:
         columns: list[Tensor] = []
         if self.joint is not None:
             columns += self._joint(self.joint, embeddings, seen.all(dim=1), settings)
-        leading = _leading(embeddings, self.dims)
+        known = leading(embeddings, self.dims)
         everything = seen.device.type == "cpu" and bool(seen.all())  # asking a GPU means waiting
         for relation in self.relations:
-            sources, target = _both_sides(leading, relation.of, relation.given)
+            sources, target = both_sides(known, relation.of, relation.given)
             if everything:  # nothing is to be chosen, which takes longer than the sums themselves
                 columns.append(relation.prediction.scores(sources, target))
                 continue
@@ -148,11 +148,11 @@ def fit_together(
             joint = fit_pooled(data, None, data.shape[1], settings.memory, generator)
     found: list[Relation] = []
     if Evidence.BETWEEN in settings.evidence:
-        leading = _leading(embeddings, dims)
+        known = leading(embeddings, dims)
         for of, given in relations(len(embeddings)):
             both = seen[:, [of, *given]].all(dim=1)
             if int(both.sum()) >= least:
-                sources, target = _both_sides(leading, of, given)
+                sources, target = both_sides(known, of, given)
                 learnt = fit_prediction(sources[both], target[both])
                 found.append(Relation(of, given, learnt))
     return Together(joint, tuple(found), dims)
@@ -163,14 +163,14 @@ def dims_for(windows: int, settings: DetectorSettings) -> int:
     return min(settings.prediction_dims, max(_LEAST_DIMS, windows // _WINDOWS_PER_DIM))
 
 
-def _leading(embeddings: Sequence[Tensor], dims: int) -> list[Tensor]:
+def leading(embeddings: Sequence[Tensor], dims: int) -> list[Tensor]:
     """Leading components of each stream, ``(B, <= dims)``."""
     return [embedding[:, -dims:] for embedding in embeddings]  # eigenvalues ascend
 
 
-def _both_sides(leading: Sequence[Tensor], of: int, given: Sequence[int]) -> tuple[Tensor, Tensor]:
+def both_sides(parts: Sequence[Tensor], of: int, given: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The sources' components side by side ``(B, F)``, and the target's ``(B, E)``."""
-    return torch.cat([leading[other] for other in given], dim=1), leading[of]
+    return torch.cat([parts[other] for other in given], dim=1), parts[of]
 
 
 def joint_part(embedding: Tensor, settings: DetectorSettings) -> Tensor:

@@ -23,16 +23,16 @@ from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.core.window import Slice, VideoSlice
 from pipeline.models.features import NO_ITEMS, StreamFeatures
-from pipeline.models.objects import pack_views
 from pipeline.models.picture import CELL_PX, grid_shape, prepare_picture
 from pipeline.models.recent import Recent
+from pipeline.models.views import pack_views
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-_LEVEL_FLOOR = 8.0  # grey levels; keeps the noise of dark cells from being blown up
+LEVEL_FLOOR = 8.0  # grey levels; keeps the noise of dark cells from being blown up
 _USUAL_RATE_HZ = 10.0  # of a camera that does not say
-_MOTION_FLOOR = 0.5  # grey levels; about the rounding noise of a decoded picture
+MOTION_FLOOR = 0.5  # grey levels; about the rounding noise of a decoded picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +96,28 @@ class VideoFeatures:
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(rows * cols, 7)`` and views; None with fewer than two usable frames."""
-        if not isinstance(part, VideoSlice) or part.coverage < self._min_coverage:
-            return None
-        frames = self._frames(part)
-        if len(frames) < max(2, self._min_coverage * len(part.frames)):
+        frames = self.usable(part)
+        if frames is None:
             return None
         total = np.zeros(frames[0].shape, np.float32)
         for frame in frames:
             cv2.accumulate(frame, total)
         picture = total / np.float32(len(frames))
         columns = [*self._appearance(picture), *self._motion(frames)]
-        places = np.stack(columns, axis=-1).reshape(-1, len(self.columns))
+        return self.made(np.stack(columns, axis=-1).reshape(-1, len(self.columns)), frames)
+
+    def usable(self, part: Slice) -> list[Bytes] | None:
+        """Pictures that can be looked at, ``(H, W, 3)`` each; None with fewer than two."""
+        if not isinstance(part, VideoSlice) or part.coverage < self._min_coverage:
+            return None
+        frames = self._frames(part)
+        return frames if len(frames) >= max(2, self._min_coverage * len(part.frames)) else None
+
+    def made(self, places: Floats, frames: Sequence[Bytes]) -> StreamFeatures:
+        """Features ``(rows * cols, 7)`` of pictures, with a few of them as views."""
         seen = np.ones(len(places), np.bool_)
-        return StreamFeatures(
-            places, seen, NO_ITEMS, pack_views(frames, self._rate_hz, self._packed)
-        )
+        views = pack_views(frames, self._rate_hz, self._packed)
+        return StreamFeatures(places, seen, NO_ITEMS, views)
 
     def _frames(self, part: VideoSlice) -> list[Bytes]:
         shape = (self.rows * CELL_PX, self.cols * CELL_PX, 3)
@@ -138,10 +145,10 @@ class VideoFeatures:
     def _appearance(self, picture: Floats) -> list[Floats]:
         grey = picture @ np.array([0.114, 0.587, 0.299], np.float32)
         channels = np.ascontiguousarray(np.moveaxis(picture, -1, 0))
-        blue, green, red = np.log(self._pool(channels) + _LEVEL_FLOOR)
+        blue, green, red = np.log(self._pool(channels) + LEVEL_FLOOR)
         mean, square = self._pool(np.stack([grey, grey**2]))
         texture = np.log(np.sqrt(np.maximum(square - mean**2, 0.0)) + 1.0)
-        relative = [np.log(mean + _LEVEL_FLOOR), blue - green, red - green]
+        relative = [np.log(mean + LEVEL_FLOOR), blue - green, red - green]
         return [*(x - np.median(x) for x in relative), texture]
 
     def _motion(self, frames: Sequence[Bytes]) -> list[Floats]:
@@ -149,9 +156,9 @@ class VideoFeatures:
         energy = np.stack(self._changes.at_once(pairwise(greys), self._change))
         level = np.stack([one.level for one in greys])  # (T, rows, cols)
         return [
-            np.log(level.std(axis=0) + _MOTION_FLOOR),
-            np.log(energy.mean(axis=0) + _MOTION_FLOOR),
-            np.log(energy.max(axis=0) + _MOTION_FLOOR),
+            np.log(level.std(axis=0) + MOTION_FLOOR),
+            np.log(energy.mean(axis=0) + MOTION_FLOOR),
+            np.log(energy.max(axis=0) + MOTION_FLOOR),
         ]
 
     def _grey(self, frames: Sequence[Bytes]) -> Iterator[_Frame]:

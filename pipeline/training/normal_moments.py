@@ -18,8 +18,8 @@ import simplejpeg
 from pipeline.core.sample import Modality
 from pipeline.models.normal_bank import NormalBank, StreamMoments
 from pipeline.models.normal_bank_file import PICTURES_MOST
-from pipeline.models.objects import unpack_view
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.views import unpack_view
 from pipeline.training.cross_fit import Embedded
 from pipeline.training.normal_rows import Indices, NormalRows, StreamData
 

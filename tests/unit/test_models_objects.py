@@ -10,16 +10,10 @@ from pipeline.core.window import VideoSlice, Window
 from pipeline.detection.scorer import Scorer
 from pipeline.models.background import fit_background
 from pipeline.models.checkpoint import load_model, save_model
-from pipeline.models.objects import (
-    VIEWS,
-    ObjectDensity,
-    fit_objects,
-    pack_views,
-    things_in,
-    unpack_view,
-)
+from pipeline.models.objects import ObjectDensity, fit_objects, things_in
 from pipeline.models.recent import Recent
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.views import VIEWS, pack_views, unpack_view
 from pipeline.models.wording import describe
 from pipeline.training.commissioning import commission
 

@@ -69,7 +69,7 @@ def test_all_at_once_they_say_the_mean_of_what_each_says(fusion, context):
 
 
 def test_a_window_in_which_nothing_was_seen_is_passed_over():
-    networks = OddEnsemble(scene(settings_of("softmax_gate", "gru")).networks)
+    networks = OddEnsemble.of(scene(settings_of("softmax_gate", "gru")).networks)
     shown = torch.ones(1, 4, 3, dtype=torch.bool)
     shown[:, 1:3] = False
     z = torch.randn(3, 1, 4, 3, 8, generator=torch.Generator().manual_seed(1))

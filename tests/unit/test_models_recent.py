@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import VideoSlice
-from pipeline.models.objects import fit_objects, pack_views
+from pipeline.models.objects import fit_objects
 from pipeline.models.packing import pack
 from pipeline.models.picture import prepare_picture
 from pipeline.models.recent import Recent
 from pipeline.models.video_features import VideoFeatures
+from pipeline.models.views import pack_views
 
 CELLS, HEIGHT, WIDTH = 24, 40, 60
 CAMERA = StreamInfo("cam", Modality.VIDEO, 10.0, (HEIGHT, WIDTH, 3), "uint8")

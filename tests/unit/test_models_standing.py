@@ -11,10 +11,11 @@ import pytest
 from pipeline.core.errors import StoreError
 from pipeline.models.background import Background, fit_background
 from pipeline.models.features import NO_ITEMS, StreamFeatures
-from pipeline.models.objects import pack_views, things_in
+from pipeline.models.objects import things_in
 from pipeline.models.recent import Recent
 from pipeline.models.scene_standing import SceneStanding
 from pipeline.models.standing import FORGET_S, MOST, STANDS_S
+from pipeline.models.views import pack_views
 
 HEIGHT, WIDTH = 60, 100
 HOP_S = 5

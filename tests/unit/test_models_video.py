@@ -14,7 +14,6 @@ from pipeline.models.objects import (
     BY_MOVE,
     ObjectDensity,
     fit_objects,
-    pack_views,
     things_in,
 )
 from pipeline.models.recent import Recent
@@ -22,6 +21,7 @@ from pipeline.models.settings import DetectorSettings
 from pipeline.models.video_light import calmed, usual_unrest
 from pipeline.models.video_motion import moment_beside, pack_motion, unpack_motion
 from pipeline.models.video_places import beside
+from pipeline.models.views import pack_views
 from pipeline.models.wording import describe
 from pipeline.training.commissioning import commission
 
