@@ -27,7 +27,7 @@ from tests.imported_site import made_site
 from tests.requirements import require_module
 from tests.system.home_site import Watched
 from tests.system.mosquitto import Mosquitto
-from tests.system.ports import free_port
+from tests.system.ports import free_ports
 from tests.system.pulse import SoundServer
 from tests.system.rtsp import RtspServer, write_flash_and_beep
 from tests.system.stand_ins import log_file, messages, put_camera, repeated, serial_line
@@ -155,6 +155,11 @@ def devices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield sound.environment | {"RTSP": camera.url, "BROKER": str(broker.port)}
 
 
+def ports(prefix: str) -> dict[str, str]:
+    fusion, alert = free_ports(2)
+    return {f"{prefix}_FUSION_PORT": str(fusion), f"{prefix}_ALERT_PORT": str(alert)}
+
+
 def pump(number: int) -> object:
     return {
         "motor": {"current": 4.2 + 0.1 * (number % 3), "speed": 1480 + number % 5},
@@ -175,8 +180,7 @@ def test_the_machine_room(devices: dict[str, str], tmp_path: Path) -> None:
             "ROOM_SERIAL": port,
             "ROOM_LOG": str(log),
             "ROOM_MQTT_PORT": devices["BROKER"],
-            "ROOM_FUSION_PORT": str(free_port()),
-            "ROOM_ALERT_PORT": str(free_port()),
+            **ports("ROOM"),
         }
         with Site("machine-room", tmp_path, variables) as site:
             site.learn()
@@ -195,8 +199,7 @@ def test_many_sites(devices: dict[str, str], tmp_path: Path) -> None:
     variables = {
         **{k: v for k, v in devices.items() if k.isupper() and k not in {"RTSP", "BROKER"}},
         "SITES_FUSION_HOST": "127.0.0.1",
-        "SITES_FUSION_PORT": str(free_port()),
-        "SITES_ALERT_PORT": str(free_port()),
+        **ports("SITES"),
         "SITES_DATA": str(room),
         "SITES_KEYS": str(room / "keys"),
         "NORTH_RTSP_URL": devices["RTSP"],
@@ -255,8 +258,7 @@ def test_what_was_imported_is_played_as_if_live(tmp_path: Path) -> None:
         "IMPORTED_DATA": str(tmp_path / "data"),
         "IMPORTED_FILE": str(part),
         "IMPORTED_MODEL": str(tmp_path / "site.model"),
-        "IMPORTED_FUSION_PORT": str(free_port()),
-        "IMPORTED_ALERT_PORT": str(free_port()),
+        **ports("IMPORTED"),
     }
     with Site("imported", tmp_path, variables) as site:
         deployment = load_deployment(site.config, environ=variables)
