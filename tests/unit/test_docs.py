@@ -17,6 +17,8 @@ from nodes.settings_document import deployment_document, model_document
 from pipeline.config import check_file
 from pipeline.core.ledger import DropReason
 from pipeline.plugins import EXTRAS
+from pipeline.sinks.base import SINKS
+from pipeline.sources.base import SOURCES
 from tests.documents import (
     DOCUMENTS,
     FOLDERS,
@@ -178,6 +180,24 @@ def test_messages_by_which_trouble_is_looked_up_are_those_of_the_code() -> None:
 def test_every_reason_for_a_loss_is_explained() -> None:
     explained = {s for line in table_rows("nodes/troubleshooting.md") for s in _SAID.findall(line)}
     assert {reason.value for reason in DropReason} <= explained
+
+
+def test_every_kind_of_source_and_sink_is_told_of() -> None:
+    for family, document in ((SOURCES, "configs/sources.md"), (SINKS, "configs/README.md")):
+        told = set(_SAID.findall(prose(ROOT / document)))
+        assert set(family.kinds()) <= told, document
+
+
+def test_the_way_of_a_frame_names_what_there_is_in_the_files_that_it_names() -> None:
+    page = ROOT / "pipeline" / "README.md"
+    steps = [line for line in table_rows("pipeline/README.md") if ".py)" in line]
+    assert len(steps) > 12
+    for step in steps:
+        files = [page.parent / file for file in re.findall(r"\]\(([^)]+\.py)\)", step)]
+        code = "\n".join(file.read_text("utf-8") for file in files)
+        for named in re.findall(r"`([A-Z]\w+)(?:\.(\w+))?`", step):
+            assert f"class {named[0]}" in code, step
+            assert not named[1] or f"def {named[1]}(" in code, step
 
 
 def table_rows(document: str) -> list[str]:
