@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench soak clean system-packages
+.PHONY: demo test lint format docs bench soak clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/fusewatch demo
@@ -23,6 +23,12 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix pipeline nodes tests
 	$(BIN)/ruff format pipeline nodes tests
+
+# What is written from the settings themselves; a test says when it is out of date.
+docs: $(STAMP)
+	$(BIN)/fusewatch config schema > configs/deployment.schema.json
+	$(BIN)/fusewatch config settings > configs/settings.md
+	$(BIN)/fusewatch config settings --models > configs/models/settings.md
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks

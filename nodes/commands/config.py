@@ -1,4 +1,4 @@
-"""Check a deployment file, or print the JSON Schema that editors use."""
+"""Check a deployment file, or print the JSON Schema that editors use, or a table of all keys."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from nodes.settings_document import deployment_document, model_document
 from pipeline.config import Deployment, Report, check_file, deployment_schema
 from pipeline.config.problems import Problem, dotted
 from pipeline.core.errors import ConfigError
 
-group = typer.Typer(help="Check a deployment file, or print its JSON Schema.", no_args_is_help=True)
+group = typer.Typer(
+    help="Check a deployment file, or print its JSON Schema or all its keys.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +42,16 @@ def check(
 def schema() -> None:
     """Print the JSON Schema of a deployment, with every kind that is installed."""
     typer.echo(json.dumps(deployment_schema(), indent=2))
+
+
+@group.command()
+def settings(
+    models: Annotated[
+        bool, typer.Option("--models", help="Those of detectors and trainings instead.")
+    ] = False,
+) -> None:
+    """Print every key of a deployment file as Markdown: what it may be, default, what it is."""
+    typer.echo(model_document() if models else deployment_document(), nl=False)
 
 
 def _look_at(file: Path) -> Report:

@@ -41,7 +41,7 @@ class DataSettings(Settings):
     """Length of a block of time, seconds."""
 
     held_every: int = Field(default=5, ge=2)
-    """Every so manieth block is held out: early stopping and the report judge by it."""
+    """One block in this many is held out: early stopping and the report judge by it."""
 
 
 class Split(NamedTuple):
