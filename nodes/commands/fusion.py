@@ -16,7 +16,6 @@ from nodes.runner import RunOptions, node_clock, run_node
 from pipeline.config import load, require_models
 from pipeline.core.errors import ConfigError
 
-
 WORKER_DRAIN_S = 5.0
 """What a worker still waits for when it ends, such as the alert node: the next one hands it on."""
 

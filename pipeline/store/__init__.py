@@ -4,6 +4,7 @@ And what people look back on: scores by minute, and what was answered to events.
 """
 
 from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, stood_at, verdict_of
+from pipeline.store.cluster_store import Sight, Wish
 from pipeline.store.commit import Commit, SceneCheckpoint
 from pipeline.store.directory import Served, place_of
 from pipeline.store.fusion_store import FusionStore
@@ -27,7 +28,9 @@ __all__ = [
     "ScoreHistory",
     "ScoreMinute",
     "Served",
+    "Sight",
     "Verdict",
+    "Wish",
     "coarser",
     "place_of",
     "stood_at",

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, to_json
+from pipeline.store.cluster_store import ClusterStore
 from pipeline.store.commit import Commit, SceneCheckpoint
 from pipeline.store.database import Database, stored_event
 from pipeline.store.directory import Directory
@@ -72,6 +73,8 @@ class FusionStore:
         """Who fuses which scene: nothing is written without them."""
         self.directory = Directory(self._db, self.leases)
         """Where each scene is fused, for capture nodes that ask."""
+        self.cluster = ClusterStore(self._db)
+        """What operators want of a cluster, and how its workers are."""
         self.held = HeldEvents(self._db, self.leases)
         """Which events are not sent, as they follow from another."""
         self.repeated = 0

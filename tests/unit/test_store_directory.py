@@ -1,4 +1,4 @@
-"""The directory in the store: only who holds a scene can say where it is, and only while it does."""
+"""The directory in the store: only who holds a scene says where it is, and while it does."""
 
 from __future__ import annotations
 
