@@ -36,7 +36,7 @@ class Cluster(Protocol):
         """Machines that are there now."""
         ...
 
-    def workers(self, machines: Sequence[Machine]) -> dict[str, Kept]:
+    def workers(self) -> dict[str, Kept]:
         """Workers by group, less those that are lost."""
         ...
 
@@ -83,8 +83,8 @@ class Placer:
         Returns:
             How each group is, and the wishes that are fulfilled.
         """
-        machines = self._cluster.machines()
-        workers = self._without_ended(self._cluster.workers(machines))
+        workers = self._without_ended(self._cluster.workers())
+        machines = self._cluster.machines()  # after it: a machine may be lost with its worker
         self._remember(machines, served)
         if any(wish.kind == DOWN for wish in wishes):
             return self._down(machines, workers, wishes)
@@ -92,8 +92,8 @@ class Placer:
             self._stop(group)
         fulfilled = self._take_moves(wishes, machines)
         wanted = self._wanted(machines, workers)
-        self._start_missing(machines, workers, wanted)
-        fulfilled += self._next_change(workers, wanted, wishes, served)
+        if not self._start_missing(machines, workers, wanted):
+            fulfilled += self._next_change(workers, wanted, wishes, served)
         return self._sights(machines, workers, served), fulfilled
 
     def _without_ended(self, workers: dict[str, Kept]) -> dict[str, Kept]:
@@ -141,13 +141,15 @@ class Placer:
     def _start_missing(
         self,
         machines: Sequence[Machine],
-        workers: dict[str, Kept],
+        workers: Mapping[str, Kept],
         wanted: Mapping[str, str],
-    ) -> None:
+    ) -> bool:
+        """Start workers of groups that have none; whether there were any."""
         by_id = {machine.id: machine for machine in machines}
-        for group, machine in wanted.items():
-            if group not in workers:
-                self._cluster.start(group, by_id[machine])
+        missing = [group for group in wanted if group not in workers]
+        for group in missing:
+            self._cluster.start(group, by_id[wanted[group]])
+        return bool(missing)
 
     def _next_change(
         self,
