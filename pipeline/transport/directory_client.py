@@ -185,6 +185,6 @@ class WorkerFinder:
                 return f"{directory} tells what was before; after a change of its database, restart"
             self._place = place
         if known is None or (known.address, known.public) != (place.address, place.public):
-            log.info("fusion node found", node=self._node, address=place.address, token=place.token)
+            log.info("fusion node found", node=self._node, address=place.address, lease=place.token)
             self._on_news()
         return ""

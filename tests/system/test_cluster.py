@@ -24,6 +24,7 @@ from pipeline.config import load_deployment
 from pipeline.core.clock import NodeClock
 from pipeline.core.ledger import Ledger
 from pipeline.store import FusionStore, Served
+from pipeline.store.leases import LEASE_S
 from pipeline.transport.sender import Sender
 from tests.crash import hall
 from tests.crash.kills import Kills
@@ -36,6 +37,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(400)]
 
 RECOVERED_S = 30.0
+"""What a recovery may take; or the lease and twice a start, where others load the machine."""
 SPEED = 1.0
 KILLED_S, LOST_S = 8.0, 24.0
 ENGINE = """
@@ -114,7 +116,7 @@ def served(store: FusionStore) -> Served | None:
     return found if found is not None and found.live and found.address else None
 
 
-def recovered(store: FusionStore, before: Served, what: str) -> Served:
+def recovered(store: FusionStore, before: Served, what: str, start_s: float) -> Served:
     """Wait until another life of the worker serves; how long that took is told."""
     began_s = time.monotonic()
 
@@ -124,8 +126,8 @@ def recovered(store: FusionStore, before: Served, what: str) -> Served:
 
     wait_until(is_back, UP_S)
     took_s = time.monotonic() - began_s
-    print(f"{what}: served again after {took_s:.1f} s")
-    assert took_s <= RECOVERED_S
+    print(f"{what}: served again after {took_s:.1f} s; the first start took {start_s:.1f} s")
+    assert took_s <= max(RECOVERED_S, LEASE_S + 2 * start_s + 3)
     found = served(store)
     assert found is not None
     return found
@@ -145,21 +147,23 @@ def test_events_are_those_of_an_undisturbed_run_whatever_happens_to_the_workers(
         site.add("two")
         site.up()
         with closing(fusion_store(load_deployment(config))) as store:
+            began_s = time.monotonic()
             wait_until(lambda: served(store), UP_S)
+            start_s = time.monotonic() - began_s
             capture = Hall(config)
             capture.wait_for(KILLED_S)
             wait_until(store.events, UP_S)  # an alarm stands
             first = served(store)
             where, pid = site.worker("hall")
             os.kill(pid, signal.SIGKILL)
-            second = recovered(store, first, "worker killed")
+            second = recovered(store, first, "worker killed", start_s)
             assert site.worker("hall")[0] == where, "it is started again where it was"
 
             capture.wait_for(LOST_S)
             where, pid = site.worker("hall")
             os.kill(pid, signal.SIGSTOP)  # it believes that it has the hall, and cannot be told
             site.remove(where)
-            third = recovered(store, second, "machine lost, its worker cut off")
+            third = recovered(store, second, "machine lost, its worker cut off", start_s)
             assert third.address != second.address
             os.kill(pid, signal.SIGCONT)
             capture.end()
