@@ -15,7 +15,9 @@ from nodes.cluster.operating import Operator, placer_is_there, statuses
 from nodes.cluster.placer_node import PLACER
 from nodes.health import Health
 from nodes.places import fusion_store
+from nodes.run import run_deployment
 from pipeline.config import Deployment, load_deployment
+from pipeline.config.engine_settings import EngineSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ClusterError, ConfigError
 from pipeline.store import FusionStore, Holder, Sight, Wish
@@ -67,6 +69,16 @@ def test_a_worker_has_its_scenes_and_a_place_of_its_own(
     assert own.fusion.store == deployment.fusion.store
     with pytest.raises(ConfigError, match="no group 'barn'"):
         for_group(deployment, "barn")
+
+
+def test_what_runs_on_one_machine_sends_to_the_cluster(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="fused by a cluster.*fusewatch cluster up"):
+        run_deployment(tmp_path / "d.yaml")
+    local = deployment.model_copy(update={"engine": EngineSettings()})
+    with pytest.raises(ConfigError, match="this deployment has no cluster"):
+        for_group(local, "hall")
 
 
 def test_a_worker_is_reached_at_its_machine_unless_all_is_on_one(deployment: Deployment) -> None:
