@@ -17,7 +17,11 @@ from nodes.supervisor import Supervisor
 
 DRAIN_S = 15.0
 STARTING, RUNNING, ENDED = "starting", "running", "ended"
-_ALWAYS = 1_000_000  # times that it is started again; a cluster does not give a group up
+
+
+def for_ever() -> RestartPolicy:
+    """Starts again for as long as it takes: a cluster that heals must find its processes there."""
+    return RestartPolicy(limit=1_000_000, longest_s=4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Keeper:
         command = fusewatch_command("fusion", config, "--group", group, "--host", host)
         self._supervisor = Supervisor(
             [Child(self._name, command, FUSION)],
-            policy=lambda: RestartPolicy(limit=_ALWAYS, longest_s=4.0),
+            policy=for_ever,
             drain_s=DRAIN_S,
         )
         self._thread = threading.Thread(target=self._supervisor.run, daemon=True)

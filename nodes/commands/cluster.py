@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nodes.cluster.directory import DirectoryNode
+from nodes.cluster.keeper import for_ever
 from nodes.cluster.operating import Operator, placer_is_there, statuses
 from nodes.cluster.placer_node import PlacerNode
 from nodes.logs import configure_logs
@@ -59,7 +60,7 @@ def up(
     children = [Child("placer", fusewatch_command("cluster", "placer", path), CAPTURE)]
     if directory:
         children.append(Child("directory", fusewatch_command("cluster", "directory", path), FUSION))
-    raise typer.Exit(Supervisor(children).run())
+    raise typer.Exit(Supervisor(children, policy=for_ever).run())
 
 
 @group.command()

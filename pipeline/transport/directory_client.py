@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 EVERY_S = 10.0
 ANSWER_S = 2.0
 FIRST_S, LONGEST_S = 0.2, 4.0
+_SLICE_S = 0.1  # how soon it is noticed that nobody wants to know any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,13 @@ class WorkerFinder:
         self.counters["asked"] += 1
         with connect(self._context, directory, self._curve, MAX_BYTES) as socket:
             socket.send(encode(Where(self._node)))
-            if not socket.poll(int(ANSWER_S * 1e3)):
-                return None
-            answer: DirectoryMessage = decode(socket.recv())
-            return answer
+            for _ in range(round(ANSWER_S / _SLICE_S)):
+                if socket.poll(round(_SLICE_S * 1e3)):
+                    answer: DirectoryMessage = decode(socket.recv())
+                    return answer
+                if self._closing.is_set():
+                    break
+        return None
 
     def _take(self, place: Place, directory: str) -> str:
         connect(self._context, place.address, None, MAX_BYTES).close(0)

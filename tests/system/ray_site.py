@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STORE_BYTES = 80 << 20
 UP_S = 120.0
 DATA = "CLUSTER_TEST_DATA"
+HEAD = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
 
 
 class RaySite:
@@ -49,8 +50,7 @@ class RaySite:
         os.environ["RAY_DISABLE_IMPORT_WARNING"] = "1"
         before = os.environ.get("PYTHONPATH", "")
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), before)))
-        head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._cluster = Cluster(initialize_head=True, head_node_args=HEAD)
         return self
 
     def __exit__(
@@ -66,6 +66,9 @@ class RaySite:
         finally:
             self._cluster.shutdown()
             os.environ.pop(DATA)
+            for name, pid in self._workers():
+                print(f"a worker of {name} was left behind: {pid}")
+                os.kill(pid, signal.SIGKILL)
 
     @property
     def address(self) -> str:
@@ -109,18 +112,29 @@ class RaySite:
         found: list[tuple[str, int]] = []
 
         def is_there() -> bool:
-            found[:] = list(self._workers(group))
+            found[:] = [one for one in self._workers(group) if one[0] in self.nodes]
             return bool(found)
 
         wait_until(is_there, UP_S)
         return found[0]
 
-    def _workers(self, group: str) -> Iterator[tuple[str, int]]:
-        for name in self.nodes:
-            path = self.folder / name / "groups" / group / "run" / f"fusion-{group}.json"
+    def restart(self) -> None:
+        """The whole of Ray is lost, and comes back at the same address, nodes and all."""
+        from ray.cluster_utils import Cluster
+
+        names, port = list(self.nodes), int(self.address.rpartition(":")[2])
+        self.nodes.clear()
+        self._cluster.shutdown()
+        again = {**HEAD, "gcs_server_port": port}
+        self._cluster = Cluster(initialize_head=True, head_node_args=again)
+        for name in names:
+            self.add(name)
+
+    def _workers(self, group: str = "*") -> Iterator[tuple[str, int]]:
+        for path in self.folder.glob(f"*/groups/{group}/run/fusion-{group}.json"):
             try:
                 pid = json.loads(path.read_bytes())["pid"]
                 os.kill(pid, 0)
             except (OSError, ValueError):
                 continue
-            yield name, pid
+            yield path.relative_to(self.folder).parts[0], pid

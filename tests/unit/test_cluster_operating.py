@@ -74,7 +74,7 @@ def test_a_worker_has_its_scenes_and_a_place_of_its_own(
 def test_what_runs_on_one_machine_sends_to_the_cluster(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="fused by a cluster.*fusewatch cluster up"):
+    with pytest.raises(ConfigError, match=r"fused by a cluster.*fusewatch cluster up"):
         run_deployment(tmp_path / "d.yaml")
     local = deployment.model_copy(update={"engine": EngineSettings()})
     with pytest.raises(ConfigError, match="this deployment has no cluster"):
