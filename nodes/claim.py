@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -40,6 +41,9 @@ class Claim:
         self._scenes = sorted(deployment.scenes)
         self._holder = holder_of(deployment)
         self._leases = store.leases
+        self._directory = store.directory
+        self._place: Callable[[], tuple[str, str]] | None = None
+        self._published = ("", "")
         self._clock = clock
         self._standby = deployment.fusion.standby
         self._due_ns = 0
@@ -66,10 +70,28 @@ class Claim:
         if self.held:
             self._due_ns = now_ns + RENEW_NS
             self._leases.renew()
+            if self._place is not None:
+                self.publish(self._place)
         else:
             self._due_ns = now_ns + TRY_NS
             self._try()
         return self.held
+
+    def publish(self, place: Callable[[], tuple[str, str]]) -> None:
+        """Say in the directory where this node is found, from now on, also when that changes.
+
+        Args:
+            place: Gives its address for capture nodes, and its public key.
+
+        Raises:
+            LeaseLost: Another node has taken over.
+            StoreError: The store cannot be written.
+        """
+        self._place = place
+        if (now := place()) != self._published:
+            self._directory.publish(*now)
+            self._published = now
+            log.info("published", address=now[0])
 
     def release(self) -> None:
         """Let another node have the scenes at once."""

@@ -10,7 +10,7 @@ and what was is not done twice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -29,7 +29,7 @@ from nodes.handing_on import HandingOn
 from nodes.health import Health
 from nodes.inhibition import Inhibition
 from nodes.kept_data import kinds
-from nodes.links import event_sender, sample_receiver
+from nodes.links import event_sender, fusion_key, sample_receiver
 from nodes.live_view import LiveView
 from nodes.places import answer_store, evidence_folder, fusion_store, score_history
 from nodes.recorder import Recorder
@@ -74,11 +74,21 @@ class FusionNode:
     Args:
         deployment: The deployment.
         clock: Node time; site time, as this is the node that all others follow.
+        name: Name of the process.
+        reachable: As a worker of a cluster, which has a part of the scenes in the store: where
+            capture nodes reach what it listens on, for the directory. None: it is no worker.
     """
 
-    name = "fusion"
-
-    def __init__(self, deployment: Deployment, clock: Clock) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        clock: Clock,
+        *,
+        name: str = "fusion",
+        reachable: Callable[[str], str] | None = None,
+    ) -> None:
+        self.name = name
+        self._reachable = reachable
         self._deployment = deployment
         self._clock = clock
         self._points = AckPoints()
@@ -110,6 +120,8 @@ class FusionNode:
         self._assembly = build_engine(self._deployment, writer=self._pictures.writer)
         self._engine = self._assembly.engine
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
+        if self._reachable is not None:
+            self._store.limit_to(self._deployment.scenes)
         self._answers = self._kept(answer_store(self._deployment))
         self._claim = Claim(self._deployment, self._store, self._clock)
         if self._claim.look():
@@ -177,6 +189,14 @@ class FusionNode:
         self._recorder.write(began)
         self._engine.take(began)
         log.info("listening", address=self._receiver.address)
+        if self._reachable is not None:
+            self._claim.publish(self._place)
+
+    def _place(self) -> tuple[str, str]:
+        """Where capture nodes reach this worker of a cluster, and the key it has there."""
+        address = self._receiver.address
+        at = self._reachable(address) if self._reachable is not None else address
+        return at, fusion_key(self._deployment)
 
     def _stand_by(self, timeout_s: float) -> None:
         if self._health is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from nodes.spool_choice import open_spool
 from pipeline.config.deployment import Deployment
 from pipeline.core.clock import Clock
 from pipeline.core.ledger import Ledger
+from pipeline.transport.directory_client import WorkerFinder
+from pipeline.transport.directory_messages import Here, Nowhere
+from pipeline.transport.directory_server import DirectoryServer
 from pipeline.transport.event_link import EventSender
 from pipeline.transport.event_receiver import EventReceiver
 from pipeline.transport.full_ring import FullRing
-from pipeline.transport.key_store import Role
+from pipeline.transport.key_store import KeyStore, Role
 from pipeline.transport.receiver import Receiver
 from pipeline.transport.receiver_session import Resumes
 from pipeline.transport.security import (
@@ -32,6 +37,7 @@ def capture_sender(
     settings = deployment.nodes[node]
     endpoint = fusion_endpoint(deployment, node)
     listen = deployment.fusion.listen
+    finder = worker_finder(deployment, node) if deployment.engine.is_ray else None
     return Sender(
         node,
         endpoint,
@@ -42,7 +48,38 @@ def capture_sender(
         curve=_client(deployment, listen, endpoint, node, Role.CAPTURE, Role.FUSION),
         spool=open_spool(deployment, node, endpoint, clock),
         full=full,
+        finder=finder,
     )
+
+
+def worker_finder(deployment: Deployment, node: str) -> WorkerFinder:
+    """Finds the worker of a cluster that takes the samples of a capture node."""
+    directories = deployment.engine.directory
+    keys = KeyStore(deployment.security.keys)
+
+    def trusts(public: str) -> bool:
+        return any(key.public == public for key in keys.peers(Role.FUSION))
+
+    if not encrypted(deployment, *_listening(deployment)):
+        return WorkerFinder(node, directories)
+    curve = curve_client(deployment.security.keys, node, Role.CAPTURE, Role.FUSION)
+    return WorkerFinder(node, directories, curve=curve, trusts=trusts)
+
+
+def directory_server(
+    deployment: Deployment, endpoint: str, lookup: Callable[[str], Here | Nowhere]
+) -> DirectoryServer:
+    """Answers capture nodes, with the fusion node's keys of this machine."""
+    curve = _server(deployment, _listening(deployment), FUSION, Role.FUSION, Role.CAPTURE)
+    limits = deployment.fusion.limits
+    return DirectoryServer(endpoint, lookup, curve=curve, limits=limits)
+
+
+def fusion_key(deployment: Deployment) -> str:
+    """Public key that the fusion node of this machine has now; empty without encryption."""
+    if not encrypted(deployment, *_listening(deployment)):
+        return ""
+    return KeyStore(deployment.security.keys).own(FUSION, Role.FUSION).public
 
 
 def sample_receiver(deployment: Deployment, clock: Clock, resume: Resumes) -> Receiver:
@@ -56,7 +93,7 @@ def sample_receiver(deployment: Deployment, clock: Clock, resume: Resumes) -> Re
         max_message_bytes=round(settings.max_message_mb * MIB),
         max_streams=settings.max_streams,
         limits=settings.limits,
-        curve=_server(deployment, settings.listen, FUSION, Role.FUSION, Role.CAPTURE),
+        curve=_server(deployment, _listening(deployment), FUSION, Role.FUSION, Role.CAPTURE),
     )
 
 
@@ -71,12 +108,14 @@ def event_sender(deployment: Deployment, clock: Clock) -> EventSender:
 def event_receiver(deployment: Deployment) -> EventReceiver:
     """The alert node's end of the link from the fusion node."""
     endpoint = deployment.alert.listen
-    curve = _server(deployment, endpoint, ALERT, Role.ALERT, Role.FUSION)
+    curve = _server(deployment, (endpoint,), ALERT, Role.ALERT, Role.FUSION)
     return EventReceiver(endpoint, curve=curve, limits=deployment.alert.limits)
 
 
 def fusion_endpoint(deployment: Deployment, node: str) -> str:
-    """Address of the fusion node as a capture node sees it."""
+    """Address of the fusion node as a capture node sees it; of a cluster, of its directory."""
+    if deployment.engine.is_ray:
+        return deployment.engine.directory[0]
     return deployment.nodes[node].fusion or reachable(deployment.fusion.listen)
 
 
@@ -103,9 +142,15 @@ def _client(
     return curve_client(deployment.security.keys, node, role, server)
 
 
+def _listening(deployment: Deployment) -> tuple[str, ...]:
+    """What says whether links from capture nodes are encrypted, at their listening end."""
+    more = deployment.engine.directory if deployment.engine.is_ray else ()
+    return (deployment.fusion.listen, *more)
+
+
 def _server(
-    deployment: Deployment, endpoint: str, node: str, role: Role, clients: Role
+    deployment: Deployment, addresses: Sequence[str], node: str, role: Role, clients: Role
 ) -> CurveServer | None:
-    if not encrypted(deployment, endpoint):
+    if not encrypted(deployment, *addresses):
         return None
     return curve_server(deployment.security.keys, node, role, clients)

@@ -10,6 +10,7 @@ from nodes.lock import hold, wait_until_free
 from nodes.logs import configure_logs
 from nodes.supervisor import ALERT, CAPTURE, FUSION, PAGE, Child, Supervisor, fusewatch_command
 from pipeline.config import Deployment, load, require_models
+from pipeline.core.errors import ConfigError
 
 LEFTOVERS_S = 15.0
 """Longest wait at the start for nodes of an earlier run that still drain, seconds."""
@@ -32,6 +33,13 @@ def run_deployment(config: Path) -> int:
     for warning in loaded.warnings:
         log.warning("deployment", problem=str(warning))
     deployment = loaded.deployment
+    if deployment.engine.is_ray:
+        raise ConfigError(
+            "the scenes of this deployment are fused by a cluster",
+            where=str(config),
+            fix="fusewatch cluster up, and 'capture' and 'alert' where they belong; or write "
+            "'engine: {kind: local}'",
+        )
     require_models(deployment, config)
     everyone = children(config, deployment)
     with hold(deployment.data, "run"):

@@ -139,6 +139,10 @@ class Supervisor:
         """How often each child was started again, by name."""
         return {running.child.name: running.restarts for running in self._running}
 
+    def last_ends(self) -> dict[str, str]:
+        """How each child last ended, in words, by name; empty: it never did."""
+        return {running.child.name: running.last_end for running in self._running}
+
     def _handle_signals(self) -> dict[signal.Signals, Any]:
         if threading.current_thread() is not threading.main_thread():
             return {}

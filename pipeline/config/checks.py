@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.config import addresses
 from pipeline.config.deployment import Deployment
+from pipeline.config.engine_checks import engine_problems
 from pipeline.config.privacy_checks import privacy_problems
 from pipeline.config.problems import KeyPath, Problem, dotted, suggest
 from pipeline.config.small_checks import small_problems
@@ -32,6 +33,7 @@ def find_problems(deployment: Deployment) -> tuple[Problem, ...]:
             _addresses(deployment),
             _encryption(deployment),
             _http(deployment),
+            engine_problems(deployment),
         )
     )
 

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
+from pipeline.config.engine_settings import EngineSettings
 from pipeline.config.feedback import FeedbackSettings
 from pipeline.config.fusion_settings import FusionSettings
 from pipeline.config.http_settings import HttpSettings
@@ -177,6 +178,9 @@ class Deployment(Settings):
 
     streams: dict[str, StreamSettings] = {}
     """Options of single streams, by stream name."""
+
+    engine: EngineSettings = EngineSettings()
+    """Where the fusion runs: one process here, or the workers of a cluster."""
 
     scenes: dict[str, SceneSettings] = Field(min_length=1)
     """Scenes by name."""

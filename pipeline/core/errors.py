@@ -22,6 +22,7 @@
     ├── StoreError               the event store cannot be opened, read or written
     │   └── StoreVersionError    it, or a state in it, is of a version that is not read
     ├── AlreadyRunning           another process of the same name works on this data folder
+    ├── ClusterError             the machines of a cluster cannot be reached or used
     └── SinkError
         ├── SinkUnavailable      the receiver is down: retried for as long as it takes
         └── SinkRejected         the receiver refuses this event: set aside, listed
@@ -168,6 +169,12 @@ class LeaseLost(StoreError):
 
 class AlreadyRunning(FusewatchError):
     """Another process does this already: on this data folder, or for this scene."""
+
+    exit_code = 69
+
+
+class ClusterError(FusewatchError):
+    """The machines of a cluster cannot be reached or used."""
 
     exit_code = 69
 

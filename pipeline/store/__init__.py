@@ -4,7 +4,9 @@ And what people look back on: scores by minute, and what was answered to events.
 """
 
 from pipeline.store.answer_store import Action, Answer, AnswerStore, Verdict, stood_at, verdict_of
+from pipeline.store.cluster_store import Sight, Wish
 from pipeline.store.commit import Commit, SceneCheckpoint
+from pipeline.store.directory import Served, place_of
 from pipeline.store.fusion_store import FusionStore
 from pipeline.store.held_events import Held
 from pipeline.store.leases import Holder
@@ -25,8 +27,12 @@ __all__ = [
     "SceneCheckpoint",
     "ScoreHistory",
     "ScoreMinute",
+    "Served",
+    "Sight",
     "Verdict",
+    "Wish",
     "coarser",
+    "place_of",
     "stood_at",
     "verdict_of",
 ]

@@ -28,8 +28,10 @@ from sqlalchemy import (
 )
 
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, to_json
+from pipeline.store.cluster_store import ClusterStore
 from pipeline.store.commit import Commit, SceneCheckpoint
 from pipeline.store.database import Database, stored_event
+from pipeline.store.directory import Directory
 from pipeline.store.fusion_tables import (
     EVENTS,
     EVIDENCE,
@@ -63,8 +65,13 @@ class FusionStore:
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
         self._db = Database(target, SCHEMA, create=create)
         self._known_sessions: set[tuple[str, str]] = set()
+        self._scenes: frozenset[str] | None = None
         self.leases = Leases(self._db)
         """Who fuses which scene: nothing is written without them."""
+        self.directory = Directory(self._db, self.leases)
+        """Where each scene is fused, for capture nodes that ask."""
+        self.cluster = ClusterStore(self._db)
+        """What operators want of a cluster, and how its workers are."""
         self.held = HeldEvents(self._db, self.leases)
         """Which events are not sent, as they follow from another."""
         self.repeated = 0
@@ -190,7 +197,13 @@ class FusionStore:
         """Let go of the database; may be called twice."""
         self._db.close()
 
+    def limit_to(self, scenes: Collection[str]) -> None:
+        """Give and hand on events of these scenes only: others use this store for the rest."""
+        self._scenes = frozenset(scenes)
+
     def _read(self, wanted: Select[Any]) -> list[Event]:
+        if self._scenes is not None:
+            wanted = wanted.where(EVENTS.c.scene.in_(sorted(self._scenes)))
         with self._db.read() as connection:
             return [stored_event(body) for body in connection.execute(wanted).scalars()]
 

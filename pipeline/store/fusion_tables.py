@@ -66,6 +66,15 @@ LEASES = Table(
     Column("since_s", Double, nullable=False),
     Column("renewed_s", Double, nullable=False),
 )
+# A table of its own likewise; what the workers of a cluster say of themselves.
+DIRECTORY = Table(
+    "fusion_directory",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("public", Text, nullable=False),
+)
 # A table of its own likewise.
 HELD = Table(
     "fusion_held",

@@ -31,10 +31,11 @@ log = structlog.get_logger(__name__)
 
 LEASE_S = 15.0
 """A lease that was not renewed for so long is free, seconds."""
-_NOW = {
+NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "extract(epoch from clock_timestamp())",
 }
+"""The database's time in its SQL, seconds since 1970, by dialect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tokens: dict[str, int] = {}
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """Fencing tokens of what was claimed, by scene."""
+        return dict(self._tokens)
 
     def claim(self, scenes: Sequence[str], holder: Holder) -> None:
         """Take the leases of all these scenes, or none.
@@ -141,7 +147,7 @@ class Leases:
         return or_(*(and_(LEASES.c.scene == s, LEASES.c.token == token) for s, token in pairs))
 
     def _now(self, connection: Connection) -> ColumnElement[float]:
-        return literal_column(_NOW[connection.dialect.name])
+        return literal_column(NOW[connection.dialect.name])
 
 
 def _when(row: Row[Any]) -> str:

@@ -133,6 +133,15 @@ class ClockSync:
             self._doubt()
         self._look_up.set()
 
+    def move(self, endpoint: str) -> None:
+        """The receiver is elsewhere now, and by another clock."""
+        began = self._target is not None
+        self._target = probe_target(endpoint)
+        if began:
+            self.restart()
+        elif self._target is not None:
+            self._thread.start()
+
     def close(self) -> None:
         """Stop asking."""
         self._closing.set()

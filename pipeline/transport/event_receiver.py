@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 256
 _TICK_MS = 200
 _UNFINISHED = 64 << 20
+_MOST_SENDERS = 4_096  # connections whose last event is remembered: the workers of a cluster
 
 
 class EventDelivery(NamedTuple):
@@ -179,7 +180,7 @@ class EventReceiver:
             return None
         self._passed.pop(connection, None)
         self._passed[connection] = offer.key
-        while len(self._passed) > 64:
+        while len(self._passed) > _MOST_SENDERS:
             del self._passed[next(iter(self._passed))]
         return EventDelivery(offer.key, offer.body, (connection, offer.key))
 

@@ -80,7 +80,7 @@ class CurveClient:
         self._files = Stamps(store.secret_file(node), store.allowed)
         self._upcoming = Stamps(store.public_file(node, upcoming=True))
         self._turn = 0
-        self._news = ""
+        self._news = self._expected = ""
         self._overlap = False
         self._applied_s = float("-inf")
         self.own, self.server = self._read()
@@ -98,6 +98,10 @@ class CurveClient:
             # A key that nobody has: the handshake fails, and this node keeps what it captures.
             self.server = PublicKey("", self._role, zmq.curve_keypair()[0].decode())
         FixedClient(self.own, self.server).apply(socket)
+
+    def expect(self, public: str) -> None:
+        """Of several keys of the server that are trusted, use this one for the next connection."""
+        self._expected = public
 
     def changed(self, news: str = "") -> bool:
         """Whether a connection made before must be made anew: its keys are no longer right.
@@ -134,7 +138,10 @@ class CurveClient:
     def _read(self) -> tuple[KeyPair, PublicKey]:
         servers = self._store.peers(self._role)
         self._overlap = len(servers) > 1
-        return self._store.own(*self._who), servers[-1 - self._turn % len(servers)]
+        expected = [key for key in servers if key.public == self._expected]
+        others = servers[-1 - self._turn % len(servers)]
+        chosen = expected[0] if expected and self._turn % 2 == 0 else others
+        return self._store.own(*self._who), chosen
 
 
 class CurveServer:

@@ -25,6 +25,7 @@ from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.transport.clock_probe import ClockSync
 from pipeline.transport.clock_sync import ClockEstimate
+from pipeline.transport.directory_client import WorkerFinder
 from pipeline.transport.frames import frozen
 from pipeline.transport.full_ring import FullRing
 from pipeline.transport.kept import OnFull, Stream, cost_of
@@ -34,6 +35,7 @@ from pipeline.transport.sender_loop import SenderLoop
 from pipeline.transport.sender_session import LinkState, SenderSession
 from pipeline.transport.sender_status import SenderStatus
 from pipeline.transport.spooling import Spooling, SpoolPlan
+from pipeline.transport.whereabouts import Whereabouts
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +49,7 @@ class Sender:
 
     Args:
         node: Name of this node.
-        endpoint: Address of the receiver.
+        endpoint: Address of the receiver; with `finder`, of the directory.
         clock: Node time.
         ledger: Where every sample is accounted.
         buffer_bytes: Samples kept until they are acked.
@@ -57,6 +59,8 @@ class Sender:
         clock_sync: Whether to measure the clock offset to the receiver.
         spool: Where samples go that wait for long; closed with the sender. None: nowhere.
         full: Full pictures that the receiver may fetch; None: there are none.
+        finder: Finds the receiver where it may move, and is closed with the sender; None: it
+            stays at `endpoint`.
 
     Raises:
         TransportError: The address is not one.
@@ -76,6 +80,7 @@ class Sender:
         clock_sync: bool = True,
         spool: SpoolPlan | None = None,
         full: FullRing | None = None,
+        finder: WorkerFinder | None = None,
     ) -> None:
         self.session = secrets.token_hex(4) + f"-{clock.now_ns()}"
         self._ledger = ledger
@@ -100,10 +105,11 @@ class Sender:
             )
             for name, kept in (self._spooling.earlier if self._spooling else ())
         ]
-        self._sync = ClockSync(endpoint, clock) if clock_sync else None
+        self._sync = ClockSync("" if finder else endpoint, clock) if clock_sync else None
         self._closed = False
+        self._where = Whereabouts(endpoint, finder, curve, self._sync)
         self._loop = SenderLoop(
-            endpoint,
+            self._where,
             curve,
             clock,
             sessions=(*earlier, self._link),
@@ -198,7 +204,7 @@ class Sender:
             spool = self._spooling.counters if self._spooling else {}
             return SenderStatus(
                 link.state,
-                f"{refusal.code.value}: {refusal.detail}" if refusal else "",
+                f"{refusal.code.value}: {refusal.detail}" if refusal else self._where.trouble,
                 self._left,
                 self._buffer.used,
                 link.shared,

@@ -24,6 +24,7 @@ from pipeline.transport.security import CurveClient
 from pipeline.transport.sender_session import LinkState, SenderSession
 from pipeline.transport.shared_arena import Lease
 from pipeline.transport.spooling import Spooling
+from pipeline.transport.whereabouts import Whereabouts
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ class SenderLoop:
     """Runs a `SenderSession` over a socket.
 
     Args:
-        endpoint: Address of the receiver.
+        where: Address of the receiver, which may change; closed with the loop.
         curve: Keys, or None.
         clock: Node time.
         sessions: What to say, one after the other, the live one last; used under `changed`.
@@ -56,7 +57,7 @@ class SenderLoop:
 
     def __init__(
         self,
-        endpoint: str,
+        where: Whereabouts,
         curve: CurveClient | None,
         clock: Clock,
         *,
@@ -66,7 +67,7 @@ class SenderLoop:
         spooling: Spooling | None,
         max_message: int,
     ) -> None:
-        self._endpoint = endpoint
+        self._where = where
         self._curve = curve
         self._clock = clock
         self._sessions = deque(sessions)
@@ -89,10 +90,12 @@ class SenderLoop:
         try:
             self._connect()
         except TransportError:
+            where.close()
             self._release()
             raise
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
+        where.start(self._interrupt)
 
     @property
     def session(self) -> SenderSession:
@@ -107,10 +110,14 @@ class SenderLoop:
 
     def close(self, timeout_s: float) -> None:
         """Say goodbye, wait no longer than `timeout_s` for the answer, end the thread."""
+        self._where.close()
         self._goodbye_s = timeout_s
         self._closing.set()
-        os.eventfd_write(self._wake, 1)
+        self._interrupt()
         self._thread.join()
+
+    def _interrupt(self) -> None:
+        os.eventfd_write(self._wake, 1)
 
     def _run(self) -> None:
         try:
@@ -126,7 +133,10 @@ class SenderLoop:
         with self._changed:
             due = self.session.tick(now_ns)
             again = self.session.wants_reconnect and now_ns >= self.session.reconnect_at_ns
-        if again or (self._curve is not None and self._curve.changed(self.session.news)):
+        if again:
+            self._where.lost()
+        rekeyed = self._curve is not None and self._curve.changed(self.session.news)
+        if again or rekeyed or self._where.moved:
             self._disconnect()
             self._connect()
         for message in due:
@@ -264,7 +274,10 @@ class SenderLoop:
                     self.session.lost(now_ns, 1_000_000_000 if failed else 0)
 
     def _connect(self) -> None:
-        self._socket = connect(self._context, self._endpoint, self._curve, self._max_message)
+        endpoint = self._where.address()
+        if endpoint is None:
+            return
+        self._socket = connect(self._context, endpoint, self._curve, self._max_message)
         self._monitor = self._socket.get_monitor_socket(_GONE)
         self._poller.register(self._monitor, zmq.POLLIN)
         with self._changed:

@@ -203,7 +203,7 @@ def test_config_check_lists_all_problems(run: Run, tmp_path: Path) -> None:
         "error: home.yaml:5: nodes.hall.sources[0].path: missing; write 'path: ...' (the file)",
         "error: home.yaml:5: nodes.hall.sources[0].pth: unknown key; did you mean 'path'?",
         "error: home.yaml:8: typo: unknown key; write one of: alert, budget, dashboard, "
-        "data, feedback, fusion, incidents, retention, security, streams",
+        "data, engine, feedback, fusion, incidents, retention, security, streams",
         f"{file}: 3 problems",
     ]
 

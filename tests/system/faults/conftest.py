@@ -28,6 +28,7 @@ a message lost between two nodes          ``test_message_lost_between_nodes``
 sink answering 500 for hours              ``test_sink_down_for_hours``; ``tests/unit/test_outbox``
 alert node SIGKILL between send, commit   ``test_alert_node_killed``; ``test_alert_node``
 two fusion nodes claiming one scene       ``test_two_fusion_nodes``
+worker, machine or all of a cluster lost  ``tests/system/test_cluster``
 ========================================  ==================================================
 
 Bad input, which is no fault, is in ``test_bad_input_*`` here and ``test_bad_input_on_the_link``.

@@ -56,6 +56,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("renewed_s", sa.Double(), nullable=False),
         if_not_exists=True,
     )
+    _make_what_a_cluster_keeps(op)
 
 
 def _make_events(op: Operations) -> None:
@@ -97,5 +98,33 @@ def _make_what_events_carry(op: Operations) -> None:
         sa.Column("event", sa.String(64), primary_key=True),
         sa.Column("cause", sa.String(64), nullable=False),
         sa.Column("words", sa.Text(), nullable=False),
+        if_not_exists=True,
+    )
+
+
+def _make_what_a_cluster_keeps(op: Operations) -> None:
+    op.create_table(
+        "fusion_directory",
+        sa.Column("scene", sa.String(64), primary_key=True),
+        sa.Column("token", sa.BigInteger(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("public", sa.Text(), nullable=False),
+        if_not_exists=True,
+    )
+    op.create_table(
+        "cluster_wishes",
+        sa.Column("kind", sa.String(16), primary_key=True),
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("value", sa.Text(), nullable=False),
+        if_not_exists=True,
+    )
+    op.create_table(
+        "cluster_sights",
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("machine", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(32), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("restarts", sa.Integer(), nullable=False),
+        sa.Column("seen_s", sa.Double(), nullable=False),
         if_not_exists=True,
     )
