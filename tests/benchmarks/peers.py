@@ -25,13 +25,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tests.benchmarks.peer_ends import Task
-from tests.benchmarks.peer_links import LINKS, OURS, RAW
+from tests.benchmarks.peer_links import BARE, LINKS, OURS, RAW
 from tests.benchmarks.peer_runs import DEADLINE_S, NS, Course, Pair, Sent
 from tests.benchmarks.peer_speeds import HOST, Shape, compare
 
 SIZES = {"640x480": (480, 640, 3), "1280x720": (720, 1280, 3), "1920x1080": (1080, 1920, 3)}
 CAMERA_FPS, TAKES_S = 30.0, 0.1
 OVERLOAD_S, RESTART_S, DOWN_S = 8.0, 9.0, 2.0
+OUTAGE_BYTES = 256 << 20
+"""Eight seconds of what that camera gives."""
 BYTES, ROUNDS = 1.5e9, 5
 """Of a run of raw frames; how often each link has its turn."""
 WIDTH = 32
@@ -62,7 +64,8 @@ def _accounted(sent: Sent, received: int) -> str:
 def restart(name: str) -> str:
     """The consumer is killed and another started in its place."""
     count = round(RESTART_S * CAMERA_FPS)
-    pair = Pair(name, Course(Task(SIZES["640x480"]), count, CAMERA_FPS))
+    task = Task(SIZES["640x480"], buffer_bytes=OUTAGE_BYTES)
+    pair = Pair(name, Course(task, count, CAMERA_FPS))
     try:
         pair.listen(count, DOWN_S)
         pair.kill_consumer()
@@ -101,7 +104,7 @@ def table(names: Sequence[str], *, quick: bool) -> None:
         "reused memory: wrong frames": lambda name: reused(name, frames),
     }
     for what, measure in rows.items():
-        _print_row(what, {name: measure(name) for name in names if name != RAW}, names)
+        _print_row(what, {name: measure(name) for name in names if name not in (RAW, BARE)}, names)
 
 
 def _speeds(size: str, shape: Shape, rounds: int, names: Sequence[str]) -> None:
