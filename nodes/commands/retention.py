@@ -31,6 +31,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 TOO_OLD = 1
 SECOND_NS = 10**9
 NAMED = 5
+LEFT = (
+    "still being written, or it cannot be removed; "
+    "a node takes a changed limit when it is started again"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -64,13 +68,16 @@ def show(config: Config, as_json: AsJson = False) -> None:
 def sweep(config: Config, as_json: AsJson = False) -> None:
     """Remove now what is too old, as the nodes do while they run, and write the stores anew.
 
-    A spool is left to its capture node, which lets go of what is too old when it starts.
+    A spool is left to its capture node, which lets go of what is too old when it starts, and a
+    recording to who still writes it. Exit code 1 when anything too old is left.
     """
     with ExitStack() as stack:
         deployment = load_deployment(config)
         kept = list(kept_here(deployment, stack))
         sweeper = Sweeper(kinds(kept))
-        sweeper.sweep(time.time_ns())
+        now_ns = time.time_ns()
+        sweeper.sweep(now_ns)
+        reports = [report_on(one, now_ns) for one in kept if not one.own]
         if has_fusion_store(deployment):
             with closing(fusion_store(deployment, create=False)) as store:
                 store.database.scrub(compact=True)
@@ -81,13 +88,18 @@ def sweep(config: Config, as_json: AsJson = False) -> None:
         {"kind": kind, "why": why.value, "count": count}
         for (kind, why), count in sorted(sweeper.removed.items())
     ]
+    left = [report for report in reports if report.overdue]
     if as_json:
         typer.echo(json.dumps(removed, indent=2))
-        return
-    for line in removed:
-        typer.echo(f"{line['kind']}: {line['count']} removed ({line['why']})")
-    if not removed:
-        typer.echo("nothing is too old")
+    else:
+        for line in removed:
+            typer.echo(f"{line['kind']}: {line['count']} removed ({line['why']})")
+        for report in left:
+            typer.echo(f"{report.name}: {_names(report)} left: {LEFT}")
+        if not removed and not left:
+            typer.echo("nothing is too old")
+    if left:
+        raise typer.Exit(TOO_OLD)
 
 
 def _table(reports: list[KindReport], now_ns: int) -> Table:
@@ -106,8 +118,12 @@ def _table(reports: list[KindReport], now_ns: int) -> Table:
     return table
 
 
+def _names(report: KindReport) -> str:
+    return ", ".join(report.overdue[:NAMED]) + (", ..." if len(report.overdue) > NAMED else "")
+
+
 def _tell(report: KindReport) -> None:
-    names = ", ".join(report.overdue[:NAMED]) + (", ..." if len(report.overdue) > NAMED else "")
+    names = _names(report)
     fix = "start its capture node" if report.name.startswith("spool ") else "let its node run"
     typer.echo(f"{report.name}: too old: {names}; {fix}, or 'fusewatch retention sweep'")
 

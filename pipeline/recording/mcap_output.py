@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mcap.data_stream import RecordBuilder
@@ -17,14 +19,14 @@ _MAX_PIECES = 512  # below IOV_MAX of every system
 
 
 def create(path: Path, overwrite: bool) -> int:
-    """Create a file for writing and give its descriptor.
+    """Create a file for writing and give its descriptor; until that is closed, it `is_written`.
 
     Raises:
         RecordingError: It exists already, or cannot be created.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
-        return os.open(path, flags, 0o644)
+        file = os.open(path, flags, 0o644)
     except FileExistsError as error:
         raise RecordingError(
             "the file exists already", where=str(path), fix="name another one or remove it"
@@ -35,6 +37,29 @@ def create(path: Path, overwrite: bool) -> int:
             where=str(path),
             fix="check that its folder is there and that this user may write to it",
         ) from error
+    with suppress(OSError):  # a file system without locks: then its own process alone knows
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return file
+
+
+def is_written(path: Path) -> bool:
+    """Whether a process has a file open that it made with `create`.
+
+    It holds a lock (`flock`) on the file, of which the kernel lets go when the process ends.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False
 
 
 def write_all(file: int, pieces: Sequence[Buffer]) -> int:

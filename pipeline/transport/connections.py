@@ -5,6 +5,11 @@ monitor says the file descriptor of each that is accepted, and every message say
 came; so a connection is ended by shutting its descriptor down, upon which ZeroMQ cleans up as
 if the line had broken. A descriptor is used only while it is still the same socket (inode).
 
+ZeroMQ closes a descriptor only when all that came by it lies in the socket, so what was said by
+its last holder is read before anything of the next one: once the socket was seen empty after
+the next one was accepted, what comes by that descriptor is the next one's. Until then, if the
+last holder was never heard, it may be either's, and is put down to neither.
+
 Three things are watched here, because ZeroMQ bounds none of them: how many connections have
 said nothing yet (half-open handshakes among them), how fast an address connects, and how much
 a connection has sent of messages that are not finished. All methods belong to the thread that
@@ -24,6 +29,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from pipeline.transport.limits import Bucket, LimitSettings
+from pipeline.transport.link import READABLE, can
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +46,21 @@ _BYTES_RECEIVED = 128
 
 @dataclass(slots=True)
 class _Line:
-    """One accepted connection; `taken` counts the bytes of its messages that came out whole."""
+    """One accepted connection.
+
+    Attributes:
+        fd: Its descriptor.
+        inode: Of its socket; 0: whose it is is not known.
+        address: Of the peer.
+        taken: Bytes of its messages that came out whole.
+        contested: What comes by its descriptor may still be words of an earlier holder.
+    """
 
     fd: int
     inode: int
     address: str
     taken: int = 0
+    contested: bool = False
 
 
 class Connections:
@@ -63,25 +78,27 @@ class Connections:
     def __init__(
         self, listening: zmq.Socket[bytes], limits: LimitSettings, unfinished: int
     ) -> None:
+        self._listening = listening
         self._limits = limits
         self._unfinished = unfinished
         self._unheard: dict[int, _Line] = {}
         self._heard: dict[bytes, _Line] = {}
+        self._silent: set[int] = set()  # descriptors whose last holder is or was never heard
         self._rates: dict[str, Bucket] = {}
         self._ending: dict[bytes, int] = {}
         self._gone: dict[bytes, bool] = {}
         self.counters: Counter[str] = Counter()
         self._monitor = listening.get_monitor_socket(_WATCHED)
 
-    def heard(self, connection: bytes, frames: list[zmq.Frame], now_ns: int) -> None:
-        """A message came by this connection."""
+    def heard(self, connection: bytes, frames: list[zmq.Frame], size: int, now_ns: int) -> None:
+        """A message came by this connection, `size` bytes in all its frames."""
         if connection in self._gone:
             return
-        if connection not in self._heard:
+        line = self._heard.get(connection)
+        if line is None or line.contested:
             self._follow(now_ns)
-            self._heard[connection] = self._line_of(frames[-1])
-        line = self._heard[connection]
-        line.taken += sum(len(frame) + _FRAMING for frame in frames)
+            line = self._heard[connection] = self._line_of(frames[-1])
+        line.taken += size + _FRAMING * len(frames)
 
     def end(self, connection: bytes, now_ns: int) -> None:
         """End a connection, with a moment for the answer to what it said last."""
@@ -96,8 +113,9 @@ class Connections:
         return connection in self._ending or self._gone.get(connection, False)
 
     def look(self, now_ns: int) -> None:
-        """Do what is due; to be called every `LOOK_NS` or so."""
+        """Do what is due; to be called every `LOOK_NS` or so, with no message in hand."""
         self._follow(now_ns)
+        self._settle()
         for line in (*self._heard.values(), *self._unheard.values()):
             self._look_at(line)
         for connection, due_ns in tuple(self._ending.items()):
@@ -106,6 +124,8 @@ class Connections:
 
     def _look_at(self, line: _Line) -> None:
         """End a connection that keeps a message unfinished for ever."""
+        if line.contested:
+            return
         received = _received(line)
         line.taken = min(line.taken, received)
         if received > line.taken + self._unfinished:
@@ -113,9 +133,16 @@ class Connections:
             _shut(line)
             line.inode = _SHUT
 
+    def _settle(self) -> None:
+        """Once the socket is empty, nothing of earlier holders of descriptors can come any more."""
+        contested = [line for line in self._unheard.values() if line.contested]
+        if contested and not can(self._listening, READABLE):
+            for line in contested:
+                line.contested, line.taken = False, _received(line)
+
     def _follow(self, now_ns: int) -> None:
         """Take in what ZeroMQ says of connections."""
-        while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        while can(self._monitor, READABLE):
             event = recv_monitor_message(self._monitor)
             if event["event"] == zmq.EVENT_ACCEPTED:
                 self._accepted(int(event["value"]), now_ns)
@@ -125,6 +152,8 @@ class Connections:
     def _accepted(self, fd: int, now_ns: int) -> None:
         self._forget(fd)
         line = _line(fd)
+        line.contested = fd in self._silent
+        self._silent.add(fd)
         if not self._in_time(line.address, now_ns):
             self._count("connects_too_fast", line.address)
             _shut(line)
@@ -150,7 +179,11 @@ class Connections:
             fd = int(frame.get(zmq.SRCFD))
         except zmq.ZMQError:  # gone already
             return _Line(-1, 0, "")
-        return self._unheard.pop(fd, None) or _line(fd)
+        line = self._unheard.get(fd)
+        if line is None or line.contested:
+            return _Line(fd, 0, "", contested=line is not None)
+        self._silent.discard(fd)
+        return self._unheard.pop(fd)
 
     def _forget(self, fd: int) -> None:
         self._unheard.pop(fd, None)

@@ -93,7 +93,8 @@ class Gate:
             frames: The message without the connection.
             now_ns: The time.
         """
-        self._connections.heard(connection, frames, now_ns)
+        size = sum(map(len, frames))
+        self._connections.heard(connection, frames, size, now_ns)
         if self._connections.is_ending(connection):
             self._counters["after_the_end"] += 1
             return Objection(None)
@@ -103,7 +104,6 @@ class Gate:
                 key = self._remember(connection, str(frames[-1].get("User-Id")))
             if self._allow.node_of(key) is None:
                 return Objection(Refusal.NOT_ALLOWED, "the key is not trusted")
-        size = sum(len(frame) for frame in frames)
         if size > self._max_bytes:
             return Objection(Refusal.TOO_LARGE, f"{size} bytes, at most {self._max_bytes}")
         if not self._take(self._messages, self._limits.messages_per_s, connection, now_ns, 1.0):

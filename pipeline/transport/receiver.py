@@ -18,11 +18,20 @@ from pipeline.core.arrival import Arrival
 from pipeline.core.clock import Clock
 from pipeline.core.codec import decode_samples, size_of
 from pipeline.core.errors import CodecError, ProtocolError
+from pipeline.transport.answers import Answers
 from pipeline.transport.clock_responder import ClockResponder
 from pipeline.transport.fetches import Fetches
 from pipeline.transport.gate import Gate
 from pipeline.transport.limits import LimitSettings
-from pipeline.transport.link import HEADER_ROOM, Context, bound_address, listen
+from pipeline.transport.link import (
+    HEADER_ROOM,
+    READABLE,
+    Context,
+    bound_address,
+    can,
+    listen,
+    receive_frames,
+)
 from pipeline.transport.peer import NodeStatus
 from pipeline.transport.protocol import (
     MAX_FRAMES,
@@ -32,7 +41,6 @@ from pipeline.transport.protocol import (
     Refusal,
     Refused,
     decode,
-    encode,
 )
 from pipeline.transport.receiver_session import ReceiverSession, Resumes, from_the_start
 from pipeline.transport.rekeying import KeyTaken, NewKey
@@ -41,7 +49,6 @@ from pipeline.transport.shared_payloads import SharedPayloads
 
 _TICK_MS = 200
 _MESSAGES_A_POLL = 64
-_UNSENT = 1_000
 _UNFINISHED = 64 << 20
 
 
@@ -88,13 +95,13 @@ class Receiver:
         self._doorkeeper = Doorkeeper(self._context, curve.allow) if curve else None
         self._responder: ClockResponder | None = None
         self._shared = SharedPayloads(max_message_bytes)
-        self._unsent: list[tuple[bytes, bytes]] = []
         self._closed = False
         try:
             self._socket = listen(
                 self._context, endpoint.replace(":0", ":*"), curve, max_message_bytes
             )
             self.address = bound_address(self._socket)
+            self._answers = Answers(self._socket, self._session.unreachable)
             self._gate = Gate(
                 self._socket,
                 limits or LimitSettings(),
@@ -103,7 +110,7 @@ class Receiver:
                 unfinished=2 * (credit_bytes + max_message_bytes) + _UNFINISHED,
             )
             self._poller = zmq.Poller()
-            self._poller.register(self._socket, zmq.POLLIN)
+            self._poller.register(self._socket, READABLE)
             self._local = curve is None and not needs_curve(self.address)
             if clock_probes and self.address.startswith("tcp://"):
                 self._responder = _responder(self.address, clock)
@@ -136,11 +143,16 @@ class Receiver:
         session = self._session
         session.grant(self._shared.done(), self._clock.now_ns())
         until_ns = self._clock.now_ns() + int(timeout_s * 1e9)
+        left_ms = timeout_s * 1e3
         while True:
             self._flush()
-            for _ in range(_MESSAGES_A_POLL):
-                if not self._receive():
-                    break
+            at_once = bool(session.arrivals) or session.fetches.has_news
+            wait_ms = 0 if at_once else min(max(0, ceil(left_ms)), _TICK_MS)
+            readable, left = bool(self._poller.poll(wait_ms)), _MESSAGES_A_POLL
+            while readable and left:
+                self._receive()
+                left -= 1
+                readable = can(self._socket, READABLE)
             now_ns = self._clock.now_ns()
             session.tick(now_ns)
             self._look(now_ns)
@@ -149,7 +161,6 @@ class Receiver:
             if session.arrivals or session.fetches.has_news or left_ms <= 0:
                 arrivals, session.arrivals = session.arrivals, []
                 return arrivals
-            self._poller.poll(min(ceil(left_ms), _TICK_MS))
 
     def ack(self, node: str, sequences: Mapping[str, int], session: str = "") -> None:
         """Everything of `node` up to and including these sequences is committed.
@@ -173,11 +184,9 @@ class Receiver:
             self._flush()
             self._release()
 
-    def _receive(self) -> bool:
-        """Take in one message; False when there is none."""
-        if not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            return False
-        frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    def _receive(self) -> None:
+        """Take in one message, which is there."""
+        frames = receive_frames(self._socket)
         now_ns = self._clock.now_ns()
         connection = frames[0].bytes
         objection = self._gate.objection(connection, frames[1:], now_ns)
@@ -189,8 +198,8 @@ class Receiver:
                 self._session.refuse(connection, objection.code, objection.detail)
         except (ProtocolError, CodecError) as error:
             self._session.refuse(connection, Refusal.MALFORMED, error.message)
-        self._end_offenders(said, now_ns)
-        return True
+        if len(self._session.outgoing) > said:
+            self._end_offenders(said, now_ns)
 
     def _look(self, now_ns: int) -> None:
         """End connections whose key was revoked, and what else the gate has due."""
@@ -199,7 +208,8 @@ class Receiver:
             self._session.refuse(connection, Refusal.NOT_ALLOWED, "the key is not trusted")
             self._session.unreachable(connection)
         self._session.outgoing += self._gate.untold()
-        self._end_offenders(said, now_ns)
+        if len(self._session.outgoing) > said:
+            self._end_offenders(said, now_ns)
 
     def _end_offenders(self, said: int, now_ns: int) -> None:
         """End connections for what was refused in the answers from number `said` on."""
@@ -213,19 +223,24 @@ class Receiver:
         message = decode(frames[0].buffer)
         if self._curve is not None and not self._may_speak(connection, message):
             return
-        if isinstance(message, Hello):
+        if isinstance(message, Data):
+            self._data(connection, message, frames[1:], now_ns)
+        elif isinstance(message, Hello):
             self._hello(connection, message, now_ns)
         elif isinstance(message, NewKey):
             self._rekey(connection, message, now_ns)
-        elif not isinstance(message, Data):
+        else:
             payload = frames[1].buffer if len(frames) > 1 else b""
             self._session.receive(connection, message, now_ns, payload)
-        elif self._session.knows(connection):
-            payloads = self._shared.of(self._session.node_of(connection), message, frames[1:])
-            size = sum(size_of(frame) for frame in payloads[1:])
-            self._session.data(connection, decode_samples(payloads), size, now_ns)
-        else:
+
+    def _data(self, connection: bytes, message: Data, frames: list[zmq.Frame], now_ns: int) -> None:
+        node = self._session.node_of(connection)
+        if not node:
             self._session.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
+            return
+        payloads = self._shared.of(node, message, frames)
+        size = sum(map(size_of, payloads)) - len(message.header)
+        self._session.data(connection, decode_samples(payloads), size, now_ns)
 
     def _hello(self, connection: bytes, hello: Hello, now_ns: int) -> None:
         there = [n for n in self._session.nodes() if not (n.lost or n.ended)]
@@ -237,7 +252,7 @@ class Receiver:
         holder = self._session.holder(hello.node)
         if holder is not None and holder != connection:
             # Asks ZeroMQ whether the holder is still connected: sending fails if it is not.
-            self._send(holder, encode(ClockAnswer(0, now_ns, now_ns)))
+            self._answers.ask_whether_there(holder, ClockAnswer(0, now_ns, now_ns))
         reader = self._shared.opened(hello) if hello.shared and self._local else None
         if self._session.hello(connection, hello, now_ns, shared=reader is not None):
             self._shared.agree(hello.node, reader, self._session.connected)
@@ -262,30 +277,8 @@ class Receiver:
         return False
 
     def _flush(self) -> None:
-        """Send what is to be said; what does not fit into a socket waits for the next time."""
-        waiting, self._unsent = self._unsent, []
         said, self._session.outgoing = self._session.outgoing, []
-        stuck: set[bytes] = set()
-        for connection, frame in [*waiting, *((c, encode(m)) for c, m in said)]:
-            if connection in stuck or not self._send(connection, frame):
-                stuck.add(connection)
-                self._unsent.append((connection, frame))
-        if len(self._unsent) > _UNSENT:
-            for connection in stuck:
-                self._session.unreachable(connection)
-            self._unsent.clear()
-
-    def _send(self, connection: bytes, frame: bytes) -> bool:
-        """Send one message; False when the connection takes no more for now."""
-        try:
-            self._socket.send_multipart((connection, frame), zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self._session.unreachable(connection)
-        return True
+        self._answers.send(said)
 
     def _release(self) -> None:
         if self._responder:

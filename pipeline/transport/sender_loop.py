@@ -18,7 +18,16 @@ from pipeline.core.errors import ProtocolError, TransportError
 from pipeline.transport.clock_probe import ClockSync
 from pipeline.transport.full_line import frames_of
 from pipeline.transport.kept import Kept
-from pipeline.transport.link import Context, Socket, can, connect, send_frames
+from pipeline.transport.link import (
+    READABLE,
+    WRITABLE,
+    Context,
+    Socket,
+    can,
+    connect,
+    receive_frames,
+    send_frames,
+)
 from pipeline.transport.protocol import Data, Message, decode, encode
 from pipeline.transport.security import CurveClient
 from pipeline.transport.sender_session import LinkState, SenderSession
@@ -82,7 +91,7 @@ class SenderLoop:
         # Closed with the object, not with the thread: others may be about to write to it.
         weakref.finalize(self, os.close, self._wake).atexit = False
         self._poller = zmq.Poller()
-        self._poller.register(self._wake, zmq.POLLIN)
+        self._poller.register(self._wake, READABLE)
         self._asleep = False
         self._closing = threading.Event()
         self._goodbye_s, self._goodbye_ns = 0.0, 0
@@ -177,7 +186,7 @@ class SenderLoop:
     def _send_waiting(self) -> bool:
         """Send until there is nothing to send or no room; whether the socket is full."""
         while self._socket is not None:
-            if not can(self._socket, zmq.POLLOUT):
+            if not can(self._socket, WRITABLE):
                 return True
             with self._changed:
                 item = self.session.next()
@@ -225,28 +234,29 @@ class SenderLoop:
 
     def _say(self, message: Message) -> None:
         """Say something that will be said again; not now if the socket is full."""
-        if self._socket is not None and can(self._socket, zmq.POLLOUT):
+        if self._socket is not None and can(self._socket, WRITABLE):
             send_frames(self._socket, [encode(message)])
 
     def _wait(self, blocked: bool) -> None:
         if self._socket is not None:
-            self._poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if blocked else 0))
+            self._poller.register(self._socket, READABLE | (WRITABLE if blocked else 0))
         ready = dict(self._poller.poll(_TICK_MS))
         self._asleep = False
         if self._wake in ready:
             os.eventfd_read(self._wake)
         if self._monitor in ready:
             self._hear_monitor()
-        if self._socket in ready and ready[self._socket] & zmq.POLLIN:
+        if self._socket in ready and ready[self._socket] & READABLE:
             self._hear()
 
     def _hear(self) -> None:
-        socket = self._socket
-        while socket is not None and can(socket, zmq.POLLIN):
-            frames = socket.recv_multipart()
+        socket, readable = self._socket, True
+        while socket is not None and readable:
+            frames = receive_frames(socket)
+            readable = can(socket, READABLE)
             now_ns = self._clock.now_ns()
             try:
-                message = decode(frames[0])
+                message = decode(frames[0].buffer)
             except ProtocolError as error:
                 log.warning("malformed message", error=error.message)
                 continue
@@ -263,7 +273,7 @@ class SenderLoop:
             self._receiver = receiver
 
     def _hear_monitor(self) -> None:
-        while self._monitor is not None and can(self._monitor, zmq.POLLIN):
+        while self._monitor is not None and can(self._monitor, READABLE):
             event = recv_monitor_message(self._monitor)["event"]
             if event & _GONE:
                 with self._changed:
@@ -279,7 +289,7 @@ class SenderLoop:
             return
         self._socket = connect(self._context, endpoint, self._curve, self._max_message)
         self._monitor = self._socket.get_monitor_socket(_GONE)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(self._monitor, READABLE)
         with self._changed:
             said = self.session.open(self._clock.now_ns())
         for message in said:
@@ -300,9 +310,7 @@ class SenderLoop:
         with self._changed:
             said = self.session.close()
         for message in said:
-            if self._socket is not None and self._socket.poll(
-                int(self._goodbye_s * 1e3), zmq.POLLOUT
-            ):
+            if self._socket is not None and self._socket.poll(int(self._goodbye_s * 1e3), WRITABLE):
                 self._say(message)
         until = self._clock.now_ns() + int(self._goodbye_s * 1e9)
         while self.session.state is LinkState.CLOSING and self._clock.now_ns() < until:

@@ -27,8 +27,6 @@ from pipeline.transport.sender import Sender
 Frame: TypeAlias = npt.NDArray[np.uint8]
 
 ACK_EVERY_S = 0.02
-BUFFER_BYTES = 256 << 20
-"""Ours keeps so much until it is confirmed: eight seconds of what the camera here gives."""
 STREAM = "s"
 
 
@@ -43,8 +41,12 @@ class SendEnd(Protocol):
         """Frames that it says it did not deliver; None: it keeps no account."""
         ...
 
+    def finish(self) -> None:
+        """Wait until what is under way is delivered, where it can be known."""
+        ...
+
     def close(self) -> None:
-        """Deliver what is under way, and end."""
+        """End."""
         ...
 
 
@@ -68,11 +70,13 @@ class Task:
         shape: Of every frame.
         fresh: Only the newest frame matters: a consumer may be slower than the camera.
         shared: Whether ours may use shared memory.
+        buffer_bytes: Ours keeps so much until it is confirmed; a capture node does by default.
     """
 
     shape: tuple[int, int, int]
     fresh: bool = False
     shared: bool = True
+    buffer_bytes: int = 64 << 20
 
 
 class OursSending:
@@ -82,7 +86,7 @@ class OursSending:
         _quiet()
         size = int(np.prod(task.shape))
         self._clock, self._ledger = NodeClock(), Ledger()
-        buffer = 2 * size + 4096 if task.fresh else BUFFER_BYTES
+        buffer = 2 * size + 4096 if task.fresh else task.buffer_bytes
         self._sender = Sender(
             "bench",
             f"tcp://127.0.0.1:{port}",
@@ -105,8 +109,10 @@ class OursSending:
     def dropped(self) -> int | None:
         return sum(self._ledger.snapshot()[STREAM].dropped.values())
 
-    def close(self) -> None:
+    def finish(self) -> None:
         self._sender.drain(10)
+
+    def close(self) -> None:
         self._sender.close()
 
 
@@ -149,6 +155,9 @@ class RawSending:
 
     def dropped(self) -> int | None:
         return None
+
+    def finish(self) -> None:
+        """Nothing waits here."""
 
     def close(self) -> None:
         self._link.close()

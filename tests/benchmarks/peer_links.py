@@ -1,6 +1,7 @@
 """Ways to bring frames from one process to another: ours, a plain socket, other libraries.
 
-Those of others are used as their own documentation says.
+Those of others are used as their own documentation says. `BARE` is ZeroMQ without anything of
+ours or of others around it: no faster can be what is built on it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import zmq
+
+from pipeline.transport.memory import keep_large_blocks
 from tests.benchmarks.peer_ends import (
     Frame,
     OursReceiving,
@@ -21,6 +26,49 @@ from tests.benchmarks.peer_ends import (
     SendEnd,
     Task,
 )
+
+_QUEUED = 16
+
+
+class BareSending:
+    """A PUSH socket that sends frames from their own memory."""
+
+    def __init__(self, port: int, task: Task) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.PUSH)
+        self._socket.sndhwm = _QUEUED
+        self._socket.connect(f"tcp://127.0.0.1:{port}")
+
+    def send(self, frame: Frame) -> None:
+        self._socket.send(frame.data, copy=False)
+
+    def dropped(self) -> int | None:
+        return None
+
+    def finish(self) -> None:
+        """It does not tell."""
+
+    def close(self) -> None:
+        self._context.destroy(linger=10_000)
+
+
+class BareReceiving:
+    """The PULL socket."""
+
+    def __init__(self, port: int, task: Task) -> None:
+        keep_large_blocks()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.PULL)
+        self._socket.rcvhwm = _QUEUED
+        self._socket.bind(f"tcp://127.0.0.1:{port}")
+        self._shape = task.shape
+
+    def receive(self) -> list[Frame]:
+        frame = self._socket.recv(copy=False)
+        return [np.frombuffer(frame.buffer, np.uint8).reshape(self._shape)]
+
+    def confirm(self, count: int | None) -> None:
+        """It keeps nothing."""
 
 
 class ImageZmqSending:
@@ -38,8 +86,10 @@ class ImageZmqSending:
     def dropped(self) -> int | None:
         return None
 
+    def finish(self) -> None:
+        time.sleep(0.5)  # it does not tell what it has queued
+
     def close(self) -> None:
-        time.sleep(0.5)  # what it has queued
         self._sender.close()
 
 
@@ -94,6 +144,9 @@ class VidGear:
     def dropped(self) -> int | None:
         return None
 
+    def finish(self) -> None:
+        """It does not tell."""
+
     def close(self) -> None:
         self._gear.close()
 
@@ -145,11 +198,12 @@ def _pair_receiving(port: int, task: Task) -> ReceiveEnd:
     return VidGear(port, task, receives=True)
 
 
-RAW, OURS = "raw TCP", "fusewatch"
+RAW, BARE, OURS = "raw TCP", "bare ZeroMQ", "fusewatch"
 LINKS = {
     link.name: link
     for link in (
         Link(RAW, RawSending, RawReceiving),
+        Link(BARE, BareSending, BareReceiving),
         Link(OURS, OursSending, OursReceiving),
         Link("imagezmq REQ", _request_sending, _request_receiving, "imagezmq"),
         Link("imagezmq PUB", _publish_sending, _publish_receiving, "imagezmq"),

@@ -36,6 +36,8 @@ class Course:
         fps: At which pace; 0: as fast as it goes.
         reused: Whether all lie in the same memory.
         consume_s: How long the consumer takes over each.
+        warm: So many of the first are not counted in what either took: memory that is touched
+            for the first time is dear.
     """
 
     task: Task
@@ -43,11 +45,15 @@ class Course:
     fps: float = 0.0
     reused: bool = False
     consume_s: float = 0.0
+    warm: int = 0
 
 
 @dataclass(slots=True)
 class Sent:
-    """What the sending process says: how long sending took, all in all and at worst."""
+    """What the sending process says: how long sending took, all in all and at worst.
+
+    The processor's time is that after `Course.warm` frames, until all was delivered.
+    """
 
     count: int = 0
     took_s: float = 0.0
@@ -94,19 +100,25 @@ def send(pipe: Connection, name: str, port: int, course: Course) -> None:
         stamp(frame, number)
         if not (course.reused or course.fps):
             frame.setflags(write=False)
-    said, began_s, used_s = Sent(), time.monotonic(), time.process_time()
+    said, began_s, used_s, told_s = Sent(), time.monotonic(), 0.0, 0.0
     for number in range(course.count):
         frame = frames[number % len(frames)]
         if course.fps or course.reused:
             if course.fps:
                 time.sleep(max(0.0, began_s + number / course.fps - time.monotonic()))
             stamp(frame, number)
+        if number == course.warm:
+            used_s = time.process_time()
         before_s = time.monotonic()
         end.send(frame)
-        said.worst_s = max(said.worst_s, time.monotonic() - before_s)
+        now_s = time.monotonic()
+        said.worst_s = max(said.worst_s, now_s - before_s)
         said.count += 1
-        said.took_s = time.monotonic() - began_s
-        pipe.send(said)
+        said.took_s = now_s - began_s
+        if course.fps or now_s - told_s > TELL_S:
+            told_s = now_s
+            pipe.send(said)
+    end.finish()
     said.cpu_s = time.process_time() - used_s
     end.close()
     said.dropped = end.dropped()
@@ -133,7 +145,9 @@ def receive(pipe: Connection, name: str, port: int, course: Course) -> None:
         for frame in frames:
             now_ns = time.monotonic_ns()
             if not got.numbers:
-                got.first_ns, began_s, used_s = now_ns, time.monotonic(), time.process_time()
+                got.first_ns = now_ns
+            if len(got.numbers) == course.warm:
+                began_s, used_s = time.monotonic(), time.process_time()
             number, sent_ns, whole = look(frame) if checks else (len(got.numbers), now_ns, True)
             got.took_s, got.cpu_s = time.monotonic() - began_s, time.process_time() - used_s
             got.ages_s.append((now_ns - sent_ns) / NS)
@@ -179,6 +193,12 @@ class Pair:
                 quiet_s = time.monotonic()
             elif self.over and time.monotonic() - quiet_s > 1.5:
                 return
+
+    def await_sender(self, deadline_s: float) -> None:
+        """Take in what both say until the sender has ended."""
+        until_s = time.monotonic() + deadline_s
+        while time.monotonic() < until_s and not self.over:
+            self._take()
 
     def kill_consumer(self) -> None:
         """Kill the receiving process."""

@@ -16,6 +16,7 @@ from nodes.retention import kept_by_alert, kept_by_fusion
 from pipeline.config import check_file, load_deployment
 from pipeline.core.event import Event
 from pipeline.core.retention import Sweeper, Why
+from pipeline.recording import Recording
 from pipeline.recording.folder import begun_ns
 from pipeline.store import Commit, FusionStore, OutboxStore
 from tests.command_line import fusewatch
@@ -162,6 +163,22 @@ def test_recordings_go_before_anything_in_them_is_older_than_the_limit(home, tmp
     sweeper.look(T0 + 10 * DAY - 3 * 3600 * S)
     assert file.exists()
     sweeper.look(T0 + 10 * DAY - 1800 * S)
+    assert not file.exists()
+
+
+def test_a_sweep_by_hand_leaves_the_recording_that_a_node_still_writes(home, capsys):
+    deployment = load_deployment(home)  # the node's limit; by the file it is another one now
+    recorder = open_folder(deployment, deployment.fusion.record)
+    for arrival in scene(1.0):
+        recorder.write(arrival)
+    (file,) = recorder.files()
+    home.write_text(CONFIG.replace("recordings: 10d", "recordings: 1h"))
+    assert fusewatch("retention", "sweep", home) == 1
+    assert f"{file} left: still being written" in capsys.readouterr().out
+    recorder.close()
+    with Recording(file) as recording:
+        assert recording.truncated is None
+    assert fusewatch("retention", "sweep", home) == 0
     assert not file.exists()
 
 
