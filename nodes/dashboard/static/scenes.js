@@ -5,7 +5,7 @@ import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { eventRoom } from "/static/eventlist.js";
 import { long } from "/static/format.js";
-import { follow } from "/static/live.js";
+import { STALE_MS, follow } from "/static/live.js";
 
 const LATEST = 5;
 
@@ -34,6 +34,7 @@ function card(scene) {
   const root = el("section", { class: "card", "aria-label": scene.name },
     el("div", { class: "row spread" }, el("h2", {}, el("a", { href: `#/scene/${encodeURIComponent(scene.name)}` }, scene.name)), alarms),
     picture, el("p", { class: "row" }, state), note, spent);
+  let came = null; // when the last window did
   const made = {
     root,
     look(now) {
@@ -41,8 +42,12 @@ function card(scene) {
       spent.replaceChildren(budget(now));
       alarms.textContent = ids.length ? `${ids.length} going on` : "no alarm";
       alarms.className = `badge ${ids.length ? "bad" : "good"}`;
+      if (came === null || Date.now() - came < STALE_MS) return;
+      state.textContent = `nothing new for ${long(Date.now() - came)}`;
+      state.className = "badge warn";
     },
     take(window_) {
+      came = Date.now();
       const [stream] = window_.pictures;
       if (stream) { picture.src = api.picture(scene.name, stream, window_.index); picture.hidden = false; }
       const over = window_.score !== null && window_.threshold !== null && window_.score >= window_.threshold;
