@@ -92,6 +92,8 @@ class DashboardNode:
 
     def close(self) -> None:
         """Stop the server and let go of what was opened."""
+        if self._feed is not None:
+            self._feed.end()
         if self._server is not None:
             self._server.should_exit = True
         if self._thread is not None:

@@ -11,6 +11,7 @@ import { hertz, long, number, rarity, when } from "/static/format.js";
 const VERDICTS = ["real", "normal", "fault"];
 // What of a channel was unusual, over one moment (a window).
 const OF_CHANNEL = { value: "reading", dip: "lowest below its mean", peak: "highest above its mean", slope: "change from begin to end", noise: "noise", "largest step": "largest jump" };
+const BEING_MADE_MS = 60000; // longest until what comes after it is there too
 const FILES = { snapshot: "picture", explained: "picture with the box", channels: "channels", recording: "recording of all streams" };
 
 export async function eventView(main, id) {
@@ -74,6 +75,7 @@ function evidence(event) {
   if (shown.spectrogram) parts.push(el("h2", {}, "What was heard"), pictured(shown.spectrogram, "spectrogram of the sound, the unusual part framed", "Pitch over time; what is unusual is in the white frame."));
   else if (shown.sound) parts.push(el("h2", {}, "What was heard"), soundPicture(api.evidence(shown.sound)));
   if (event.phase !== "cleared") parts.push(el("p", { class: "quiet" }, "The clip comes when it is over."));
+  else if (parts.length && !shown.recording && Date.now() - event.end_ms < BEING_MADE_MS) parts.push(el("p", { class: "quiet" }, "The clip, the sound and the recording are being made."));
   if (!parts.length) parts.push(el("p", { class: "quiet" }, "There are no pictures or sounds of it."));
   if (shown.channels) parts.push(el("h2", {}, "What was measured"), pictured(shown.channels, "course of the unusual channels, expected against seen", "In the shaded seconds it is unusual; at the right what is expected beside what was seen."));
   const files = Object.entries(shown);

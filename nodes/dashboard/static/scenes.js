@@ -19,6 +19,7 @@ export async function scenesView(main) {
       el("p", {}, el("a", { href: "#/events" }, "All events")))));
   const stop = follow(null, (window_) => cards.get(window_.scene)?.take(window_));
   const again = setInterval(async () => {
+    cards.forEach((one) => one.age());
     list().catch(() => {});
     for (const scene of await api.scenes().catch(() => [])) cards.get(scene.name)?.look(scene);
   }, 4000);
@@ -42,6 +43,8 @@ function card(scene) {
       spent.replaceChildren(budget(now));
       alarms.textContent = ids.length ? `${ids.length} going on` : "no alarm";
       alarms.className = `badge ${ids.length ? "bad" : "good"}`;
+    },
+    age() {
       if (came === null || Date.now() - came < STALE_MS) return;
       state.textContent = `nothing new for ${long(Date.now() - came)}`;
       state.className = "badge warn";
