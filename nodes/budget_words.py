@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -27,14 +28,16 @@ _SPANS = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"))
 def budget_table(found: BudgetPreview) -> Table:
     """A line a budget, the strictest first, the chosen one marked."""
     title = f"{found.scene}: false alarms in {span(found.normal_s)} of held-out normal"
-    table = Table(
-        "budget", "threshold", "allowed here", "raised here", "each half by the other's",
-        "so the true rate is (90 %)", "long enough to count", title=title,
-    )  # fmt: skip
-    if found.events:
-        table.add_column("known events missed")
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=0)
+    for heading in ("budget", "threshold"):
+        table.add_column(heading, no_wrap=True)  # what is chosen is whole on any terminal
+    for heading in (
+        "allowed here", "raised here", "each half by the other's", "so the true rate is (90 %)",
+        "long enough to count", *(("known events missed",) if found.events else ()),
+    ):  # fmt: skip
+        table.add_column(heading)
     for row in found.rows:
-        name = f"[bold]> {row.alarm.budget} (chosen)[/]" if row.chosen else f"  {row.alarm.budget}"
+        name = f"[bold]> {row.alarm.budget}\n(chosen)[/]" if row.chosen else f"  {row.alarm.budget}"
         missed = [f"{len(row.missed)} of {len(found.events)}"] if found.events else []
         enough = "yes" if row.supported else f"[yellow]no: needs {span(row.needed_s)}[/]"
         table.add_row(

@@ -49,7 +49,7 @@ def commission_scene(
     Args:
         deployment: The deployment.
         scene: Which of its scenes.
-        recordings: Recordings of normal time, one run each, oldest first.
+        recordings: Recordings of normal time, one run each.
         output: The model file.
         from_s: Second of each recording to begin at.
         to_s: Second of each recording to end at.
@@ -67,6 +67,7 @@ def commission_scene(
     """
     settings = settings or DetectorSettings()
     torch.set_num_threads(deployment.fusion.threads)  # more only wait for each other
+    recordings = oldest_first(recordings)
     streams = streams_of(deployment, scene, recordings)
     known = _known(recordings, labels)
     windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
@@ -85,6 +86,11 @@ def commission_scene(
     heard = tuple(_scores(deployment, scene, recordings, output, known, (from_s, to_s), progress))
     known = replace(known, scores=heard)
     return replace(report, preview=preview(model, deployment.scenes[scene].alarm, known))
+
+
+def oldest_first(recordings: Sequence[Path]) -> list[Path]:
+    """Recordings in the order of their time, in which they are learnt."""
+    return sorted(recordings, key=lambda path: start_of([path]))
 
 
 def _known(recordings: Sequence[Path], labels: Path | None) -> KnownEvents:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from rich.console import Console
 
 from nodes.dashboard.access import page_token
 from nodes.demo_report import Match, Truth, draw_timeline, final_events, match, print_summary
-from nodes.demo_site import record_normal, site_of, truths_of
+from nodes.demo_site import record_normal, site_of, truths_of, zero_ns_of
 from nodes.logs import configure_logs
 from nodes.run import children
 from nodes.shipped import shipped_config
@@ -101,14 +103,14 @@ def learn(deployment: Deployment, options: DemoOptions, console: Console) -> Non
     site = site_of(deployment)
     part_s = options.learn_s / PARTS
     files = [options.out / "normal" / f"normal-{part + 1}.mcap" for part in range(PARTS)]
-    begin_s = site.from_s - options.learn_s
+    zero_ns, begin_s = zero_ns_of(site, time.time_ns()), site.from_s - options.learn_s
     spans = [(begin_s + part * part_s, begin_s + (part + 1) * part_s) for part in range(PARTS)]
     with (
         console.status(f"recording {options.learn_s / 60:.0f} minutes of the site's normal"),
         ProcessPoolExecutor(PARTS, get_context("spawn")) as workers,
     ):
         parts = [
-            workers.submit(record_normal, site, file, from_s, to_s)
+            workers.submit(record_normal, site, file, from_s, to_s, zero_ns)
             for file, (from_s, to_s) in zip(files, spans, strict=True)
         ]
         # Torch is loaded while the site is recorded.
@@ -196,9 +198,17 @@ def _tell(
         ("timeline", out / "timeline.png"),
     ):
         console.print(f"  {what:24} {path}", soft_wrap=True)
-    files = " ".join(str(r) for r in recordings)
-    console.print(f"in the browser: fusewatch dashboard {out / 'demo.yaml'}", soft_wrap=True)
-    console.print(
-        f"live again, until it is stopped: fusewatch run {out / 'demo.yaml'}", soft_wrap=True
-    )
-    console.print(f"again: fusewatch replay {files} --config {out / 'demo.yaml'}", soft_wrap=True)
+    files, config, typed = " ".join(str(r) for r in recordings), out / "demo.yaml", called_as()
+    for what, command in (
+        ("in the browser", f"dashboard {config}"),
+        ("live again, until it is stopped", f"run {config}"),
+        ("again", f"replay {files} --config {config}"),
+    ):
+        console.print(f"{what}: {typed} {command}", soft_wrap=True)
+
+
+def called_as() -> str:
+    """How fusewatch is called here: by name, or by its path where a shell would not find it."""
+    called = Path(sys.argv[0])
+    by_path = called.name == "fusewatch" and shutil.which("fusewatch") is None
+    return str(called) if by_path else "fusewatch"

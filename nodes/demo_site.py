@@ -13,6 +13,8 @@ from pipeline.sources.scene import SceneSourceSettings, labels, samples
 from pipeline.sources.synthetic.reel import Reel
 
 NODE = "site"
+SECOND_NS = 1_000_000_000
+STEP_NS = 600 * SECOND_NS
 START_NS = 1_700_000_000_000_000_000
 
 
@@ -29,17 +31,32 @@ def site_of(deployment: Deployment) -> SceneSourceSettings:
     raise ConfigError("no source of type 'scene'", where=deployment.name)
 
 
-def record_normal(site: SceneSourceSettings, file: Path, from_s: float, to_s: float) -> None:
-    """Record scene seconds of the site with nothing wrong."""
+def zero_ns_of(site: SceneSourceSettings, now_ns: int) -> int:
+    """Site time of scene second 0, so that the normal ends where the live seconds begin.
+
+    Where those begin when their node is opened, which is not known yet, it ends up to `STEP_NS`
+    before now: windows, and the parts that are held out, are cut by the clock, and so the same is
+    learnt of the same seconds at any time of day.
+    """
+    if site.start_ns is not None:
+        return site.start_ns
+    ago_ns = (now_ns - round(site.from_s * SECOND_NS) - START_NS) % STEP_NS
+    return now_ns - round(site.from_s * SECOND_NS) - ago_ns
+
+
+def record_normal(
+    site: SceneSourceSettings, file: Path, from_s: float, to_s: float, zero_ns: int = START_NS
+) -> None:
+    """Record scene seconds of the site with nothing wrong; `zero_ns` is site time of second 0."""
     normal = site.model_copy(update={"anomalies": "none"})
     file.parent.mkdir(parents=True, exist_ok=True)
     sequences: dict[str, int] = {}
     with RecordingWriter(file, deployment="demo", overwrite=True) as writer:
-        first_ns = START_NS + int(from_s * 1e9)
+        first_ns = zero_ns + int(from_s * 1e9)
         for info in Reel(normal).infos():
             writer.write(StreamOpened(first_ns, NODE, info))
         last_ns = first_ns
-        for sample in samples(normal, START_NS, from_s=from_s, to_s=to_s):
+        for sample in samples(normal, zero_ns, from_s=from_s, to_s=to_s):
             sample.sequence = sequences.get(sample.stream, 0)
             sequences[sample.stream] = sample.sequence + 1
             last_ns = sample.timestamp_ns

@@ -16,7 +16,11 @@ def one_event(store: FusionStore, begins: str) -> list[Event]:
     phases = store.phases(begins)
     ids = sorted({phase.id for phase in phases})
     if not ids:
-        raise StoreError(f"no event begins with {begins!r}", where=store.database.where)
+        raise StoreError(
+            f"no event begins with {begins!r}",
+            where=store.database.where,
+            fix="see fusewatch events list",
+        )
     if len(ids) > 1:
         raise StoreError(
             f"{len(ids)} events begin with {begins!r}",

@@ -55,6 +55,7 @@ class SceneStatus:
         delay_s: From the end of a window to its score, mean; None: none was scored.
         alarms: Alarms that stand.
         health: Events of the equipment that stand.
+        held: Events not sent, as they follow from another that stands, or may.
         raised_day: Alarms raised in the last day, but those that a person said were real.
         budget: The scene's budget of false alarms, ``COUNT/PERIOD``.
         spent: Alarms that spent of it in the last one of its periods; None: no model.
@@ -70,6 +71,7 @@ class SceneStatus:
     delay_s: float | None
     alarms: int | None
     health: int | None
+    held: int | None
     raised_day: int | None
     budget: str
     spent: int | None
@@ -79,13 +81,14 @@ class SceneStatus:
 
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
-    """One sink. All is None when the alert node does not answer.
+    """One sink. All is None, or empty, when the alert node does not answer.
 
     Attributes:
         sink: Name of the sink.
         up: Whether its last try went well.
         pending: Deliveries that wait.
         oldest_s: Since the oldest of them ended.
+        held: Deliveries held for later, by why (quiet hours, escalation).
         failures: Failures in a row.
         delivered: Deliveries made since the alert node started.
         dead: Deliveries moved aside.
@@ -95,6 +98,7 @@ class SinkStatus:
     up: bool | None
     pending: int | None
     oldest_s: float | None
+    held: Mapping[str, int]
     failures: int | None
     delivered: int | None
     dead: int | None

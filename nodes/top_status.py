@@ -92,7 +92,7 @@ def _streams(
             age_s=time_s - last_s[stream] if stream in last_s else None,
             captured=_count(own, "fusewatch_captured_total", stream),
             delivered=_count(own, "fusewatch_delivered_total", stream),
-            dropped=_dropped(own, stream),
+            dropped=_by_reason(own, "fusewatch_dropped_total", stream=stream),
             spooled=_count(own, "fusewatch_spooled", stream),
             unexplained=None
             if own.silent and fusion.silent
@@ -117,11 +117,12 @@ def _count(reading: Reading, metric: str, stream: str) -> int | None:
     return None if found is None else round(found)
 
 
-def _dropped(reading: Reading, stream: str) -> dict[str, int]:
+def _by_reason(reading: Reading, metric: str, **labels: str) -> dict[str, int]:
+    """Those of a metric's samples that have these labels and are not 0, by reason."""
     return {
-        labels["reason"]: round(value)
-        for labels, value in reading.each("fusewatch_dropped_total")
-        if labels.get("stream") == stream and value
+        its["reason"]: round(value)
+        for its, value in reading.each(metric)
+        if value and labels.items() <= its.items()
     }
 
 
@@ -155,6 +156,7 @@ def _scene(name: str, alarm: AlarmSettings, fusion: Reading, before: Reading | N
         delay_s=age_s / scored if scored and age_s is not None else None,
         alarms=count("fusewatch_events_standing", kind="alarm"),
         health=count("fusewatch_events_standing", kind="health"),
+        held=count("fusewatch_events_held"),
         raised_day=count("fusewatch_alarms_raised", period="day"),
         budget=alarm.budget,
         spent=None if spent is None else round(spent),
@@ -165,7 +167,7 @@ def _scene(name: str, alarm: AlarmSettings, fusion: Reading, before: Reading | N
 
 def _sink(name: str, alert: Reading) -> SinkStatus:
     if alert.silent:
-        return SinkStatus(name, None, None, None, None, None, None)
+        return SinkStatus(name, None, None, None, {}, None, None, None)
 
     def of(metric: str) -> float:
         return _value(alert, f"fusewatch_{metric}", sink=name) or 0.0
@@ -175,6 +177,7 @@ def _sink(name: str, alert: Reading) -> SinkStatus:
         up=bool(of("sink_up")),
         pending=round(of("outbox_pending")),
         oldest_s=of("outbox_oldest_seconds"),
+        held=_by_reason(alert, "fusewatch_outbox_held", sink=name),
         failures=round(of("sink_failures")),
         delivered=round(of("sink_delivered_total")),
         dead=round(of("outbox_dead")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import (
@@ -24,6 +24,7 @@ OLD_S = 5.0
 """A stream whose last sample is older than this is marked, seconds."""
 
 RULE = "captured = delivered + spooled + dropped; missing: on the way, and nobody says why"
+HELD = "held: while its cause stands (scenes), for later (sinks: events list --held)"
 GOOD, DIM, ODD, BAD = "green", "dim", "yellow", "bold red"
 _UNKNOWN = Text("-", DIM)
 
@@ -36,7 +37,10 @@ def view(status: Status) -> RenderableType:
     )
     parts: list[RenderableType] = [title, Text(), _processes(status)]
     parts += [Text(), _streams(status.streams), Text(RULE, DIM)]
-    return Group(*parts, Text(), _scenes(status.scenes), Text(), _sinks(status.sinks))
+    parts += [Text(), _scenes(status.scenes), Text(), _sinks(status.sinks)]
+    if any(scene.held for scene in status.scenes) or any(sink.held for sink in status.sinks):
+        parts.append(Text(HELD, DIM))
+    return Group(*parts)
 
 
 class LiveView:
@@ -108,7 +112,7 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
             _number(one.captured, "{:,}"),
             _number(one.delivered, "{:,}"),
             _number(one.spooled, "{:,}"),
-            _dropped(one),
+            _UNKNOWN if one.captured is None else _by_reason(one.dropped),
             _number(one.unexplained, "{:,}", BAD, GOOD),
             _UNKNOWN if one.unseen is None else Text(one.unseen or "yes", _odd(one.unseen)),
         )
@@ -117,7 +121,7 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
 
 def _scenes(scenes: Sequence[SceneStatus]) -> Table:
     table = _table(
-        "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment",
+        "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment", ">held",
         ">alarms/day", "budget spent",
     )  # fmt: skip
     for one in scenes:
@@ -129,6 +133,7 @@ def _scenes(scenes: Sequence[SceneStatus]) -> Table:
             Text(_span(one.delay_s)) if one.delay_s is not None else _UNKNOWN,
             _number(one.alarms, "{}", BAD),
             _number(one.health, "{}", ODD),
+            _number(one.held, "{}", ODD),
             _number(one.raised_day, "{}"),
             _spent(one),
         )
@@ -144,7 +149,9 @@ def _spent(scene: SceneStatus) -> Text:
 
 
 def _sinks(sinks: Sequence[SinkStatus]) -> Table:
-    table = _table("sink", "state", ">waiting", ">oldest", ">failures", ">delivered", ">set aside")
+    table = _table(
+        "sink", "state", ">waiting", ">oldest", ">failures", ">delivered", ">set aside", ">held",
+    )  # fmt: skip
     for one in sinks:
         table.add_row(
             Text(one.sink),
@@ -154,6 +161,7 @@ def _sinks(sinks: Sequence[SinkStatus]) -> Table:
             _number(one.failures, "{}", ODD),
             _number(one.delivered, "{:,}"),
             _number(one.dead, "{:,}", BAD),
+            _UNKNOWN if one.up is None else _by_reason(one.held),
         )
     return table
 
@@ -165,7 +173,7 @@ def _table(*headings: str) -> Table:
         numbers = heading.startswith(">")
         side: JustifyMethod = "right" if numbers else "left"
         # Where there is little room words give way, down to this; a number that is cut shows it.
-        narrowest = {"stream": 12, "scene": 6, ">dropped": 8, "sees": 6}.get(heading)
+        narrowest = {"stream": 12, "scene": 6, ">dropped": 8, ">held": 4, "sees": 6}.get(heading)
         whole = numbers and narrowest is None
         table.add_column(
             heading.removeprefix(">"),
@@ -177,12 +185,10 @@ def _table(*headings: str) -> Table:
     return table
 
 
-def _dropped(stream: StreamStatus) -> Text:
-    if stream.captured is None:
-        return _UNKNOWN
-    if not stream.dropped:
+def _by_reason(counts: Mapping[str, int]) -> Text:
+    if not counts:
         return Text("0")
-    said = (f"{count:,} {reason}" for reason, count in sorted(stream.dropped.items()))
+    said = (f"{count:,} {reason}" for reason, count in sorted(counts.items()))
     return Text("\n".join(said), ODD)
 
 

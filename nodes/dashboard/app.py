@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, StreamingResponse
@@ -20,6 +17,7 @@ from nodes.dashboard.answer_views import EffectView, SceneExemptions
 from nodes.dashboard.description import describe
 from nodes.dashboard.door import Door, visitor
 from nodes.dashboard.event_views import EventRow, EventView
+from nodes.dashboard.live_events import told
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.login import STATIC, add_login
 from nodes.dashboard.neighbours import node_views
@@ -42,7 +40,6 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.errors import StoreError
 from pipeline.store import Verdict
 
-KEEP_ALIVE_S = 10.0
 TOO_LATE_MS = 2**63 // MILLISECOND_NS
 """The stores count nanoseconds, up to this, the year 2262."""
 
@@ -217,9 +214,9 @@ def _add_live(app: FastAPI, desk: Desk) -> None:
     async def live(request: Request, scene: str | None = None) -> StreamingResponse:
         """Windows as they are scored, as server-sent events; of one scene or of all."""
         after = request.headers.get("last-event-id", "")
-        told = _told(desk.feed, scene, int(after) if after.isdecimal() else -1)
+        said = told(desk.feed, scene, int(after) if after.isdecimal() else -1)
         return StreamingResponse(
-            told, media_type="text/event-stream", headers={"cache-control": "no-store"}
+            said, media_type="text/event-stream", headers={"cache-control": "no-store"}
         )
 
     @app.get(
@@ -234,28 +231,6 @@ def _add_live(app: FastAPI, desk: Desk) -> None:
         if jpeg is None:
             raise HTTPException(404, "no such picture, or no longer")
         return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
-
-
-async def _told(feed: LiveFeed, scene: str | None, after: int) -> AsyncIterator[bytes]:
-    """Server-sent events: what was seen lately and not yet told, then what comes."""
-    async with feed.looking(scene) as queue:
-        for window in feed.windows(scene) if scene else []:
-            if window.index > after:
-                yield _event(window.index, msgspec.json.encode(window))
-                after = window.index
-        yield b": live\n\n"
-        while True:
-            try:
-                window = await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
-            except TimeoutError:
-                yield b": still here\n\n"
-                continue
-            if scene is None or window.index > after:
-                yield _event(window.index, msgspec.json.encode(window))
-
-
-def _event(number: int, body: bytes) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (number, body)
 
 
 def _add_description(app: FastAPI) -> None:

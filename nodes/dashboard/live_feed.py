@@ -48,17 +48,17 @@ class _Queue:
     def __init__(self, scene: str | None) -> None:
         self.scene = scene
         self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[LiveWindow] = asyncio.Queue(_WAITING)
+        self._queue: asyncio.Queue[LiveWindow | None] = asyncio.Queue(_WAITING)
 
-    def give(self, window: LiveWindow) -> None:
-        """Put a window in, from any thread."""
+    def give(self, window: LiveWindow | None) -> None:
+        """Put a window in, or that none comes any more, from any thread."""
         self._loop.call_soon_threadsafe(self._put, window)
 
-    async def get(self) -> LiveWindow:
-        """The next window."""
+    async def get(self) -> LiveWindow | None:
+        """The next window; None: there will be none."""
         return await self._queue.get()
 
-    def _put(self, window: LiveWindow) -> None:
+    def _put(self, window: LiveWindow | None) -> None:
         if self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(window)
@@ -76,6 +76,7 @@ class LiveFeed:
         self._lock = threading.Lock()
         self._scenes: dict[str, _Scene] = {}
         self._queues: list[_Queue] = []
+        self._over = False
         self._closing = threading.Event()
         self._looked = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live-feed", daemon=True)
@@ -102,11 +103,20 @@ class LiveFeed:
         with self._lock:
             self._queues.append(queue)
             self._looked.set()
+            if self._over:
+                queue.give(None)
         try:
             yield queue
         finally:
             with self._lock:
                 self._queues.remove(queue)
+
+    def end(self) -> None:
+        """Tell all who look that nothing comes any more, so that nobody is cut off."""
+        with self._lock:
+            self._over = True
+            for queue in self._queues:
+                queue.give(None)
 
     def close(self) -> None:
         """Stop listening; may be called twice."""

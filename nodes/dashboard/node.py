@@ -8,7 +8,7 @@ import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from nodes.dashboard.access import Access, page_token
+from nodes.dashboard.access import FILE, Access, page_token
 from nodes.dashboard.app import Desk, build_app
 from nodes.dashboard.live_feed import LiveFeed
 from nodes.dashboard.records import Records
@@ -92,6 +92,8 @@ class DashboardNode:
 
     def close(self) -> None:
         """Stop the server and let go of what was opened."""
+        if self._feed is not None:
+            self._feed.end()
         if self._server is not None:
             self._server.should_exit = True
         if self._thread is not None:
@@ -116,7 +118,8 @@ class DashboardNode:
             target=self._run, args=(self._server, listening), name="page", daemon=True
         )
         self._thread.start()
-        log.info("page", address=self.address, token=str(self._deployment.data / "dashboard-token"))
+        # Fields named like secrets are not shown, so not even where the token is would be.
+        log.info("page", address=self.address, log_in_with=str(self._deployment.data / FILE))
 
     def _run(self, server: uvicorn.Server, listening: object) -> None:
         try:

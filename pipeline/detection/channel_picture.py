@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.channel_words import of_channel
 from pipeline.core.event import Event
 from pipeline.core.explanation import Channel
 from pipeline.detection.picture_paper import (
@@ -86,7 +87,8 @@ def channel_picture(
 def _words(channel: Channel) -> str:
     given = f", given {', '.join(channel.given)}" if channel.given else ""
     expected = f"{channel.low:g} to {channel.high:g} expected{given}"
-    return f"{channel.stream} {channel.name}, {channel.what}: {channel.seen:g} seen, {expected}"
+    what = of_channel(channel.what)
+    return f"{channel.stream} {channel.name}, {what}: {channel.seen:g} seen, {expected}"
 
 
 def _draw_course(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.channel_words import of_channel
 from pipeline.core.explanation import Channel
 from pipeline.core.redact import redact_url
 from pipeline.core.sample import Modality, StreamInfo
@@ -162,7 +163,7 @@ def describe_between(
 
 
 def _channel(channel: Channel) -> str:
-    what = "" if channel.what == "value" else f" ({channel.what})"
+    what = "" if channel.what == "value" else f" ({of_channel(channel.what)})"
     seen, low, high = (f"{value:.3g}" for value in (channel.seen, channel.low, channel.high))
     return f"{channel.name}{what} seen {seen}, expected {low} to {high}"
 

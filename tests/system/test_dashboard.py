@@ -151,7 +151,9 @@ def test_every_view_is_accessible(seen) -> None:
         assert browser.barriers() == [], view
 
 
-def test_a_page_whose_server_went_comes_back_by_itself(tmp_path: Path) -> None:
+def test_a_page_whose_server_went_says_so_and_comes_back_by_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     deployment = watched_deployment(tmp_path, f"127.0.0.1:{free_port()}")
     with closing(Browser(tmp_path / "profile")) as browser:
         with page_of(deployment) as address, showing(deployment):
@@ -159,6 +161,7 @@ def test_a_page_whose_server_went_comes_back_by_itself(tmp_path: Path) -> None:
             browser.driver.get(f"{address}login#{token}")
             browser.click("Log in")
             browser.sees("live.*hall.*score")
-        browser.sees("link broken")
+        assert "error" not in capfd.readouterr().err  # though somebody was looking
+        browser.sees("link broken.*nothing new for")
         with page_of(deployment), showing(deployment):
             browser.sees("live.*hall.*score")

@@ -38,9 +38,11 @@ async def _seen(showing: Shown, feed: LiveFeed, count: int) -> list[LiveWindow]:
         while len(found) < count:
             showing.next()
             try:
-                found.append(await asyncio.wait_for(queue.get(), 0.2))
+                window = await asyncio.wait_for(queue.get(), 0.2)
             except TimeoutError:
                 continue
+            assert window is not None
+            found.append(window)
         return found
 
 
@@ -58,6 +60,16 @@ def test_a_browser_sees_scores_sound_readings_and_pictures(shown) -> None:
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), 1).shape == (60, 100, 3)
     assert feed.picture("hall", "cam", 7) is None and feed.picture("yard", "cam") is None
     assert [w.index for w in feed.windows("hall")][:2] == [first.index, second.index]
+
+
+def test_whoever_looks_when_the_page_ends_or_comes_after_is_told_that_it_is_over(shown) -> None:
+    async def told() -> list[LiveWindow | None]:
+        async with shown[1].looking("hall") as early:
+            shown[1].end()
+            async with shown[1].looking(None) as late:
+                return [await asyncio.wait_for(one.get(), 10) for one in (early, late)]
+
+    assert asyncio.run(told()) == [None, None]
 
 
 def test_while_nobody_looks_nothing_is_made(shown) -> None:

@@ -18,8 +18,9 @@ from nodes.alert_routing import AlertRouting
 from nodes.capture_metrics import CaptureMetrics
 from nodes.commands.top import looks
 from nodes.fusion_metrics import FusionMetrics
+from nodes.handing_on import Outcome as Handed
 from nodes.health import Health, HealthServer
-from nodes.holding import Holding
+from nodes.holding import QUIET, Holding
 from nodes.runner import RunFile, write_run_file
 from nodes.top_model import Status
 from nodes.top_reading import Place, Reading, places, read_all
@@ -39,6 +40,8 @@ from pipeline.models.past import Past, ScenePast
 from pipeline.sinks.lane import Outlet
 from pipeline.sinks.outbox import OutboxDelivery
 from pipeline.store import OutboxStore
+from pipeline.store.outbox_holds import Ruling
+from pipeline.store.outbox_tables import HELD
 from tests.command_line import fusewatch
 from tests.event_samples import event, life
 from tests.http_receiver import HttpReceiver
@@ -195,6 +198,25 @@ def test_a_queue_has_a_length_an_age_and_failures(site: Site) -> None:
     assert (sink.up, sink.pending, sink.failures, sink.dead) == (False, 4, 1, 0)
     assert sink.oldest_s == pytest.approx(100 - 11)
     assert "down: jsonl" not in shown(site.status())  # the node that is away is worse
+
+
+def test_what_is_held_is_told_with_its_reason_and_where_to_look(site: Site) -> None:
+    (scene,), (sink,) = site.status().scenes, site.status().sinks
+    assert (scene.held, sink.held) == (0, {})
+    assert "--held" not in shown(site.status())
+    site.fusion.held({"site": 2}, {("site", Handed.HELD): 2})
+    ruling = Ruling(HELD, 500 * 10**9, QUIET)
+    for phase in life(10):
+        site.store.accept(phase, ["jsonl"], rulings={"jsonl": ruling})
+    status = site.status()
+    assert (status.scenes[0].held, status.sinks[0].held) == (2, {"quiet hours": 3})
+    assert status.sinks[0].pending == 0
+    for width in (80, 120):
+        lines = shown(status, width).splitlines()
+        held = lines[[line.split()[:1] == ["sink"] for line in lines].index(True) + 1]
+        assert "3 quiet hours" in held
+        assert "while its cause stands" in lines[-1]
+        assert max(map(len, lines)) <= width
 
 
 def test_what_cannot_be_reached_or_is_not_ready_says_why(site: Site) -> None:

@@ -34,6 +34,6 @@ const level = (one, value) => `${number(value)}${one.name.endsWith("Hz") ? " dB"
 function levels(found) {
   if (!found.length) return null;
   return el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "then and now" }, el("table", {},
-    el("thead", {}, el("tr", {}, ["Stream", "What", "Then", "Now"].map((t) => el("th", { scope: "col" }, t)))),
+    el("thead", {}, el("tr", {}, ["Stream", "What", "Then, on average", "Now, on average"].map((t) => el("th", { scope: "col" }, t)))),
     el("tbody", {}, found.map((one) => el("tr", {}, [one.stream, one.name, level(one, one.then), level(one, one.now)].map((t) => el("td", {}, t)))))));
 }

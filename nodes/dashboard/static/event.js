@@ -9,6 +9,9 @@ import { soundPicture } from "/static/sound.js";
 import { hertz, long, number, rarity, when } from "/static/format.js";
 
 const VERDICTS = ["real", "normal", "fault"];
+// What of a channel was unusual, over one moment (a window).
+const OF_CHANNEL = { value: "reading", dip: "lowest below its mean", peak: "highest above its mean", slope: "change from begin to end", noise: "noise", "largest step": "largest jump" };
+const BEING_MADE_MS = 60000; // longest until what comes after it is there too
 const FILES = { snapshot: "picture", explained: "picture with the box", channels: "channels", recording: "recording of all streams" };
 
 export async function eventView(main, id) {
@@ -70,8 +73,9 @@ function evidence(event) {
   else if (shown.sound) parts.push(el("h2", {}, "Sound"), el("audio", { src: api.evidence(shown.sound), controls: true, preload: "metadata", "aria-label": "sound" }));
   if (event.evidence_note) parts.push(el("p", {}, event.evidence_note));
   if (shown.spectrogram) parts.push(el("h2", {}, "What was heard"), pictured(shown.spectrogram, "spectrogram of the sound, the unusual part framed", "Pitch over time; what is unusual is in the white frame."));
-  else if (shown.sound) parts.push(soundPicture(api.evidence(shown.sound)));
+  else if (shown.sound) parts.push(el("h2", {}, "What was heard"), soundPicture(api.evidence(shown.sound)));
   if (event.phase !== "cleared") parts.push(el("p", { class: "quiet" }, "The clip comes when it is over."));
+  else if (parts.length && !shown.recording && Date.now() - event.end_ms < BEING_MADE_MS) parts.push(el("p", { class: "quiet" }, "The clip, the sound and the recording are being made."));
   if (!parts.length) parts.push(el("p", { class: "quiet" }, "There are no pictures or sounds of it."));
   if (shown.channels) parts.push(el("h2", {}, "What was measured"), pictured(shown.channels, "course of the unusual channels, expected against seen", "In the shaded seconds it is unusual; at the right what is expected beside what was seen."));
   const files = Object.entries(shown);
@@ -161,7 +165,7 @@ function bands(found) {
 function channels(found) {
   if (!found.length) return null;
   return el("div", { class: "wide apart", tabindex: 0, role: "region", "aria-label": "channels" }, el("table", {}, el("thead", {}, el("tr", {}, ["Channel", "What", "Seen", "Expected", "Judged by"].map((t) => el("th", { scope: "col" }, t)))),
-    el("tbody", {}, found.map((c) => el("tr", {}, [c.name, c.what, number(c.seen), `${number(c.low)} to ${number(c.high)}`, (c.given ?? []).join(", ") || "its own normal"].map((t) => el("td", {}, t)))))));
+    el("tbody", {}, found.map((c) => el("tr", {}, [c.name, OF_CHANNEL[c.what] ?? c.what, number(c.seen), `${number(c.low)} to ${number(c.high)}`, (c.given ?? []).join(", ") || "its own normal"].map((t) => el("td", {}, t)))))));
 }
 
 function details(event) {

@@ -1,5 +1,7 @@
 // Windows as they are scored. The browser comes back by itself when the link breaks.
 
+export const STALE_MS = 5000; // after which a window no longer tells how it is
+
 const link = () => document.getElementById("link");
 
 function say(text, kind) {
@@ -19,7 +21,7 @@ export function follow(scene, take) {
     take(JSON.parse(message.data));
   };
   const watch = setInterval(() => {
-    if (source.readyState === EventSource.OPEN && Date.now() - last > 5000) {
+    if (source.readyState === EventSource.OPEN && Date.now() - last > STALE_MS) {
       say(last ? "no new windows" : "waiting for the fusion node", "warn");
     }
   }, 1000);

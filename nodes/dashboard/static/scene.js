@@ -4,7 +4,8 @@ import * as api from "/static/api.js";
 import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { eventRoom } from "/static/eventlist.js";
-import { follow } from "/static/live.js";
+import { long } from "/static/format.js";
+import { STALE_MS, follow } from "/static/live.js";
 import { Lanes, Scores, Spectrogram } from "/static/strips.js";
 import { timeline } from "/static/timeline.js";
 
@@ -42,9 +43,10 @@ export async function sceneView(main, name) {
 }
 
 function liveStrips(scene) {
-  const pictures = el("div", {}, el("p", { class: "quiet" }, "Waiting for the first window …"));
+  const pictures = el("div", {}, el("p", { class: "quiet" }, "Nothing live yet. Pictures and readings come while the deployment runs (fusewatch run)."));
   const words = el("section", { class: "card", "aria-live": "off" }, budget(scene));
-  const strips = el("div");
+  const nothing = el("p", { class: "quiet" }, "No sound, no readings, no score yet.");
+  const strips = el("div", {}, nothing);
   const shown = new Map();
   const scores = new Scores();
   let latest = null;
@@ -72,6 +74,7 @@ function liveStrips(scene) {
     pictures, words, strips,
     take(window_) {
       latest = window_;
+      nothing.remove();
       offset = Date.now() - window_.end_ms;
       if (window_.score !== null && !scores.root.parentNode) strips.prepend(scores.root);
       scores.take(window_);
@@ -87,12 +90,14 @@ function liveStrips(scene) {
         const wanted = api.picture(scene.name, stream, latest.index);
         if (picture(stream).getAttribute("src") !== wanted) picture(stream).src = wanted;
       }
-      words.replaceChildren(...said(latest, scene));
+      words.replaceChildren(...said(latest, scene, Date.now() - offset - latest.end_ms));
     },
   };
 }
 
-function said(window_, scene) {
+// `age` is for how long nothing came after the window, milliseconds: what was as usual need not be now.
+function said(window_, scene, age) {
+  if (age > STALE_MS) return [el("p", { class: "row" }, el("span", { class: "badge warn" }, `nothing new for ${long(age)}`)), el("p", { class: "quiet" }, "What you see is from before that."), budget(scene)];
   const over = window_.score !== null && window_.score >= window_.threshold;
   const notes = Object.entries(window_.notes);
   const lines = Object.entries(window_.lines).flatMap(([stream, texts]) => texts.map((text) => `${stream}: ${text}`));

@@ -5,7 +5,7 @@ import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { eventRoom } from "/static/eventlist.js";
 import { long } from "/static/format.js";
-import { follow } from "/static/live.js";
+import { STALE_MS, follow } from "/static/live.js";
 
 const LATEST = 5;
 
@@ -19,6 +19,7 @@ export async function scenesView(main) {
       el("p", {}, el("a", { href: "#/events" }, "All events")))));
   const stop = follow(null, (window_) => cards.get(window_.scene)?.take(window_));
   const again = setInterval(async () => {
+    cards.forEach((one) => one.age());
     list().catch(() => {});
     for (const scene of await api.scenes().catch(() => [])) cards.get(scene.name)?.look(scene);
   }, 4000);
@@ -34,6 +35,7 @@ function card(scene) {
   const root = el("section", { class: "card", "aria-label": scene.name },
     el("div", { class: "row spread" }, el("h2", {}, el("a", { href: `#/scene/${encodeURIComponent(scene.name)}` }, scene.name)), alarms),
     picture, el("p", { class: "row" }, state), note, spent);
+  let came = null; // when the last window did
   const made = {
     root,
     look(now) {
@@ -42,7 +44,13 @@ function card(scene) {
       alarms.textContent = ids.length ? `${ids.length} going on` : "no alarm";
       alarms.className = `badge ${ids.length ? "bad" : "good"}`;
     },
+    age() {
+      if (came === null || Date.now() - came < STALE_MS) return;
+      state.textContent = `nothing new for ${long(Date.now() - came)}`;
+      state.className = "badge warn";
+    },
     take(window_) {
+      came = Date.now();
       const [stream] = window_.pictures;
       if (stream) { picture.src = api.picture(scene.name, stream, window_.index); picture.hidden = false; }
       const over = window_.score !== null && window_.threshold !== null && window_.score >= window_.threshold;

@@ -44,7 +44,7 @@ async function draw(canvas, words, url) {
   canvas.height = TALL * ratio;
   const pen = canvas.getContext("2d");
   pen.drawImage(small, 0, 0, canvas.width, canvas.height);
-  words.textContent = `${hertz(LOWEST_HZ)} to ${hertz(rate / 2)}, ${(samples.length / rate).toFixed(1)} s.`;
+  words.textContent = `Pitch over time, ${hertz(LOWEST_HZ)} to ${hertz(rate / 2)}, ${(samples.length / rate).toFixed(1)} s; no part of it stands out by itself.`;
 }
 
 // 16-bit PCM of a WAV file, its first channel.

@@ -14,6 +14,7 @@ export function timeline(scene, tell) {
   let span = SPANS[1][1];
   let end = null; // null: now
   let events = [];
+  let first = true; // what began within the hour is looked at in its own hour
   let plot = null;
   const chart = el("div");
   const list = el("p", { class: "quiet", role: "status" });
@@ -36,6 +37,10 @@ export function timeline(scene, tell) {
     const to = end ?? Date.now();
     const [past, found] = await Promise.all([
       api.history(scene, to - span, to, 600), api.events({ scene, since_ms: to - span, until_ms: to, limit: 500 })]);
+    const within = (ms) => ms > to - HOUR;
+    const young = first && past.minutes.length && past.minutes.every((m) => within(m.at_ms)) && found.every((e) => within(e.start_ms));
+    first = false;
+    if (young) { span = HOUR; return load(); }
     events = found;
     tell(end === null ? null : found);
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(SPANS[i][1] === span)));
