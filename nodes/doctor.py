@@ -193,7 +193,7 @@ def ports() -> Iterator[Finding]:
                 f"port {port}",
                 Level.NOTE,
                 "in use",
-                f"fine if a {node} node runs here; else set {node}.listen to another port",
+                f"fine if the {node} node runs here; else set {node}.listen to another port",
             )
 
 
