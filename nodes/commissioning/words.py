@@ -1,0 +1,194 @@
+"""What a live commissioning says of its looks, in words and in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from nodes.budget_words import span
+from nodes.doctor import Finding
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.training.enough import EnoughSettings, Look, Standing, Why, standing_of
+from pipeline.training.learning_curve import EVEN, Gain
+from pipeline.training.report_words import number
+
+_BAR = 24  # characters
+_FULL = 2.0  # gain of a full bar
+_NEW = 1.5  # times the even score, from which on a detector is named
+_COUNTABLE = 0.95
+
+
+class FindingNews:
+    """Tells which findings are new and which are gone; figures in them may change."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Finding] = {}
+
+    def of(self, findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
+        """Those that were not there at the last call, and those that no longer are."""
+        now = {(one.about, one.fix): one for one in findings}
+        new = [one for key, one in now.items() if key not in self._known]
+        gone = [one for key, one in self._known.items() if key not in now]
+        self._known = now
+        return new, gone
+
+
+def begin_words(alarm: AlarmSettings, enough: EnoughSettings) -> str:
+    """What the budget asks of the length."""
+    needed_s = _COUNTABLE / alarm.false_alarms_hz
+    said = f"To count a budget of {alarm.budget} takes {span(needed_s)} of normal"
+    if needed_s <= enough.at_most_s:
+        return f"{said}."
+    return (
+        f"{said}, more than --at-most {enough.at_most_min:g} minutes: its threshold will be "
+        "extrapolated, and this goes on until then, or until Ctrl-C."
+    )
+
+
+def look_words(look: Look, alarm: AlarmSettings, enough: EnoughSettings) -> Iterator[str]:
+    """Sentences on one look."""
+    gain = look.gain
+    if gain is not None:
+        yield (
+            f"the {span(gain.seconds)} after the first {span(gain.learnt_s)} score "
+            f"{gain.before:.2f} by what was learnt before them, {gain.after:.2f} by all: that much "
+            f"more taught {_gain(gain)}"
+        )
+        yield (
+            f"it would have raised {gain.raised} alarms over them; {alarm.budget} allows "
+            f"{_few(gain.allowed)}"
+        )
+    yield (
+        f"threshold of {alarm.budget}: {look.threshold:.2f} ({look.low:.2f} to {look.high:.2f})"
+        + ("" if look.supported else f", extrapolated: {span(look.needed_s)} would count it")
+    )
+    yield f"{_standing(look, enough)}{_where(look)}"
+
+
+def _standing(look: Look, enough: EnoughSettings) -> str:
+    match standing_of(look, enough):
+        case Standing.UNKNOWN:
+            return "nothing to compare with yet: that takes a look at half the length"
+        case Standing.LEARNING:
+            return "still learning: more normal is of use"
+        case Standing.ALARMING:
+            return "more alarms than the budget explains: more normal is of use"
+        case Standing.UNSURE:
+            return "nothing that stands out of the noise, but the noise is still too large to tell"
+        case Standing.SHORT:
+            return (
+                "more of the same teaches nothing more, but the budget is not counted yet; it "
+                "goes on, and Ctrl-C ends it as well"
+            )
+        case Standing.ENOUGH:
+            return "enough: more of the same teaches nothing more, and the budget is counted"
+
+
+def _where(look: Look) -> str:
+    """Which detectors found the new normal newest."""
+    if look.gain is None or look.gain.low <= 0:
+        return ""
+    named = [name for name, level in look.gain.newest.items() if level > _NEW * EVEN][:2]
+    return f" (newest to {' and '.join(named)})" if named else ""
+
+
+def curve_table(looks: Sequence[Look], enough: EnoughSettings) -> Table:
+    """The learning curve: what each doubling taught."""
+    table = Table(
+        "normal", "compared with", "new normal scored", "learning it taught (90 %)", "",
+        "alarms, allowed", "threshold (90 %)", title="learning curve",
+    )  # fmt: skip
+    for look in looks:
+        gain = look.gain
+        told = ["-"] * 5 if gain is None else _row(gain)
+        threshold = f"{look.threshold:.2f} ({look.low:.2f} to {look.high:.2f})"
+        table.add_row(span(look.normal_s), *told, threshold)
+    table.caption = (
+        f"a score of {EVEN:.2f} is as normal as can be; enough when the interval reaches down "
+        f"to 0 and no further up than {enough.most_gain:g}"
+    )
+    return table
+
+
+def _row(gain: Gain) -> list[str]:
+    bar = "#" * round(_BAR * min(1.0, max(0.0, gain.mean) / _FULL))
+    return [
+        span(gain.learnt_s), f"{gain.before:.2f}", _gain(gain), bar,
+        f"{gain.raised}, {_few(gain.allowed)}",
+    ]  # fmt: skip
+
+
+def _gain(gain: Gain) -> str:
+    return f"{gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+
+
+def _few(allowed: float) -> str:
+    return number(allowed) if allowed >= 0.95 else f"{allowed:.2g}"
+
+
+def end_words(why: Why, enough: EnoughSettings) -> str:
+    """Why the recording ended."""
+    match why:
+        case Why.ENOUGH:
+            return "that is enough normal"
+        case Why.AT_MOST:
+            return f"{enough.at_most_min:g} minutes are over (--at-most)"
+        case Why.STOPPED:
+            return "stopped"
+        case Why.SOURCES_ENDED:
+            return "the sources have ended"
+
+
+def verdict_words(looks: Sequence[Look], enough: EnoughSettings) -> str:
+    """What the last look says of how much there is."""
+    last = standing_of(looks[-1], enough) if looks else Standing.UNKNOWN
+    match last:
+        case Standing.ENOUGH:
+            return "There was enough normal: twice as much taught nothing more."
+        case Standing.SHORT:
+            return (
+                "Twice as much normal taught nothing more, but it is too little to count the "
+                "budget by: its threshold is extrapolated."
+            )
+        case Standing.UNKNOWN:
+            return (
+                "Too short to tell whether it is enough: that takes a look at two lengths, one "
+                "twice the other."
+            )
+        case _:
+            return (
+                "It was not enough yet: more normal still taught something at the last look, so "
+                "expect false alarms, and record more."
+            )
+
+
+def look_data(look: Look, enough: EnoughSettings) -> dict[str, Any]:
+    """A look for scripts."""
+    gain = look.gain
+    return {
+        "normal_s": look.normal_s,
+        "threshold": look.threshold,
+        "threshold_90": [look.low, look.high],
+        "supported": look.supported,
+        "needed_s": look.needed_s,
+        "took_s": round(look.took_s, 1),
+        "standing": standing_of(look, enough).value,
+        "gain": None if gain is None else gain_data(gain),
+    }
+
+
+def gain_data(gain: Gain) -> Mapping[str, Any]:
+    """What a doubling taught, for scripts."""
+    return {
+        "learnt_s": gain.learnt_s,
+        "seconds": gain.seconds,
+        "before": gain.before,
+        "after": gain.after,
+        "taught": gain.mean,
+        "taught_90": [gain.low, gain.high],
+        "alarms": gain.raised,
+        "allowed": gain.allowed,
+        "newest": dict(gain.newest),
+    }
