@@ -79,6 +79,7 @@ class Screen:
         self._alarm = alarm
         self._report = report
         self._news = FindingNews()
+        self._times = FindingNews()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
         self._progress = Progress(*columns, console=console, transient=True)
         self._stage: TaskID | None = None
@@ -171,7 +172,7 @@ class Screen:
         self._console.print(f"[bold]look at {span(looked.look.normal_s)}[/]")
         for line in look_words(looked.look, self._alarm, self._job.enough):
             self._console.print(f"  {escape(line)}", highlight=False)
-        self._findings(looked.findings)
+        self._findings(*self._times.of(looked.findings))
 
 
 class JsonLines:
@@ -188,6 +189,7 @@ class JsonLines:
         self._alarm = alarm
         self._write = write
         self._news = FindingNews()
+        self._times = FindingNews()
         self._said_s = 0.0
 
     def begin(self) -> None:
@@ -205,7 +207,7 @@ class JsonLines:
                 self._taken(message)
             case Looked(look=look):
                 self._line("look", **look_data(look, self._job.enough))
-                for one in message.findings:
+                for one in self._times.of(message.findings)[0]:
                     self._line("finding", **asdict(one))
 
     def ending(self, why: Why) -> None:
@@ -222,13 +224,24 @@ class JsonLines:
         report, unseen = outcome.learnt.report, outcome.learnt.unseen
         chosen = report.preview.chosen
         self._line(
-            "model", enough=verdict_words(outcome.looks, self._job.enough), model=str(self._job.model), recording=str(self._job.recording),
-            windows=report.windows, seconds=report.seconds, threshold=chosen.threshold,
-            supported=chosen.supported, needed_s=chosen.needed_s, raised=chosen.raised,
-            apart=chosen.apart, seen=unseen.seen, unseen=list(unseen.warnings),
-            streams=list(given), can=list(report.abilities.can),
-            cannot=list(report.abilities.cannot), warnings=list(report.warnings),
-        )  # fmt: skip
+            "model",
+            enough=verdict_words(outcome.looks, self._job.enough),
+            model=str(self._job.model),
+            recording=str(self._job.recording),
+            windows=report.windows,
+            seconds=report.seconds,
+            threshold=chosen.threshold,
+            supported=chosen.supported,
+            needed_s=chosen.needed_s,
+            raised=chosen.raised,
+            apart=chosen.apart,
+            seen=unseen.seen,
+            unseen=list(unseen.warnings),
+            streams=list(given),
+            can=list(report.abilities.can),
+            cannot=list(report.abilities.cannot),
+            warnings=list(report.warnings),
+        )
 
     def _taken(self, taken: Taken) -> None:
         new, gone = self._news.of(taken.findings)

@@ -88,7 +88,7 @@ def _standing(look: Look, enough: EnoughSettings) -> str:
 
 def _where(look: Look) -> str:
     """Which detectors found the new normal newest."""
-    if look.gain is None or look.gain.low <= 0:
+    if look.gain is None:
         return ""
     named = [name for name, level in look.gain.newest.items() if level > _NEW * EVEN][:2]
     return f" (newest to {' and '.join(named)})" if named else ""
@@ -107,7 +107,7 @@ def curve_table(looks: Sequence[Look], enough: EnoughSettings) -> Table:
         table.add_row(span(look.normal_s), *told, threshold)
     table.caption = (
         f"a score of {EVEN:.2f} is as normal as can be; enough when the interval reaches down "
-        f"to 0 and no further up than {enough.most_gain:g}"
+        f"to {enough.least_gain:g} and no further up than {enough.most_gain:g}"
     )
     return table
 

@@ -3,11 +3,11 @@
 Rules. A look is taken at growing lengths of normal; beyond the last that was set, each is as much
 longer as the one before was. At each look all of the normal is learnt, and compared with what was
 learnt at half the length (`learning_curve`). The scene is *settled* when the doubling taught
-nothing that stands out of its noise (the interval of the gain reaches down to 0, and no further
-up than `most_gain`), and the earlier detector raised no more alarms over what came since than the
-budget explains. It is *countable* when at least one false alarm of the budget fits the normal,
-so that the threshold is counted and not extrapolated. Settled and countable is enough. Whatever
-else is the case, it ends when it was recorded for `at_most_s`.
+nothing that stands out of its noise (the interval of the gain reaches down to `least_gain`, and
+no further up than `most_gain`), and the earlier detector raised no more alarms over what came
+since than the budget explains. It is *countable* when at least one false alarm of the budget fits
+the normal, so that the threshold is counted and not extrapolated. Settled and countable is
+enough. Whatever else is the case, it ends when it was recorded for `at_most_s`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class EnoughSettings(Settings):
     most_gain: float = Field(default=0.2, gt=0)
     """What a doubling may still teach, as the upper end of its 90 % interval: by how much new
     normal scored higher, in powers of ten of its p-value."""
+
+    least_gain: float = Field(default=0.05, ge=0)
+    """What is not worth a doubling, as the lower end of the same interval: no place is quite the
+    same twice, and in a long recording even that stands out."""
 
     @model_validator(mode="after")
     def _growing(self) -> Self:
@@ -133,7 +137,7 @@ def standing_of(look: Look, settings: EnoughSettings) -> Standing:
     gain = look.gain
     if gain is None:
         return Standing.UNKNOWN
-    if gain.low > 0:
+    if gain.low > settings.least_gain:
         return Standing.LEARNING
     if _at_least(gain.raised, gain.allowed) < _RARE:
         return Standing.ALARMING
