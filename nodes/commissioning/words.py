@@ -7,17 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
-from nodes.budget_words import span
+from nodes.budget_words import alarm_count, few, span
 from nodes.doctor import Finding
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.training.enough import EnoughSettings, Look, Standing, Why, standing_of
 from pipeline.training.learning_curve import EVEN, Gain
-from pipeline.training.report_words import number
+from pipeline.training.report_words import share
 
 _BAR = 24  # characters
 _FULL = 2.0  # gain of a full bar
 _NEW = 1.5  # times the even score, from which on a detector is named
-_COUNTABLE = 0.95
 
 
 class FindingNews:
@@ -37,7 +36,7 @@ class FindingNews:
 
 def begin_words(alarm: AlarmSettings, enough: EnoughSettings) -> str:
     """What the budget asks of the length."""
-    needed_s = _COUNTABLE / alarm.false_alarms_hz
+    needed_s = 1 / alarm.false_alarms_hz
     said = f"To count a budget of {alarm.budget} takes {span(needed_s)} of normal"
     if needed_s <= enough.at_most_s:
         return f"{said}."
@@ -52,53 +51,53 @@ def look_words(look: Look, alarm: AlarmSettings, enough: EnoughSettings) -> Iter
     gain = look.gain
     if gain is not None:
         yield (
-            f"the {span(gain.seconds)} after the first {span(gain.learnt_s)} score "
-            f"{gain.before:.2f} by what was learnt before them, {gain.after:.2f} by all: that much "
-            f"more taught {_gain(gain)}"
+            f"A detector learnt from the first {span(gain.learnt_s)} gives the "
+            f"{span(gain.seconds)} after them a score of {gain.before:.2f} (even normal: "
+            f"{EVEN:.2f}); learnt from all it is {gain.after:.2f}."
         )
+        yield f"So that much more taught {_gain(gain)}.{_where(gain)}"
         yield (
-            f"it would have raised {gain.raised} alarms over them; {alarm.budget} allows "
-            f"{_few(gain.allowed)}"
+            f"The former would have raised {alarm_count(gain.raised)} in those (in alarm "
+            f"{share(gain.stood)} of the time); {alarm.budget} allows {few(gain.allowed)}."
         )
+    more = "" if look.supported else f", extrapolated: {span(look.needed_s)} would count it"
     yield (
-        f"threshold of {alarm.budget}: {look.threshold:.2f} ({look.low:.2f} to {look.high:.2f})"
-        + ("" if look.supported else f", extrapolated: {span(look.needed_s)} would count it")
+        f"{alarm.budget} sets a threshold of {look.threshold:.2f} (90 %: {look.low:.2f} to "
+        f"{look.high:.2f}){more}."
     )
-    yield f"{_standing(look, enough)}{_where(look)}"
+    yield _standing(look, enough)
 
 
 def _standing(look: Look, enough: EnoughSettings) -> str:
     match standing_of(look, enough):
         case Standing.UNKNOWN:
-            return "nothing to compare with yet: that takes a look at half the length"
+            return "Nothing to compare with yet: that takes a look at half the length."
         case Standing.LEARNING:
-            return "still learning: more normal is of use"
+            return "Still learning."
         case Standing.ALARMING:
-            return "more alarms than the budget explains: more normal is of use"
+            return "More alarms than the budget explains: not enough yet."
         case Standing.UNSURE:
-            return "nothing that stands out of the noise, but the noise is still too large to tell"
+            return "Whether more would teach anything cannot be told yet: too much noise."
         case Standing.SHORT:
             return (
-                "more of the same teaches nothing more, but the budget is not counted yet; it "
-                "goes on, and Ctrl-C ends it as well"
+                "More of the same teaches nothing more, but is needed to count the budget; it goes "
+                "on, and Ctrl-C ends it as well."
             )
         case Standing.ENOUGH:
-            return "enough: more of the same teaches nothing more, and the budget is counted"
+            return "Enough: more of the same teaches nothing more, and the budget is counted."
 
 
-def _where(look: Look) -> str:
+def _where(gain: Gain) -> str:
     """Which detectors found the new normal newest."""
-    if look.gain is None:
-        return ""
-    named = [name for name, level in look.gain.newest.items() if level > _NEW * EVEN][:2]
-    return f" (newest to {' and '.join(named)})" if named else ""
+    named = [name for name, level in gain.newest.items() if level > _NEW * EVEN][:2]
+    return f" What was new showed most in {' and '.join(named)}." if named else ""
 
 
 def curve_table(looks: Sequence[Look], enough: EnoughSettings) -> Table:
     """The learning curve: what each doubling taught."""
     table = Table(
         "normal", "compared with", "new normal scored", "learning it taught (90 %)", "",
-        "alarms, allowed", "threshold (90 %)", title="learning curve",
+        "alarms of allowed", "threshold (90 %)", title="learning curve",
     )  # fmt: skip
     for look in looks:
         gain = look.gain
@@ -115,17 +114,14 @@ def curve_table(looks: Sequence[Look], enough: EnoughSettings) -> Table:
 def _row(gain: Gain) -> list[str]:
     bar = "#" * round(_BAR * min(1.0, max(0.0, gain.mean) / _FULL))
     return [
-        span(gain.learnt_s), f"{gain.before:.2f}", _gain(gain), bar,
-        f"{gain.raised}, {_few(gain.allowed)}",
+        span(gain.learnt_s), f"{gain.before:.2f}",
+        f"{gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})", bar,
+        f"{gain.raised} of {few(gain.allowed)}",
     ]  # fmt: skip
 
 
 def _gain(gain: Gain) -> str:
-    return f"{gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})"
-
-
-def _few(allowed: float) -> str:
-    return number(allowed) if allowed >= 0.95 else f"{allowed:.2g}"
+    return f"{gain.mean:.2f} (90 %: {gain.low:.2f} to {gain.high:.2f})"
 
 
 def end_words(why: Why, enough: EnoughSettings) -> str:
@@ -157,10 +153,17 @@ def verdict_words(looks: Sequence[Look], enough: EnoughSettings) -> str:
                 "Too short to tell whether it is enough: that takes a look at two lengths, one "
                 "twice the other."
             )
-        case _:
+        case Standing.UNSURE:
+            return "Whether it was enough could not be told: too much noise. Record more."
+        case Standing.LEARNING:
             return (
-                "It was not enough yet: more normal still taught something at the last look, so "
-                "expect false alarms, and record more."
+                "It was not enough yet: at the last look more normal still taught something. "
+                "Expect false alarms until more is recorded and learnt."
+            )
+        case Standing.ALARMING:
+            return (
+                "It was not enough yet: what was learnt from half of it raised more alarms over "
+                "the rest than the budget explains. Expect false alarms until more is learnt."
             )
 
 
@@ -189,6 +192,7 @@ def gain_data(gain: Gain) -> Mapping[str, Any]:
         "taught": gain.mean,
         "taught_90": [gain.low, gain.high],
         "alarms": gain.raised,
+        "stood": gain.stood,
         "allowed": gain.allowed,
         "newest": dict(gain.newest),
     }

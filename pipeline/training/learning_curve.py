@@ -48,6 +48,7 @@ class Gain:
         high: Upper end.
         raised: Alarms that the earlier detector would have raised over it, by the threshold that
             it had for the budget.
+        stood: Share of that time for which they would have stood.
         allowed: False alarms that the budget allows in as much time.
         newest: Mean score by detector of the earlier one, the highest first: where it was new.
     """
@@ -59,6 +60,7 @@ class Gain:
     low: float
     high: float
     raised: int
+    stood: float
     allowed: float
     newest: Mapping[str, float]
 
@@ -95,6 +97,7 @@ def gain_of(
     spread = _interval(before - after, round(BLOCK_S * 1e9 / hop_ns))
     if spread is None:
         return None
+    alarms = alarms_of(scores, alarm, threshold, hop_ns, levels=before)
     return Gain(
         learnt_s=learnt_s,
         seconds=seconds,
@@ -102,7 +105,8 @@ def gain_of(
         after=float(after.mean()),
         low=spread[0],
         high=spread[1],
-        raised=len(alarms_of(scores, alarm, threshold, hop_ns, levels=before)),
+        raised=len(alarms),
+        stood=min(1.0, sum(one.end_s - one.start_s for one in alarms) / seconds),
         allowed=alarm.false_alarms_hz * seconds,
         newest=_newest(scores),
     )

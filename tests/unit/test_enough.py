@@ -11,7 +11,9 @@ from pipeline.training.enough import EnoughSettings, Look, Standing, Why, ends, 
 from pipeline.training.learning_curve import Gain
 
 SETTINGS = EnoughSettings()
-GAIN = Gain(300.0, 300.0, 0.5, 0.45, low=-0.05, high=0.15, raised=1, allowed=1.0, newest={})
+GAIN = Gain(
+    300.0, 300.0, 0.5, 0.45, low=-0.05, high=0.15, raised=1, stood=0.1, allowed=1.0, newest={}
+)
 LOOK = Look(600.0, 2.0, 1.8, 2.3, supported=True, needed_s=300.0, gain=GAIN, took_s=9.0)
 
 

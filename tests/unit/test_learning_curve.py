@@ -62,6 +62,7 @@ def test_alarms_are_counted_as_the_real_one_raises_them_and_the_newest_detector_
     levels[300:310] = levels[700:710] = 6.0
     found = gain(levels, normal(2), 5.0, audio=0.4, video=2.0)
     assert found.raised == 2
+    assert found.stood == pytest.approx(20 * 0.5 / 600, rel=0.2)
     assert found.allowed == pytest.approx(10.0)
     assert list(found.newest) == ["video", "audio"]
     assert found.newest["video"] == pytest.approx(2.0)
