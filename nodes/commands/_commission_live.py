@@ -62,7 +62,9 @@ class LiveOptions:
             hint = " and ".join(
                 "--" + name.removesuffix("_min").replace("_", "-") for name in given
             )
-            raise typer.BadParameter(error.errors()[0]["msg"], param_hint=hint) from error
+            raise typer.BadParameter(
+                error.errors()[0]["msg"].removeprefix("Value error, "), param_hint=hint
+            ) from error
 
     def zone(self) -> str | None:
         """The time zone, which is there."""
@@ -139,7 +141,7 @@ def _capture(deployment: Deployment, target: Path, *, direct: bool) -> Capture:
         await_begin(request, target)
         return FromRunning(request, target)
     writer = RecordingWriter(target, deployment=deployment.name, scenes=scenes_of(deployment))
-    return FromSources(DirectRecorder(deployment, writer, node_clock()))
+    return FromSources(DirectRecorder(deployment, writer, node_clock()), target)
 
 
 def _given(capture: Capture) -> Iterable[str]:

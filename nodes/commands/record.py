@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from nodes.record import DirectRecorder
+from nodes.record import DirectRecorder, nothing_given
 from nodes.record_request import RecordRequest
 from nodes.recorder import open_folder, scenes_of
 from nodes.runner import node_clock, read_run_files
@@ -146,11 +146,7 @@ def _tell(console: Console, accounts: Mapping[str, StreamAccount], target: Path)
         RecordingError: None gave anything.
     """
     if not any(account.delivered for account in accounts.values()):
-        raise RecordingError(
-            "no source gave anything, so nothing was kept",
-            where=str(target),
-            fix="see why above; 'fusewatch doctor' lists the devices that are here",
-        )
+        raise nothing_given(target)
     for line in account_lines(accounts):
         console.print(line)
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from nodes.commissioning.messages import Ended, Failed, Job, Learnt, Looked, Taken, Told
 from nodes.commissioning.worker import work
-from nodes.record import DirectRecorder
+from nodes.record import DirectRecorder, nothing_given
 from nodes.record_request import RecordRequest
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ModelError, RecordingError
@@ -56,13 +56,25 @@ class FromSources:
 
     Args:
         recorder: Does the work.
+        target: Where it goes.
     """
 
-    def __init__(self, recorder: DirectRecorder) -> None:
+    def __init__(self, recorder: DirectRecorder, target: Path) -> None:
         self._recorder = recorder
+        self._target = target
         self.start = recorder.start
         self.step = recorder.step
-        self.close = recorder.close
+
+    def close(self) -> None:
+        """Stop the sources and finish the file.
+
+        Raises:
+            RecordingError: None of them gave anything; the file is removed.
+        """
+        self._recorder.close()
+        if not self._recorder.samples:
+            self._target.unlink(missing_ok=True)
+            raise nothing_given(self._target)
 
     def accounts(self) -> Mapping[str, StreamAccount]:
         """What each stream gave."""

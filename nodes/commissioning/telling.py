@@ -123,6 +123,10 @@ class Screen:
         self._progress.stop()
         for line in given:
             self._say(line)
+        wrong = [one for one in self._standing() if one.level is Level.PROBLEM]
+        if wrong:
+            self._say("wrong to the end, so it was learnt as it was:")
+        self._findings(wrong)
         if any(look.gain is not None for look in outcome.looks):
             self._console.print(curve_table(outcome.looks, self._job.enough))
         self._say(verdict_words(outcome.looks, self._job.enough))
@@ -136,6 +140,9 @@ class Screen:
                 "what was not seen can be added when it comes: record it ('fusewatch record'), "
                 f"then commission from both: {again(self._job)} --recording THE-OTHER.mcap"
             )
+
+    def _standing(self) -> Iterable[Finding]:
+        return (*self._news.standing, *self._times.standing)
 
     def _say(self, text: str) -> None:
         self._console.print(escape(text), highlight=False, soft_wrap=True)

@@ -25,6 +25,11 @@ class FindingNews:
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Finding] = {}
 
+    @property
+    def standing(self) -> tuple[Finding, ...]:
+        """Those of the last call."""
+        return tuple(self._known.values())
+
     def of(self, findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
         """Those that were not there at the last call, and those that no longer are."""
         now = {(one.about, one.fix): one for one in findings}

@@ -50,7 +50,7 @@ class EnoughSettings(Settings):
     def _growing(self) -> Self:
         lengths = self.lengths_min
         if not lengths or lengths[0] <= 0 or any(b <= a for a, b in pairwise(lengths)):
-            raise ValueError("lengths_min must grow, from more than 0 on")
+            raise ValueError("lengths must grow, from more than 0 on")
         return self
 
     @property
