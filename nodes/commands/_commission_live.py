@@ -103,7 +103,12 @@ def commission_live(
     """
     target = options.into or Path(f"{deployment.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.mcap")
     _see_places(target, model)
-    job = Job(config, scene, target, model, settings, options.enough(), options.zone())
+    again = f"fusewatch commission {config} --recording {target}"
+    if len(deployment.scenes) > 1:
+        again += f" --scene {scene}"
+    if model != deployment.scenes[scene].model:
+        again += f" -o {model}"
+    job = Job(config, scene, target, model, settings, options.enough(), again, options.zone())
     alarm = deployment.scenes[scene].alarm
     teller: Teller = (
         JsonLines(job, alarm, typer.echo)

@@ -249,14 +249,6 @@ def _received(link: Connection, job: Job) -> Told:
         raise ModelError(
             "the process that learns has ended by itself",
             where=job.scene,
-            fix=f"is there memory enough? Commission from the recording: {again(job)}",
+            fix=f"is there memory enough? Commission from the recording: {job.again}",
         ) from error
     return message
-
-
-def again(job: Job) -> str:
-    """The command that commissions from the recording."""
-    return (
-        f"fusewatch commission {job.config} --scene {job.scene} --recording {job.recording} "
-        f"-o {job.model}"
-    )

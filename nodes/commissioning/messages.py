@@ -24,6 +24,7 @@ class Job:
         model: Where the model goes.
         settings: Options of the detector.
         enough: When to look.
+        again: The command that commissions from the recording.
         zone: Name of the site's time zone; None: that of this machine.
     """
 
@@ -33,6 +34,7 @@ class Job:
     model: Path
     settings: DetectorSettings
     enough: EnoughSettings
+    again: str
     zone: str | None = None
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from nodes.budget_words import span
-from nodes.commissioning.live import Outcome, again
+from nodes.commissioning.live import Outcome
 from nodes.commissioning.messages import Job, Looked, Stage, Taken, Told
 from nodes.commissioning.words import (
     FindingNews,
@@ -116,7 +116,7 @@ class Screen:
         self._progress.stop()
         if self._job.recording.exists():
             self._say("what was recorded is kept; to commission from it:")
-            self._say(f"  {again(self._job)}")
+            self._say(f"  {self._job.again}")
 
     def end(self, outcome: Outcome, given: Iterable[str]) -> None:
         """Print all that is known now."""
@@ -138,8 +138,9 @@ class Screen:
         if learnt.unseen.warnings:
             self._say(
                 "what was not seen can be added when it comes: record it ('fusewatch record'), "
-                f"then commission from both: {again(self._job)} --recording THE-OTHER.mcap"
+                "then commission from both:"
             )
+            self._say(f"  {self._job.again} --recording THE-OTHER.mcap")
 
     def _standing(self) -> Iterable[Finding]:
         return (*self._news.standing, *self._times.standing)
@@ -224,7 +225,7 @@ class JsonLines:
     def kept(self) -> None:
         """``kept``: how to commission from what was recorded."""
         if self._job.recording.exists():
-            self._line("kept", recording=str(self._job.recording), again=again(self._job))
+            self._line("kept", recording=str(self._job.recording), again=self._job.again)
 
     def end(self, outcome: Outcome, given: Iterable[str]) -> None:
         """``model``: where it is and what the chosen budget means."""

@@ -14,7 +14,7 @@ from pipeline.training.enough import EnoughSettings, Look, Standing, Why, standi
 from pipeline.training.learning_curve import EVEN, Gain
 from pipeline.training.report_words import share
 
-_BAR = 24  # characters
+_BAR = 10  # characters
 _FULL = 2.0  # gain of a full bar
 _NEW = 1.5  # times the even score, from which on a detector is named
 
@@ -100,29 +100,25 @@ def _where(gain: Gain) -> str:
 
 def curve_table(looks: Sequence[Look], enough: EnoughSettings) -> Table:
     """The learning curve: what each doubling taught."""
-    table = Table(
-        "normal", "compared with", "new normal scored", "learning it taught (90 %)", "",
-        "alarms of allowed", "threshold (90 %)", title="learning curve",
-    )  # fmt: skip
+    table = Table(title="learning curve: what normal taught, beyond what was learnt before it")
+    for heading in ("learnt from", "beyond", "taught (90 %)", "", "alarms", "threshold (90 %)"):
+        table.add_column(heading, no_wrap=True)
     for look in looks:
-        gain = look.gain
-        told = ["-"] * 5 if gain is None else _row(gain)
+        told = ["-"] * 4 if look.gain is None else _row(look.gain)
         threshold = f"{look.threshold:.2f} ({look.low:.2f} to {look.high:.2f})"
         table.add_row(span(look.normal_s), *told, threshold)
     table.caption = (
-        f"a score of {EVEN:.2f} is as normal as can be; enough when the interval reaches down "
-        f"to {enough.least_gain:g} and no further up than {enough.most_gain:g}"
+        f"enough: from {enough.least_gain:g} or less to {enough.most_gain:g} or less, and no more "
+        "alarms than the budget explains"
     )
     return table
 
 
 def _row(gain: Gain) -> list[str]:
     bar = "#" * round(_BAR * min(1.0, max(0.0, gain.mean) / _FULL))
-    return [
-        span(gain.learnt_s), f"{gain.before:.2f}",
-        f"{gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})", bar,
-        f"{gain.raised} of {few(gain.allowed)}",
-    ]  # fmt: skip
+    taught = f"{gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+    alarms = f"{gain.raised}, allowed {few(gain.allowed)}"
+    return [span(gain.learnt_s), taught, bar, alarms]
 
 
 def _gain(gain: Gain) -> str:

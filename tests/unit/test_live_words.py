@@ -27,7 +27,9 @@ from tests.unit.test_enough import GAIN, LOOK, look
 
 ENOUGH = EnoughSettings()
 HOURLY, WEEKLY = AlarmSettings(budget="12/hour"), AlarmSettings(budget="2/week")
-JOB = Job(Path("d.yaml"), "s", Path("no.mcap"), Path("s.model"), DetectorSettings(), ENOUGH)
+JOB = Job(
+    Path("d.yaml"), "s", Path("no.mcap"), Path("s.model"), DetectorSettings(), ENOUGH, "again"
+)
 DARK = Finding("cam", Level.PROBLEM, "its picture is black (brightest 3 of 255)", "a light")
 
 
@@ -74,6 +76,7 @@ def test_the_curve_has_a_row_a_look():
     text = console.export_text()
     assert text.count("10 minutes") == 6
     assert "0.05 (0.30 to 0.90)" in text
+    assert "9, allowed 1.0" in text
 
 
 def lines_of(*messages) -> list[dict]:
