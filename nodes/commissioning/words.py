@@ -12,7 +12,7 @@ from nodes.doctor import Finding
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.training.enough import EnoughSettings, Look, Standing, Why, standing_of
 from pipeline.training.learning_curve import EVEN, Gain
-from pipeline.training.report_words import share
+from pipeline.training.report_words import number
 
 _BAR = 10  # characters
 _FULL = 2.0  # gain of a full bar
@@ -63,7 +63,7 @@ def look_words(look: Look, alarm: AlarmSettings, enough: EnoughSettings) -> Iter
         yield f"So that much more taught {_gain(gain)}.{_where(gain)}"
         yield (
             f"The former would have raised {alarm_count(gain.raised)} in those (in alarm "
-            f"{share(gain.stood)} of the time); {alarm.budget} allows {few(gain.allowed)}."
+            f"for {span(gain.stood * gain.seconds)}); {alarm.budget} allows {few(gain.allowed)}."
         )
     more = "" if look.supported else f", extrapolated: {span(look.needed_s)} would count it"
     yield (
@@ -99,17 +99,16 @@ def _where(gain: Gain) -> str:
 
 
 def curve_table(looks: Sequence[Look], enough: EnoughSettings) -> Table:
-    """The learning curve: what each doubling taught."""
-    table = Table(title="learning curve: what normal taught, beyond what was learnt before it")
-    for heading in ("learnt from", "beyond", "taught (90 %)", "", "alarms", "threshold (90 %)"):
+    """The learning curve: what each doubling taught; fits 80 columns."""
+    table = Table(title="learning curve: what normal taught beyond what was learnt before it")
+    for heading in ("minutes", "beyond", "taught (90 %)", "", "alarms", "threshold"):
         table.add_column(heading, no_wrap=True)
     for look in looks:
         told = ["-"] * 4 if look.gain is None else _row(look.gain)
-        threshold = f"{look.threshold:.2f} ({look.low:.2f} to {look.high:.2f})"
-        table.add_row(span(look.normal_s), *told, threshold)
+        table.add_row(_minutes(look.normal_s), *told, f"{look.threshold:.2f}")
     table.caption = (
         f"enough: from {enough.least_gain:g} or less to {enough.most_gain:g} or less, and no more "
-        "alarms than the budget explains"
+        "alarms than the budget (in brackets) explains"
     )
     return table
 
@@ -117,8 +116,11 @@ def curve_table(looks: Sequence[Look], enough: EnoughSettings) -> Table:
 def _row(gain: Gain) -> list[str]:
     bar = "#" * round(_BAR * min(1.0, max(0.0, gain.mean) / _FULL))
     taught = f"{gain.mean:.2f} ({gain.low:.2f} to {gain.high:.2f})"
-    alarms = f"{gain.raised}, allowed {few(gain.allowed)}"
-    return [span(gain.learnt_s), taught, bar, alarms]
+    return [_minutes(gain.learnt_s), taught, bar, f"{gain.raised} ({few(gain.allowed)})"]
+
+
+def _minutes(seconds: float) -> str:
+    return number(seconds / 60).removesuffix(".0")
 
 
 def _gain(gain: Gain) -> str:
