@@ -125,7 +125,7 @@ class Screen:
             self._say(line)
         wrong = [one for one in self._standing() if one.level is Level.PROBLEM]
         if wrong:
-            self._say("wrong to the end, so it was learnt as it was:")
+            self._say("still wrong at the end, so the model is worth little there:")
         self._findings(wrong)
         if any(look.gain is not None for look in outcome.looks):
             self._console.print(curve_table(outcome.looks, self._job.enough))
