@@ -41,7 +41,7 @@ def budget_table(found: BudgetPreview) -> Table:
         missed = [f"{len(row.missed)} of {len(found.events)}"] if found.events else []
         enough = "yes" if row.supported else f"[yellow]no: needs {span(row.needed_s)}[/]"
         table.add_row(
-            name, f"{row.threshold:.2f}", _few(row.expected), str(row.raised), str(row.apart),
+            name, f"{row.threshold:.2f}", few(row.expected), str(row.raised), str(row.apart),
             rate(row), enough, *missed,
         )  # fmt: skip
     return table
@@ -52,7 +52,7 @@ def budget_words(found: BudgetPreview) -> Iterator[str]:
     chosen = found.chosen
     yield (
         f"The chosen budget, {chosen.alarm.budget}, sets a threshold of {chosen.threshold:.2f}: "
-        f"in {span(found.normal_s)} of normal it would have raised {_alarms(chosen.raised)}, "
+        f"in {span(found.normal_s)} of normal it would have raised {alarm_count(chosen.raised)}, "
         f"{chosen.apart} with each half judged by the other half's threshold."
     )
     if not chosen.supported:
@@ -111,10 +111,11 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _alarms(count: int) -> str:
+def alarm_count(count: int) -> str:
+    """So many alarms."""
     return "1 alarm" if count == 1 else f"{count} alarms"
 
 
-def _few(expected: float) -> str:
+def few(expected: float) -> str:
     """A small count with as many digits as it needs to be told from nothing."""
     return number(expected) if expected >= 0.95 else f"{expected:.2g}"

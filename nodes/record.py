@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
@@ -17,7 +18,7 @@ from nodes.stamping import Stamper
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.clock import Clock
-from pipeline.core.errors import BadReading
+from pipeline.core.errors import BadReading, RecordingError
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.recording.folder import RecordingFolder
@@ -111,6 +112,15 @@ class DirectRecorder:
         if isinstance(arrival, SampleArrived):
             self.samples += 1
             self.ledger.delivered(arrival.sample.stream)
+
+
+def nothing_given(target: Path) -> RecordingError:
+    """That no source gave anything to record."""
+    return RecordingError(
+        "no source gave anything, so nothing was kept",
+        where=str(target),
+        fix="see why above; 'fusewatch doctor' lists the devices that are here",
+    )
 
 
 class _Outlet:

@@ -10,7 +10,7 @@ else, with another latency, only what came after that is compared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -18,7 +18,7 @@ import structlog
 from pipeline.alignment.activity import Activity, ActivityMeter
 from pipeline.alignment.sync_offset import SyncOffset, find_offset, reference_of
 from pipeline.config.deployment import Deployment
-from pipeline.core.arrival import SampleArrived, StreamOpened
+from pipeline.core.arrival import Arrival, SampleArrived, StreamOpened
 from pipeline.core.errors import AlignmentError, RecordingError
 from pipeline.core.sample import StreamInfo
 from pipeline.recording.reader import Recording
@@ -72,80 +72,92 @@ def sync_of(
         AlignmentError: Fewer than two streams can be compared.
         RecordingError: The recording cannot be read, or lacks the reference.
     """
-    found = _read(recording, deployment.scenes[scene].streams)
-    infos, activities, unusable = found.infos, found.activities, found.unusable
-    if reference is not None and reference not in infos:
-        known = ", ".join(infos) or "none"
-        raise RecordingError(f"no stream {reference!r}; there is {known}", where=str(recording))
-    if len(activities) < 2 or (reference is not None and reference not in activities):
-        said = "; ".join(f"{name}: {why}" for name, why in unusable.items())
-        raise AlignmentError(
-            f"fewer than two streams to compare{f' ({said})' if said else ''}", where=scene
-        )
-    chosen = reference or reference_of(activities, infos)
-    offsets: list[SyncOffset] = []
-    for name in activities:
-        if name == chosen:
-            continue
-        try:
-            offset = find_offset(activities[chosen], activities[name], round(span_s * 1e9))
-        except AlignmentError as error:
-            unusable[name] = str(error)
-        else:
-            offsets.append(offset)
-    latencies = _latencies(deployment, chosen, offsets)
-    return SyncFinding(scene, chosen, activities, tuple(offsets), unusable, found.stamps, latencies)
-
-
-@dataclass(slots=True)
-class _Streams:
-    """What a recording holds of a scene: streams, activity, why others have none, stamps."""
-
-    infos: dict[str, StreamInfo]
-    activities: dict[str, Activity] = field(default_factory=dict)
-    unusable: dict[str, str] = field(default_factory=dict)
-    stamps: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-def _read(recording: Path, streams: Sequence[str]) -> _Streams:
-    """Read a recording once, without keeping a sample of it."""
+    gathered = SyncGathering(deployment.scenes[scene].streams)
     with Recording(recording) as opened:
-        found = _Streams({n: info for n, info in opened.streams.items() if n in streams})
-        meters = _meters(found)
         for arrival in opened.arrivals():
-            if isinstance(arrival, StreamOpened) and arrival.info.name in found.infos:
-                _note_stamp(found, meters, arrival.info)
-            elif isinstance(arrival, SampleArrived) and arrival.sample.stream in meters:
-                meters[arrival.sample.stream].take(arrival.sample)
-    for name, meter in meters.items():
+            gathered.take(arrival)
+    return gathered.finding(deployment, scene, reference=reference, span_s=span_s)
+
+
+class SyncGathering:
+    """Gathers from arrivals what the streams of a scene can be compared by; keeps no sample.
+
+    Args:
+        streams: The scene's streams.
+        keep_ns: What is older than this before the newest is forgotten; None: nothing is.
+    """
+
+    def __init__(self, streams: Sequence[str], keep_ns: int | None = None) -> None:
+        self._streams = streams
+        self._keep_ns = keep_ns
+        self._infos: dict[str, StreamInfo] = {}
+        self._meters: dict[str, ActivityMeter] = {}
+        self._stamps: dict[str, tuple[str, ...]] = {}
+        self._unfit: dict[str, str] = {}
+
+    def take(self, arrival: Arrival) -> None:
+        """Take in what arrived."""
+        if isinstance(arrival, StreamOpened) and arrival.info.name in self._streams:
+            self._open(arrival.info)
+        elif isinstance(arrival, SampleArrived) and arrival.sample.stream in self._meters:
+            self._meters[arrival.sample.stream].take(arrival.sample)
+
+    def finding(
+        self, deployment: Deployment, scene: str, *, reference: str | None = None, span_s: float
+    ) -> SyncFinding:
+        """Compare what was gathered; arguments and errors as of `sync_of`."""
+        activities, unusable = self._activities()
+        if reference is not None and reference not in self._infos:
+            known = ", ".join(self._infos) or "none"
+            raise RecordingError(f"no stream {reference!r}; there is {known}", where=scene)
+        if len(activities) < 2 or (reference is not None and reference not in activities):
+            said = "; ".join(f"{name}: {why}" for name, why in unusable.items())
+            raise AlignmentError(
+                f"fewer than two streams to compare{f' ({said})' if said else ''}", where=scene
+            )
+        chosen = reference or reference_of(activities, self._infos)
+        offsets: list[SyncOffset] = []
+        for name in activities:
+            if name == chosen:
+                continue
+            try:
+                offset = find_offset(activities[chosen], activities[name], round(span_s * 1e9))
+            except AlignmentError as error:
+                unusable[name] = str(error)
+            else:
+                offsets.append(offset)
+        latencies = _latencies(deployment, chosen, offsets)
+        return SyncFinding(
+            scene, chosen, activities, tuple(offsets), unusable, dict(self._stamps), latencies
+        )
+
+    def _open(self, info: StreamInfo) -> None:
+        """Note a stream; one of which the stamps came to mean something else is gathered anew."""
+        known = self._stamps.get(info.name, ())
+        self._infos[info.name] = info
+        if known[-1:] == (info.stamp,):
+            return
+        self._stamps[info.name] = (*known, info.stamp)
         try:
-            found.activities[name] = meter.activity()
+            self._meters[info.name] = ActivityMeter(info, self._keep_ns)
         except AlignmentError as error:
-            found.unusable[name] = error.message
-        if meter.passed_over:
-            log.warning("stamps went back, left out", stream=name, samples=meter.passed_over)
-    return found
+            self._unfit[info.name] = error.message
 
-
-def _note_stamp(found: _Streams, meters: dict[str, ActivityMeter], info: StreamInfo) -> None:
-    """Note what stamps mean from now on; a stream of which that changed is gathered anew."""
-    known = found.stamps.get(info.name, ())
-    if known[-1:] == (info.stamp,):
-        return
-    found.stamps[info.name] = (*known, info.stamp)
-    if known and info.name in meters:
-        meters[info.name] = ActivityMeter(info)
-
-
-def _meters(found: _Streams) -> dict[str, ActivityMeter]:
-    """A meter for each stream that can have activity."""
-    meters: dict[str, ActivityMeter] = {}
-    for name, info in found.infos.items():
-        try:
-            meters[name] = ActivityMeter(info)
-        except AlignmentError as error:
-            found.unusable[name] = error.message
-    return meters
+    def _activities(self) -> tuple[dict[str, Activity], dict[str, str]]:
+        """Activity by stream, and why others have none."""
+        found: dict[str, Activity] = {}
+        unusable = dict(self._unfit)
+        for name, meter in self._meters.items():
+            try:
+                found[name] = meter.activity()
+            except AlignmentError as error:
+                unusable[name] = error.message
+            if meter.passed_over:
+                log.warning(
+                    "stamps went back, left out", stream=name, samples=meter.passed_over,
+                    every_s=60,
+                )  # fmt: skip
+        return found, unusable
 
 
 def _latencies(

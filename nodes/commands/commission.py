@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,8 +29,12 @@ def register(app: typer.Typer) -> None:
 def command(
     config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
     recordings: Annotated[
-        list[Path], typer.Option("--recording", "-r", help="Recording of normal time; repeatable.")
-    ],
+        list[Path] | None,
+        typer.Option("--recording", "-r", help="Recording of normal time; repeatable."),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Record now, until there is enough normal.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Model file; none: the scene's own.")
     ] = None,
@@ -64,15 +69,49 @@ def command(
     to_s: Annotated[
         float | None, typer.Option("--to", help="End at this second of each recording.")
     ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="With --live: the recording; none: by time.")
+    ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(
+            "--lengths", help="With --live: minutes at which it is judged, such as 5,7,10,14,20."
+        ),
+    ] = None,
+    at_most: Annotated[
+        float | None, typer.Option("--at-most", help="With --live: end after these minutes (60).")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option("--timezone", help="With --live: the site's, as Europe/Berlin; none: here."),
+    ] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="With --live: read the sources of a running one too.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --live: write JSON lines, for scripts.")
+    ] = False,
 ) -> None:
     """Learn what is normal for a scene from its recordings, and write its model file.
 
     Tells, before anything goes live, what the scene's budget of false alarms and others would
     have done on the recordings: alarms raised over normal time, and known events missed.
+
+    With --live it records the scene's normal itself, checks picture, sound, sensors and clocks
+    meanwhile, and ends when twice as much normal taught nothing more and the budget can be counted.
     """
-    from nodes.budget_plot import draw
     from nodes.commission import commission_scene
     from pipeline.models.settings import DetectorSettings
+
+    of_live = {
+        "--into": into, "--lengths": lengths, "--at-most": at_most, "--timezone": timezone,
+        "--direct": direct or None, "--json": as_json or None,
+    }  # fmt: skip
+    of_files = {
+        "--recording": recordings, "--network": network, "--labels": labels, "--from": from_s,
+        "--to": to_s,
+    }  # fmt: skip
+    _see_that_they_go_together(live, of_live, of_files)
 
     deployment = load_deployment(config)
     name = scene_of(deployment, scene)
@@ -82,11 +121,22 @@ def command(
     settings = None if detector is None else load_settings(detector, DetectorSettings)
     console = Console()
     begun = time.monotonic()
+    if live:
+        from nodes.commands._commission_live import LiveOptions, commission_live
+
+        options = LiveOptions(into, lengths, at_most, timezone, direct, as_json)
+        quiet = Console(stderr=True) if as_json else console
+        report = commission_live(
+            config, deployment, name, target, settings or DetectorSettings(), options, tell
+        )
+        _draw(quiet, report, (report_folder or target.parent) / f"{name}-budget.png")
+        quiet.print(f"{target} written", soft_wrap=True)
+        return
     with Bar(console) as bar:
         report = commission_scene(
             deployment,
             name,
-            recordings,
+            recordings or [],
             target,
             from_s=from_s,
             to_s=to_s,
@@ -96,10 +146,33 @@ def command(
             progress=bar.tell,
         )
     tell(console, report)
-    plot = (report_folder or target.parent) / f"{name}-budget.png"
+    _draw(console, report, (report_folder or target.parent) / f"{name}-budget.png")
+    console.print(f"{target} written, {time.monotonic() - begun:.0f} s")
+
+
+def _draw(console: Console, report: CommissioningReport, plot: Path) -> None:
+    from nodes.budget_plot import draw
+
     draw(report.preview, plot)
     console.print(f"{plot}: the budgets drawn", soft_wrap=True, highlight=False)
-    console.print(f"{target} written, {time.monotonic() - begun:.0f} s")
+
+
+def _see_that_they_go_together(
+    live: bool, of_live: Mapping[str, object], of_files: Mapping[str, object]
+) -> None:
+    """See that there is either something to record or something recorded.
+
+    Raises:
+        BadParameter: There is both or neither, or an option of the one given with the other.
+    """
+    if not live and not of_files["--recording"]:
+        raise typer.BadParameter(
+            "give a recording of normal time, or --live to record it now", param_hint="--recording"
+        )
+    wrong = [name for name, value in (of_files if live else of_live).items() if value is not None]
+    if wrong:
+        with_what = "recordings that are there already" if live else "--live"
+        raise typer.BadParameter(f"goes with {with_what}", param_hint=", ".join(wrong))
 
 
 class Bar:

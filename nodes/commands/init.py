@@ -99,8 +99,7 @@ def _finish(plan: SitePlan, file: Path) -> None:
     if secrets:
         typer.echo(f"Passwords and addresses are in {secrets[0].parent}, readable by you alone.")
     typer.echo(
-        "Next, half an hour of the ordinary, then learn it, then watch:\n"
-        f"  fusewatch record {file} --seconds 1800 -o normal.mcap\n"
-        f"  fusewatch commission {file} --recording normal.mcap\n"
+        "Next, record the ordinary and learn it (half an hour to an hour), then watch:\n"
+        f"  fusewatch commission --live {file}\n"
         f"  fusewatch run {file}"
     )

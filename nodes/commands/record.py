@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from nodes.record import DirectRecorder
+from nodes.record import DirectRecorder, nothing_given
 from nodes.record_request import RecordRequest
 from nodes.recorder import open_folder, scenes_of
 from nodes.runner import node_clock, read_run_files
@@ -146,14 +146,16 @@ def _tell(console: Console, accounts: Mapping[str, StreamAccount], target: Path)
         RecordingError: None gave anything.
     """
     if not any(account.delivered for account in accounts.values()):
-        raise RecordingError(
-            "no source gave anything, so nothing was kept",
-            where=str(target),
-            fix="see why above; 'fusewatch doctor' lists the devices that are here",
-        )
+        raise nothing_given(target)
+    for line in account_lines(accounts):
+        console.print(line)
+
+
+def account_lines(accounts: Mapping[str, StreamAccount]) -> Iterator[str]:
+    """What each stream gave, a line each."""
     for stream, account in accounts.items():
         lost = ", ".join(f"{n} {reason}" for reason, n in account.dropped.items())
-        console.print(f"{stream}: {account.delivered} samples" + (f", lost {lost}" if lost else ""))
+        yield f"{stream}: {account.delivered} samples" + (f", lost {lost}" if lost else "")
 
 
 def _record_folder(
@@ -203,7 +205,7 @@ def _ask(console: Console, deployment: Deployment, target: Path, seconds: float 
     request = RecordRequest(deployment.data)
     try:
         with console.status("asking the fusion node to record"):
-            _await_begin(request, target)
+            await_begin(request, target)
         until_s = float("inf") if seconds is None else time.monotonic() + seconds
         with console.status("the fusion node records; Ctrl-C ends it"):
             while (left_s := until_s - time.monotonic()) > 0:
@@ -217,7 +219,7 @@ def _ask(console: Console, deployment: Deployment, target: Path, seconds: float 
         console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB and being finished")
 
 
-def _await_begin(request: RecordRequest, target: Path) -> None:
+def await_begin(request: RecordRequest, target: Path) -> None:
     """Ask until the recording has begun.
 
     Raises:

@@ -18,8 +18,7 @@ from nodes.init.plan import NetworkCamera, SitePlan
 _HEAD = """\
 # Made by `fusewatch init`; yours from now on. `fusewatch config check {file}` finds every mistake.
 # Next:
-#   fusewatch record {file} --seconds 1800 -o normal.mcap      half an hour of the ordinary
-#   fusewatch commission {file} --recording normal.mcap        learns what is normal
+#   fusewatch commission --live {file}      records the ordinary until it is enough, and learns it
 #   fusewatch run {file}
 name: {scene}
 data: {data}          # everything that is kept lies here

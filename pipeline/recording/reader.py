@@ -191,6 +191,19 @@ class Recording:
             if recorded is not None:
                 yield recorded
 
+    @property
+    def whole_chunks(self) -> int:
+        """How many chunks, from the first on, the file has to their end: no less later on."""
+        return sum(not chunk.cut for chunk in self._file.index.chunks)
+
+    def arrivals_from_chunk(self, first: int) -> Iterator[Arrival]:
+        """What the whole chunks from number `first` on hold, in the order it arrived."""
+        chunks = [chunk for chunk in self._file.index.chunks[first:] if not chunk.cut]
+        for message in self._file.messages(chunks):
+            recorded = self._decoder.decode(message)
+            if recorded is not None:
+                yield recorded.arrival
+
     def events(self) -> Iterator[tuple[int, Event]]:
         """Events recorded beside the samples, each with the time it was recorded at."""
         for message in self._messages_of("events"):

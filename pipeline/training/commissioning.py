@@ -38,8 +38,9 @@ from pipeline.training.cross_fit import (
 )
 from pipeline.training.network_rows import NetworkRows, with_network
 from pipeline.training.normal_moments import choose_moments
-from pipeline.training.normal_rows import Indices, NormalRows, StreamData
+from pipeline.training.normal_rows import NormalRows
 from pipeline.training.odd_training import OddLearnt, learn_odd
+from pipeline.training.stream_data import Indices, StreamData
 
 log = structlog.get_logger(__name__)
 
@@ -84,14 +85,42 @@ def commission(
             seen.add(window, features)
         if count % 20 == 0:
             tell("features", count, None)
-    data = rows.finish()
     tell("features", rows.taken, rows.taken)
+    return learn(rows, settings, network=seen, alarm=alarm, progress=progress)
+
+
+def learn(
+    rows: NormalRows,
+    settings: DetectorSettings,
+    *,
+    network: NetworkRows | None = None,
+    alarm: AlarmSettings | None = None,
+    progress: Progress | None = None,
+) -> tuple[SceneModel, CommissioningReport]:
+    """Learn a scene from the features of its normal.
+
+    Args:
+        rows: Its windows' features; nothing may be added to them afterwards, see
+            `NormalRows.copy`.
+        settings: Options of the detector.
+        network: What a trained network showed in these windows; None: there is none.
+        alarm: As of `commission`.
+        progress: As of `commission`.
+
+    Returns:
+        As of `commission`.
+
+    Raises:
+        ModelError: As of `commission`.
+    """
+    tell = progress or _silent
+    data = rows.finish()
     held = cross_fit(rows, data, settings, tell)
     model, odd = _final(rows, data, settings, held, tell)
-    if seen is not None:
-        model = with_network(model, seen)
+    if network is not None:
+        model = with_network(model, network)
     report = make_report(model, rows, odd, alarm or AlarmSettings())
-    log.info("scene commissioned", scene=scene, windows=rows.taken, seconds=report.seconds)
+    log.info("scene commissioned", scene=rows.scene, windows=rows.taken, seconds=report.seconds)
     return model, report
 
 

@@ -26,7 +26,8 @@ from pipeline.models.stream_density import (
 )
 from pipeline.models.stream_model import score_rows
 from pipeline.models.together import dims_for, fit_together
-from pipeline.training.normal_rows import Indices, NormalRows, StreamData
+from pipeline.training.normal_rows import NormalRows
+from pipeline.training.stream_data import Indices, StreamData
 
 Array = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int | None], None]

@@ -21,7 +21,8 @@ from pipeline.models.normal_bank_file import PICTURES_MOST
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.views import unpack_view
 from pipeline.training.cross_fit import Embedded
-from pipeline.training.normal_rows import Indices, NormalRows, StreamData
+from pipeline.training.normal_rows import NormalRows
+from pipeline.training.stream_data import Indices, StreamData
 
 Array = npt.NDArray[np.float64]
 

@@ -3,97 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
 from pipeline.models.cycle import Rhythm, daily
-from pipeline.models.drift import Wander
-from pipeline.models.features import Extractor, StreamFeatures
+from pipeline.models.features import StreamFeatures
 from pipeline.models.normalise import drift_of, wander_of
-from pipeline.models.quality import Inspector, clearness, learn_limits
-from pipeline.models.running_level import LearntLevel, learn_level
+from pipeline.models.running_level import learn_level
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import collect
-from pipeline.models.stream_model import make_extractor, make_inspector
 from pipeline.models.video_features import VideoFeatures
 from pipeline.models.video_places import beside
 from pipeline.models.video_quality import average_picture
-from pipeline.models.video_view import ViewSum
+from pipeline.training.stream_data import Indices, StreamData, nothing_yet
 
 _LEAST_WINDOWS = 5  # in a stretch that is held out as one
-
-Indices = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(slots=True)
-class StreamData:
-    """Features of one stream.
-
-    Attributes:
-        info: The stream.
-        extractor: Its features.
-        inspector: Measures of its quality.
-        features: One per window in which it was seen.
-        measures: Measures of its quality in the same windows, each ``(K,)``.
-        seen_in: The windows' grid indices, growing.
-        windows: Their positions among all kept windows, once `NormalRows.finish` was called.
-        view: What stands before it in all windows taken in, if it is a camera.
-        drift: How much drift widens each column, ``(P, d)``; likewise; None for sensors.
-        rhythm: The cycle that it may follow; likewise.
-        wander: How limits grow with time; likewise; None for all but sensors.
-        running: Levels of the last hours as they were last; likewise; None unless days were learnt.
-    """
-
-    info: StreamInfo
-    extractor: Extractor
-    inspector: Inspector
-    features: list[StreamFeatures] = field(default_factory=list)
-    measures: list[Floats] = field(default_factory=list)
-    seen_in: list[int] = field(default_factory=list)
-    windows: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
-    view: ViewSum = field(default_factory=ViewSum)
-    drift: Tensor | None = None
-    rhythm: Rhythm | None = None
-    wander: Wander | None = None
-    running: LearntLevel | None = None
-
-    def positions(self, chosen: Indices) -> Indices:
-        """Positions in `features` of those of the `chosen` windows that saw the stream."""
-        return np.flatnonzero(np.isin(self.windows, chosen))
-
-    def usual(self) -> npt.NDArray[np.float64]:
-        """5th and 95th percentile of the raw features where present, ``(2, P, d)``."""
-        places = np.stack([f.places for f in self.features]).astype(np.float64)
-        present = np.stack([f.present for f in self.features])
-        places[~present] = np.nan
-        never = ~present.any(axis=0)
-        places[:, never] = 0.0
-        return np.asarray(np.nanquantile(places, [0.05, 0.95], axis=0))
-
-    def limits(self) -> Floats:
-        """How bad its quality may be before it counts as degraded, ``(K,)``."""
-        return learn_limits(np.stack(self.measures), self.inspector)
-
-    def degraded(self) -> list[bool]:
-        """In which of its windows it did not see well."""
-        limits, inspector = self.limits(), self.inspector
-        return [
-            bool(inspector.judge(clearness(m, limits, inspector)).reason) for m in self.measures
-        ]
-
-    def constant(self) -> list[str]:
-        """Places whose every column stayed the same."""
-        places = np.stack([f.places for f in self.features])
-        flat = (places.max(axis=0) == places.min(axis=0)).all(axis=1)
-        return [label for label, same in zip(self.extractor.labels, flat, strict=True) if same]
 
 
 def _sharing(features: StreamFeatures, before: Sequence[StreamFeatures]) -> StreamFeatures:
@@ -118,7 +48,7 @@ class NormalRows:
         self.length_ns = 0
         self.hop_ns = 0
         self._settings = settings
-        self._data = [_nothing_yet(s, settings) for s in streams or ()]
+        self._data = [nothing_yet(s, settings) for s in streams or ()]
         self._indices: list[int] = []
         self._stride = 1
 
@@ -131,6 +61,21 @@ class NormalRows:
     def streams(self) -> list[StreamData]:
         """Features per stream."""
         return self._data
+
+    def copy(self) -> NormalRows:
+        """The same windows by themselves: what is learnt from them changes nothing here."""
+        other = copy(self)
+        other._data = [data.copy() for data in self._data]
+        other._indices = list(self._indices)
+        return other
+
+    def open(self, streams: Sequence[StreamInfo]) -> None:
+        """Take in these streams too, in this order, from now on; those known already go on."""
+        known = {data.info.name: data for data in self._data}
+        named = [s.name for s in streams]
+        others = [data for name, data in known.items() if name not in named]
+        self._data = [known.get(s.name) or nothing_yet(s, self._settings) for s in streams]
+        self._data.extend(others)
 
     def add(self, window: Window) -> Mapping[str, StreamFeatures] | None:
         """Take in one window.
@@ -294,9 +239,4 @@ class NormalRows:
         self.hop_ns = window.start_ns // window.index
         if not self._data:
             infos = [part.info for part in window.slices.values()]
-            self._data = [_nothing_yet(i, self._settings) for i in infos]
-
-
-def _nothing_yet(info: StreamInfo, settings: DetectorSettings) -> StreamData:
-    extractor = make_extractor(info, settings)
-    return StreamData(info, extractor, make_inspector(info, extractor))
+            self._data = [nothing_yet(i, self._settings) for i in infos]

@@ -1,0 +1,1 @@
+"""Commissioning live: a scene is recorded, looked after and learnt at once."""

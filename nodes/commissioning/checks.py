@@ -1,0 +1,297 @@
+"""What is wrong with streams while they are recorded for commissioning, and what to do about it.
+
+Unlike `pipeline.models.quality`, which asks whether a stream sees as well as it did in its own
+normal, these are limits that hold anywhere: a normal that was learnt from a black picture is none.
+Most look at the last minute, so what was mended is told no longer; only a channel that stands
+still is judged by all there was, since many do for a while.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nodes.doctor import Finding, Level
+from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.window import SensorSlice, Slice, VideoSlice, Window
+from pipeline.models.audio_quality import AudioInspector
+from pipeline.models.quality import Array
+from pipeline.models.video_quality import VideoInspector
+
+RECENT_S = 60.0
+_LEAST_S = 20.0  # before anything is told
+_MOSTLY = 0.9  # share of the last windows
+_GAPS = 0.2  # share of what should be there that is missing
+_BLACK = 20.0  # grey levels of 255: the bright end of the picture
+_PALE = 225.0  # its mean
+_EVEN = 3.0  # its standard deviation
+_STILL = 0.005  # change from frame to frame, grey levels
+_CLIPPED, _CLIPPED_WINDOWS = 0.0005, 0.05
+_SILENT_DB, _FAINT_DB = 100.0, 70.0  # below full scale
+_COPIES = 0.99  # share of samples that are like the one before
+_STUCK_S = 300.0
+_NAMED = 4
+_MINUTE_S = 60.0
+
+Measure = Callable[[Slice], Array]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is remembered of one stream.
+
+    Attributes:
+        info: The stream.
+        recent: Measures of the last windows, each ``(K,)``.
+        covered: Share of each of them that was there, 0 to 1.
+        lows: Lowest value of each channel so far ``(C,)``, if it is a sensor.
+        highs: Highest.
+        since_s: Time over which those were gathered.
+        lights: Mean brightness of each window so far, if it is a camera.
+    """
+
+    info: StreamInfo
+    recent: deque[Array]
+    covered: deque[float]
+    lows: Array | None = None
+    highs: Array | None = None
+    since_s: float = 0.0
+    lights: list[float] = field(default_factory=list)
+
+
+class LiveChecks:
+    """Looks at the windows of a scene as they are cut.
+
+    Args:
+        streams: Names of the scene's streams.
+        hop_s: Step from one window to the next, seconds.
+    """
+
+    def __init__(self, streams: tuple[str, ...], hop_s: float) -> None:
+        self._streams = streams
+        self._hop_s = hop_s
+        self._recent = max(1, round(RECENT_S / hop_s))
+        self._watched: dict[str, _Watched] = {}
+        self._measures: dict[str, Measure] = {}
+        self._changed: dict[str, str] = {}
+
+    @property
+    def lights(self) -> Mapping[str, list[float]]:
+        """Mean brightness of each window, by camera."""
+        return {
+            name: one.lights
+            for name, one in self._watched.items()
+            if one.info.modality is Modality.VIDEO
+        }
+
+    def open(self, info: StreamInfo) -> None:
+        """Take note of a stream."""
+        known = self._watched.get(info.name)
+        if known is not None and known.info.like(info):
+            return
+        if known is not None:
+            self._changed[info.name] = f"{_form(known.info)} became {_form(info)}"
+        recent, covered = deque[Array](maxlen=self._recent), deque[float](maxlen=self._recent)
+        self._watched[info.name] = _Watched(info, recent, covered)
+        self._measures[info.name] = _MEASURES.get(info.modality, _nothing)
+
+    def take(self, window: Window) -> None:
+        """Look at one window."""
+        for name, one in self._watched.items():
+            part = window.slices.get(name)
+            one.covered.append(0.0 if part is None else part.coverage)
+            if part is None or part.coverage <= 0:
+                continue
+            one.recent.append(self._measures[name](part))
+            if isinstance(part, VideoSlice) and np.isfinite(one.recent[-1][1]):
+                one.lights.append(float(one.recent[-1][1]))
+            if isinstance(part, SensorSlice):
+                self._range(one, part)
+
+    def findings(self, recorded_s: float) -> list[Finding]:
+        """What is wrong now.
+
+        Args:
+            recorded_s: For how long it has been recorded, seconds.
+        """
+        if recorded_s < _LEAST_S:
+            return []
+        found = [_never(name) for name in self._streams if name not in self._watched]
+        for name, one in self._watched.items():
+            found.extend(self._of(name, one))
+        return found
+
+    def _of(self, name: str, one: _Watched) -> Iterator[Finding]:
+        if name in self._changed:
+            yield Finding(
+                name, Level.PROBLEM, f"changed while it was recorded: {self._changed[name]}",
+                "set the device to one form, and begin again",
+            )  # fmt: skip
+        if len(one.covered) * self._hop_s < _LEAST_S:
+            return
+        there = float(np.mean(one.covered))
+        if there <= 1 - _MOSTLY:
+            yield _gone(name, one)
+            return
+        if there < 1 - _GAPS:
+            yield Finding(
+                name, Level.PROBLEM, f"{1 - there:.0%} of the last minute is missing",
+                "see the device, its link and the load of this machine",
+            )  # fmt: skip
+        if len(one.recent) * self._hop_s >= _LEAST_S:
+            yield from _JUDGES.get(one.info.modality, _fine)(one.info, np.stack(one.recent))
+        yield from self._still(name, one)
+
+    def _range(self, one: _Watched, part: SensorSlice) -> None:
+        there = part.present & np.isfinite(part.values)
+        lows = np.where(there, part.values, np.inf).min(axis=0)
+        highs = np.where(there, part.values, -np.inf).max(axis=0)
+        one.lows = lows if one.lows is None else np.minimum(one.lows, lows)
+        one.highs = highs if one.highs is None else np.maximum(one.highs, highs)
+        one.since_s += self._hop_s
+
+    def _still(self, name: str, one: _Watched) -> Iterator[Finding]:
+        """Channels that have not changed at all."""
+        if one.lows is None or one.highs is None or one.since_s < _STUCK_S:
+            return
+        still = [
+            f"{channel} ({low:g})"
+            for channel, low, high in zip(one.info.channels, one.lows, one.highs, strict=False)
+            if low == high
+        ]
+        if still:
+            yield Finding(
+                name, Level.NOTE,
+                f"never changed in {one.since_s / _MINUTE_S:.0f} minutes: {_some(still)}",
+                "if it is no switch or door, see whether the sensor hangs",
+            )  # fmt: skip
+
+
+def _never(name: str) -> Finding:
+    return Finding(
+        name, Level.PROBLEM, "nothing has come from it at all",
+        "see the log above for its source; 'fusewatch doctor' lists the devices that are here",
+    )  # fmt: skip
+
+
+def _gone(name: str, one: _Watched) -> Finding:
+    if one.info.modality is Modality.TEXT:
+        return Finding(
+            name, Level.NOTE, "its log was not there in the last minute",
+            "see whether its file is still written to",
+        )  # fmt: skip
+    return Finding(
+        name, Level.PROBLEM, "was silent in the last minute",
+        "see the device and its link; what is missing is not learnt",
+    )  # fmt: skip
+
+
+def _nothing(_: Slice) -> Array:
+    return np.zeros(0)
+
+
+def _fine(_info: StreamInfo, _measures: Array) -> Iterator[Finding]:
+    yield from ()
+
+
+def _picture(part: Slice) -> Array:
+    """Bright end, mean, contrast and change of a picture in grey levels, ``(4,)``."""
+    bright, contrast, _, change = np.exp(-VideoInspector().measure(part))
+    bright, contrast = bright - 1.0, contrast - 1.0
+    return np.array([bright, bright - 2.0 * contrast, contrast, change - 0.02])
+
+
+def _judge_picture(info: StreamInfo, measures: Array) -> Iterator[Finding]:
+    """Findings by the last measures, ``(n, 4)``."""
+    bright, mean, contrast, change = measures.T
+    if _most(bright < _BLACK):
+        yield Finding(
+            info.name, Level.PROBLEM,
+            f"its picture is black (brightest {np.median(bright):.0f} of 255)",
+            "switch a light on, take the cap off, or set its exposure; to watch a dark place by "
+            "night needs infrared light",
+        )  # fmt: skip
+    elif _most(mean > _PALE):
+        yield Finding(
+            info.name, Level.PROBLEM,
+            f"its picture is blown out (mean {np.median(mean):.0f} of 255)",
+            "lower its exposure or gain, or turn it away from the light",
+        )  # fmt: skip
+    elif _most(contrast < _EVEN):
+        yield Finding(
+            info.name, Level.PROBLEM,
+            f"its picture is one even grey (contrast {np.median(contrast):.1f} of 255)",
+            "see whether the lens is covered or fogged, and the input is the right one",
+        )  # fmt: skip
+    elif _most(change < _STILL):
+        yield Finding(
+            info.name, Level.PROBLEM, "its picture stands still to the last bit",
+            "walk through it: if it stays, the camera or its link hangs",
+        )  # fmt: skip
+
+
+def _judge_sound(info: StreamInfo, measures: Array) -> Iterator[Finding]:
+    """Findings by the last measures, ``(n, 3)``, see `AudioInspector`."""
+    clipped, below_db, copies = measures.T
+    loud = float(np.mean(clipped > _CLIPPED))
+    if _most((below_db > _SILENT_DB) | (copies > _COPIES)):
+        yield Finding(
+            info.name, Level.PROBLEM, "is digitally silent",
+            "see whether it is muted, unplugged, or another input is the right one",
+        )  # fmt: skip
+    elif float(np.min(below_db)) > _FAINT_DB:
+        yield Finding(
+            info.name, Level.NOTE,
+            f"is very quiet: {-np.min(below_db):.0f} dB of full scale at its loudest",
+            "clap; if that hardly changes it, turn its gain up",
+        )  # fmt: skip
+    if loud > _CLIPPED_WINDOWS:
+        yield Finding(
+            info.name, Level.PROBLEM, f"is clipped in {loud:.0%} of the last minute",
+            "turn its gain down until loud moments stay below full scale",
+        )  # fmt: skip
+
+
+def _beyond(part: Slice) -> Array:
+    """Which channels read what they cannot, ``(C,)``, 0 or 1."""
+    if not isinstance(part, SensorSlice):
+        return np.zeros(0)
+    return np.array([float(c in part.beyond) for c in part.info.channels])
+
+
+def _judge_readings(info: StreamInfo, measures: Array) -> Iterator[Finding]:
+    """Findings by the last windows, ``(n, C)``, see `_beyond`."""
+    often = measures.mean(axis=0) > _GAPS
+    if wrong := [name for name, bad in zip(info.channels, often, strict=False) if bad]:
+        yield Finding(
+            info.name, Level.PROBLEM, f"reads out of the range set for it: {_some(wrong)}",
+            "see the sensor, or set its channel_range under streams as it is",
+        )  # fmt: skip
+
+
+def _most(said: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> bool:
+    return bool(np.mean(said) >= _MOSTLY)
+
+
+def _form(info: StreamInfo) -> str:
+    shape = " x ".join(map(str, info.shape))
+    return f"{shape} at {info.rate_hz:g} Hz" if info.rate_hz else shape
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+_MEASURES: dict[Modality, Measure] = {
+    Modality.VIDEO: _picture,
+    Modality.AUDIO: AudioInspector().measure,
+    Modality.SENSOR: _beyond,
+}
+_JUDGES: dict[Modality, Callable[[StreamInfo, Array], Iterator[Finding]]] = {
+    Modality.VIDEO: _judge_picture,
+    Modality.AUDIO: _judge_sound,
+    Modality.SENSOR: _judge_readings,
+}

@@ -1,0 +1,114 @@
+"""Commissioning live: what may be typed, where it records from, and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nodes.cli import USAGE
+from nodes.commissioning import live as module
+from nodes.commissioning.live import FromRunning, FromSources
+from nodes.record import DirectRecorder
+from nodes.record_request import RecordRequest
+from pipeline.config import load_deployment
+from pipeline.config.deployment import Deployment
+from pipeline.core.arrival import SampleArrived, StreamOpened
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import RecordingError
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.writer import RecordingWriter
+from tests.command_line import fusewatch
+
+S = 1_000_000_000
+CONFIG = """
+name: d
+nodes: {n: {sources: [{type: csv_file, path: none.csv, stream: plc}]}}
+scenes: {s: {streams: [plc], model: s.model}}
+"""
+
+
+def config(folder: Path) -> Path:
+    (folder / "d.yaml").write_text(CONFIG)
+    return folder / "d.yaml"
+
+
+def deployment(folder: Path) -> Deployment:
+    return load_deployment(config(folder))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "or --live to record it now"),
+        (["--live", "--labels", "l.json"], "goes with recordings that are there already"),
+        (["-r", "n.mcap", "--at-most", "5", "--json"], "goes with --live"),
+        (["--live", "--lengths", "5,3"], "lengths must grow"),
+        (["--live", "--lengths", "five"], "valid number"),
+        (["--live", "--at-most", "0"], "greater than 0"),
+        (["--live", "--timezone", "Mars"], "such as Europe/Berlin"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+):
+    into = ["--into", str(tmp_path / "n.mcap")] if "--live" in options else []
+    assert fusewatch("commission", config(tmp_path), *options, *into) == USAGE
+    told = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert said in told
+    assert list(tmp_path.iterdir()) == [tmp_path / "d.yaml"]
+
+
+def test_a_recording_that_is_there_already_is_not_touched(tmp_path: Path):
+    (tmp_path / "n.mcap").write_bytes(b"precious")
+    code = fusewatch("commission", config(tmp_path), "--live", "--into", tmp_path / "n.mcap")
+    assert code == RecordingError.exit_code
+    assert (tmp_path / "n.mcap").read_bytes() == b"precious"
+
+
+def test_when_nothing_came_the_empty_file_goes_and_it_says_so(tmp_path: Path):
+    path = tmp_path / "n.mcap"
+    recorder = DirectRecorder(deployment(tmp_path), RecordingWriter(path), ManualClock(S))
+    capture = FromSources(recorder, path)
+    capture.start()
+    with pytest.raises(RecordingError, match="no source gave anything"):
+        capture.close()
+    assert not path.exists()
+
+
+def begun(path: Path) -> RecordingWriter:
+    """A recording that holds a reading and has no end yet."""
+    info = StreamInfo("plc", Modality.SENSOR, 10.0, (1,), "float64", "", ("a",))
+    writer = RecordingWriter(path)
+    writer.write(StreamOpened(S, "n", info))
+    writer.write(SampleArrived(S, "n", Sample("plc", 0, S, np.ones(1), Encoding.FLOAT)))
+    writer.flush()
+    return writer
+
+
+def test_a_running_deployment_is_asked_until_its_file_has_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    request, path = RecordRequest(tmp_path), tmp_path / "n.mcap"
+    writer = begun(path)
+    capture = FromRunning(request, path)
+    capture.start()
+    assert capture.step(0.0)
+    assert request.target() == path
+    monkeypatch.setattr(module.time, "sleep", lambda _: writer.close())
+    capture.close()
+    assert request.target() is None
+    assert capture.accounts() == {}
+
+
+def test_a_file_that_gets_no_end_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "n.mcap"
+    writer = begun(path)
+    monkeypatch.setattr(module, "FINISH_S", -1.0)
+    with pytest.raises(RecordingError, match="not finished") as told:
+        FromRunning(RecordRequest(tmp_path), path).close()
+    assert "can be commissioned from" in told.value.fix
+    writer.close()
