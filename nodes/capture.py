@@ -27,6 +27,7 @@ from nodes.kept_data import kept_by_capture, kinds
 from nodes.ledger_audit import LedgerAudit
 from nodes.link_trouble import LinkTrouble
 from nodes.links import capture_sender, encrypted, fusion_endpoint
+from nodes.memory_return import MemoryReturn
 from nodes.retention_metrics import RetentionMetrics
 from nodes.small_streams import SmallStreams, full_ring
 from nodes.stamping import Stamper
@@ -74,6 +75,7 @@ class CaptureNode:
         self._encrypted = False
         self._trouble = LinkTrouble(PATIENCE_NS)
         self._retention = Sweeper(kinds(kept_by_capture(deployment, node)))
+        self._memory = MemoryReturn()
         self._audit = LedgerAudit(len(deployment.nodes[node].sources))
         self._health: Health | None = None
         self._metrics: CaptureMetrics | None = None
@@ -118,6 +120,7 @@ class CaptureNode:
             self._tell_ledger(self._health, before, status.pending)
             self._tell_link(self._health, status)
             self._metrics.link(status, self._sender.clock_estimate())
+            self._memory.look(status.pending)
             for outlet in self._outlets:
                 self._metrics.stamps.look(outlet.stamper.clocks)
             thinned = sum((outlet.small.counters for outlet in self._outlets), Counter())
