@@ -6,10 +6,10 @@ The rules that make a replay give the events of the live run:
 - Before an arrival is taken, every timer due by its ``arrival_ns`` fires; after it, windows
   that it completed are cut with that same time. Calls of `advance` in between change nothing.
 - What an event quotes of the world around it (the ledger, the pictures) is fixed when its
-  window is cut, not when it happens to be scored.
+  window is cut or its scene is over, not when it happens to be scored.
 - What is told of the equipment (`Equipment`) has its place among the windows: streams that drift
-  apart and a scene fallen silent after those cut up to then, streams that cannot see in a window
-  right after what its score gave.
+  apart, a scene fallen silent and one that is over after those cut up to then, streams that cannot
+  see in a window right after what its score gave.
 - A window's score does not depend on what is scored with it, see `Scorer`.
 
 After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
@@ -37,7 +37,7 @@ from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.cut import Cut
 from pipeline.detection.engine_scene import Scene, users_of
-from pipeline.detection.equipment import Equipment
+from pipeline.detection.equipment import Equipment, SceneOver
 from pipeline.detection.events import event_of, quoted
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.incidents import Incidents
@@ -126,6 +126,10 @@ class Engine:
                 self._accounts = {**self._accounts, **quoted(accounts)}
         self._cut(arrival.arrival_ns)
         self.health.look(arrival.arrival_ns, self._accounts, len(self._cuts))
+        if isinstance(arrival, StreamEnded):
+            for scene in self._users.get(arrival.stream, ()):
+                if self._streams[scene.name] <= self._ended:
+                    self.health.over(scene.name, self._accounts, len(self._cuts))
 
     def advance(self, now_ns: int) -> None:
         """Let timers run up to `now_ns`."""
@@ -151,7 +155,7 @@ class Engine:
         outcome.events = list(self._tell(cuts, iter(outcome.scores)))
         over = self._over()
         for name in over:
-            outcome.events.extend(self._finish(self._scenes[name]))
+            outcome.events.extend(self._finish(name, self._accounts))
         outcome.events = [self.incidents.marked(event) for event in outcome.events]
         moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
         states = ((name, self._state(self._scenes[name])) for name in dict.fromkeys(moved))
@@ -202,15 +206,20 @@ class Engine:
         """Scenes that nothing more can come from, and of which an event still stands."""
         return [
             name
-            for name, scene in self._scenes.items()
-            if (scene.alarm is not None and scene.alarm.standing) or self.health.stands(name)
-            if self._streams[name] <= self._ended
+            for name in self._scenes
+            if self._streams[name] <= self._ended and self._stands(name)
         ]
 
-    def _finish(self, scene: Scene) -> Iterable[Event]:
-        for transition in scene.alarm.finish() if scene.alarm is not None else ():
-            yield self._publish(transition, None, self._accounts)
-        yield from self.health.finish(scene.name, self._accounts)
+    def _stands(self, name: str) -> bool:
+        """Whether an event of a scene has not been cleared."""
+        alarm = self._scenes[name].alarm
+        return (alarm is not None and alarm.standing) or self.health.stands(name)
+
+    def _finish(self, name: str, accounts: Mapping[str, Account]) -> Iterable[Event]:
+        alarm = self._scenes[name].alarm
+        for transition in alarm.finish() if alarm is not None else ():
+            yield self._publish(transition, None, accounts)
+        yield from self.health.finish(name, accounts)
 
     def _fits(self, scene: Scene, info: StreamInfo) -> bool:
         """Whether the scene's model can use the stream; if not, the scene goes on without it."""
@@ -265,12 +274,20 @@ class Engine:
     def _tell(self, cuts: Sequence[Cut], scores: Iterator[WindowScore]) -> Iterator[Event]:
         """Events of these windows, and what is told of the equipment, in order."""
         for place, cut in enumerate(cuts):
-            yield from self.health.told(place)
+            yield from self._of_equipment(self.health.told(place))
             score = next(scores) if self._scenes[cut.window.scene].alarm is not None else None
             if score is not None:
                 yield from self._alarm(cut, score)
             yield from self.health.sight.see(cut, score)
-        yield from self.health.told()
+        yield from self._of_equipment(self.health.told())
+
+    def _of_equipment(self, told: Iterable[Event | SceneOver]) -> Iterator[Event]:
+        for one in told:
+            if isinstance(one, SceneOver):
+                if self._stands(one.scene):
+                    yield from self._finish(one.scene, one.accounts)
+            else:
+                yield one
 
     def _state(self, scene: Scene) -> SceneState | None:
         """Where a scene stands; None before its first window."""

@@ -24,11 +24,24 @@ from pipeline.detection.sync_health import SyncHealth
 
 
 @dataclass(frozen=True, slots=True)
+class SceneOver:
+    """All streams of a scene ended: what stands there is over.
+
+    Attributes:
+        scene: The scene.
+        accounts: Loss ledger per stream then.
+    """
+
+    scene: str
+    accounts: Mapping[str, Account]
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     """Something to tell after `place` windows; a silence is judged then."""
 
     place: int
-    told: Event | Silent
+    told: Event | Silent | SceneOver
     accounts: Mapping[str, Account]
 
 
@@ -100,7 +113,11 @@ class Equipment:
         for event in (*self.sync.look(now_ns, accounts), *self.ledger.told(accounts)):
             self._waiting.append(_Waiting(place, event, accounts))
 
-    def told(self, place: int | None = None) -> Iterator[Event]:
+    def over(self, scene: str, accounts: Mapping[str, Account], place: int) -> None:
+        """A scene is over once the first `place` windows are judged."""
+        self._waiting.append(_Waiting(place, SceneOver(scene, accounts), accounts))
+
+    def told(self, place: int | None = None) -> Iterator[Event | SceneOver]:
         """What there is to tell after the first `place` windows; None: all that is left."""
         while self._waiting and (place is None or self._waiting[0].place <= place):
             waiting = self._waiting.popleft()

@@ -115,6 +115,17 @@ def test_the_way_scores_are_collected_changes_nothing():
     assert lines[0] == lines[1] == lines[2]
 
 
+def test_what_arrives_with_the_end_of_a_scene_changes_nothing_in_what_it_says():
+    steps = arrivals(seconds=12, loud=(8.0, 12.0))  # an event stands when all has ended
+    last_ns = steps[-1].arrival_ns
+    steps.append(LedgerReport(last_ns + 1, "n", {s: StreamAccount(999, 999, 0) for s in STREAMS}))
+    steps += [StreamOpened(last_ns + 2, "n", info(s)) for s in STREAMS]
+    events = [run(steps, every=n)[0] for n in (1, 100_000)]
+    assert [to_json(e) for e in events[0]] == [to_json(e) for e in events[1]]
+    assert [e.phase for e in events[0]] == [Phase.RAISED, Phase.CLEARED]
+    assert events[0][1].ledger["a"].captured == 120
+
+
 def test_timers_called_in_between_change_nothing():
     calm, restless = engine(), engine()
     steps = arrivals()
