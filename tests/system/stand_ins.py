@@ -29,10 +29,10 @@ from pipeline.recording.writer import RecordingWriter
 FPS = 10
 SECOND_NS = 1_000_000_000
 _PUT_IN_PLACE = """\
-from pipeline.sources import camera
+from pipeline.sources import camera_reader
 from tests.system.stand_ins import TestCard
 
-camera.CameraSource.__init__.__defaults__ = (TestCard,)
+camera_reader.CameraSource.__init__.__defaults__ = (TestCard,)
 """
 
 
