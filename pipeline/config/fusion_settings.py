@@ -80,6 +80,7 @@ class FusionSettings(Settings):
 
     inhibition: InhibitionSettings = InhibitionSettings()
     """Whether what follows from dead equipment is sent while that is so."""
+
     full_wait_s: float = Field(default=10.0, ge=0)
     """Longest that an event that is over waits for full pictures of its clip, seconds; what has not
     come by then is shown by the small ones. Of streams that are sent ``small`` only."""

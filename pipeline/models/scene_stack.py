@@ -183,9 +183,9 @@ class SceneStack:
     @property
     def nbytes(self) -> int:
         """Bytes of all that was learnt and is read for a window of each scene."""
-        parts = [stream.tensors() for stream in self._streams] + [self._together.tensors()]
         odd = {} if self._odd is None else self._odd.tensors
-        return sum(tensor.nbytes for part in [*parts, odd] for tensor in part.values())
+        own = sum(stream.nbytes for stream in self._streams) + self._together.nbytes
+        return own + sum(tensor.nbytes for tensor in odd.values())
 
     def _batch(self, number: int, windows: Sequence[Ready]) -> StreamBatch:
         """Features of one stream of all windows, on the device."""

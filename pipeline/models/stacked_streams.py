@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipeline.models.features import Extractor
 from pipeline.models.item_density import ItemDensity
-from pipeline.models.stacking import Slots, Stacked, Tensors, layout, numbered, stacked
+from pipeline.models.stacking import Slots, Stacked, Tensors, layout, stacked
 from pipeline.models.stream_density import Rows, StreamDensity
 from pipeline.models.stream_model import StreamModel, few_worst, place_kinds
 from pipeline.models.tails import DECIMALS, LIGHTEST, SMALLEST_P, TAIL_SHARE, PlaceTails
@@ -107,10 +107,11 @@ class StackedStream:
         """Sub-detectors that it scores."""
         return len(self.kinds) + bool(self.extractor.item_dims)
 
-    def tensors(self) -> Tensors:
-        """All that was learnt, by name."""
-        parts = [self._density.tensors, *(one.tensors for one in self._tails)]
-        return numbered([*parts, {} if self._items is None else self._items.tensors])
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that was learnt."""
+        own = self._density.nbytes + sum(one.nbytes for one in self._tails)
+        return own + (0 if self._items is None else self._items.nbytes)
 
     def score(self, batch: StreamBatch, slots: Slots) -> StreamVerdict:
         """Score a window of each of the scenes in `slots`."""

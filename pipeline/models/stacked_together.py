@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.models.density import PooledDensity
 from pipeline.models.prediction import Prediction
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.stacking import Slots, Stacked, Tensors, layout, numbered, stacked
+from pipeline.models.stacking import Slots, Stacked, Tensors, layout, stacked
 from pipeline.models.together import Together, both_sides, joint_part, leading
 
 Layout = tuple[object, ...]
@@ -54,10 +54,11 @@ class StackedTogether:
         if joints:
             self._joint = stacked(joints, device, dtype)
 
-    def tensors(self) -> Tensors:
-        """All that was learnt, by name."""
-        parts = [one.tensors for one in self._predictions]
-        return numbered([*parts, {} if self._joint is None else self._joint.tensors])
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that was learnt."""
+        own = sum(one.nbytes for one in self._predictions)
+        return own + (0 if self._joint is None else self._joint.nbytes)
 
     def scores(self, embeddings: Sequence[Tensor], slots: Slots) -> Tensor:
         """Raw scores ``(B, D)`` in the order of `Together.names`.

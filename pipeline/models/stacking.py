@@ -44,6 +44,11 @@ class Stacked(Generic[T]):
     pattern: T
     tensors: Tensors
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of them all."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
     def of(self, slots: Slots) -> Tensors:
         """The tensors of some scenes ``(B, ...)``."""
         return {name: tensor[slots] for name, tensor in self.tensors.items()}
@@ -112,15 +117,6 @@ def _memories(parts: Sequence[Tensor], device: torch.device, dtype: torch.dtype)
     for row, part in zip(joined, parts, strict=True):
         row[..., : part.shape[-2]].copy_(part.transpose(-1, -2).contiguous())
     return joined.transpose(-1, -2)
-
-
-def numbered(parts: Sequence[Tensors]) -> Tensors:
-    """Tensors of several stacked things under names that differ."""
-    return {
-        f"{number}.{name}": tensor
-        for number, part in enumerate(parts)
-        for name, tensor in part.items()
-    }
 
 
 def _steering(thing: T, device: torch.device) -> T:

@@ -20,6 +20,7 @@ LONG = {
     "day",
     "edge",
     "fusion",
+    "gpu_worker",
     "peers",
     "phases",
     "real_time",

@@ -3,7 +3,7 @@
 Run: ``python -m tests.benchmarks.gpu_site FOLDER`` where all of fusewatch is installed, then
 ``python -m tests.benchmarks.gpu_worker FOLDER`` on the machine with the GPU, which needs torch,
 torchaudio, numpy, opencv, safetensors, pydantic, msgspec, structlog, simplejpeg and isal. With
-``--device cpu`` it runs anywhere.
+``--device cpu`` it runs anywhere; without FOLDER it learns the site first.
 
 The first table is the model by itself: from features that lie on the device to scores that lie
 there. It stands beside its limit. What a scene has learnt is read once for a window of it, and
@@ -43,6 +43,7 @@ import bisect
 import multiprocessing
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -59,7 +60,7 @@ from pipeline.models import neighbours
 from pipeline.models.scene_stack import Raw, Ready, SceneStack
 from pipeline.models.stack_graph import StackGraph
 from pipeline.models.stacked_streams import StreamBatch
-from tests.benchmarks.gpu_site import Site
+from tests.benchmarks.gpu_site import Site, learn
 
 ROUNDS = 20
 WARM, WARM_S, ROUNDS_AT_ONCE = 8, 3, 6  # the networks look back on 8 windows
@@ -294,16 +295,25 @@ class Parts:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables, of a site that is learnt first if none is given."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("folder", type=Path, nargs="?", help="of gpu_site; none: learnt first")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--scenes", type=int, nargs="*", default=[64, 512, 2048, 5000])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, os.cpu_count() or 1])
     parser.add_argument("--each", type=int, default=200, help="scenes of a process")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--profile", action="store_true")
     asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        if asked.folder is None:
+            asked.folder = Path(made)
+            learn(asked.folder)
+        tables(asked)
+
+
+def tables(asked: argparse.Namespace) -> None:
+    """Measure on the site in a folder."""
     device = torch.device(asked.device)
     site = Site(asked.folder)
     machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()

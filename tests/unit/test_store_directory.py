@@ -6,16 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
 from pipeline.core.errors import LeaseLost
-from pipeline.store import Commit, FusionStore, Holder, place_of
-from pipeline.store.fusion_tables import LEASES
-from pipeline.store.leases import LEASE_S
+from pipeline.store import Commit, FusionStore, place_of
 from tests.event_samples import event
-
-ONE = Holder("fusion of home", "one", 11, "one /data")
-TWO = Holder("fusion of home", "two", 22, "two /data")
+from tests.lease_samples import ONE, TWO, grow_old
 
 
 @pytest.fixture
@@ -24,11 +19,6 @@ def stores(tmp_path: Path) -> Iterator[tuple[FusionStore, FusionStore]]:
     yield made[0], made[1]
     for store in made:
         store.close()
-
-
-def grow_old(store: FusionStore) -> None:
-    with store.leases._database.write() as connection:
-        connection.execute(update(LEASES).values(renewed_s=LEASES.c.renewed_s - LEASE_S - 1))
 
 
 def address(store: FusionStore, *scenes: str) -> str:

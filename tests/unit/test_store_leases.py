@@ -6,19 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
 from nodes.claim import RENEW_NS, TRY_NS, Claim
 from pipeline.config import Deployment, load_deployment
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import AlreadyRunning, ConfigError, LeaseLost
 from pipeline.store import Commit, FusionStore, Holder, SceneCheckpoint
-from pipeline.store.fusion_tables import LEASES
-from pipeline.store.leases import LEASE_S
 from tests.event_samples import event
+from tests.lease_samples import ONE, TWO, grow_old
 
-ONE = Holder("fusion of home", "one", 11, "one /data")
-TWO = Holder("fusion of home", "two", 22, "two /data")
 SHARED = "store: sqlite:///shared.db"
 DEPLOYMENT = """
 name: home
@@ -34,12 +30,6 @@ def stores(tmp_path: Path) -> Iterator[tuple[FusionStore, FusionStore]]:
     yield made[0], made[1]
     for store in made:
         store.close()
-
-
-def grow_old(store: FusionStore) -> None:
-    """What time does to leases that nobody renews."""
-    with store.leases._database.write() as connection:
-        connection.execute(update(LEASES).values(renewed_s=LEASES.c.renewed_s - LEASE_S - 1))
 
 
 def step(index: int) -> Commit:

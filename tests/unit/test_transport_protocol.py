@@ -1,30 +1,22 @@
-"""Messages on the wire, and the receiver's side of the protocol."""
+"""The receiver's side of the protocol; messages are in `test_transport_messages`."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, StreamOpened
-from pipeline.core.errors import ProtocolError
 from pipeline.core.ledger import DropReason, Ledger
-from pipeline.core.sample import Encoding, Sample, StreamInfo
+from pipeline.core.sample import Encoding, Sample
 from pipeline.transport.protocol import (
     NODE_LOST_NS,
-    PROTOCOL_VERSION,
     SAMPLE_COST,
     Ack,
     Bye,
-    ClockAnswer,
     ClockAsk,
     Credit,
-    Data,
     End,
     Hello,
     LedgerSaid,
@@ -35,20 +27,14 @@ from pipeline.transport.protocol import (
     Resume,
     StreamSaid,
     Welcome,
-    decode,
-    encode,
 )
 from pipeline.transport.receiver_session import ReceiverSession, from_the_start
-from tests.unit.link_samples import CAM, NOW, VIB, S, reading, sequences
+from tests.unit.link_samples import CAM, NOW, VIB, S, hello, reading, sequences
 
 
 def receiver(**changes: object) -> ReceiverSession:
     options = {"resume": from_the_start, "credit": 10_000, "max_message": 5_000, "max_streams": 3}
     return ReceiverSession(**{**options, **changes})
-
-
-def hello(node: str = "n1", session: str = "s1", attempt: int = 1, *infos: StreamInfo) -> Hello:
-    return Hello(PROTOCOL_VERSION, node, session, attempt, list(infos or (VIB,)))
 
 
 def opened(**changes: object) -> ReceiverSession:
@@ -66,61 +52,6 @@ def said(session: ReceiverSession, kind: type) -> list[Message]:
 
 def refusals(session: ReceiverSession) -> list[Refusal]:
     return [message.code for message in said(session, Refused)]
-
-
-# Messages
-
-
-MESSAGES = [
-    hello(),
-    Welcome(1, 2, 3, 4, {"vib": Resume(5, 4, {4: DropReason.FUTURE})}, "id", True),
-    Data(b"header", b"joined", [(2, 4096, 100)]),
-    Ack({"vib": 3}),
-    Credit(5, [4096]),
-    ClockAsk(-5),
-    ClockAnswer(1, 2, 3),
-    LedgerSaid({}),
-    StreamSaid(VIB),
-    End("vib"),
-    Bye("x"),
-    Refused(Refusal.VERSION, "no"),
-    Reject("vib", [1, 2], DropReason.FUTURE),
-]
-
-
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
-def test_every_message_survives_the_wire(message: Message) -> None:
-    assert decode(encode(message)) == message
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(MESSAGES), st.data())
-def test_damaged_messages_are_refused_or_are_messages(
-    message: Message, data: st.DataObject
-) -> None:
-    frame = bytearray(encode(message))
-    frame[data.draw(st.integers(0, len(frame) - 1))] ^= data.draw(st.integers(1, 255))
-    with suppress(ProtocolError):
-        decode(bytes(frame))
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=100))
-def test_noise_is_no_message(frame: bytes) -> None:
-    with suppress(ProtocolError):
-        decode(frame)
-
-
-def test_values_out_of_bounds_are_refused() -> None:
-    wrong = msgspec.msgpack.encode([4, {"vib": -1}])
-    huge = msgspec.msgpack.encode([1, 1, "n" * 500, "s", 1, []])
-    bad_stream = encode(StreamSaid(replace(VIB, rate_hz=-1.0)))
-    for frame in (wrong, huge, bad_stream, bytes(5 << 20)):
-        with pytest.raises(ProtocolError):
-            decode(frame)
-
-
-# Receiver
 
 
 def test_a_hello_is_welcomed_with_credit_and_limits() -> None:
