@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 from nodes.health import Health, HealthServer
 from nodes.last_words import LastWords
 from nodes.lock import hold
+from nodes.memory_return import MemoryRounds
 from nodes.system_clock import SystemClockWatch
 from pipeline.config.http_settings import HttpSettings
 from pipeline.core.clock import NodeClock
@@ -162,10 +163,13 @@ def _run(node: Node, options: RunOptions, requests: Requests) -> None:
 
 
 def _work(node: Node, options: RunOptions, requests: Requests, health: Health) -> None:
-    system_clock = SystemClockWatch(node_clock(), health.registry)
+    clock = node_clock()
+    system_clock = SystemClockWatch(clock, health.registry)
+    memory = MemoryRounds(clock)
     while not requests.stop:
         health.beat("loop", options.step_s + _BEAT_LIMIT_S)
         system_clock.look()
+        memory.look()
         if requests.reload:
             requests.reload = False
             _reload(node, options)

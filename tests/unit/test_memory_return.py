@@ -1,6 +1,7 @@
-"""Memory is given back when a backlog goes, and not at every breath."""
+"""Memory is given back when a backlog goes and every few minutes, not at every breath."""
 
-from nodes.memory_return import DEEP, MemoryReturn
+from nodes.memory_return import DEEP, EVERY_NS, MemoryReturn, MemoryRounds
+from pipeline.core.clock import ManualClock
 from pipeline.transport.memory import give_back
 
 
@@ -30,3 +31,13 @@ def test_the_next_backlog_gives_back_too() -> None:
 def test_the_library_takes_the_order() -> None:
     assert give_back() in (True, False)
     assert given() == []
+
+
+def test_rounds_are_minutes_apart() -> None:
+    clock = ManualClock(5)
+    found: list[int] = []
+    rounds = MemoryRounds(clock, lambda: found.append(clock.now_ns()))
+    for _ in range(5):
+        rounds.look()
+        clock.advance(EVERY_NS // 2)
+    assert found == [5 + EVERY_NS, 5 + 2 * EVERY_NS]
