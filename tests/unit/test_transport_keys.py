@@ -101,6 +101,16 @@ def test_a_file_whose_path_looks_like_a_key_is_a_file(tmp_path, monkeypatch) -> 
     assert store.upcoming_public("fusion") == upcoming.public
 
 
+def test_a_damaged_key_to_come_leaves_a_client_with_the_key_it_has(
+    store: KeyStore, tmp_path
+) -> None:
+    store.create("cam-1", Role.CAPTURE)
+    store.create("fusion", Role.FUSION)
+    client = curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
+    store.public_file("cam-1", upcoming=True).write_text("{")
+    assert client.upcoming() == ""
+
+
 def test_a_client_needs_exactly_one_trusted_server(store: KeyStore, tmp_path) -> None:
     store.create("cam-1", Role.CAPTURE)
     with pytest.raises(AuthenticationError, match="no fusion node is trusted"):
