@@ -237,6 +237,8 @@ def test_severity_grows_with_rarity_and_length_and_never_falls():
     order = list(Severity)
     steps = [order.index(t.severity) for t in run([3.1, 3.1, 4, 5, 7, 3.1, *[3.1] * 90])]
     assert steps == sorted(steps)
+    assert steps[0] == order.index(Severity.LOW)  # short and hardly over the threshold
+    assert {t.severity for t in run([3.1] * 20 + [0] * 6)} == {Severity.LOW}
 
 
 def test_a_budget_is_read_as_a_rate():
