@@ -225,7 +225,9 @@ def test_acks_of_another_session_are_ignored() -> None:
     session = opened()
     session.data(b"1", [reading(0)], 24, NOW)
     session.ack("n1", {"vib": 0}, "an older one")
+    session.ack("nobody", {"vib": 0})
     assert not said(session, Ack)
+    assert session.counters["stale_ack"] == 2
     session.ack("n1", {"vib": 0}, "s1")
     session.ack("n1", {"vib": 0}, "s1")
     assert said(session, Ack) == [Ack({"vib": 0})]
