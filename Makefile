@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format docs bench soak clean system-packages
+.PHONY: demo test lint format docs bench soak coverage mutation clean system-packages
 
 demo: $(STAMP)
 	$(BIN)/fusewatch demo
@@ -36,6 +36,20 @@ bench: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak --hours $(or $(HOURS),2) --out soak-out
 
+# Lines of pipeline run by the tests, those in the processes that tests start too. An hour or more.
+coverage: $(STAMP)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist loadfile -m "not alone" --timeout 900 $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# Small changes to alignment, protocol, alarm and calibration, and which no quick test notices.
+# Takes hours; `make mutation ONLY='pipeline.detection.alarm.*'` does one module.
+mutation: $(STAMP)
+	$(BIN)/pip install --quiet 'mutmut==3.8.*'
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(ONLY)
+	$(BIN)/mutmut results
+
 # OpenCV's wheel needs the system's GL and GLib libraries, sounddevice needs PortAudio.
 system-packages:
 	sh .ci/system-packages runtime
@@ -48,4 +62,4 @@ $(STAMP): pyproject.toml .ci/system-packages
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out soak-out fuzz-out
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-out soak-out fuzz-out mutants

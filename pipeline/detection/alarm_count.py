@@ -89,10 +89,19 @@ class AlarmCount:
         follows = end_ns - state.last_ns == self._hop_ns
         state.run = (state.run * follows + 1) if height >= self._threshold else 0
         state.last_ns = end_ns
-        if state.standing and height >= self._threshold * self._alarm.clear_ratio:
-            state.over_ns = end_ns
-        elif state.standing and end_ns - state.over_ns >= self._alarm.clear_after_s * 1e9:
-            state.standing = False
+        if state.standing:
+            self._stand(end_ns, height, follows)
         if state.run >= self._needed and not state.standing:
             state.standing, state.over_ns = True, end_ns
             state.alarms += 1
+
+    def _stand(self, end_ns: int, height: float, follows: bool) -> None:
+        """Keep the alarm that stands, or clear it."""
+        state = self.state
+        clear_ns = round(self._alarm.clear_after_s * 1e9)
+        if not follows and end_ns - self._hop_ns - state.over_ns >= clear_ns:
+            state.standing = False  # windows that never came are time in which nothing was seen
+        elif height >= self._threshold * self._alarm.clear_ratio:
+            state.over_ns = end_ns
+        elif end_ns - state.over_ns >= clear_ns:
+            state.standing = False

@@ -410,3 +410,13 @@ def test_sound_alone_makes_windows_too() -> None:
     run = feed(opened(settings(streams=("microphone",))), [sound(i) for i in range(200)])
     assert len(run.windows) == 5
     assert all(audio(w).coverage == 1.0 for w in run.windows)
+
+
+def test_once_nothing_moves_a_scene_on_all_of_what_ended_is_released() -> None:
+    aligner = opened(settings(streams=("camera",), idle_ns=S))
+    aligner.pop_ready(T0)
+    for index in range(15):
+        aligner.push(frame(index))
+    assert aligner.released() == {"camera": -1}
+    aligner.end("camera")
+    assert aligner.released() == {"camera": 14}

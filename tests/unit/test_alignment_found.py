@@ -72,6 +72,20 @@ def test_what_lies_between_windows_that_do_not_touch_is_unused_and_not_late(dela
     assert counts.late == 0
 
 
+def test_a_sample_exactly_as_late_as_allowed_that_no_window_wanted_is_not_called_late() -> None:
+    spans = {"window_ns": 500 * MS, "hop_ns": S, "lateness_ns": 300 * MS}
+    aligner = opened(patient(streams=("camera",), **spans))
+    for index in (*range(9), 10):  # the window ends at .5 s; .9 s never came, .7 comes .3 late
+        if index != 7:
+            aligner.push(frame(index))
+            aligner.pop_ready(T0 + index * 100 * MS)
+    assert aligner.next_index is not None
+    assert aligner.next_index * S == T0 + S
+    aligner.push(frame(7))
+    counts = aligner.counts["camera"]
+    assert (counts.late, counts.discarded[Discard.UNUSED] > 0) == (0, True)
+
+
 def test_readings_past_the_last_grid_point_of_a_window_are_unused_and_not_late() -> None:
     """They lie in the window's span, but it was cut before they came and did not want them."""
     held = StreamOptions(grid_hz=5, interpolation="previous")

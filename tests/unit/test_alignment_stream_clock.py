@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterable
@@ -158,6 +159,14 @@ def test_the_payload_and_the_sample_given_are_left_alone() -> None:
     assert (sample.timestamp_ns, out.timestamp_ns) == (T0 + 5, T0)
 
 
+def test_nothing_of_a_sample_changes_but_its_time_and_how_sure_it_is() -> None:
+    sample = Sample("s", 9, T0, b"x", Encoding.JPEG, 3, epoch=4, position=5)
+    out = clock().correct(sample)
+    assert out.uncertainty_ns > 3
+    same = dataclasses.replace(out, timestamp_ns=T0, uncertainty_ns=3)
+    assert same == sample
+
+
 def test_uncertainty_tells_the_spread_of_the_stamps() -> None:
     rng = random.Random(7)
     a_clock = clock()
@@ -202,6 +211,7 @@ def test_stamps_that_do_not_rise_shift_nothing_that_follows(trouble: str) -> Non
             assert abs(out[0].timestamp_ns - true) < 0.5 * MS
         if bad:
             assert out[-1].timestamp_ns - out[-1].uncertainty_ns <= stamps[-1] + 1
+            assert out[-1].uncertainty_ns < out[-1].timestamp_ns - stamps[-1] + 10 * MS
     counts = a_clock.counts
     assert counts[Correction.REPEATED] + counts[Correction.BACK] == spoiled > 20
     assert sum(counts.values()) == spoiled
@@ -239,6 +249,36 @@ def test_every_correction_is_counted_by_its_reason() -> None:
     corrected(a_clock, [*stamped(even(9, 20 * MS), chunk=320), *stamped([T0 + 180 * MS])])
     assert a_clock.counts[Correction.COUNTER] == 1
     assert set(cases) | {Correction.COUNTER} == set(Correction)
+
+
+@pytest.mark.parametrize("held", [3, 4, 5, 8])
+def test_of_frames_that_come_in_a_bunch_those_between_the_first_and_the_last_were_held_up(
+    held: int,
+) -> None:
+    times = even(300)
+    come = times[100 + held - 1]
+    bunch = [come + n * MS for n in range(held)]
+    a_clock = clock()
+    found = corrected(a_clock, stamped([*times[:100], *bunch, *times[100 + held :]]))
+    assert a_clock.counts[Correction.HELD_UP] == held - 2
+    assert worst(found[100 + held :], times[100 + held :], 0) < MS
+
+
+def test_frames_that_jitter_towards_each_other_were_not_held_up() -> None:
+    times = even(400)
+    for first in range(100, 400, 40):
+        times[first] += 10 * MS
+        times[first + 1] -= 10 * MS
+    a_clock = clock()
+    corrected(a_clock, stamped(times))
+    assert sum(a_clock.counts.values()) == 0
+
+
+def test_each_time_the_phase_moves_is_counted() -> None:
+    times, a_clock = even(900), clock()
+    moved = [t + (i // 300) * 15 * MS for i, t in enumerate(times)]
+    corrected(a_clock, stamped(moved))
+    assert a_clock.counts[Correction.PHASE] == 2
 
 
 steps_ns = st.integers(0, 300 * MS) | st.integers(-3 * S, 40 * S) | st.just(0)

@@ -56,6 +56,7 @@ def test_an_event_is_raised_once_and_cleared_once():
     raised, cleared = found
     assert raised.id == cleared.id == event_id("hall", "anomaly", raised.start_ns)
     assert (raised.revision, cleared.revision) == (0, 1)
+    assert (raised.scene, raised.alarm) == (cleared.scene, cleared.alarm) == ("hall", "anomaly")
 
 
 def test_an_event_begins_with_the_part_that_its_first_window_adds():
@@ -98,6 +99,21 @@ def test_the_cooldown_holds_back_what_is_not_higher():
 def test_the_cooldown_never_swallows_a_higher_score():
     found = run([4, 4, *[0] * 5, 4.5, 4.5, *[0] * 6])
     assert phases(found) == ["raised", "cleared"] * 2
+
+
+def ends(found) -> list[float]:
+    """When each transition's span ends, in windows after the first one's end."""
+    return [(t.end_ns - 100 * HOP_NS - LENGTH_NS) / HOP_NS for t in found]
+
+
+def test_the_cooldown_lasts_to_its_very_end_and_begins_when_the_event_is_cleared():
+    # Held for no time; below for .7 s, that is two windows, clears; then two windows of cooldown.
+    quick = RULES.model_copy(
+        update={"min_duration_s": 0.0, "clear_after_s": 0.7, "cooldown_s": 1.0}
+    )
+    found = run([4, 0, 0, 0, 3.5, 3.5, 0, 0], quick)
+    assert phases(found) == ["raised", "cleared", "raised", "cleared"]
+    assert ends(found) == [0, 0, 5, 5]
 
 
 CAMERA = with_(contributions={"cam": 3.0})
@@ -221,6 +237,8 @@ def test_severity_grows_with_rarity_and_length_and_never_falls():
     order = list(Severity)
     steps = [order.index(t.severity) for t in run([3.1, 3.1, 4, 5, 7, 3.1, *[3.1] * 90])]
     assert steps == sorted(steps)
+    assert steps[0] == order.index(Severity.LOW)  # short and hardly over the threshold
+    assert {t.severity for t in run([3.1] * 20 + [0] * 6)} == {Severity.LOW}
 
 
 def test_a_budget_is_read_as_a_rate():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.detection.calibration import Calibration, poisson_interval
+from pipeline.detection.calibration import Calibration, budget_of, poisson_interval
 
 HOP_NS = 500_000_000
 NAMES = ("video:a/local", "video:a/knn", "audio:b/local", "joint/knn")
@@ -122,3 +122,18 @@ def test_a_handful_of_windows_still_calibrates():
 )
 def test_the_interval_of_a_count_is_that_of_garwood(count, low, high):
     assert poisson_interval(count) == pytest.approx((low, high), rel=0.03, abs=0.02)
+
+
+def test_a_budget_says_how_long_the_normal_behind_it_is_and_what_rate_to_expect():
+    levels = np.random.default_rng(9).exponential(size=7200)
+    found = budget_of(levels, np.arange(1, 7201) * HOP_NS, HOP_NS, 12 / 3600, 1.0, 2.0)
+    assert found.calibration_s == 3600.0
+    low, high = poisson_interval(12.0)
+    assert (found.low_hz, found.high_hz) == pytest.approx((low / 3600, high / 3600))
+
+
+def test_without_any_normal_nothing_is_promised():
+    found = budget_of(np.zeros(0), np.zeros(0, np.int64), HOP_NS, 1 / 3600, 1.0, 2.0)
+    assert (found.low_hz, found.high_hz, found.calibration_s) == (0.0, np.inf, 0.0)
+    assert not found.supported
+    assert found.threshold >= 3  # one window of an hour's, held twice

@@ -46,6 +46,16 @@ def test_a_budget_is_told_by_what_was_spent_in_the_last_one_of_its_own_periods()
     assert (quick.words, quick.watched_s) == ("1 of 6 an hour, within the budget", 3600)
 
 
+def test_an_alarm_on_the_edge_of_a_period_is_counted_in_one_period_only() -> None:
+    hourly = AlarmSettings(budget="1/hour")
+    edge = [NOW - HOUR]
+    assert spent_of(hourly, edge, edge, watched_for(10), NOW).spent == 1
+    assert spent_of(hourly, edge, edge, watched_for(10), NOW).real == 1
+    assert spent_of(hourly, edge, edge, watched_for(10), NOW - HOUR).spent == 0
+    assert live_rates(edge, watched_for(10), 1 / 3600, NOW)[0].raised == 1
+    assert live_rates(edge, watched_for(10), 1 / 3600, NOW - HOUR)[0].raised == 0
+
+
 def test_only_time_that_was_watched_spends_the_budget() -> None:
     watched = Watched()
     watched.add(NOW - HOUR // 2, NOW - HOUR // 4)

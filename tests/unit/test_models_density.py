@@ -219,6 +219,23 @@ def test_place_tails_make_noisy_and_quiet_places_comparable():
     assert surprise[0, 2] == 0.0
 
 
+def test_place_tails_rank_each_place_by_its_own_normal_below_the_tail():
+    ranks = (np.arange(2000) + 0.5) / 2000
+    tails = fit_place_tails(np.stack([ranks, 50.0 + 10.0 * ranks], axis=1))
+    for rank in (0.2, 0.5, 0.8):
+        at = tails.surprise(np.array([[rank, 50.0 + 10.0 * rank]]))[0]
+        np.testing.assert_allclose(10.0**-at, 1.0 - rank, atol=1 / 16)
+
+
+def test_place_tails_know_a_heavy_tail_from_a_light_one():
+    ranks = (np.arange(4000) + 0.5) / 4000
+    heavy = (1.0 - ranks) ** -0.4  # one in a thousand reaches 1000**0.4
+    tails = fit_place_tails(heavy[:, None])
+    for rarity in (2.0, 3.0, 4.0):
+        at = tails.surprise(np.array([[10.0 ** (0.4 * rarity)]]))[0, 0]
+        assert at == pytest.approx(rarity, abs=0.2)
+
+
 def test_a_drifting_column_is_widened_and_a_steady_one_is_not():
     steady = normal(800, 1, 1)
     walk = torch.cumsum(normal(800, 1, 1), dim=0)

@@ -28,6 +28,18 @@ def test_a_raw_frame_becomes_a_jpeg_that_looks_the_same() -> None:
     assert np.abs(seen[:80].astype(int) - sample.data[:80]).mean() < 4
 
 
+def test_a_lower_quality_gives_a_smaller_picture_that_is_further_off() -> None:
+    noisy = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    sample = Sample("cam", 0, 0, noisy, Encoding.RAW)
+    rough, fine = (encode_for_link(sample, quality).data for quality in (20, 95))
+    assert len(rough) < len(fine) / 3
+    off = [
+        np.abs(simplejpeg.decode_jpeg(jpeg, colorspace="BGR").astype(int) - noisy).mean()
+        for jpeg in (rough, fine)
+    ]
+    assert off[0] > off[1]
+
+
 def test_other_samples_pass_untouched() -> None:
     for data, encoding in ((b"\xff\xd8", Encoding.JPEG), (np.zeros(3), Encoding.FLOAT)):
         sample = Sample("s", 0, 0, data, encoding)

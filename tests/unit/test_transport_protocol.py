@@ -225,7 +225,9 @@ def test_acks_of_another_session_are_ignored() -> None:
     session = opened()
     session.data(b"1", [reading(0)], 24, NOW)
     session.ack("n1", {"vib": 0}, "an older one")
+    session.ack("nobody", {"vib": 0})
     assert not said(session, Ack)
+    assert session.counters["stale_ack"] == 2
     session.ack("n1", {"vib": 0}, "s1")
     session.ack("n1", {"vib": 0}, "s1")
     assert said(session, Ack) == [Ack({"vib": 0})]
@@ -331,3 +333,15 @@ def test_what_was_refused_is_told_again_though_what_follows_is_committed() -> No
     session.hello(b"2", hello(attempt=2), NOW, shared=False)
     (welcome,) = said(session, Welcome)
     assert welcome.resume == {"vib": Resume(3, 3, {1: DropReason.FUTURE})}
+
+
+def test_a_name_is_held_by_the_connection_of_a_live_session_only() -> None:
+    session = opened()
+    assert session.holder("n2") is None
+    assert session.holder("n1") == b"1"
+    session.tick(NOW + NODE_LOST_NS + 1)
+    assert session.holder("n1") is None
+    session.receive(b"1", ClockAsk(1), NOW + NODE_LOST_NS + 2)
+    assert session.holder("n1") == b"1"
+    session.receive(b"1", Bye(), NOW + NODE_LOST_NS + 3)
+    assert session.holder("n1") is None

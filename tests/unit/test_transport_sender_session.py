@@ -10,12 +10,18 @@ from pipeline.core.codec import describe
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.transport.clock_sync import ClockEstimator
 from pipeline.transport.protocol import (
+    HEARTBEAT_NS,
+    HELLO_RETRY_NS,
+    LEDGER_NS,
     LINK_LOST_NS,
+    REFUSED_RETRY_NS,
     SAMPLE_COST,
     Ack,
     Bye,
+    ClockAnswer,
     ClockAsk,
     Credit,
+    End,
     LedgerSaid,
     Refusal,
     Refused,
@@ -35,10 +41,12 @@ from tests.unit.link_samples import NOW, VIB, S, reading, sequences
 class Sending:
     """A sender's session with its buffer and ledger."""
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 100_000, arena_bytes: int = 0) -> None:
         self.ledger = Ledger()
         self.buffer = SendBuffer(capacity, self.ledger)
-        self.link = SenderSession("n1", "s1", self.buffer, self.ledger, max_message=5_000)
+        self.link = SenderSession(
+            "n1", "s1", self.buffer, self.ledger, arena_bytes=arena_bytes, max_message=5_000
+        )
         self.buffer.describe(VIB)
 
     def give(self, count: int, at: int = NOW, *, placed: bool = True) -> None:
@@ -109,7 +117,36 @@ def test_sending_stops_at_the_credit_and_goes_on_with_more() -> None:
     assert sending.sent() == [StreamSaid(VIB), 0, 1, 2]
     sending.link.receive(Credit(4 * cost), NOW)
     sending.link.receive(Credit(2 * cost), NOW)
+    assert not sending.link.drained
     assert sending.sent() == [3]
+    assert not sending.link.hungry
+    sending.link.receive(Credit(4 * cost + 1), NOW)
+    assert sending.link.hungry
+    assert sending.sent() == [4]  # one may begin as long as a byte is left
+
+
+def test_the_end_of_a_stream_is_said_after_its_last_sample() -> None:
+    sending = Sending()
+    sending.give(2)
+    sending.buffer.end("vib")
+    sending.ready()
+    assert sending.sent() == [StreamSaid(VIB), 0, 1, End("vib")]
+    assert sending.link.drained
+    assert not sending.link.finished
+
+
+def test_shared_memory_is_offered_anew_once_a_receiver_has_seen_it() -> None:
+    sending = Sending(arena_bytes=1 << 20)
+    offers = [sending.link.open(NOW)[0].shared for _ in range(2)]
+    assert offers[0] == offers[1] != ""
+    sending.link.receive(Welcome(1, 2, 10_000, 4_000, {}, "r", shared=True), NOW)
+    assert sending.link.shared
+    assert sending.link.receiver == "r"
+    later = sending.link.open(NOW)[0].shared
+    assert not sending.link.shared
+    assert later not in ("", offers[0])
+    sending.link.close_arena()
+    assert Sending().link.open(NOW)[0].shared == ""
 
 
 def test_acked_samples_are_delivered_and_rejected_ones_dropped() -> None:
@@ -121,6 +158,68 @@ def test_acked_samples_are_delivered_and_rejected_ones_dropped() -> None:
     sending.link.receive(Ack({"vib": 2, "unknown": 9}), NOW)
     account = sending.ledger.snapshot()["vib"]
     assert (account.delivered, account.spooled, account.dropped) == (2, 1, {"future": 1})
+    sending.link.receive(Reject("vib", [3], DropReason.FUTURE), NOW)
+    assert sending.link.counters["rejected"] == 2
+    assert sending.link.finished
+
+
+def test_each_timer_says_its_word_when_its_time_has_come_and_not_before() -> None:
+    sending = Sending()
+    sending.ready()
+    said = {}
+    for tenth in range(40):
+        now = NOW + tenth * S // 10
+        sending.link.receive(ClockAnswer(NOW, NOW, NOW), now)
+        for message in sending.link.tick(now):
+            said.setdefault(type(message), []).append(now - NOW)
+    assert said == {
+        ClockAsk: list(range(0, 4 * S, HEARTBEAT_NS)),
+        LedgerSaid: list(range(0, 4 * S, LEDGER_NS)),
+    }
+
+
+def test_clock_answers_are_given_once_with_the_time_each_came() -> None:
+    sending = Sending()
+    sending.ready()
+    answers = [ClockAnswer(NOW, NOW + 1, NOW + 2), ClockAnswer(NOW + 3, NOW + 4, NOW + 5)]
+    for late, answer in enumerate(answers, 10):
+        sending.link.receive(answer, NOW + late)
+    assert sending.link.clock_answers() == [(answers[0], NOW + 10), (answers[1], NOW + 11)]
+    assert sending.link.clock_answers() == []
+
+
+def test_what_is_not_said_to_a_sender_in_its_state_is_counted_and_changes_nothing() -> None:
+    sending = Sending()
+    sending.give(1)
+    sending.link.open(NOW)
+    sending.link.receive(Credit(10_000), NOW)
+    sending.link.receive(Ack({"vib": 0}), NOW)
+    assert sending.link.counters["out_of_place"] == 2
+    assert sending.link.state is LinkState.ASKED
+    assert sending.ledger.snapshot()["vib"].spooled == 1
+    sending.ready()
+    sending.link.receive(ClockAsk(NOW), NOW)
+    assert sending.link.counters["out_of_place"] == 3
+    sending.link.receive(Welcome(1, 2, 10**9, 4_000, {}), NOW)
+    assert sending.link.counters["stale"] == 1
+
+
+def test_only_silence_longer_than_allowed_loses_a_link_or_a_greeting() -> None:
+    sending = Sending()
+    sending.link.open(NOW)
+    sending.link.tick(NOW + HELLO_RETRY_NS)
+    assert not sending.link.wants_reconnect
+    sending.link.tick(NOW + HELLO_RETRY_NS + 1)
+    assert sending.link.wants_reconnect
+    assert sending.link.state is LinkState.OFFLINE
+    sending.ready()
+    sending.link.tick(NOW + LINK_LOST_NS)
+    assert sending.link.state is LinkState.READY
+    sending.link.receive(Ack({}), NOW + LINK_LOST_NS)
+    assert sending.link.tick(NOW + 2 * LINK_LOST_NS)
+    assert sending.link.tick(NOW + 2 * LINK_LOST_NS + 1) == []
+    assert sending.link.state is LinkState.OFFLINE
+    assert sending.link.reconnect_at_ns == NOW + 2 * LINK_LOST_NS + 1
 
 
 def test_silence_loses_the_link_and_unanswered_hellos_are_repeated() -> None:
@@ -151,6 +250,56 @@ def test_a_refused_hello_is_repeated_later() -> None:
     assert sending.link.refusal is not None
     sending.ready()
     assert sending.link.refusal is None
+
+
+def test_of_a_failed_handshake_told_twice_the_longer_wait_counts_from_the_first() -> None:
+    sending = Sending()
+    (greeting,) = sending.link.open(NOW)
+    sending.link.receive(Refused(Refusal.NAME_TAKEN, "x", greeting.attempt), NOW)
+    sending.link.lost(NOW + 9)
+    assert sending.link.reconnect_at_ns == NOW + REFUSED_RETRY_NS
+    sending.link.lost(NOW + 10, REFUSED_RETRY_NS)
+    assert sending.link.reconnect_at_ns == NOW + REFUSED_RETRY_NS
+
+
+@pytest.mark.parametrize("attempt", [0, 2])
+def test_a_refusal_without_an_attempt_or_of_this_one_ends_the_greeting(attempt: int) -> None:
+    sending = Sending()
+    sending.link.open(NOW)
+    sending.link.open(NOW)
+    sending.link.receive(Refused(Refusal.VERSION, "x", 1), NOW)
+    assert sending.link.state is LinkState.ASKED
+    assert sending.link.refusal is None
+    sending.link.receive(Refused(Refusal.VERSION, "x", attempt), NOW)
+    assert sending.link.state is LinkState.OFFLINE
+    assert sending.link.refusal == Refused(Refusal.VERSION, "x", attempt)
+    assert sending.link.reconnect_at_ns == NOW + REFUSED_RETRY_NS
+    assert sending.link.counters["refused_version"] == 2
+
+
+def test_of_refusals_on_a_link_that_is_ready_only_a_key_that_is_not_allowed_ends_it() -> None:
+    sending = Sending()
+    sending.ready()
+    for code in (Refusal.MALFORMED, Refusal.OVER_CREDIT, Refusal.MALFORMED):
+        sending.link.receive(Refused(code), NOW)
+    assert sending.link.state is LinkState.READY
+    assert sending.link.counters["refused_malformed"] == 2
+    sending.link.receive(Refused(Refusal.NOT_ALLOWED), NOW + 1)
+    assert sending.link.state is LinkState.OFFLINE
+    assert sending.link.reconnect_at_ns == NOW + 1 + REFUSED_RETRY_NS
+
+
+def test_a_receiver_that_says_goodbye_is_greeted_again_later_unless_we_close() -> None:
+    sending = Sending()
+    sending.ready()
+    sending.link.receive(Bye(), NOW)
+    assert sending.link.state is LinkState.OFFLINE
+    assert sending.link.reconnect_at_ns == NOW + REFUSED_RETRY_NS
+    assert sending.link.close() == []
+    assert sending.link.state is LinkState.CLOSED
+    sending.link.lost(NOW)
+    sending.link.receive(Bye(), NOW)
+    assert sending.link.state is LinkState.CLOSED
 
 
 def test_goodbye_comes_with_the_last_account() -> None:
