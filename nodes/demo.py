@@ -114,15 +114,15 @@ def learn(deployment: Deployment, options: DemoOptions, console: Console) -> Non
             for file, (from_s, to_s) in zip(files, spans, strict=True)
         ]
         # Torch is loaded while the site is recorded.
-        from nodes.commands.commission import Bar
         from nodes.commission import commission_scene
+        from nodes.stage_bar import StageBar
 
         for part in parts:
             part.result()
     model = deployment.scenes[SCENE].model
     if model is None:
         raise ValueError("the demo's scene names no model")
-    with Bar(console) as bar:
+    with StageBar(console) as bar:
         report = commission_scene(deployment, SCENE, files, model, progress=bar.tell)
     console.print(f"learnt from {report.windows} windows, {report.seconds / 60:.1f} minutes")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from nodes.commands.commission import Bar
+from nodes.stage_bar import StageBar
 from pipeline.config import load_settings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def train(
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     console = Console()
-    with Bar(console) as bar:
+    with StageBar(console) as bar:
         trained = train_scene_network(
             recordings, settings, report / "state", resume=resume, progress=bar.tell
         )

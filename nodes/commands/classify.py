@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nodes.commands.commission import Bar
+from nodes.stage_bar import StageBar
 from pipeline.training.report_words import share
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(
 
     known = load_network(file, TASK).classes
     console = Console()
-    with Bar(console) as bar:
+    with StageBar(console) as bar:
         judged, unusable = classify(file, data, bar.tell)
     tell_unusable(console, unusable)
     tell(console, judged, warnings_of(judged, known))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from nodes.budget_words import budget_table, budget_words
 from nodes.commands.replay import scene_of
+from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment, load_settings
 from pipeline.core.errors import ConfigError
 
@@ -132,7 +132,7 @@ def command(
         _draw(quiet, report, (report_folder or target.parent) / f"{name}-budget.png")
         quiet.print(f"{target} written", soft_wrap=True)
         return
-    with Bar(console) as bar:
+    with StageBar(console) as bar:
         report = commission_scene(
             deployment,
             name,
@@ -173,28 +173,6 @@ def _see_that_they_go_together(
     if wrong:
         with_what = "recordings that are there already" if live else "--live"
         raise typer.BadParameter(f"goes with {with_what}", param_hint=", ".join(wrong))
-
-
-class Bar:
-    """A progress bar that follows the stages of commissioning."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
-        self._progress = Progress(*columns, TimeElapsedColumn(), console=console)
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def tell(self, stage: str, done: int, total: int | None) -> None:
-        """Show how far a stage is."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
-        self._progress.update(self._tasks[stage], completed=done, total=total)
 
 
 def tell(console: Console, report: CommissioningReport) -> None:

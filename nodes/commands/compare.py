@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nodes.commands.commission import Bar
 from nodes.commands.replay import scene_of
+from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment, load_settings
 from pipeline.training.report_words import number, seconds, share, short
 
@@ -78,7 +78,7 @@ def command(
         recordings, Span(from_s=from_s), labels, output,
     )  # fmt: skip
     found: list[Compared] = []
-    with Bar(Console()) as bar:
+    with StageBar(Console()) as bar:
         for one in comparison.run(wanted, bar.tell):
             write_report(output / one.name, one.evaluation, one.watched)
             found.append(one)

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nodes.commands.commission import Bar
 from nodes.commands.replay import check_span, scene_of
 from nodes.replay import write_scores
+from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.training.report_words import number, seconds, share, short
@@ -76,7 +76,7 @@ def command(
     _check(budget, from_s, to_s)
     deployment = load_deployment(config) if config is not None else None
     span = {"from_s": from_s, "to_s": to_s}
-    with Bar(Console(stderr=True)) as bar:
+    with StageBar(Console(stderr=True)) as bar:
         if scores is not None:
             alarm = _alarm(deployment, scene)
             evaluation, watched = evaluate_scores(

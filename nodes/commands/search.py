@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nodes.commands.commission import Bar
 from nodes.commands.replay import scene_of
+from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, DependencyMissing
 
@@ -159,7 +159,7 @@ def _shelf(embedder: Embedder, recordings: list[Path], index: Path | None) -> Sh
     from nodes.search import Shelf
     from nodes.search_building import indexes_of
 
-    with Bar(Console(stderr=True)) as bar:
+    with StageBar(Console(stderr=True)) as bar:
         return Shelf(indexes_of(embedder, recordings, index, bar.tell))
 
 

@@ -9,8 +9,8 @@ import typer
 from pydantic import ConfigDict
 from rich.console import Console
 
-from nodes.commands.commission import Bar
 from nodes.commands.replay import check_span, scene_of
+from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment, load_settings
 from pipeline.core.errors import ConfigError
 from pipeline.core.settings import Settings
@@ -127,7 +127,7 @@ def _classifier(
         loop = settings.loop.model_copy(update={"seed": seed})
         settings = settings.model_copy(update={"loop": loop})
     console = Console()
-    with Bar(console) as bar:
+    with StageBar(console) as bar:
         found = train_classifier(
             settings, data, output, resume=resume, report=report, progress=bar.tell
         )

@@ -34,7 +34,8 @@ from pipeline.models.network_verdict import NETWORK, NetworkVerdict, verdict_of
 from pipeline.models.normal_bank_file import PREFIX, bank_arrays, bank_of
 from pipeline.models.normalise import Normaliser
 from pipeline.models.objects import ObjectDensity
-from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
+from pipeline.models.odd import OddOneOut, widths_of
+from pipeline.models.odd_network import OddNetwork
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
 from pipeline.models.running_level import LearntLevel

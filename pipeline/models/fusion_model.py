@@ -11,12 +11,12 @@ weights and these settings; nothing in it is executed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.core.errors import ModelError
@@ -24,19 +24,20 @@ from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.settings import Settings
 from pipeline.core.window import Window
 from pipeline.models.attention import AttentionPool
-from pipeline.models.contexts.base import CONTEXTS, ContextSettings
+from pipeline.models.contexts.base import ContextField
 from pipeline.models.contexts.gru import GruSettings
-from pipeline.models.encoders.base import ENCODERS, Encoder, EncoderSettings, Prepared, Tokens
-from pipeline.models.fusions.base import FUSIONS, FusionSettings
+from pipeline.models.encoders.base import (
+    ENCODERS,
+    Encoder,
+    EncoderField,
+    EncoderSettings,
+    Prepared,
+    Tokens,
+)
+from pipeline.models.fusions.base import FusionField
 from pipeline.models.fusions.concat import ConcatSettings
-from pipeline.models.heads.base import HEADS, Head, HeadSettings
+from pipeline.models.heads.base import Head, HeadField
 from pipeline.models.heads.joint_loss import JointLossSettings
-from pipeline.models.kinds import of_kind
-
-EncoderField = Annotated[SerializeAsAny[EncoderSettings], BeforeValidator(of_kind(ENCODERS))]
-FusionField = Annotated[SerializeAsAny[FusionSettings], BeforeValidator(of_kind(FUSIONS))]
-HeadField = Annotated[SerializeAsAny[HeadSettings], BeforeValidator(of_kind(HEADS))]
-ContextField = Annotated[SerializeAsAny[ContextSettings], BeforeValidator(of_kind(CONTEXTS))]
 
 _DEFAULTS = {
     Modality.VIDEO: "video",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,7 @@ from torch.nn import functional as F
 
 from pipeline.models.contexts.base import Context
 from pipeline.models.contexts.recurrent import Recurrent
-
-if TYPE_CHECKING:
-    from pipeline.models.odd import OddNetwork
+from pipeline.models.odd_network import OddNetwork
 
 
 @dataclass(frozen=True, slots=True)

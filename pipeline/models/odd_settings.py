@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from pipeline.core.settings import Settings
+from pipeline.models.contexts.base import ContextField
 from pipeline.models.contexts.gru import GruSettings
-from pipeline.models.fusion_model import ContextField, FusionField
+from pipeline.models.fusions.base import FusionField
 from pipeline.models.fusions.softmax_gate import SoftmaxGateSettings
 
 

@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.odd import OddOneOut, bent
+from pipeline.models.odd import OddOneOut
+from pipeline.models.odd_network import bent
 from pipeline.models.stacking import Slots, Tensors
 
 Layout = tuple[object, ...]

@@ -22,7 +22,7 @@ from pipeline.core.jpeg import check_jpeg
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Payload, Sample, StreamInfo
 from pipeline.sources.base import SourceContext
-from pipeline.sources.camera import CameraSettings
+from pipeline.sources.camera_options import CameraOptions
 from pipeline.sources.video_devices import list_cameras
 
 SECOND_NS = 1_000_000_000
@@ -83,7 +83,7 @@ def open_v4l2(path: str) -> Capture:
 
 
 class CameraSource:
-    """Reads a camera; see `CameraSettings`.
+    """Reads a camera; see `CameraOptions`.
 
     Args:
         settings: Which camera and how.
@@ -92,7 +92,7 @@ class CameraSource:
     """
 
     def __init__(
-        self, settings: CameraSettings, context: SourceContext, opener: Opener = open_v4l2
+        self, settings: CameraOptions, context: SourceContext, opener: Opener = open_v4l2
     ) -> None:
         self._settings = settings
         self._context = context

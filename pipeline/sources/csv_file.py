@@ -84,7 +84,7 @@ class CsvFile:
 
     def open(self) -> tuple[StreamInfo, ...]:
         """Read the header."""
-        self._tail = FileTail(self._settings.path, from_start=True)
+        self._tail = FileTail(self._settings.path, from_start=True, refuse=self._refuse)
         header = self._tail.first_line()
         if header is None:
             raise SourceUnavailable("the CSV file is empty", where=str(self._settings.path))
@@ -145,7 +145,7 @@ class CsvFile:
             time_ns = self._stamp(cells)
             values = self._values(cells)
         except BadReading as error:
-            self._context.reject(self._settings.stream, DropReason.CORRUPT, error.message)
+            self._refuse(error.message)
             return None
         if self._last_ns is not None and time_ns < self._last_ns:
             detail = f"row at {cells[self._time_index]} is older than the one before"
@@ -153,6 +153,9 @@ class CsvFile:
             return None
         self._last_ns = time_ns
         return Sample(self._settings.stream, 0, time_ns, values, Encoding.FLOAT)
+
+    def _refuse(self, detail: str) -> None:
+        self._context.reject(self._settings.stream, DropReason.CORRUPT, detail)
 
     def _stamp(self, cells: list[str]) -> int:
         try:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from time import monotonic
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.core.errors import SourceEnded
@@ -31,11 +30,9 @@ from pipeline.sources.media_input import (
     packet_pts_ns,
     packet_wall_ns,
 )
+from pipeline.sources.media_options import MediaOptions
 from pipeline.sources.media_picture import PictureFormat
 from pipeline.sources.media_tracks import AudioTrack, VideoTrack
-
-if TYPE_CHECKING:
-    from pipeline.sources.media import MediaSettings
 
 SECOND_NS = 1_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,9 +40,9 @@ SHORTEST_WAIT_S = 0.001
 
 
 class MediaSource:
-    """Reads a medium; see `pipeline.sources.media.MediaSettings`."""
+    """Reads a medium; see `MediaOptions`."""
 
-    def __init__(self, settings: MediaSettings, context: SourceContext) -> None:
+    def __init__(self, settings: MediaOptions, context: SourceContext) -> None:
         self._settings = settings
         self._context = context
         self._input: MediaInput | None = None

@@ -1,9 +1,14 @@
-"""Following a text file as it grows, through rotation and truncation, by whole lines."""
+"""Following a text file as it grows, through rotation and truncation, by whole lines.
+
+What cannot be given as a line is refused, with the reason: a line that is too long, and one that
+was not finished when the file was replaced.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,19 +25,20 @@ class FileTail:
     Args:
         path: The file.
         from_start: Begin with what is there already; else with what is appended.
+        refuse: Told of each line that cannot be given, in words.
 
     Raises:
         SourceUnavailable: The file cannot be opened.
     """
 
-    def __init__(self, path: Path, *, from_start: bool) -> None:
+    def __init__(self, path: Path, *, from_start: bool, refuse: Callable[[str], None]) -> None:
         self._path = path
+        self._refuse = refuse
         self._never = threading.Event()
         self._partial = b""
+        self._too_long = False  # what is read belongs to a line that was refused
         self._lines: list[str] = []
         self._file = self._open()
-        self.rotations = 0
-        self.overlong = 0
         if not from_start:
             self.skip_to_end()
 
@@ -67,7 +73,7 @@ class FileTail:
     def skip_to_end(self) -> None:
         """Forget what is there and wait for what comes."""
         self._file.seek(0, os.SEEK_END)
-        self._partial, self._lines = b"", []
+        self._partial, self._too_long, self._lines = b"", False, []
 
     def close(self) -> None:
         """Close the file."""
@@ -85,11 +91,14 @@ class FileTail:
         block = self._file.read(BLOCK)
         if not block:
             return False
+        if self._too_long:
+            _, end, block = block.partition(b"\n")
+            self._too_long = not end
         *whole, self._partial = (self._partial + block).split(b"\n")
         self._lines.extend(_text(line) for line in whole)
         if len(self._partial) > LONGEST_LINE:
-            self._partial = b""
-            self.overlong += 1
+            self._partial, self._too_long = b"", True
+            self._refuse(f"a line is longer than {LONGEST_LINE} bytes")
         return True
 
     def _follow_rotation(self) -> None:
@@ -100,10 +109,13 @@ class FileTail:
         mine = os.fstat(self._file.fileno())
         if now.st_ino == mine.st_ino and now.st_size >= self._file.tell():
             return
+        while self._fill():  # written to the old file after it was last read
+            pass
+        if self._partial:
+            self._refuse(f"the file was replaced within a line: {_text(self._partial)[:80]!r}")
         self._file.close()
         self._file = self._open()
-        self._partial = b""
-        self.rotations += 1
+        self._partial, self._too_long = b"", False
 
 
 def _text(line: bytes) -> str:

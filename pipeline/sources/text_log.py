@@ -93,7 +93,7 @@ class TextFile:
     def open(self) -> tuple[StreamInfo, ...]:
         """Open the file."""
         self.close()
-        self._tail = FileTail(self._path, from_start=self._settings.from_start)
+        self._tail = FileTail(self._path, from_start=self._settings.from_start, refuse=self._refuse)
         stamp = "arrival" if self._time is None else "device"
         return (StreamInfo(self._settings.stream, Modality.TEXT, stamp=stamp),)
 
@@ -111,6 +111,9 @@ class TextFile:
             self._tail.close()
             self._tail = None
 
+    def _refuse(self, detail: str) -> None:
+        self._context.reject(self._settings.stream, DropReason.CORRUPT, detail)
+
     def _sample(self, line: str, now_ns: int) -> Sample | None:
         if not line.strip():
             return None
@@ -120,8 +123,7 @@ class TextFile:
             try:
                 time_ns = parse_ns(found["time"] if found else "", self._settings.time_unit)
             except ValueError:
-                detail = f"no time in {line[:80]!r}"
-                self._context.reject(self._settings.stream, DropReason.CORRUPT, detail)
+                self._refuse(f"no time in {line[:80]!r}")
                 return None
         return Sample(self._settings.stream, 0, time_ns, line, Encoding.UTF8)
 

@@ -49,7 +49,7 @@ class Swap:
 
 
 class SwapNetwork(Protocol):
-    """What can be asked which stream was swapped; see `pipeline.models.odd.OddNetwork`."""
+    """What can be asked which stream was swapped; see `pipeline.models.odd_network.OddNetwork`."""
 
     training: bool
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.models.odd import OddNetwork, OddOneOut, leading, odd_scores, widths_of
+from pipeline.models.odd import OddOneOut, leading, odd_scores, widths_of
+from pipeline.models.odd_network import OddNetwork
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
 from pipeline.models.patterns import Pattern, patterns_of

@@ -11,7 +11,8 @@ import torch
 
 from pipeline.models.contexts.base import CONTEXTS
 from pipeline.models.fusions.base import FUSIONS
-from pipeline.models.odd import OddNetwork, odd_scores
+from pipeline.models.odd import odd_scores
+from pipeline.models.odd_network import OddNetwork
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.patterns import Pattern, patterns_of
 from pipeline.training.loop import LoopSettings, run_loop

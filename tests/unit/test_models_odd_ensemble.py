@@ -7,8 +7,9 @@ import torch
 
 from pipeline.models.contexts.base import CONTEXTS
 from pipeline.models.fusions.base import FUSIONS
-from pipeline.models.odd import OddNetwork, OddOneOut, odd_scores
+from pipeline.models.odd import OddOneOut, odd_scores
 from pipeline.models.odd_ensemble import OddEnsemble
+from pipeline.models.odd_network import OddNetwork
 from pipeline.models.odd_settings import OddSettings
 
 WIDTHS = (4, 6, 3)  # a stream may have fewer components than the others

@@ -17,7 +17,8 @@ from pipeline.detection.scorer import Scorer
 from pipeline.models.batch_features import BatchFeatures
 from pipeline.models.contexts.base import CONTEXTS
 from pipeline.models.fusions.base import FUSIONS
-from pipeline.models.odd import OddNetwork, OddOneOut, widths_of
+from pipeline.models.odd import OddOneOut, widths_of
+from pipeline.models.odd_network import OddNetwork
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.odd_stack import StackedOdd, odd_layout
 from pipeline.models.packing import pack, replaced

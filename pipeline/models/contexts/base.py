@@ -7,12 +7,14 @@ A window in which nothing was seen has no influence on any other.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
 from pipeline.core.settings import Settings
+from pipeline.models.kinds import of_kind
 from pipeline.plugins import Family
 
 
@@ -71,3 +73,6 @@ CONTEXTS = Family(
     base=ContextSettings,
     support=frozenset({"base", "recurrent"}),
 )
+
+ContextField = Annotated[SerializeAsAny[ContextSettings], BeforeValidator(of_kind(CONTEXTS))]
+"""One of the kinds, told by its ``type``, or by its name alone."""

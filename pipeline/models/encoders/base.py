@@ -12,16 +12,17 @@ seen is NaN in the arrays, is masked in the network, and never comes out of it a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.settings import Settings
 from pipeline.core.window import Slice
+from pipeline.models.kinds import of_kind
 from pipeline.plugins import Family
 
 Prepared: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
@@ -131,3 +132,6 @@ ENCODERS = Family(
         }
     ),
 )
+
+EncoderField = Annotated[SerializeAsAny[EncoderSettings], BeforeValidator(of_kind(ENCODERS))]
+"""One of the kinds, told by its ``type``, or by its name alone."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
 from pipeline.core.settings import Settings
+from pipeline.models.kinds import of_kind
 from pipeline.plugins import Family
 
 
@@ -89,3 +91,6 @@ FUSIONS = Family(
     base=FusionSettings,
     support=frozenset({"base"}),
 )
+
+FusionField = Annotated[SerializeAsAny[FusionSettings], BeforeValidator(of_kind(FUSIONS))]
+"""One of the kinds, told by its ``type``, or by its name alone."""

@@ -8,13 +8,14 @@ loss zero, and a gradient of zero.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
 from pipeline.core.settings import Settings
+from pipeline.models.kinds import of_kind
 from pipeline.plugins import Family
 
 
@@ -76,3 +77,6 @@ HEADS = Family(
     base=HeadSettings,
     support=frozenset({"base", "joint_loss"}),
 )
+
+HeadField = Annotated[SerializeAsAny[HeadSettings], BeforeValidator(of_kind(HEADS))]
+"""One of the kinds, told by its ``type``, or by its name alone."""
