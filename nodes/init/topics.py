@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodes.init.plan import Broker, Readings
 from pipeline.core.errors import DependencyMissing, SourceUnavailable
+from pipeline.core.extras import installing
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -72,7 +73,7 @@ def _messages(broker: Broker, topic: str, listen_s: float) -> Iterator[tuple[str
         from paho.mqtt.enums import CallbackAPIVersion
     except ModuleNotFoundError as error:
         raise DependencyMissing(
-            "the MQTT library is not installed", fix="pip install 'fusewatch[mqtt]'"
+            "the MQTT library is not installed", fix=installing("mqtt")
         ) from error
     came: queue.Queue[tuple[str, bytes] | str] = queue.Queue()
 
