@@ -39,7 +39,7 @@ _REST = """
 fusion:
   record: {{folder: {recordings}, max_total_gb: {record_gb}}}   # the oldest go first
 
-retention: {{evidence: 90d, events: 1y}}   # pictures, clips and sound of events; the events themselves
+retention: {{evidence: 90d, events: 1y}}   # how old pictures and events may get
 
 alert:
   sinks:                 # who is told; `fusewatch alert test {file}` tries them
