@@ -27,7 +27,8 @@ from nodes import commands
 from nodes.last_words import LastWords
 from nodes.logs import LEVELS, configure_logs
 from pipeline import __version__
-from pipeline.core.errors import ConfigError, FusewatchError
+from pipeline.core.errors import ConfigError, DependencyMissing, FusewatchError
+from pipeline.core.extras import EXTRAS, installing_module
 from pipeline.core.redact import redact_url
 
 COMMANDS = Path(commands.__file__).parent
@@ -142,8 +143,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments: What was typed after ``fusewatch``.
     """
     try:
-        command: Any = typer.main.get_command(app)
-        command.main(list(arguments), prog_name="fusewatch")
+        _call(list(arguments))
     except SystemExit as end:
         return USAGE if end.code == _CLICK_USAGE else _as_code(end.code)
     except FusewatchError as error:
@@ -158,6 +158,21 @@ def run(arguments: Sequence[str]) -> int:
         _report_unexpected(error)
         return INTERNAL
     return 0
+
+
+def _call(arguments: list[str]) -> None:
+    """Call the command; what a machine that only captures lacks is no fault of fusewatch."""
+    command: Any = typer.main.get_command(app)
+    try:
+        command.main(arguments, prog_name="fusewatch")
+    except ModuleNotFoundError as error:
+        name = error.name or ""
+        if name.partition(".")[0] not in EXTRAS:
+            raise
+        raise DependencyMissing(
+            f"this needs the Python package {name!r}, which is not installed here",
+            fix=installing_module(name),
+        ) from error
 
 
 def report(error: FusewatchError) -> None:

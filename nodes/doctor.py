@@ -7,12 +7,10 @@ Each check gives findings: *ok*, *note* (not there, only needed for some deploym
 from __future__ import annotations
 
 import platform
-import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import metadata
 
 import av
 import cv2
@@ -22,6 +20,7 @@ from pipeline import __version__
 from pipeline.config.deployment import AlertSettings
 from pipeline.config.fusion_settings import FusionSettings
 from pipeline.core.errors import DependencyMissing, PluginError, SourceUnavailable
+from pipeline.core.extras import installing, lacking, packages, pip
 from pipeline.plugins import Family
 from pipeline.sinks.base import SINKS
 from pipeline.sources.base import SOURCES
@@ -39,7 +38,6 @@ DECODERS = {
     "opus": "sound of WebRTC cameras",
     "mp3": "sound of files",
 }
-_REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9._-]+).*?extra\s*==\s*['\"](?P<extra>[^'\"]+)")
 
 
 class Level(StrEnum):
@@ -97,19 +95,18 @@ def versions() -> Iterator[Finding]:
             "encryption",
             Level.PROBLEM,
             "this ZeroMQ was built without CURVE",
-            "install pyzmq from its wheel: pip install --force-reinstall pyzmq",
+            f"install pyzmq from its wheel: {pip()} install --force-reinstall pyzmq",
         )
 
 
 def extras() -> Iterator[Finding]:
     """Which optional parts are installed."""
-    for extra, packages in _packages_of_extras().items():
-        lacking = [name for name in packages if not _is_installed(name)]
-        if lacking:
-            text, fix = f"lacks {', '.join(lacking)}", f"pip install 'fusewatch[{extra}]'"
-            yield Finding(f"extra {extra}", Level.NOTE, text, fix)
+    for extra, names in packages().items():
+        if absent := lacking(extra):
+            text = f"lacks {', '.join(absent)}"
+            yield Finding(f"extra {extra}", Level.NOTE, text, installing(extra))
         else:
-            yield Finding(f"extra {extra}", Level.OK, ", ".join(packages))
+            yield Finding(f"extra {extra}", Level.OK, ", ".join(names))
 
 
 def plug_ins() -> Iterator[Finding]:
@@ -151,7 +148,7 @@ def audio_inputs() -> Iterator[Finding]:
             "sound inputs",
             Level.NOTE,
             "sounddevice is not installed",
-            "pip install 'fusewatch[audio]'",
+            installing("audio"),
         )
         return
     except (DependencyMissing, SourceUnavailable) as error:
@@ -175,7 +172,7 @@ def codecs() -> Iterator[Finding]:
     there = [name for name in DECODERS if _decodes(name)]
     yield Finding("decoders", Level.OK, ", ".join(there))
     for name in DECODERS.keys() - set(there):
-        fix = "install PyAV from its wheel: pip install --force-reinstall av"
+        fix = f"install PyAV from its wheel: {pip()} install --force-reinstall av"
         yield Finding(f"decoder {name}", Level.NOTE, f"missing: {DECODERS[name]}", fix)
 
 
@@ -195,24 +192,6 @@ def ports() -> Iterator[Finding]:
                 "in use",
                 f"fine if the {node} node runs here; else set {node}.listen to another port",
             )
-
-
-def _packages_of_extras() -> dict[str, list[str]]:
-    """Packages by extra, without the extras that only bundle others or serve development."""
-    found: dict[str, list[str]] = {}
-    for line in metadata.requires("fusewatch") or ():
-        match = _REQUIREMENT.match(line)
-        if match and match["extra"] not in {"all", "dev"}:
-            found.setdefault(match["extra"], []).append(match["name"])
-    return found
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _usable(family: Family) -> list[str]:

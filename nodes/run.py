@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import structlog
@@ -18,14 +19,22 @@ LEFTOVERS_S = 15.0
 log = structlog.get_logger(__name__)
 
 
-def run_deployment(config: Path) -> int:
+def run_deployment(
+    config: Path, *, nodes: Collection[str] | None = None, without_model: bool = False
+) -> int:
     """Run every node of a deployment here until it is stopped or has nothing more to do.
+
+    Args:
+        config: The deployment file.
+        nodes: Capture nodes that run here, the others do on machines of their own; None: all.
+        without_model: Start scenes whose model file is not there yet, to record them.
 
     Returns:
         The exit code: 0 after an orderly end, 69 when a node was not well at the end.
 
     Raises:
-        ConfigError: The deployment is wrong, or a model file it names is not there.
+        ConfigError: The deployment is wrong, it has no such node, or a model file it names is
+            not there.
         AlreadyRunning: It, or one of its nodes, runs already.
     """
     loaded = load(config)
@@ -40,21 +49,36 @@ def run_deployment(config: Path) -> int:
             fix="fusewatch cluster up, and 'capture' and 'alert' where they belong; or write "
             "'engine: {kind: local}'",
         )
-    require_models(deployment, config)
-    everyone = children(config, deployment)
+    if not without_model:
+        require_models(deployment, config)
+    if unknown := sorted(set(nodes or ()) - set(deployment.nodes)):
+        raise ConfigError(
+            f"there is no node {unknown[0]!r}",
+            where=str(config),
+            fix=f"write one of: {', '.join(deployment.nodes)}",
+        )
+    everyone = children(config, deployment, nodes=nodes, without_model=without_model)
     with hold(deployment.data, "run"):
         wait_until_free(deployment.data, [child.name for child in everyone], LEFTOVERS_S)
         return Supervisor(everyone).run()
 
 
-def children(config: Path, deployment: Deployment) -> list[Child]:
-    """The processes of a deployment."""
+def children(
+    config: Path,
+    deployment: Deployment,
+    *,
+    nodes: Collection[str] | None = None,
+    without_model: bool = False,
+) -> list[Child]:
+    """The processes of a deployment; see `run_deployment`."""
     path = str(config.resolve())
     captures = [
         Child(f"capture-{name}", fusewatch_command("capture", path, "--node", name), CAPTURE)
         for name in deployment.nodes
+        if nodes is None or name in nodes
     ]
-    fusion = Child("fusion", fusewatch_command("fusion", path), FUSION)
+    unlearnt = ["--without-model"] if without_model else []
+    fusion = Child("fusion", fusewatch_command("fusion", path, *unlearnt), FUSION)
     alert = Child("alert", fusewatch_command("alert", path), ALERT)
     if deployment.dashboard is None:
         return [*captures, fusion, alert]

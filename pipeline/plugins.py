@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from pipeline.core.errors import DependencyMissing, PluginError
+from pipeline.core.extras import installing_module
 from pipeline.core.settings import Settings
 
 
@@ -80,7 +81,7 @@ def _load_module(path: str, kind: str, family: str) -> object:
     except ModuleNotFoundError as error:
         raise DependencyMissing(
             f"{family} type {kind!r} needs the Python package {error.name!r}",
-            fix=f"pip install 'fusewatch[{EXTRAS.get(error.name or '', 'all')}]'",
+            fix=installing_module(error.name or ""),
         ) from error
 
 
@@ -93,19 +94,3 @@ def _load_foreign(entry: EntryPoint, family: str) -> object:
             f"{family} type {entry.name!r} of package {package!r} cannot be loaded: {error}",
             fix=f"repair it, or remove it with: pip uninstall {package}",
         ) from error
-
-
-EXTRAS = {
-    "torch": "fusion",
-    "torchaudio": "fusion",
-    "safetensors": "fusion",
-    "sounddevice": "audio",
-    "paho": "mqtt",
-    "serial": "serial",
-    "httpx": "alerts",
-    "apprise": "alerts",
-    "confluent_kafka": "kafka",
-    "psycopg": "postgres",
-    "pylsl": "lsl",
-    "transformers": "hf",
-}

@@ -12,6 +12,7 @@ import os
 from nodes.backtest.crews import Outcome, WorkerLost, quiet
 from nodes.backtest.piece import Piece, PieceResult, replay_piece
 from pipeline.core.errors import DependencyMissing, FusewatchError, RecordingError
+from pipeline.core.extras import installing
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody outside
 
@@ -20,7 +21,7 @@ try:
     from ray.exceptions import RayError, RayTaskError
 except ModuleNotFoundError as missing:
     raise DependencyMissing(
-        f"{missing.name} is not installed", fix="pip install 'fusewatch[cluster]'"
+        f"{missing.name} is not installed", fix=installing("cluster")
     ) from missing
 
 

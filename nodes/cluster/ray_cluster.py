@@ -25,6 +25,7 @@ from nodes.children import child_environment
 from nodes.cluster.keeper import STARTING, Keeper, Kept
 from nodes.cluster.placement import Machine, Need
 from pipeline.core.errors import ClusterError, DependencyMissing
+from pipeline.core.extras import installing
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +78,7 @@ class RayCluster:
         try:
             import ray
         except ModuleNotFoundError as error:
-            raise DependencyMissing(
-                "Ray is not installed", fix="pip install 'fusewatch[cluster]'"
-            ) from error
+            raise DependencyMissing("Ray is not installed", fix=installing("cluster")) from error
         self._ray = ray
         self._prefix = f"{deployment}:"
         self._config = str(config.resolve())

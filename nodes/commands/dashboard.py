@@ -12,6 +12,7 @@ from nodes.runner import RunOptions, node_clock, run_node
 from pipeline.config import load
 from pipeline.config.deployment import DashboardSettings
 from pipeline.core.errors import DependencyMissing
+from pipeline.core.extras import installing
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def command(
         from nodes.dashboard.node import DashboardNode
     except ModuleNotFoundError as error:
         raise DependencyMissing(
-            f"{error.name} is not installed", fix="pip install 'fusewatch[dashboard]'"
+            f"{error.name} is not installed", fix=installing("dashboard")
         ) from error
     loaded = load(config)
     node = DashboardNode(loaded.deployment, node_clock())

@@ -7,14 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from nodes.cluster.narrowing import for_group, reachable_at, worker_name
+from nodes.commands._options import WithoutModel
 from nodes.fusion import FusionNode
 from nodes.logs import configure_logs
 from nodes.runner import RunOptions, node_clock, run_node
-from pipeline.config import load, require_models
+from pipeline.config import load, require_models, without_missing_models
 from pipeline.core.errors import ConfigError
+
+log = structlog.get_logger(__name__)
 
 WORKER_DRAIN_S = 5.0
 """What a worker still waits for when it ends, such as the alert node: the next one hands it on."""
@@ -33,6 +37,7 @@ def command(
     host: Annotated[
         str | None, typer.Option("--host", help="Of a cluster: this machine's address for others.")
     ] = None,
+    without_model: WithoutModel = False,
 ) -> None:
     """Run the fusion node: samples in, windows scored, events out."""
     loaded = load(config)
@@ -43,6 +48,9 @@ def command(
             fix="fusewatch cluster up; or 'engine: {kind: local}'; or one worker, with --group",
         )
     deployment = loaded.deployment if group is None else for_group(loaded.deployment, group)
+    unlearnt: tuple[str, ...] = ()
+    if without_model:
+        deployment, unlearnt = without_missing_models(deployment)
     require_models(deployment, config)
     fusion = FusionNode(deployment, node_clock())
     if group is not None:
@@ -50,6 +58,9 @@ def command(
         name = worker_name(group)
         fusion = FusionNode(deployment, node_clock(), name=name, reachable=reachable)
     configure_logs(fusion.name, secrets=loaded.secrets)
+    for scene in unlearnt:
+        fix = f"fusewatch commission --live {config}, then start this again"
+        log.warning("no model yet, aligned and recorded only", scene=scene, fix=fix)
     options = RunOptions(
         data=deployment.data, http=deployment.fusion.http, outside=deployment.security.http
     )

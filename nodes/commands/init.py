@@ -42,6 +42,10 @@ def init(
         str | None, typer.Option("--broker", help="MQTT broker, HOST or HOST:PORT.")
     ] = None,
     user: Annotated[str | None, typer.Option("--broker-user", help="User of the broker.")] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--broker-password-file", help="File that holds its password."),
+    ] = None,
     topic: Annotated[
         str, typer.Option("--topic", help="Topics to listen to; + and # are wildcards.")
     ] = "#",
@@ -53,6 +57,13 @@ def init(
     ] = None,
     webhook: Annotated[
         str | None, typer.Option("--webhook", help="Address that events are sent to.")
+    ] = None,
+    home_assistant: Annotated[
+        bool | None,
+        typer.Option(
+            "--home-assistant/--no-home-assistant",
+            help="Tell Home Assistant of alarms, over the broker.",
+        ),
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="Folder for all that is kept.")] = Path(
         "data"
@@ -76,13 +87,24 @@ def init(
         microphone=microphone,
         broker=broker,
         user=user,
+        password=_password(password_file),
         topic=topic,
         listen_s=listen_s,
         budget=budget,
         webhook=webhook,
+        home_assistant=home_assistant,
         data=data,
     )
     _finish(gather(given, ask), file)
+
+
+def _password(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the password: {error}", where=str(file)) from error
 
 
 def _finish(plan: SitePlan, file: Path) -> None:

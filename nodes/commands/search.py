@@ -16,6 +16,7 @@ from nodes.commands.replay import scene_of
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, DependencyMissing
+from pipeline.core.extras import installing
 
 if TYPE_CHECKING:
     from nodes.search import Answer, Moment, Shelf
@@ -134,7 +135,7 @@ def _reader(folder: Path | None) -> TextAligned:
         from pipeline.models.text_aligned import TextAligned
     except ModuleNotFoundError as error:
         raise DependencyMissing(
-            f"--text needs the Python package {error.name!r}", fix="pip install 'fusewatch[hf]'"
+            f"--text needs the Python package {error.name!r}", fix=installing("hf")
         ) from error
     return TextAligned(folder)
 

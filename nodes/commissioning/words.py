@@ -16,6 +16,7 @@ from pipeline.training.report_words import number
 
 _BAR = 10  # characters
 _FULL = 2.0  # gain of a full bar
+_TIMES = {1: "One", 2: "Two", 3: "Three"}
 _NEW = 1.5  # times the even score, from which on a detector is named
 
 
@@ -89,7 +90,10 @@ def _standing(look: Look, enough: EnoughSettings) -> str:
                 "on, and Ctrl-C ends it as well."
             )
         case Standing.ENOUGH:
-            return "Enough: more of the same teaches nothing more, and the budget is counted."
+            return (
+                "Enough by this look: more of the same teaches nothing more, and the budget is "
+                f"counted. {_TIMES.get(enough.looks_in_a_row, 'Several')} in a row end it."
+            )
 
 
 def _where(gain: Gain) -> str:

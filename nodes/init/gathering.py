@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from nodes.init.addresses import examined
 from nodes.init.asking import Asking
-from nodes.init.plan import Broker, NetworkCamera, Readings, SitePlan
+from nodes.init.plan import Broker, Heard, NetworkCamera, Readings, SitePlan
 from nodes.init.topics import heard
 from pipeline.config.deployment import NAME
 from pipeline.core.errors import ConfigError, DependencyMissing, SourceUnavailable
@@ -19,6 +20,8 @@ from pipeline.core.redact import redact_url
 from pipeline.sources.video_devices import list_cameras
 
 _OPEN_S = 8.0
+_MOST_RECORD_GB = 20
+_SHARE = 4  # of what is free now; the rest is for evidence, updates and the other programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,12 @@ class Given:
         microphone: Whether to hear the default sound input.
         broker: MQTT broker, HOST or HOST:PORT.
         user: Its user.
+        password: Its password.
         topic: Topics to listen to.
         listen_s: For how long.
         budget: False alarms that may be spent.
         webhook: Where to send events.
+        home_assistant: Whether to tell Home Assistant, over the broker.
         data: Folder for everything that is kept.
     """
 
@@ -45,10 +50,12 @@ class Given:
     microphone: bool | None
     broker: str | None
     user: str | None
+    password: str | None
     topic: str
     listen_s: float
     budget: str | None
     webhook: str | None
+    home_assistant: bool | None
     data: Path
 
 
@@ -63,7 +70,8 @@ def gather(given: Given, ask: Asking) -> SitePlan:
     urls = _urls(ask) if given.addresses is None else given.addresses
     network = tuple(_network(url) for url in urls)
     hears = ask.yes("Listen to the default sound input?", given.microphone, _has_sound())
-    broker = _broker(ask, given.broker, given.user)
+    broker = _broker(ask, given)
+    on_broker = _listen(broker, given.topic, given.listen_s)
     plan = SitePlan(
         scene=scene,
         data=given.data,
@@ -71,7 +79,9 @@ def gather(given: Given, ask: Asking) -> SitePlan:
         network=network,
         microphone=hears,
         broker=broker,
-        readings=_readings(ask, broker, given.topic, given.listen_s),
+        readings=_readings(ask, on_broker),
+        home_assistant=_tells_home_assistant(ask, given, broker, on_broker),
+        record_gb=record_gb(given.data),
         budget=ask.text("False alarms you can live with", given.budget, "2/day"),
         webhook=ask.text("Web address to send events to (empty: none)", given.webhook, ""),
     )
@@ -82,6 +92,14 @@ def gather(given: Given, ask: Asking) -> SitePlan:
             fix="plug in a camera, or give --address or --broker; see fusewatch doctor",
         )
     return plan
+
+
+def record_gb(data: Path) -> int:
+    """What recordings may take of the disk that `data` will lie on: small boxes have small ones."""
+    folder = data.absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    return int(max(1, min(_MOST_RECORD_GB, free_gb // _SHARE)))
 
 
 def _scene(name: str) -> str:
@@ -132,35 +150,52 @@ def _has_sound() -> bool:
         return False
 
 
-def _broker(ask: Asking, given: str | None, user: str | None) -> Broker | None:
-    where = ask.text("MQTT broker, HOST or HOST:PORT (empty: none)", given, "")
+def _broker(ask: Asking, given: Given) -> Broker | None:
+    where = ask.text("MQTT broker, HOST or HOST:PORT (empty: none)", given.broker, "")
     if not where:
         return None
     host, _, port = where.partition(":")
     if port and not port.isdigit():
         raise ConfigError(f"{port!r} is no port", where="--broker", fix="HOST or HOST:PORT")
-    name = ask.text("Its user (empty: it asks for none)", user, "")
-    password = ask.secret("Its password") if name else ""
+    name = ask.text("Its user (empty: it asks for none)", given.user, "")
+    password = given.password
+    if password is None:
+        password = ask.secret("Its password") if name else ""
     return Broker(host, int(port or 1883), name, password)
 
 
-def _readings(
-    ask: Asking, broker: Broker | None, topic: str, listen_s: float
-) -> tuple[Readings, ...]:
+def _listen(broker: Broker | None, topic: str, listen_s: float) -> Heard:
     if broker is None:
-        return ()
+        return Heard()
     typer.echo(f"  listening to {broker.host} for {listen_s:g} s")
     try:
         found = heard(broker, topic, listen_s)
     except SourceUnavailable as error:
         typer.echo(f"  {error}")
-        return ()
-    if not found:
+        return Heard()
+    if not found.readings:
         typer.echo("  no numbers came; sensors that speak rarely need a longer --listen")
+    return found
+
+
+def _readings(ask: Asking, found: Heard) -> tuple[Readings, ...]:
     return tuple(
         one
-        for one in found
+        for one in found.readings
         if ask.yes(
             f"Use {one.topic} ({', '.join(filter(None, one.channels)) or 'a number'})?", None, True
         )
     )
+
+
+def _tells_home_assistant(ask: Asking, given: Given, broker: Broker | None, found: Heard) -> bool:
+    if broker is None:
+        if given.home_assistant:
+            raise ConfigError(
+                "Home Assistant is told over an MQTT broker",
+                where="--home-assistant",
+                fix="add --broker HOST, the one that Home Assistant uses",
+            )
+        return False
+    question = "Tell Home Assistant of alarms over this broker?"
+    return ask.yes(question, given.home_assistant, found.home_assistant)

@@ -46,6 +46,19 @@ class Readings:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard on a broker.
+
+    Attributes:
+        readings: Topics with numbers.
+        home_assistant: Whether Home Assistant, or a device that announces itself to it, is there.
+    """
+
+    readings: tuple[Readings, ...] = ()
+    home_assistant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SitePlan:
     """A first deployment: one machine, one scene.
 
@@ -59,6 +72,8 @@ class SitePlan:
         readings: Its topics.
         budget: False alarms that may be spent.
         webhook: Address that events are sent to; empty: none.
+        home_assistant: Whether the broker is told of alarms, as Home Assistant finds them.
+        record_gb: How much recordings may take of the disk.
     """
 
     scene: str
@@ -70,6 +85,8 @@ class SitePlan:
     readings: tuple[Readings, ...] = ()
     budget: str = "2/day"
     webhook: str = ""
+    home_assistant: bool = False
+    record_gb: int = 20
 
     @property
     def empty(self) -> bool:

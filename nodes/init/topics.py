@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nodes.init.plan import Broker, Readings
+from nodes.init.plan import Broker, Heard, Readings
 from pipeline.core.errors import DependencyMissing, SourceUnavailable
+from pipeline.core.extras import installing
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 MOST_CHANNELS = 32
 DEEPEST = 3
 CONNECT_S = 5.0
-NO_READINGS = ("homeassistant/", "fusewatch/")
-"""Where Home Assistant's descriptions of devices and our own events go."""
+HOME_ASSISTANT = "homeassistant/"
+NO_READINGS = (HOME_ASSISTANT, "fusewatch/", "zigbee2mqtt/bridge/")
+"""Where descriptions of devices, our own events and the state of a gateway go."""
+
+NOT_OF_THE_PLACE = frozenset({"linkquality", "lqi", "rssi", "battery", "uptime"})
+"""What tells of radio and battery, which change with the weather: no reason to alarm."""
 
 
-def heard(broker: Broker, topic: str, listen_s: float) -> tuple[Readings, ...]:
-    """Topics on which numbers came, sorted.
+def heard(broker: Broker, topic: str, listen_s: float) -> Heard:
+    """Topics on which numbers came, sorted, and whether Home Assistant is there.
 
     Args:
         broker: The broker.
@@ -34,11 +39,13 @@ def heard(broker: Broker, topic: str, listen_s: float) -> tuple[Readings, ...]:
         SourceUnavailable: The broker does not answer or refuses us.
     """
     found: dict[str, tuple[str, ...]] = {}
+    home_assistant = False
     for name, payload in _messages(broker, topic, listen_s):
+        home_assistant |= name.startswith(HOME_ASSISTANT)
         paths = () if name.startswith(NO_READINGS) else numbers(payload)
         if len(paths) > len(found.get(name, ())):
             found[name] = paths
-    return tuple(Readings(name, found[name]) for name in sorted(found))
+    return Heard(tuple(Readings(name, found[name]) for name in sorted(found)), home_assistant)
 
 
 def numbers(payload: bytes) -> tuple[str, ...]:
@@ -56,6 +63,8 @@ def _paths(document: Mapping[str, Any], depth: int) -> Iterator[str]:
     for key, value in document.items():
         if not key or any(letter in key for letter in ".[]"):
             continue  # a path could not name it
+        if key.lower() in NOT_OF_THE_PLACE:
+            continue
         if _is_number(value):
             yield key
         elif isinstance(value, Mapping) and depth < DEEPEST:
@@ -72,7 +81,7 @@ def _messages(broker: Broker, topic: str, listen_s: float) -> Iterator[tuple[str
         from paho.mqtt.enums import CallbackAPIVersion
     except ModuleNotFoundError as error:
         raise DependencyMissing(
-            "the MQTT library is not installed", fix="pip install 'fusewatch[mqtt]'"
+            "the MQTT library is not installed", fix=installing("mqtt")
         ) from error
     came: queue.Queue[tuple[str, bytes] | str] = queue.Queue()
 

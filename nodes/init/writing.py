@@ -37,14 +37,16 @@ scenes:
 """
 _REST = """
 fusion:
-  record: {{folder: {recordings}, max_total_gb: 20}}   # the oldest go first
+  record: {{folder: {recordings}, max_total_gb: {record_gb}}}   # the oldest go first
+
+retention: {{evidence: 90d, events: 1y}}   # how old pictures and events may get
 
 alert:
   sinks:                 # who is told; `fusewatch alert test {file}` tries them
     - type: console
     - type: jsonl
       path: {events}
-{webhook}
+{home_assistant}{webhook}
 dashboard: {{}}            # http://127.0.0.1:7780/, the token is in {data}/dashboard-token
 """
 
@@ -67,11 +69,12 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
         OSError: The disk refuses.
     """
     secrets = Secrets(file.with_name(f"{file.stem}.secrets"))
+    reach = _reach(plan, secrets.keep)
     sources = [
         *_devices(plan),
         *_network(plan, secrets.keep),
         *_sound(plan),
-        *_broker(plan, secrets.keep),
+        *_broker(plan, reach),
     ]
     streams = [stream for names, _ in sources for stream in names]
     parts = [
@@ -89,6 +92,8 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
             data=plan.data,
             recordings=_value(plan.data / "recordings"),
             events=_value(plan.data / "events.jsonl"),
+            record_gb=plan.record_gb,
+            home_assistant=_home_assistant(plan, reach),
             webhook=_webhook(plan, secrets.keep),
         ),
     ]
@@ -161,15 +166,22 @@ def _sound(plan: SitePlan) -> Iterator[Block]:
         )
 
 
-def _broker(plan: SitePlan, keep: Keep) -> Iterator[Block]:
+def _reach(plan: SitePlan, keep: Keep) -> list[str]:
+    """How the broker is reached, as its readings and the alarms for Home Assistant say it."""
     broker = plan.broker
-    if broker is None or not plan.readings:
-        return
-    lines = ["      - type: mqtt", f"        host: {_value(broker.host)}"]
-    lines.append(f"        port: {broker.port}")
+    if broker is None or not (plan.readings or plan.home_assistant):
+        return []
+    lines = [f"host: {_value(broker.host)}", f"port: {broker.port}"]
     if broker.username:
-        lines.append(f"        username: {_value(broker.username)}")
-        lines.append(f"        password_file: {keep('mqtt-password', broker.password)}")
+        lines.append(f"username: {_value(broker.username)}")
+        lines.append(f"password_file: {keep('mqtt-password', broker.password)}")
+    return lines
+
+
+def _broker(plan: SitePlan, reach: Sequence[str]) -> Iterator[Block]:
+    if not plan.readings:
+        return
+    lines = ["      - type: mqtt", *(f"        {line}" for line in reach)]
     lines.append("        streams:")
     names = _reading_names(plan)
     for name, readings in zip(names, plan.readings, strict=True):
@@ -190,6 +202,14 @@ def _slow(readings: Sequence[str]) -> str:
         return ""
     lines = ["", "streams:                  # sensors that report changes only"]
     lines += [f"  {name}: {{interpolation: previous, max_gap_s: 300}}" for name in readings]
+    return "\n".join(lines) + "\n"
+
+
+def _home_assistant(plan: SitePlan, reach: Sequence[str]) -> str:
+    if not plan.home_assistant:
+        return ""
+    about = "      # Home Assistant finds it by itself: Settings, Devices, MQTT"
+    lines = ["    - type: mqtt", about, *(f"      {line}" for line in reach)]
     return "\n".join(lines) + "\n"
 
 

@@ -57,6 +57,21 @@ def require_models(deployment: Deployment, where: Path | None = None) -> None:
         )
 
 
+def without_missing_models(deployment: Deployment) -> tuple[Deployment, tuple[str, ...]]:
+    """The deployment as far as it has been learnt, to record what is to be learnt.
+
+    Returns:
+        The deployment, in which scenes whose model file is not there yet have none, so that they
+        are aligned and recorded only; and the names of these scenes.
+    """
+    missing = tuple(problem.path[1] for problem in _models(deployment))
+    scenes = {
+        name: scene.model_copy(update={"model": None}) if name in missing else scene
+        for name, scene in deployment.scenes.items()
+    }
+    return deployment.model_copy(update={"scenes": scenes}), tuple(map(str, missing))
+
+
 def stream_places(deployment: Deployment) -> dict[str, list[KeyPath]]:
     """Sources that give each stream, as paths."""
     places: dict[str, list[KeyPath]] = defaultdict(list)

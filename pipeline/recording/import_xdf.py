@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DependencyMissing, RecordingError
+from pipeline.core.extras import installing
 from pipeline.core.ledger import DropReason
 from pipeline.core.pcm import pcm_of_floats
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
@@ -170,7 +171,7 @@ def _load(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], list[str]]:
         import pyxdf
     except ModuleNotFoundError as error:
         raise DependencyMissing(
-            "reading .xdf needs pyxdf", where=str(path), fix="pip install 'fusewatch[lsl]'"
+            "reading .xdf needs pyxdf", where=str(path), fix=installing("lsl")
         ) from error
     with _remarks() as remarks:
         try:

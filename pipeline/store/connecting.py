@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from pipeline.core.errors import DependencyMissing, StoreError
+from pipeline.core.extras import installing
 from pipeline.core.redact import redact_url
 
 BUSY_S = 15.0
@@ -71,7 +72,7 @@ def engine_of(url: URL) -> Engine:
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise DependencyMissing(
             f"the driver of {url.drivername!r} is not installed",
-            fix="pip install 'fusewatch[postgres]'",
+            fix=installing("postgres"),
         ) from error
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

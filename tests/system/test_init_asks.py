@@ -83,6 +83,7 @@ def test_a_person_answers_and_has_a_file_that_checks_green(tmp_path: Path) -> No
         talk.answer("Its password: ", "geheim2")  # the blank comes once it is not echoed
         talk.answer("Use house/hall/climate (temperature)?", "y")
         talk.answer("Use house/meter/power (a number)?", "n")
+        talk.answer("Tell Home Assistant", "")  # its topics were heard
         talk.answer("False alarms", "")
         talk.answer("Web address", "")
         assert talk.end() == 0, talk.said
@@ -96,6 +97,9 @@ def test_a_person_answers_and_has_a_file_that_checks_green(tmp_path: Path) -> No
         "back-door-sound",
         "back-door-hall-climate",
     ]
+    told = {sink.type: sink for sink in deployment.alert.sinks}["mqtt"]
+    assert told.port == broker.port
+    assert told.password.get_secret_value() == "geheim2"
 
 
 def test_without_a_person_it_takes_what_it_hears(
@@ -108,7 +112,9 @@ def test_without_a_person_it_takes_what_it_hears(
         publish.single("a/b", "1", retain=True, hostname=broker.host, port=broker.port)
         where = f"{broker.host}:{broker.port}"
         assert fusewatch("init", tmp_path / "site.yaml", *flags, "--broker", where) == 0
-    assert load_deployment(tmp_path / "site.yaml").scenes["hall"].streams == ["hall-a-b"]
+    deployment = load_deployment(tmp_path / "site.yaml")
+    assert deployment.scenes["hall"].streams == ["hall-a-b"]
+    assert [sink.type for sink in deployment.alert.sinks] == ["console", "jsonl"]  # none heard
     other = ("--broker", where, "--camera", "/dev/video0")
     assert fusewatch("init", tmp_path / "late.yaml", *flags, *other) == 0
     assert "it does not answer" in capsys.readouterr().out

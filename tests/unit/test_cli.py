@@ -46,6 +46,8 @@ def toy(what: str, count: int = 1):
         raise SourceUnavailable("no camera at rtsp://u:hunter2@cam", where="cam", fix="plug it in")
     if what == "bug":
         raise RuntimeError("rtsp://u:hunter2@cam broke")
+    if what == "lacking":
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
     if what == "interrupt":
         raise KeyboardInterrupt
     if what == "pipe":
@@ -143,6 +145,14 @@ def test_errors_are_told_and_have_their_exit_code(
     run: Run, toy: Path, what: str, code: int, told: str
 ) -> None:
     assert run("toy-thing", what, "--count", "7") == (code, "", told)
+
+
+def test_what_an_edge_machine_lacks_is_no_fault_of_fusewatch(run: Run, toy: Path) -> None:
+    code, _, err = run("toy-thing", "lacking")
+    assert code == 69
+    assert "'torch', which is not installed here" in err
+    assert "install" in err.splitlines()[-1]
+    assert "fault of fusewatch" not in err
 
 
 def test_an_unexpected_error_has_its_traceback_only_when_asked(run: Run, toy: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.config import (
     load,
     load_deployment,
     require_models,
+    without_missing_models,
 )
 from pipeline.core.errors import ConfigError
 from tests import outside_plugin
@@ -506,7 +507,11 @@ def test_a_missing_model_is_a_warning_until_it_is_needed(write: Write, tmp_path:
     with pytest.raises(ConfigError, match="the model is missing") as caught:
         require_models(deployment)
     assert "scenes.hall.model" in caught.value.problems[0]
+    unlearnt, scenes = without_missing_models(deployment)
+    assert (unlearnt.scenes["hall"].model, scenes) == (None, ("hall",))
+    require_models(unlearnt)
     (tmp_path / "site.model").touch()
+    assert without_missing_models(deployment) == (deployment, ())
     assert warnings(file) == []
     require_models(deployment)
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.config import check_file, deployment_schema
-from pipeline.plugins import EXTRAS
+from pipeline.core.extras import EXTRAS
 from pipeline.sinks.base import SINKS
 from pipeline.sources.base import SOURCES
 from tests.requirements import require_module

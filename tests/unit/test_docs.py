@@ -15,8 +15,8 @@ import yaml
 from nodes.cli import command_files
 from nodes.settings_document import deployment_document, model_document
 from pipeline.config import check_file
+from pipeline.core.extras import EXTRAS
 from pipeline.core.ledger import DropReason
-from pipeline.plugins import EXTRAS
 from pipeline.sinks.base import SINKS
 from pipeline.sources.base import SOURCES
 from tests.documents import (
@@ -158,7 +158,7 @@ def _streams(source: dict[str, Any]) -> list[str]:
 
 def test_the_tables_of_keys_are_those_of_the_settings() -> None:
     for module in EXTRAS:
-        if module not in {"psycopg"}:
+        if module not in {"psycopg", "ray"}:
             require_module(module)
     for file, wanted, option in (
         ("configs/settings.md", deployment_document(), ""),

@@ -18,7 +18,7 @@ IMPORT_ALL = textwrap.dedent(
                 raise ModuleNotFoundError(f"blocked: {name}", name=name.partition(".")[0])
 
     sys.meta_path.insert(0, Block())
-    from pipeline.plugins import EXTRAS
+    from pipeline.core.extras import EXTRAS
 
     def modules(name):
         package = importlib.import_module(name)

@@ -61,5 +61,9 @@ def test_it_ends_when_enough_or_at_the_latest_when_set():
     assert ends([], 600.0, at_most) is Why.AT_MOST
     assert ends([look(low=0.3, high=0.9)], 599.0, at_most) is None
     assert ends([look(supported=False)], 599.0, at_most) is None
-    assert ends([look(low=0.3, high=0.9), look()], 10.0, at_most) is Why.ENOUGH
+    assert ends([look(low=0.3, high=0.9), look(), look()], 10.0, at_most) is Why.ENOUGH
+    assert ends([look(), look(low=0.3, high=0.9), look()], 10.0, at_most) is None
+    assert ends([look()], 10.0, at_most) is None  # one quiet stretch proves little
+    once = EnoughSettings(looks_in_a_row=1)
+    assert ends([look(low=0.3, high=0.9), look()], 10.0, once) is Why.ENOUGH
     assert ends([look(), look(low=0.3, high=0.9)], 10.0, at_most) is None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.init import gathering
 from nodes.init.plan import Broker, NetworkCamera, Readings, SitePlan
 from nodes.init.topics import numbers
 from nodes.init.writing import write
@@ -32,6 +34,7 @@ FULL = SitePlan(
     ),
     budget="2/week",
     webhook="https://example.org/hook?key=Geheim3",
+    home_assistant=True,
 )
 
 
@@ -53,6 +56,21 @@ def test_everything_that_was_found_is_in_the_file_which_checks_green(tmp_path: P
     ]
     assert deployment.scenes["hall"].alarm.budget == "2/week"
     assert deployment.stream("hall-hall-climate").max_gap_s == 300
+    told = {sink.type: sink for sink in deployment.alert.sinks}
+    assert list(told) == ["console", "jsonl", "mqtt", "webhook"]
+    assert (told["mqtt"].host, told["mqtt"].port) == ("broker.lan", 1884)  # type: ignore[attr-defined]
+    assert told["mqtt"].password.get_secret_value() == "Geheim2"  # type: ignore[attr-defined]
+
+
+def test_home_assistant_can_be_told_without_any_reading_of_its_broker(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    broker = Broker("broker.lan")
+    write(
+        SitePlan("hall", Path("data"), ("/dev/video0",), broker=broker, home_assistant=True), file
+    )
+    deployment = load_deployment(file)
+    assert [sink.type for sink in deployment.alert.sinks] == ["console", "jsonl", "mqtt"]
+    assert deployment.scenes["hall"].streams == ["hall-camera"]
 
 
 def test_secrets_are_in_files_that_only_we_can_read(tmp_path: Path) -> None:
@@ -93,6 +111,7 @@ def test_whatever_topics_and_keys_are_called_the_file_says_so(
         (b'{"t": 21.5, "on": true, "name": "x", "in": {"rh": 40}}', ("t", "in.rh")),
         (b'{"a.b": 1, "": 2, "c[0]": 3, "d": 4}', ("d",)),
         (b'{"a": {"b": {"c": {"too": 1}}}}', ()),
+        (b'{"linkquality": 88, "battery": 97, "RSSI": -60, "t": 3}', ("t",)),
         (b"[1, 2]", ()),
         (b"true", ()),
         (b"ON", ()),
@@ -111,6 +130,36 @@ def test_nothing_is_written_when_there_is_nothing_to_watch_with(
     assert fusewatch("init", file, "--yes", "--no-microphone") == 78
     assert "nothing to watch with" in capsys.readouterr().err
     assert not file.exists()
+
+
+@pytest.mark.parametrize(("free_gb", "record_gb"), [(500, 20), (22, 5), (0.5, 1)])
+def test_recordings_leave_room_on_a_small_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_gb: float, record_gb: int
+) -> None:
+    asked = []
+
+    def usage(folder: Path) -> SimpleNamespace:
+        asked.append(folder)
+        return SimpleNamespace(free=free_gb * 1e9)
+
+    monkeypatch.setattr(gathering.shutil, "disk_usage", usage)
+    assert gathering.record_gb(tmp_path / "not" / "yet") == record_gb
+    assert asked == [tmp_path]
+
+
+def test_home_assistant_needs_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--yes", "--no-microphone", "--camera", "/dev/video0", "--home-assistant")
+    assert fusewatch("init", tmp_path / "site.yaml", *flags) == 78
+    assert "--broker HOST" in capsys.readouterr().err
+
+
+def test_a_password_file_that_is_not_there_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    flags = ("--yes", "--no-microphone", "--broker", "b", "--broker-password-file", gone)
+    assert fusewatch("init", tmp_path / "site.yaml", *flags) == 78
+    assert str(gone) in capsys.readouterr().err
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
