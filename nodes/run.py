@@ -18,8 +18,12 @@ LEFTOVERS_S = 15.0
 log = structlog.get_logger(__name__)
 
 
-def run_deployment(config: Path) -> int:
+def run_deployment(config: Path, *, learning: bool = False) -> int:
     """Run every node of a deployment here until it is stopped or has nothing more to do.
+
+    Args:
+        config: The deployment file.
+        learning: Start though models are missing; what their scenes receive is only recorded.
 
     Returns:
         The exit code: 0 after an orderly end, 69 when a node was not well at the end.
@@ -40,21 +44,22 @@ def run_deployment(config: Path) -> int:
             fix="fusewatch cluster up, and 'capture' and 'alert' where they belong; or write "
             "'engine: {kind: local}'",
         )
-    require_models(deployment, config)
-    everyone = children(config, deployment)
+    if not learning:
+        require_models(deployment, config)
+    everyone = children(config, deployment, learning=learning)
     with hold(deployment.data, "run"):
         wait_until_free(deployment.data, [child.name for child in everyone], LEFTOVERS_S)
         return Supervisor(everyone).run()
 
 
-def children(config: Path, deployment: Deployment) -> list[Child]:
+def children(config: Path, deployment: Deployment, *, learning: bool = False) -> list[Child]:
     """The processes of a deployment."""
     path = str(config.resolve())
     captures = [
         Child(f"capture-{name}", fusewatch_command("capture", path, "--node", name), CAPTURE)
         for name in deployment.nodes
     ]
-    fusion = Child("fusion", fusewatch_command("fusion", path), FUSION)
+    fusion = Child("fusion", fusewatch_command("fusion", path, *["--learning"] * learning), FUSION)
     alert = Child("alert", fusewatch_command("alert", path), ALERT)
     if deployment.dashboard is None:
         return [*captures, fusion, alert]

@@ -7,14 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from nodes.cluster.narrowing import for_group, reachable_at, worker_name
+from nodes.commands.run import LEARNING
 from nodes.fusion import FusionNode
 from nodes.logs import configure_logs
 from nodes.runner import RunOptions, node_clock, run_node
-from pipeline.config import load, require_models
+from pipeline.config import load, require_models, to_be_learnt
 from pipeline.core.errors import ConfigError
+
+log = structlog.get_logger(__name__)
 
 WORKER_DRAIN_S = 5.0
 """What a worker still waits for when it ends, such as the alert node: the next one hands it on."""
@@ -33,6 +37,7 @@ def command(
     host: Annotated[
         str | None, typer.Option("--host", help="Of a cluster: this machine's address for others.")
     ] = None,
+    learning: Annotated[bool, typer.Option("--learning", help=LEARNING)] = False,
 ) -> None:
     """Run the fusion node: samples in, windows scored, events out."""
     loaded = load(config)
@@ -43,13 +48,19 @@ def command(
             fix="fusewatch cluster up; or 'engine: {kind: local}'; or one worker, with --group",
         )
     deployment = loaded.deployment if group is None else for_group(loaded.deployment, group)
-    require_models(deployment, config)
+    unlearnt: tuple[str, ...] = ()
+    if learning:
+        deployment, unlearnt = to_be_learnt(deployment)
+    else:
+        require_models(deployment, config)
     fusion = FusionNode(deployment, node_clock())
     if group is not None:
         reachable = partial(reachable_at, loaded.deployment, host=host or socket.gethostname())
         name = worker_name(group)
         fusion = FusionNode(deployment, node_clock(), name=name, reachable=reachable)
     configure_logs(fusion.name, secrets=loaded.secrets)
+    if unlearnt:
+        log.warning("scenes not learnt yet: received, and judged by nobody", scenes=unlearnt)
     options = RunOptions(
         data=deployment.data, http=deployment.fusion.http, outside=deployment.security.http
     )

@@ -9,6 +9,8 @@ import typer
 
 from nodes.run import run_deployment
 
+LEARNING = "Receive and record scenes whose model is not there yet; they are not judged."
+
 
 def register(app: typer.Typer) -> None:
     """Add ``run`` to the command line."""
@@ -17,6 +19,10 @@ def register(app: typer.Typer) -> None:
 
 def run(
     config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
+    learning: Annotated[
+        bool,
+        typer.Option("--learning", help=LEARNING),
+    ] = False,
 ) -> None:
     """Run a whole deployment on this machine: capture, fusion and alert, supervised."""
-    raise typer.Exit(run_deployment(config))
+    raise typer.Exit(run_deployment(config, learning=learning))

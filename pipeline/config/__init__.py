@@ -1,6 +1,6 @@
 """Deployments: YAML files that say what runs where."""
 
-from pipeline.config.checks import find_problems, require_models
+from pipeline.config.checks import find_problems, require_models, to_be_learnt
 from pipeline.config.deployment import Deployment
 from pipeline.config.loading import Loaded, Report, check_file, load, load_deployment
 from pipeline.config.problems import Problem
@@ -19,4 +19,5 @@ __all__ = [
     "load_deployment",
     "load_settings",
     "require_models",
+    "to_be_learnt",
 ]

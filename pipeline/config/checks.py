@@ -53,8 +53,21 @@ def require_models(deployment: Deployment, where: Path | None = None) -> None:
         raise ConfigError(
             "the model is missing" if len(problems) == 1 else "models are missing",
             where="" if where is None else str(where),
+            fix="to record first what the nodes send, start with --learning",
             problems=problems,
         )
+
+
+def to_be_learnt(deployment: Deployment) -> tuple[Deployment, tuple[str, ...]]:
+    """The deployment for the time before it is commissioned.
+
+    Returns:
+        It with those scenes left without a model whose file is not there, so that they are
+        aligned and recorded and nothing more; and their names.
+    """
+    names = tuple(str(problem.path[1]) for problem in _models(deployment))
+    without = {name: deployment.scenes[name].model_copy(update={"model": None}) for name in names}
+    return deployment.model_copy(update={"scenes": {**deployment.scenes, **without}}), names
 
 
 def stream_places(deployment: Deployment) -> dict[str, list[KeyPath]]:

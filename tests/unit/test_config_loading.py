@@ -17,6 +17,7 @@ from pipeline.config import (
     load,
     load_deployment,
     require_models,
+    to_be_learnt,
 )
 from pipeline.core.errors import ConfigError
 from tests import outside_plugin
@@ -506,9 +507,14 @@ def test_a_missing_model_is_a_warning_until_it_is_needed(write: Write, tmp_path:
     with pytest.raises(ConfigError, match="the model is missing") as caught:
         require_models(deployment)
     assert "scenes.hall.model" in caught.value.problems[0]
+    assert "--learning" in caught.value.fix
+    learning, scenes = to_be_learnt(deployment)
+    assert (scenes, learning.scenes["hall"].model) == (("hall",), None)
+    require_models(learning)
     (tmp_path / "site.model").touch()
     assert warnings(file) == []
     require_models(deployment)
+    assert to_be_learnt(deployment) == (deployment, ())
 
 
 def test_leaving_the_machine_unencrypted_is_a_warning(write: Write) -> None:
