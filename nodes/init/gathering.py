@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -27,11 +27,12 @@ class Given:
 
     Attributes:
         scene: Name of the scene.
-        addresses: Addresses of network cameras.
+        addresses: Addresses of network cameras, each with ``PLACE=`` before it or without.
         devices: Cameras of this machine.
         microphone: Whether to hear the default sound input.
         broker: MQTT broker, HOST or HOST:PORT.
         user: Its user.
+        password: Its password; None: asked for where there is a user.
         topic: Topics to listen to.
         listen_s: For how long.
         budget: False alarms that may be spent.
@@ -45,6 +46,7 @@ class Given:
     microphone: bool | None
     broker: str | None
     user: str | None
+    password: str | None
     topic: str
     listen_s: float
     budget: str | None
@@ -61,9 +63,9 @@ def gather(given: Given, ask: Asking) -> SitePlan:
     scene = _scene(ask.text("Name of the place (a-z, 0-9, -)", given.scene, "hall"))
     devices = _devices(ask) if given.devices is None else tuple(given.devices)
     urls = _urls(ask) if given.addresses is None else given.addresses
-    network = tuple(_network(url) for url in urls)
+    network = tuple(_network(*_placed(url)) for url in urls)
     hears = ask.yes("Listen to the default sound input?", given.microphone, _has_sound())
-    broker = _broker(ask, given.broker, given.user)
+    broker = _broker(ask, given)
     plan = SitePlan(
         scene=scene,
         data=given.data,
@@ -111,16 +113,24 @@ def _urls(ask: Asking) -> list[str]:
     return urls
 
 
-def _network(url: str) -> NetworkCamera:
+def _placed(address: str) -> tuple[str, str]:
+    """The place that stands before an address, and the address."""
+    place, equals, url = address.partition("=")
+    if not equals or not re.match(NAME, place):
+        return "", address
+    return place, url
+
+
+def _network(place: str, url: str) -> NetworkCamera:
     shown = redact_url(url)
     try:
         found = examined(url, _OPEN_S)
     except SourceUnavailable as error:
         typer.echo(f"  {shown}: {error.message}. Written all the same: see to it before you go on.")
-        return NetworkCamera(url)
+        return NetworkCamera(url, place=place)
     gives = " and ".join(["pictures"] * found.video + ["sound"] * found.audio)
     typer.echo(f"  {shown}: {gives}")
-    return found
+    return replace(found, place=place)
 
 
 def _has_sound() -> bool:
@@ -132,15 +142,17 @@ def _has_sound() -> bool:
         return False
 
 
-def _broker(ask: Asking, given: str | None, user: str | None) -> Broker | None:
-    where = ask.text("MQTT broker, HOST or HOST:PORT (empty: none)", given, "")
+def _broker(ask: Asking, given: Given) -> Broker | None:
+    where = ask.text("MQTT broker, HOST or HOST:PORT (empty: none)", given.broker, "")
     if not where:
         return None
     host, _, port = where.partition(":")
     if port and not port.isdigit():
         raise ConfigError(f"{port!r} is no port", where="--broker", fix="HOST or HOST:PORT")
-    name = ask.text("Its user (empty: it asks for none)", user, "")
-    password = ask.secret("Its password") if name else ""
+    name = ask.text("Its user (empty: it asks for none)", given.user, "")
+    password = given.password
+    if password is None:
+        password = ask.secret("Its password") if name else ""
     return Broker(host, int(port or 1883), name, password)
 
 
@@ -153,7 +165,7 @@ def _readings(
     try:
         found = heard(broker, topic, listen_s)
     except SourceUnavailable as error:
-        typer.echo(f"  {error}")
+        typer.echo(f"  {error}\n  Written without it; once it answers, init --force again.")
         return ()
     if not found:
         typer.echo("  no numbers came; sensors that speak rarely need a longer --listen")
