@@ -34,7 +34,8 @@ _SCENE = """\
   {scene}:
     streams: [{streams}]        # what is fused{hint}
     model: {model}
-"""
+{more}"""
+_LATE = "    latency_s: 2              # a message of many readings comes when the last is taken\n"
 _SPLIT = "; split it if they watch different places"
 _REST = """
 fusion:
@@ -198,12 +199,14 @@ def _channel(path: str) -> str:
 
 def _scenes(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> str:
     hint = _SPLIT if len(scenes) == 1 else ""
+    late = {plan.place_of(readings.topic) for readings in plan.readings if readings.batch}
     blocks = (
         _SCENE.format(
             scene=scene,
             streams=", ".join(streams),
             hint=hint,
             model=_value(plan.data / f"{scene}.model"),
+            more=_LATE if scene in late else "",
         )
         for scene, streams in scenes.items()
     )

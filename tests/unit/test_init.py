@@ -130,6 +130,7 @@ def test_fast_sensors_are_not_taken_for_such_as_tell_changes(tmp_path: Path) -> 
     assert (fast.rate_hz, fast.batch is not None) == (100, True)
     assert (often.rate_hz, seldom.rate_hz) == (2, None)
     assert deployment.stream("plant-pump-10-state").max_gap_s == 300
+    assert [scene.latency_s for scene in deployment.scenes.values()] == [2, 1, 1]
     assert deployment.stream("pump-1-state").interpolation is None
 
 
