@@ -6,6 +6,7 @@ Each check gives findings: *ok*, *note* (not there, only needed for some deploym
 
 from __future__ import annotations
 
+import errno
 import platform
 import socket
 from collections.abc import Callable, Iterator
@@ -65,8 +66,12 @@ class Finding:
     fix: str = ""
 
 
-def examine() -> list[Finding]:
-    """Look at everything."""
+def examine(*, everywhere: bool = True) -> list[Finding]:
+    """Look at everything that does not depend on a deployment.
+
+    Args:
+        everywhere: Also at the ports that nodes listen on by default.
+    """
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         versions,
         extras,
@@ -74,7 +79,7 @@ def examine() -> list[Finding]:
         cameras,
         audio_inputs,
         codecs,
-        ports,
+        *[ports] * everywhere,
     )
     return [finding for check in checks for finding in check()]
 
@@ -182,16 +187,20 @@ def ports() -> Iterator[Finding]:
         ("fusion", FusionSettings().listen),
         ("alert", AlertSettings().listen),
     ):
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        if _is_free(host, int(port)):
-            yield Finding(f"port {port}", Level.OK, f"free for the {node} node")
-        else:
-            yield Finding(
-                f"port {port}",
-                Level.NOTE,
-                "in use",
-                f"fine if the {node} node runs here; else set {node}.listen to another port",
-            )
+        yield port_finding(node, address)
+
+
+def port_finding(node: str, address: str) -> Finding:
+    """Whether a node can listen at an address, with a scheme or without."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    refused = _refusal(host.strip("[]").replace("*", ""), int(port))
+    if refused is None:
+        return Finding(f"port {port}", Level.OK, f"free for the {node} node")
+    if refused == errno.EADDRNOTAVAIL:
+        fix = f"fine if the {node} node runs elsewhere; else see {node}.listen"
+        return Finding(f"port {port}", Level.NOTE, f"{host} is not this machine", fix)
+    fix = f"fine if the {node} node runs here; else set {node}.listen to another port"
+    return Finding(f"port {port}", Level.NOTE, "in use", fix)
 
 
 def _usable(family: Family) -> list[str]:
@@ -215,11 +224,12 @@ def _decodes(name: str) -> bool:
     return True
 
 
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
+def _refusal(host: str, port: int) -> int | None:
+    """Why a port cannot be listened on, as an errno; None when it can."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.errno if error.errno is not None else errno.EADDRNOTAVAIL
+    return None

@@ -22,7 +22,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nodes.doctor import examine
+from nodes.doctor import Finding, examine
+from nodes.doctor_machine import clock
+from nodes.doctor_site import examine_site
 from nodes.logs import Redact
 from nodes.places import spool_folder
 from nodes.retention import kept_here, report_on
@@ -80,13 +82,21 @@ def bundle(config: Path, log: Path | None, now_ns: int, target: Path) -> list[st
 def _parts(report: Report, log: Path | None, now_ns: int) -> Iterator[tuple[str, str]]:
     yield "about.txt", ABOUT + f"At {format_iso(now_ns)}.\n"
     yield "machine.json", _json(_machine())
-    yield "findings.json", _json([asdict(finding) for finding in examine()])
+    yield "findings.json", _json([asdict(finding) for finding in _findings(report)])
     problems = [str(one) for one in (*report.problems, *report.warnings)]
     yield "config-check.json", _json(problems)
     if report.loaded is not None:
         yield from _of_deployment(report.loaded.deployment, now_ns)
     if log is not None:
         yield "log.txt", _end_of(log)
+
+
+def _findings(report: Report) -> Iterator[Finding]:
+    """What `fusewatch doctor CONFIG` says."""
+    yield from examine(everywhere=report.loaded is None)
+    yield from clock()
+    if report.loaded is not None:
+        yield from examine_site(report.loaded.deployment)
 
 
 def _of_deployment(deployment: Deployment, now_ns: int) -> Iterator[tuple[str, str]]:

@@ -23,10 +23,14 @@ from nodes.top_status import CAPTURE
 OLD_S = 5.0
 """A stream whose last sample is older than this is marked, seconds."""
 
+RAISED = "alarms: standing now; last day: raised in 24 hours"
 RULE = "captured = delivered + spooled + dropped; missing: on the way, and nobody says why"
 HELD = "held: while its cause stands (scenes), for later (sinks: events list --held)"
 GOOD, DIM, ODD, BAD = "green", "dim", "yellow", "bold red"
 _UNKNOWN = Text("-", DIM)
+_NARROWEST = {
+    "stream": 12, "scene": 6, ">dropped": 8, ">held": 4, "sees": 6, "budget spent": 10,
+}  # fmt: skip
 
 
 def view(status: Status) -> RenderableType:
@@ -37,7 +41,7 @@ def view(status: Status) -> RenderableType:
     )
     parts: list[RenderableType] = [title, Text(), _processes(status)]
     parts += [Text(), _streams(status.streams), Text(RULE, DIM)]
-    parts += [Text(), _scenes(status.scenes), Text(), _sinks(status.sinks)]
+    parts += [Text(), _scenes(status.scenes), Text(RAISED, DIM), Text(), _sinks(status.sinks)]
     if any(scene.held for scene in status.scenes) or any(sink.held for sink in status.sinks):
         parts.append(Text(HELD, DIM))
     return Group(*parts)
@@ -122,7 +126,7 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
 def _scenes(scenes: Sequence[SceneStatus]) -> Table:
     table = _table(
         "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment", ">held",
-        ">alarms/day", "budget spent",
+        ">last day", "budget spent",
     )  # fmt: skip
     for one in scenes:
         table.add_row(
@@ -173,7 +177,7 @@ def _table(*headings: str) -> Table:
         numbers = heading.startswith(">")
         side: JustifyMethod = "right" if numbers else "left"
         # Where there is little room words give way, down to this; a number that is cut shows it.
-        narrowest = {"stream": 12, "scene": 6, ">dropped": 8, ">held": 4, "sees": 6}.get(heading)
+        narrowest = _NARROWEST.get(heading)
         whole = numbers and narrowest is None
         table.add_column(
             heading.removeprefix(">"),

@@ -1,9 +1,10 @@
-"""See what this machine has: cameras, sound inputs, codecs, extras, ports."""
+"""See what this machine has: devices, codecs, extras, GPU, disk, clock, ports."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nodes.doctor import Finding, Level, examine
+from nodes.doctor_machine import clock, disk, gpu
+from nodes.doctor_site import examine_site
+from pipeline.config import load_deployment
 from pipeline.core.errors import DependencyMissing
 
 STYLES = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
@@ -23,10 +27,23 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="Deployment file: see what it needs here too.", metavar="[CONFIG]"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """List cameras, sound inputs, codecs, extras and ports, each with what to do about it."""
-    findings = examine()
+    """List devices, codecs, extras, GPU, disk, clock and ports, each with what to do about it.
+
+    With a deployment: its ports, its disk, its GPU, and whether models know their scenes' streams.
+    """
+    deployment = None if config is None else load_deployment(config)
+    findings = examine(everywhere=deployment is None)
+    findings.extend(clock())
+    if deployment is None:
+        findings += [*gpu(), *disk(Path.cwd())]
+    else:
+        findings += examine_site(deployment)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
     else:

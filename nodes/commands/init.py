@@ -28,7 +28,12 @@ def init(
     scene: Annotated[str | None, typer.Option("--scene", help="Name of the place.")] = None,
     address: Annotated[
         list[str] | None,
-        typer.Option("--address", help="Address of a network camera (rtsp://...); several."),
+        typer.Option(
+            "--address",
+            metavar="[PLACE=]URL",
+            help="Address of a network camera (rtsp://...); several. Each PLACE is a scene of its "
+            "own, and has the MQTT topics with its name in them.",
+        ),
     ] = None,
     camera: Annotated[
         list[str] | None,
@@ -44,7 +49,7 @@ def init(
     user: Annotated[str | None, typer.Option("--broker-user", help="User of the broker.")] = None,
     password_file: Annotated[
         Path | None,
-        typer.Option("--broker-password-file", help="File that holds its password."),
+        typer.Option("--broker-password-file", help="File with its password; none: asked for."),
     ] = None,
     topic: Annotated[
         str, typer.Option("--topic", help="Topics to listen to; + and # are wildcards.")
@@ -87,7 +92,7 @@ def init(
         microphone=microphone,
         broker=broker,
         user=user,
-        password=_password(password_file),
+        password=None if password_file is None else _read(password_file),
         topic=topic,
         listen_s=listen_s,
         budget=budget,
@@ -98,13 +103,13 @@ def init(
     _finish(gather(given, ask), file)
 
 
-def _password(file: Path | None) -> str | None:
-    if file is None:
-        return None
+def _read(file: Path) -> str:
     try:
-        return file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the password: {error}", where=str(file)) from error
+        return file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"cannot be read: {error}", where=f"--broker-password-file {file}"
+        ) from error
 
 
 def _finish(plan: SitePlan, file: Path) -> None:
@@ -120,6 +125,16 @@ def _finish(plan: SitePlan, file: Path) -> None:
     typer.echo(f"{file} is written and checks green.")
     if secrets:
         typer.echo(f"Passwords and addresses are in {secrets[0].parent}, readable by you alone.")
+    scenes = list(report.loaded.deployment.scenes) if report.loaded else []
+    if len(scenes) > 1:
+        typer.echo(
+            f"Next, record the ordinary of all {len(scenes)} scenes and learn each, then watch:\n"
+            f"  fusewatch record {file} --seconds 1800 -o normal.mcap"
+        )
+        for scene in scenes:
+            typer.echo(f"  fusewatch commission {file} -r normal.mcap --scene {scene}")
+        typer.echo(f"  fusewatch run {file}")
+        return
     typer.echo(
         "Next, record the ordinary and learn it (half an hour to an hour), then watch:\n"
         f"  fusewatch commission --live {file}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -30,12 +30,12 @@ class Given:
 
     Attributes:
         scene: Name of the scene.
-        addresses: Addresses of network cameras.
+        addresses: Addresses of network cameras, each with ``PLACE=`` before it or without.
         devices: Cameras of this machine.
         microphone: Whether to hear the default sound input.
         broker: MQTT broker, HOST or HOST:PORT.
         user: Its user.
-        password: Its password.
+        password: Its password; None: asked for where there is a user.
         topic: Topics to listen to.
         listen_s: For how long.
         budget: False alarms that may be spent.
@@ -68,7 +68,7 @@ def gather(given: Given, ask: Asking) -> SitePlan:
     scene = _scene(ask.text("Name of the place (a-z, 0-9, -)", given.scene, "hall"))
     devices = _devices(ask) if given.devices is None else tuple(given.devices)
     urls = _urls(ask) if given.addresses is None else given.addresses
-    network = tuple(_network(url) for url in urls)
+    network = tuple(_network(*_placed(url)) for url in urls)
     hears = ask.yes("Listen to the default sound input?", given.microphone, _has_sound())
     broker = _broker(ask, given)
     on_broker = _listen(broker, given.topic, given.listen_s)
@@ -129,16 +129,24 @@ def _urls(ask: Asking) -> list[str]:
     return urls
 
 
-def _network(url: str) -> NetworkCamera:
+def _placed(address: str) -> tuple[str, str]:
+    """The place that stands before an address, and the address."""
+    place, equals, url = address.partition("=")
+    if not equals or not re.match(NAME, place):
+        return "", address
+    return place, url
+
+
+def _network(place: str, url: str) -> NetworkCamera:
     shown = redact_url(url)
     try:
         found = examined(url, _OPEN_S)
     except SourceUnavailable as error:
         typer.echo(f"  {shown}: {error.message}. Written all the same: see to it before you go on.")
-        return NetworkCamera(url)
+        return NetworkCamera(url, place=place)
     gives = " and ".join(["pictures"] * found.video + ["sound"] * found.audio)
     typer.echo(f"  {shown}: {gives}")
-    return found
+    return replace(found, place=place)
 
 
 def _has_sound() -> bool:
@@ -171,7 +179,7 @@ def _listen(broker: Broker | None, topic: str, listen_s: float) -> Heard:
     try:
         found = heard(broker, topic, listen_s)
     except SourceUnavailable as error:
-        typer.echo(f"  {error}")
+        typer.echo(f"  {error}\n  Written without it; once it answers, init --force again.")
         return Heard()
     if not found.readings:
         typer.echo("  no numbers came; sensors that speak rarely need a longer --listen")

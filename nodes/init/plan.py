@@ -1,7 +1,8 @@
-"""What a first deployment is to consist of."""
+"""What a first deployment is to consist of: one machine, and one scene or one for each place."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ class NetworkCamera:
         url: Its address, as a rule with a password in it.
         video: Whether it has pictures.
         audio: Whether it has sound.
+        place: Scene that it belongs to; empty: the plan's.
     """
 
     url: str
     video: bool = True
     audio: bool = False
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,16 @@ class Readings:
         topic: The topic.
         channels: Where the numbers stand in its messages (``data.temp``); one empty path: the
             message is the number.
+        rate_hz: How often a reading comes; None: seldom, or unevenly.
+        batch: Whether each message holds lists of them.
+        time: Where its messages carry a time; empty: nowhere.
     """
 
     topic: str
     channels: tuple[str, ...]
+    rate_hz: float | None = None
+    batch: bool = False
+    time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +69,10 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class SitePlan:
-    """A first deployment: one machine, one scene.
+    """A first deployment.
 
     Attributes:
-        scene: Name of the scene.
+        scene: Name of the scene of all that names no place.
         data: Folder for everything that is kept.
         devices: Video devices of this machine.
         network: Cameras with an address.
@@ -87,6 +96,20 @@ class SitePlan:
     webhook: str = ""
     home_assistant: bool = False
     record_gb: int = 20
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Places that cameras name, in their order."""
+        return tuple(dict.fromkeys(one.place for one in self.network if one.place))
+
+    def place_of(self, topic: str) -> str:
+        """The scene of a topic's readings: the longest place named in it, or the plan's."""
+        named = [
+            place
+            for place in self.places
+            if re.search(rf"(?<![a-z0-9]){re.escape(place)}(?![a-z0-9])", topic.lower())
+        ]
+        return max(named, key=len, default=self.scene)
 
     @property
     def empty(self) -> bool:

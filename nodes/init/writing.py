@@ -9,32 +9,34 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 
-from nodes.init.plan import NetworkCamera, SitePlan
+from nodes.init.plan import SitePlan
 
 _HEAD = """\
 # Made by `fusewatch init`; yours from now on. `fusewatch config check {file}` finds every mistake.
 # Next:
 #   fusewatch commission --live {file}      records the ordinary until it is enough, and learns it
 #   fusewatch run {file}
-name: {scene}
+name: {name}
 data: {data}          # everything that is kept lies here
 
 nodes:
   here:
     sources:
 """
-_SCENE = """
-scenes:
-  {scene}:
-    streams: [{streams}]        # what is fused; split it if they watch different places
-    model: {model}
-    alarm:
-      budget: {budget}          # false alarms you can live with
+_BUDGET = """
+budget: {budget}          # false alarms you can live with, for each scene
 """
+_SCENE = """\
+  {scene}:
+    streams: [{streams}]        # what is fused{hint}
+    model: {model}
+{more}"""
+_LATE = "    latency_s: 2              # a message of many readings comes when the last is taken\n"
+_SPLIT = "; split it if they watch different places"
 _REST = """
 fusion:
   record: {{folder: {recordings}, max_total_gb: {record_gb}}}   # the oldest go first
@@ -55,8 +57,8 @@ _PLAIN = re.compile(r"[./]?[a-z_]+[./-][a-zA-Z0-9_./-]*|data")
 
 Keep = Callable[[str, str], str]
 """Keeps a secret under a name; what to write in its place."""
-Block = tuple[list[str], str]
-"""Names of streams, and the lines of the source that gives them."""
+Block = tuple[list[tuple[str, str]], str]
+"""Scenes and names of streams, and the lines of the source that gives them."""
 
 
 def write(plan: SitePlan, file: Path) -> list[Path]:
@@ -76,17 +78,17 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
         *_sound(plan),
         *_broker(plan, reach),
     ]
-    streams = [stream for names, _ in sources for stream in names]
+    scenes: dict[str, list[str]] = {}
+    for scene, stream in chain.from_iterable(names for names, _ in sources):
+        scenes.setdefault(scene, []).append(stream)
     parts = [
-        _HEAD.format(file=file.name, scene=plan.scene, data=_value(plan.data)),
+        _HEAD.format(file=file.name, name=plan.scene, data=_value(plan.data)),
         "\n".join(block for _, block in sources),
-        _slow([stream for stream in streams if stream in _reading_names(plan)]),
-        _SCENE.format(
-            scene=plan.scene,
-            streams=", ".join(streams),
-            model=_value(plan.data / f"{plan.scene}.model"),
-            budget=plan.budget,
+        _slow(
+            [n for n, r in zip(_reading_names(plan), plan.readings, strict=True) if not r.rate_hz]
         ),
+        _BUDGET.format(budget=plan.budget),
+        _scenes(plan, scenes),
         _REST.format(
             file=file.name,
             data=plan.data,
@@ -129,7 +131,7 @@ class Secrets:
 def _devices(plan: SitePlan) -> Iterator[Block]:
     for name, device in zip(_names(plan.scene, "camera", plan.devices), plan.devices, strict=True):
         yield (
-            [name],
+            [(plan.scene, name)],
             f"""\
       - type: camera
         stream: {name}
@@ -142,10 +144,12 @@ def _devices(plan: SitePlan) -> Iterator[Block]:
 
 
 def _network(plan: SitePlan, keep: Keep) -> Iterator[Block]:
-    names = _names(plan.scene, "view", plan.network)
-    for name, camera in zip(names, plan.network, strict=True):
-        sound = name.replace("-view", "-sound")
-        streams = [name] * camera.video + [sound] * camera.audio
+    places = [camera.place or plan.scene for camera in plan.network]
+    of_each = {p: iter(_names(p, "view", [q for q in places if q == p])) for p in places}
+    for place, camera in zip(places, plan.network, strict=True):
+        name = next(of_each[place])
+        sound = f"{place}-sound{name.removeprefix(f'{place}-view')}"
+        streams = [(place, one) for one in [name] * camera.video + [sound] * camera.audio]
         lines = ["      - type: media", f"        url_file: {keep(name + '-url', camera.url)}"]
         if camera.video:
             lines += [f"        video: {name}", "        video_hz: 10", "        width: 640"]
@@ -158,7 +162,7 @@ def _sound(plan: SitePlan) -> Iterator[Block]:
     if plan.microphone:
         name = f"{plan.scene}-microphone"
         yield (
-            [name],
+            [(plan.scene, name)],
             f"""\
       - type: microphone          # the default input; `fusewatch doctor` lists them
         stream: {name}
@@ -186,15 +190,39 @@ def _broker(plan: SitePlan, reach: Sequence[str]) -> Iterator[Block]:
     names = _reading_names(plan)
     for name, readings in zip(names, plan.readings, strict=True):
         lines += [f"          - name: {name}", f"            topic: {_value(readings.topic)}"]
+        if readings.rate_hz:
+            lines.append(f"            rate_hz: {readings.rate_hz:g}")
+        if readings.batch:
+            lines.append("            batch: {}           # each message holds lists of readings")
+        if readings.time:
+            of_device = f"{{path: {_value(readings.time)}}}"
+            lines.append(f"            # time: {of_device}   # its own time, if its clock is right")
         lines.append("            channels:")
         lines += [f"              - {_channel(path)}" for path in readings.channels]
-    yield names, "\n".join(lines) + "\n"
+    scenes = [plan.place_of(readings.topic) for readings in plan.readings]
+    yield list(zip(scenes, names, strict=True)), "\n".join(lines) + "\n"
 
 
 def _channel(path: str) -> str:
     if not path:
         return '{name: value, path: ""}'
     return f"{{name: {_value(path.replace('.', '_'))}, path: {_value(path)}}}"
+
+
+def _scenes(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> str:
+    hint = _SPLIT if len(scenes) == 1 else ""
+    late = {plan.place_of(readings.topic) for readings in plan.readings if readings.batch}
+    blocks = (
+        _SCENE.format(
+            scene=scene,
+            streams=", ".join(streams),
+            hint=hint,
+            model=_value(plan.data / f"{scene}.model"),
+            more=_LATE if scene in late else "",
+        )
+        for scene, streams in scenes.items()
+    )
+    return "\nscenes:\n" + "".join(blocks)
 
 
 def _slow(readings: Sequence[str]) -> str:
@@ -225,13 +253,14 @@ def _reading_names(plan: SitePlan) -> list[str]:
     for readings in plan.readings:
         end = "-".join(readings.topic.split("/")[-2:])
         slug = re.sub(r"[^a-z0-9]+", "-", end.lower()).strip("-")[:40] or "readings"
-        name = f"{plan.scene}-{slug}"
+        scene = plan.place_of(readings.topic)
+        name = slug if slug.startswith(f"{scene}-") and scene in plan.places else f"{scene}-{slug}"
         numbered = (f"{name}-{number}" for number in count(2))
         names.append(next(one for one in chain([name], numbered) if one not in names))
     return names
 
 
-def _names(scene: str, what: str, things: Sequence[str | NetworkCamera]) -> list[str]:
+def _names(scene: str, what: str, things: Sequence[str]) -> list[str]:
     if len(things) == 1:
         return [f"{scene}-{what}"]
     return [f"{scene}-{what}-{number + 1}" for number in range(len(things))]
@@ -241,5 +270,5 @@ def _value(value: str | Path) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text):
         return text
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = json.dumps(text.replace("${", "$${"), ensure_ascii=False)
     return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)

@@ -53,6 +53,7 @@ def require_models(deployment: Deployment, where: Path | None = None) -> None:
         raise ConfigError(
             "the model is missing" if len(problems) == 1 else "models are missing",
             where="" if where is None else str(where),
+            fix="to record first what the nodes send, start with --without-model",
             problems=problems,
         )
 

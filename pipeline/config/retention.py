@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from pipeline.core.settings import Settings
 
@@ -25,12 +25,13 @@ def age_ns(text: str) -> int:
     return round(float(found[1]) * _UNITS_S[found[2]] * 1e9)
 
 
-def _checked(text: str) -> str:
-    age_ns(text)
-    return text
+def _checked(value: object) -> object:
+    """Before types are looked at: a bare number is to be told of its unit, not of its type."""
+    age_ns(str(value))
+    return value
 
 
-Age = Annotated[str, AfterValidator(_checked), Field(examples=["30d"])]
+Age = Annotated[str, BeforeValidator(_checked), Field(examples=["30d"])]
 
 
 class RetentionSettings(Settings):
@@ -40,14 +41,15 @@ class RetentionSettings(Settings):
     """
 
     recordings: Age | None = None
-    """Recordings of ``fusion.record``, from the first arrival in a file; files are begun anew
-    often enough for this. Their limits of size hold as well."""
+    """Recordings of ``fusion.record``, as ``30d`` or ``1y``, from the first arrival in a file;
+    files are begun anew often enough for this. Their limits of size hold as well."""
 
     evidence: Age | None = None
-    """Pictures, clips and sound of events, from the event's end."""
+    """Pictures, clips and sound of events, as ``90d``, from the event's end."""
 
     events: Age | None = None
-    """Events in the stores of the fusion node and the alert node, from the event's end."""
+    """Events in the stores of the fusion node and the alert node, as ``1y``, from the event's
+    end."""
 
     dead_letters: Age | None = None
     """Events that a sink refused for good, from the event's end; none: they are events that

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from pipeline.core.errors import BadReading
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.settings import Settings
+from pipeline.sources.batches import BatchSettings
 from pipeline.sources.fields import (
     ChannelSettings,
     ReadingParser,
@@ -50,12 +51,17 @@ class MqttStream(Settings):
     """Where the payload carries its own time; none: the time of arrival."""
 
     rate_hz: float | None = Field(default=None, gt=0)
-    """Nominal rate of messages; none: irregular."""
+    """Nominal rate of readings; none: irregular."""
+
+    batch: BatchSettings | None = None
+    """Each message holds many readings, as fast sensors send them; none: one. Needs `rate_hz`."""
 
     @model_validator(mode="after")
     def _complete(self) -> MqttStream:
         if self.modality == "sensor" and not self.channels:
             raise ValueError("a sensor stream needs channels")
+        if self.batch is not None and (self.modality != "sensor" or self.rate_hz is None):
+            raise ValueError("a batch is of readings: it needs channels, and rate_hz within it")
         return self
 
 
@@ -87,7 +93,7 @@ class MessageReader:
     ) -> None:
         self._streams = streams
         self._reject = reject
-        self._parsers = {s.name: ReadingParser(s.channels, s.time) for s in streams}
+        self._parsers = {s.name: ReadingParser(_within(s), s.time) for s in streams}
 
     def matching(self, topic: str) -> list[MqttStream]:
         """Streams that a topic's messages belong to."""
@@ -98,15 +104,17 @@ class MessageReader:
         samples = []
         for stream in self.matching(message.topic):
             try:
-                samples.append(self._sample(stream, message))
+                if stream.batch is None:
+                    samples.append(self._sample(stream, message))
+                else:
+                    samples.extend(self._batch(stream, stream.batch, message))
             except BadReading as error:
                 detail = f"{message.topic}: {error.message}"
                 self._reject(stream.name, DropReason.CORRUPT, detail)
         return samples
 
     def _sample(self, stream: MqttStream, message: Message) -> Sample:
-        if len(message.payload) > LARGEST:
-            raise BadReading(f"payload of {len(message.payload)} bytes is too large")
+        _see_size(message)
         if stream.modality == "text" and stream.text_path is None:
             line = message.payload.decode("utf-8", errors="replace").rstrip("\r\n")
             return Sample(stream.name, 0, message.arrival_ns, line, Encoding.UTF8)
@@ -117,11 +125,41 @@ class MessageReader:
         if stream.modality == "text":
             line = str(_text_at(document, stream.text_path or ""))
             return Sample(stream.name, 0, time_ns, line, Encoding.UTF8)
-        values, faults = parser.values(document)
+        return self._reading(stream, document, time_ns)
+
+    def _reading(self, stream: MqttStream, document: object, time_ns: int) -> Sample:
+        values, faults = self._parsers[stream.name].values(document)
         if faults:
             # The other cells are good and go on, so no sample is lost: it is only logged.
             log.info("cells unusable", stream=stream.name, faults=faults)
         return Sample(stream.name, 0, time_ns, np.asarray(values), Encoding.FLOAT)
+
+    def _batch(
+        self, stream: MqttStream, batch: BatchSettings, message: Message
+    ) -> Iterator[Sample]:
+        """The readings of a message, oldest first; those that cannot be read are counted."""
+        _see_size(message)
+        document = parse_json(message.payload)
+        own_ns = self._parsers[stream.name].time_ns(document)
+        rows = batch.documents(document, stream.channels)
+        rate_hz = stream.rate_hz or 1.0  # the settings see that there is one
+        times = batch.times_ns(len(rows), own_ns, message.arrival_ns, rate_hz)
+        for row, time_ns in zip(rows, times, strict=True):
+            try:
+                yield self._reading(stream, row, time_ns)
+            except BadReading as error:
+                detail = f"{message.topic}: {error.message}"
+                self._reject(stream.name, DropReason.CORRUPT, detail)
+
+
+def _within(stream: MqttStream) -> list[ChannelSettings]:
+    """Channels as they stand within one reading."""
+    return stream.channels if stream.batch is None else stream.batch.within(stream.channels)
+
+
+def _see_size(message: Message) -> None:
+    if len(message.payload) > LARGEST:
+        raise BadReading(f"payload of {len(message.payload)} bytes is too large")
 
 
 def _text_at(document: object, path: str) -> object:

@@ -91,6 +91,7 @@ class SourceRunner:
         self._infos: tuple[StreamInfo, ...] | None = None
         self._epoch_base = 0
         self._openings = 0
+        self._late = 0  # openings in a row that took too long
         self._status = SourceStatus(name, settings.type, SourceState.OPENING, clock.now_ns())
 
     @property
@@ -161,6 +162,7 @@ class SourceRunner:
                 case _:
                     self._pass_on(message, watch)
             if broken := watch.fault(self._clock.now_ns()):
+                self._late = 0 if watch.is_open else self._late + 1
                 return Fault(broken, stalled=True)
         return None
 
@@ -168,6 +170,7 @@ class SourceRunner:
         """Tell the outlet, then note the time: a slow outlet is not the reader's silence."""
         match message:
             case Opened(infos):
+                self._late = 0
                 self._on_opened(infos)
                 watch.opened(self._clock.now_ns())
             case Announced(infos):
@@ -245,4 +248,5 @@ class SourceRunner:
             stall_s=self._settings.default_stall_s if own is None else own,
             hang_s=self._limits.hang_s if own is None else own,
             begun_ns=self._clock.now_ns(),
+            late=self._late,
         )

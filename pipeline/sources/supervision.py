@@ -1,7 +1,9 @@
 """What a source's supervisor works by: whom it tells, what it allows, what it reports.
 
 Rules. A reader that is open owes a sample within the stall limit, where its kind has one. A
-call of ``read()`` owes an answer within the hang limit whether samples come or not. A reader
+call of ``read()`` owes an answer within the hang limit whether samples come or not. An opening
+must be over within the open limit, which doubles each time it was too short: on a machine that
+starts many readers at once, killing them all would only make the next ones slower. A reader
 that breaks a rule is replaced, after a wait that doubles from 0.5 s to 30 s and begins anew
 once a reader was healthy for 30 s.
 """
@@ -92,7 +94,8 @@ class Limits:
     """How patient a supervisor is.
 
     Attributes:
-        open_s: Longest time ``open()`` may take.
+        open_s: Longest time ``open()`` may take at first.
+        last_open_s: Longest time it may take after it was too short again and again.
         hang_s: Longest time ``read()`` may take when the settings name no ``stall_s``.
         first_backoff_s: Wait after the first failure.
         last_backoff_s: Longest wait.
@@ -101,11 +104,16 @@ class Limits:
     """
 
     open_s: float = 20.0
+    last_open_s: float = 80.0
     hang_s: float = 4.0
     first_backoff_s: float = 0.5
     last_backoff_s: float = 30.0
     healthy_s: float = 30.0
     drain_s: float = 1.0
+
+    def opening_s(self, late: int) -> float:
+        """Longest time ``open()`` may take after so many in a row that took too long."""
+        return max(self.open_s, min(self.open_s * 2.0 ** min(late, 30), self.last_open_s))
 
 
 @dataclass(slots=True)
@@ -143,12 +151,14 @@ class Watch:
         stall_s: Longest time without a sample; None: any.
         hang_s: Longest time without any sign of life.
         begun_ns: When the reader was started.
+        late: Readers before it, in a row, that did not open in time.
     """
 
     limits: Limits
     stall_s: float | None
     hang_s: float
     begun_ns: int
+    late: int = 0
     _opened_ns: int | None = None
     _sample_ns: int = 0
     _sign_ns: int = 0
@@ -165,6 +175,11 @@ class Watch:
         """The reader lives but had nothing."""
         self._sign_ns = now_ns
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the source was opened."""
+        return self._opened_ns is not None
+
     def was_healthy(self, now_ns: int) -> bool:
         """Whether it has been open for long enough to count as healthy."""
         if self._opened_ns is None:
@@ -174,8 +189,9 @@ class Watch:
     def fault(self, now_ns: int) -> str:
         """Which rule the reader breaks; empty when it keeps them all."""
         if self._opened_ns is None:
-            late = now_ns - self.begun_ns > self.limits.open_s * SECOND_NS
-            return f"open() did not return within {self.limits.open_s:g} s" if late else ""
+            open_s = self.limits.opening_s(self.late)
+            late = now_ns - self.begun_ns > open_s * SECOND_NS
+            return f"open() did not return within {open_s:g} s" if late else ""
         if now_ns - self._sign_ns > self.hang_s * SECOND_NS:
             return f"read() did not return within {self.hang_s:g} s"
         if self.stall_s is not None and now_ns - self._sample_ns > self.stall_s * SECOND_NS:

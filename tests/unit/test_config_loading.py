@@ -507,6 +507,7 @@ def test_a_missing_model_is_a_warning_until_it_is_needed(write: Write, tmp_path:
     with pytest.raises(ConfigError, match="the model is missing") as caught:
         require_models(deployment)
     assert "scenes.hall.model" in caught.value.problems[0]
+    assert "--without-model" in caught.value.fix
     unlearnt, scenes = without_missing_models(deployment)
     assert (unlearnt.scenes["hall"].model, scenes) == (None, ("hall",))
     require_models(unlearnt)

@@ -41,7 +41,12 @@ def test_a_port_in_use_is_noticed():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert not doctor._is_free("127.0.0.1", taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        found = doctor.port_finding("fusion", f"tcp://127.0.0.1:{port}")
+        assert (found.level, found.text) == (Level.NOTE, "in use")
+    assert doctor.port_finding("fusion", f"tcp://127.0.0.1:{port}").level is Level.OK
+    elsewhere = doctor.port_finding("fusion", "tcp://192.0.2.1:7710")
+    assert "not this machine" in elsewhere.text
 
 
 def test_a_missing_package_of_an_extra_is_named_with_how_to_install_it(monkeypatch):

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nodes.init import gathering
 from nodes.init.plan import Broker, NetworkCamera, Readings, SitePlan
-from nodes.init.topics import numbers
+from nodes.init.topics import Hearing
 from nodes.init.writing import write
 from pipeline.config import check_file, load_deployment
 from tests.command_line import fusewatch
@@ -92,6 +92,7 @@ topics = st.text(min_size=1, max_size=30).filter(lambda t: not set(t) & set("+#\
 keys = st.text(st.characters(exclude_characters=".[]", exclude_categories=["Cs", "Cc"]), min_size=1)
 
 
+@example(topics=["${", "$${HOME}"], channel="${")
 @given(topics=st.lists(topics, min_size=1, max_size=4, unique=True), channel=keys)
 def test_whatever_topics_and_keys_are_called_the_file_says_so(
     tmp_path_factory: pytest.TempPathFactory, topics: list[str], channel: str
@@ -102,6 +103,86 @@ def test_whatever_topics_and_keys_are_called_the_file_says_so(
     streams = load_deployment(file).nodes["here"].sources[0].streams  # type: ignore[attr-defined]
     assert [stream.topic for stream in streams] == topics
     assert {stream.channels[0].path for stream in streams} == {channel}
+
+
+PLANT = SitePlan(
+    scene="plant",
+    data=Path("data"),
+    network=(
+        NetworkCamera("rtsp://10.0.0.2/a", audio=True, place="press"),
+        NetworkCamera("rtsp://10.0.0.3/a", place="pump-1"),
+        NetworkCamera("rtsp://10.0.0.4/a", audio=True, place="press"),
+        NetworkCamera("rtsp://10.0.0.5/a"),
+    ),
+    broker=Broker("broker.lan"),
+    readings=(
+        Readings("plant/press/vibration", ("x", "y"), 100.0, batch=True, time="t"),
+        Readings("plant/pump-1/state", ("rms",), 2.0),
+        Readings("plant/pump-10/state", ("rms",)),
+    ),
+)
+
+
+def test_each_place_is_a_scene_with_the_topics_that_name_it(tmp_path: Path) -> None:
+    file = tmp_path / "plant.yaml"
+    write(PLANT, file)
+    deployment = load_deployment(file)
+    assert {name: scene.streams for name, scene in deployment.scenes.items()} == {
+        "press": [
+            "press-view-1", "press-sound-1", "press-view-2", "press-sound-2", "press-vibration",
+        ],
+        "pump-1": ["pump-1-view", "pump-1-state"],
+        "plant": ["plant-view", "plant-pump-10-state"],
+    }  # fmt: skip
+    assert {scene.alarm.budget for scene in deployment.scenes.values()} == {"2/day"}
+    assert {scene.model.name for scene in deployment.scenes.values()} == {
+        "press.model", "pump-1.model", "plant.model",
+    }  # fmt: skip
+
+
+def test_fast_sensors_are_not_taken_for_such_as_tell_changes(tmp_path: Path) -> None:
+    file = tmp_path / "plant.yaml"
+    write(PLANT, file)
+    deployment = load_deployment(file)
+    fast, often, seldom = deployment.nodes["here"].sources[-1].streams  # type: ignore[attr-defined]
+    assert (fast.rate_hz, fast.batch is not None) == (100, True)
+    assert (often.rate_hz, seldom.rate_hz) == (2, None)
+    assert deployment.stream("plant-pump-10-state").max_gap_s == 300
+    assert [scene.latency_s for scene in deployment.scenes.values()] == [2, 1, 1]
+    assert deployment.stream("pump-1-state").interpolation is None
+
+
+NOW_S = 1_795_000_000.0
+
+
+def hear(document: object, every_s: float = 0.5, count: int = 6) -> Readings | None:
+    hearing = Hearing()
+    for number in range(count):
+        hearing.take(json.dumps(document).encode(), number * every_s, NOW_S)
+    return hearing.readings("t")
+
+
+def test_lists_of_numbers_are_readings_that_come_together() -> None:
+    listed = {"ts": NOW_S * 1000, "rate": 100, "acc": {"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]}}
+    assert hear({**listed, "faults": [0, 1]}, every_s=0.04) == Readings(
+        "t", ("acc.x", "acc.y"), 100.0, batch=True, time="ts"
+    )
+
+
+def test_a_time_is_no_reading() -> None:
+    for unit in (1, 1e3, 1e6, 1e9):
+        assert hear({"t": NOW_S * unit, "v": 1}) == Readings("t", ("v",), 2.0, time="t")
+    assert hear({"t": NOW_S}) is None
+    assert hear({"t": 21.5}) == Readings("t", ("t",), 2.0)
+
+
+def test_what_comes_seldom_or_was_kept_by_the_broker_has_no_rate() -> None:
+    assert hear({"v": 1}, every_s=20) == Readings("t", ("v",))
+    assert hear({"v": 1}, count=2) == Readings("t", ("v",))
+    hearing = Hearing()
+    for came_s in (None, 0.0, 0.1, 7.0, 7.1, 15.0):
+        hearing.take(b"1", came_s, NOW_S)
+    assert hearing.readings("t") == Readings("t", ("",))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +201,9 @@ def test_whatever_topics_and_keys_are_called_the_file_says_so(
     ],
 )
 def test_numbers_are_found_in_messages(message: bytes, found: tuple[str, ...]) -> None:
-    assert numbers(message) == found
+    hearing = Hearing()
+    hearing.take(message, 0.0, NOW_S)
+    assert hearing.channels == found
 
 
 def test_nothing_is_written_when_there_is_nothing_to_watch_with(

@@ -249,9 +249,9 @@ def test_rows_that_were_deleted_carelessly_are_gone_after_a_sweep_by_hand(home):
     assert holds(data) == []
 
 
-@pytest.mark.parametrize("wrong", ["30", "0d", "soon", "-1d"])
+@pytest.mark.parametrize("wrong", ["30", "'30'", "'0d'", "soon", "'-1d'"])
 def test_an_age_that_is_none_is_told_with_its_line(home, wrong):
-    home.write_text(CONFIG.replace("evidence: 10d", f"evidence: {wrong!r}"))
+    home.write_text(CONFIG.replace("evidence: 10d", f"evidence: {wrong}"))
     (problem,) = map(str, check_file(home).problems)
     assert "home.yaml:10: retention.evidence: write an age such as 12h, 30d, 8w or 1y" in problem
 

@@ -244,6 +244,34 @@ def test_an_open_that_hangs_is_found(run, clock):
         ScriptedSource.open = original
 
 
+def test_an_opening_that_is_always_too_slow_gets_more_time(run, clock):
+    """Many readers that start at once on a busy machine must not be killed for ever."""
+    release = threading.Event()
+
+    class SlowScript(Script):
+        def opening(self) -> None:
+            self.opened += 1
+            release.wait(30)
+
+    script = SlowScript([[sample(1)]])
+    original = ScriptedSource.open
+    ScriptedSource.open = lambda self: (self.script.opening(), original(self))[1]
+    try:
+        runner, _ = run(script, open_s=3.0, last_open_s=8.0, last_backoff_s=0.5)
+        for opening, allowed_s in enumerate((3, 6, 8, 8)):
+            wait_until(lambda opening=opening: script.opened == opening + 1)
+            clock.advance(int((allowed_s + 0.1) * SECOND_NS))
+            wait_until(lambda opening=opening: runner.status.restarts == opening + 1)
+            said = f"open() did not return within {allowed_s} s"
+            assert runner.status.last_error == said
+            clock.advance(SECOND_NS)
+        release.set()
+        wait_until(lambda: runner.status.state is SourceState.RUNNING)
+    finally:
+        release.set()
+        ScriptedSource.open = original
+
+
 def test_a_slow_outlet_is_not_the_silence_of_the_source(run, clock):
     busy, go_on = threading.Event(), threading.Event()
     outlet = KeptOutlet()

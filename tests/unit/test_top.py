@@ -168,6 +168,9 @@ def test_what_was_spent_of_a_scenes_budget_is_told_and_marked_when_it_is_too_muc
         assert (status.scenes[0].spent, status.scenes[0].over) == (count, count > 2)
         assert said in shown(status)
         assert ("over" in shown(status)) == (count > 2)
+        narrow = shown(status, width=80).splitlines()
+        assert any(f"{count} of 2/day" in line for line in narrow)
+        assert max(map(len, narrow)) <= 80
 
 
 def test_samples_that_no_entry_explains_are_what_is_said_first(site: Site) -> None:

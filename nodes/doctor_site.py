@@ -1,0 +1,68 @@
+"""What a deployment needs of this machine: its ports, disk and GPU, and models that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from nodes.doctor import Finding, Level, port_finding
+from nodes.doctor_machine import disk, gpu
+from nodes.runner import read_run_files
+from pipeline.config import Deployment
+from pipeline.core.errors import ModelFileError
+
+
+def examine_site(deployment: Deployment) -> Iterator[Finding]:
+    """Look at everything that a deployment needs here."""
+    yield from gpu(deployment.fusion.device)
+    yield from disk(deployment.data)
+    yield from ports(deployment)
+    yield from models(deployment)
+
+
+def ports(deployment: Deployment) -> Iterator[Finding]:
+    """Whether what the nodes listen on is free, or taken by these nodes themselves."""
+    running = {found.name for found in read_run_files(deployment.data)}
+    listening = {"fusion": deployment.fusion.listen, "alert": deployment.alert.listen}
+    if deployment.dashboard is not None:
+        listening["dashboard"] = deployment.dashboard.listen
+    for node, address in listening.items():
+        if address.startswith("ipc:"):
+            continue
+        if node in running:
+            yield Finding(f"port of {node}", Level.OK, f"the node runs: {address}")
+        else:
+            yield port_finding(node, address)
+
+
+def models(deployment: Deployment) -> Iterator[Finding]:
+    """Whether each scene has a model that knows its streams."""
+    for name, scene in deployment.scenes.items():
+        if scene.model is None:
+            yield Finding(f"scene {name}", Level.NOTE, "no `model`: recorded, not judged")
+        elif not scene.model.is_file():
+            fix = f"fusewatch commission --live CONFIG --scene {name}"
+            yield Finding(f"scene {name}", Level.NOTE, f"not learnt: no {scene.model}", fix)
+        else:
+            yield _model(name, scene.model, deployment)
+
+
+def _model(name: str, path: Path, deployment: Deployment) -> Finding:
+    """How the model of a scene suits its streams."""
+    try:
+        from nodes.assembly import scene_model
+
+        learnt = scene_model(deployment, name, path)
+    except ModuleNotFoundError:
+        return Finding(f"scene {name}", Level.NOTE, "not looked at: torch is not installed here")
+    except ModelFileError as error:
+        return Finding(f"scene {name}", Level.PROBLEM, error.message, error.fix)
+    known = {stream.info.name for stream in learnt.streams}
+    wanted = set(deployment.scenes[name].streams)
+    said = [f"its model does not know {one}: left out" for one in sorted(wanted - known)]
+    said += [f"its model misses {one}: judged without" for one in sorted(known - wanted)]
+    if not said:
+        return Finding(f"scene {name}", Level.OK, f"its model knows all of {len(known)} streams")
+    fix = f"commission it again: fusewatch commission --live CONFIG --scene {name}"
+    level = Level.PROBLEM if wanted - known else Level.NOTE
+    return Finding(f"scene {name}", level, "; ".join(said), fix)
