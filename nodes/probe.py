@@ -6,7 +6,10 @@ beside each node, therefore it imports the standard library only.
 
 ::
 
-    fusewatch-probe livez|readyz DATA [NODE]
+    fusewatch-probe livez|readyz DATA [NODE [CHECK]...]
+
+With checks named, such as ``scenes``, only they count: a capture node that is lost makes a fusion
+node not ready, but is no reason to keep it from coming back.
 
 Exit codes: 0 yes, 1 no (what is wrong is printed), 64 wrong usage.
 """
@@ -36,19 +39,21 @@ def run(arguments: Sequence[str]) -> int:
     """Ask, print what is wrong; the exit code.
 
     Args:
-        arguments: The page, the data folder of the deployment, and which node; without one, all
-            that run there, of which there must be one.
+        arguments: The page, the data folder of the deployment, which node (without one all that run
+            there, of which there must be one), and the checks that count (none: all).
     """
-    if len(arguments) not in (2, 3) or arguments[0] not in PAGES:
-        print("usage: fusewatch-probe livez|readyz DATA [NODE]", file=sys.stderr)
+    if len(arguments) < 2 or arguments[0] not in PAGES:
+        print("usage: fusewatch-probe livez|readyz DATA [NODE [CHECK]...]", file=sys.stderr)
         return USAGE
-    page, data, *node = arguments
-    wrong = list(faults(page, Path(data), *node))
+    page, data, *rest = arguments
+    wrong = list(faults(page, Path(data), rest[0] if rest else None, rest[1:]))
     print("\n".join(wrong) if wrong else "ok")
     return NO if wrong else YES
 
 
-def faults(page: str, data: Path, node: str | None = None) -> Iterator[str]:
+def faults(
+    page: str, data: Path, node: str | None = None, wanted: Sequence[str] = ()
+) -> Iterator[str]:
     """What is wrong, a line each.
 
     A node that is named is asked without looking for its process: its id may be one of another
@@ -58,6 +63,7 @@ def faults(page: str, data: Path, node: str | None = None) -> Iterator[str]:
         page: ``livez`` or ``readyz``.
         data: Data folder.
         node: Name of the process; None: all that run there.
+        wanted: Checks that count; one that the node does not tell counts as wrong. Empty: all.
     """
     if node is None:
         found = read_run_files(data)
@@ -67,25 +73,32 @@ def faults(page: str, data: Path, node: str | None = None) -> Iterator[str]:
     if not found:
         yield f"{node or 'nothing'}: has not started in {data}"
     for one in found:
-        yield from _faults(page, one)
+        yield from _faults(page, one, wanted)
 
 
-def _faults(page: str, one: RunFile) -> Iterator[str]:
+def _faults(page: str, one: RunFile, wanted: Sequence[str]) -> Iterator[str]:
     if one.http is None:
         return  # switched off: that it runs is all there is to know
-    line = http.client.HTTPConnection("127.0.0.1", one.http, timeout=TIMEOUT_S)
     try:
-        line.request("GET", f"/{page}")
-        answer = line.getresponse()
-        checks = json.loads(answer.read())["checks"]
-        wrong = [f"{name}: {check['detail']}" for name, check in checks.items() if not check["ok"]]
+        checks = _asked(page, one.http)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         yield f"{one.name}: no answer on port {one.http}: {error}"
         return
+    for name in wanted or checks:
+        ok, detail = checks.get(name, (False, "not told"))
+        if not ok:
+            yield f"{one.name}: {name}: {detail}"
+
+
+def _asked(page: str, port: int) -> dict[str, tuple[bool, str]]:
+    """Checks of a page by name: is it so, and details."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        line.request("GET", f"/{page}")
+        checks = json.loads(line.getresponse().read())["checks"]
+        return {name: (check["ok"], check["detail"]) for name, check in checks.items()}
     finally:
         line.close()
-    if answer.status != 200:
-        yield f"{one.name}: {'; '.join(wrong) or answer.status}"
 
 
 if __name__ == "__main__":
