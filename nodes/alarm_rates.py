@@ -16,8 +16,8 @@ from pipeline.config.deployment import Deployment
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Phase
 from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.kept_scoring import watched_in
 from pipeline.detection.live_rate import LONGEST_NS, LiveRate, Spent, Watched, live_rates, spent_of
-from pipeline.detection.scoring_state import watched_in
 from pipeline.store import AnswerStore, FusionStore, Verdict, verdict_of
 
 log = structlog.get_logger(__name__)

@@ -11,14 +11,13 @@ Exit codes: 0 after an orderly end, the error's own for ours, 70 for any other.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -30,6 +29,7 @@ from nodes.health import Health, HealthServer
 from nodes.last_words import LastWords
 from nodes.lock import hold
 from nodes.memory_return import MemoryRounds
+from nodes.run_files import RunFile, write_run_file
 from nodes.system_clock import SystemClockWatch
 from pipeline.config.http_settings import HttpSettings
 from pipeline.core.clock import NodeClock
@@ -70,23 +70,6 @@ class Node(Protocol):
     def close(self) -> None:
         """Let go of everything; called after every start, also one that failed."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunFile:
-    """What a running process says of itself in ``<data>/run/<name>.json``.
-
-    Attributes:
-        name: Name of the process.
-        pid: Process id.
-        http: Port of /livez, /readyz and /metrics on the loopback; None when off.
-        started_ns: When it started, UTC.
-    """
-
-    name: str
-    pid: int
-    http: int | None
-    started_ns: int
 
 
 @dataclass(slots=True)
@@ -251,34 +234,3 @@ class Requests:
         os.read(pipe, 1)
         self.reason = "parent ended"
         self.stop = True
-
-
-def write_run_file(path: Path, content: RunFile) -> None:
-    """Write a run file; readers see the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(asdict(content)), encoding="utf-8")
-    draft.replace(path)
-
-
-def read_run_files(data: Path) -> list[RunFile]:
-    """Run files of the processes of a deployment that are running, by name."""
-    found = []
-    for path in sorted((data / "run").glob("*.json")):
-        try:
-            content = RunFile(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            continue
-        if _is_running(content.pid):
-            found.append(content)
-    return found
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,14 @@ def require_command(*names: str) -> None:
     for name in names:
         if shutil.which(name) is None and not Path("/usr/sbin", name).exists():
             missing(f"the program {name!r} is not installed")
+
+
+def command_of(name: str) -> str:
+    """Path of a program that a Python package brings, or the system."""
+    beside = Path(sys.executable).with_name(name)
+    if not beside.exists():
+        require_command(name)
+    return str(beside) if beside.exists() else name
 
 
 def require_module(name: str) -> None:

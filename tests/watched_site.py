@@ -19,8 +19,8 @@ from pipeline.core.event import Event, Evidence, Phase
 from pipeline.core.explanation import Basis, Box, Channel, Explanation, Moment, Then
 from pipeline.core.sample import Encoding, Sample
 from pipeline.detection.evidence_encoding import write_wav
+from pipeline.detection.kept_scoring import STATE_VERSION, ScoringState
 from pipeline.detection.score import WindowScore
-from pipeline.detection.scoring_state import STATE_VERSION, ScoringState
 from pipeline.models.normal_bank import NormalBank, StreamMoments
 from pipeline.models.normal_bank_file import bank_arrays
 from pipeline.store import Commit, SceneCheckpoint, ScoreMinute

@@ -15,7 +15,8 @@ from rich.console import Console
 from nodes.record import DirectRecorder, nothing_given
 from nodes.record_request import RecordRequest
 from nodes.recorder import open_folder, scenes_of
-from nodes.runner import node_clock, read_run_files
+from nodes.run_files import read_run_files
+from nodes.runner import node_clock
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.config.fusion_settings import RecordSettings

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from nodes.commands.record import ASK_EVERY_S, record_to
 from nodes.commands.replay import scene_of
-from nodes.runner import read_run_files
+from nodes.run_files import read_run_files
 from nodes.sync import MILLISECOND_NS, SyncFinding, sync_of
 from nodes.sync_request import SyncRequest
 from nodes.sync_watching import offset_data

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.dashboard.views import CheckView, NodeView
-from nodes.runner import RunFile, read_run_files
+from nodes.run_files import RunFile, read_run_files
 
 _TIMEOUT_S = 1.0
 

@@ -1,8 +1,7 @@
 """What the scoring of one scene remembers from window to window, and how it survives a crash.
 
-`ScoringState` is committed with the alarm's state, so that after a crash both stand at the
-same window. Fields may be added: one that an older fusewatch did not write has its default,
-and one that it does not know is left out.
+It is committed with the alarm's state, see `pipeline.detection.kept_scoring`, so that after a
+crash both stand at the same window.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import msgspec
 import structlog
 import torch
 
-from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.window import Window
 from pipeline.detection.calibration import Verdict
-from pipeline.detection.live_rate import Span, Watched
-from pipeline.detection.recalibration import RecalibrationState, Recalibrator
+from pipeline.detection.kept_scoring import STATE_VERSION, ScoringState, read_state
+from pipeline.detection.live_rate import Watched
+from pipeline.detection.recalibration import Recalibrator
 from pipeline.models.features import StreamFeatures
 from pipeline.models.past import ScenePast
 from pipeline.models.quality import Quality
@@ -26,35 +25,6 @@ from pipeline.models.scene_model import Features
 from pipeline.models.scene_standing import SceneStanding
 
 log = structlog.get_logger(__name__)
-
-STATE_VERSION = 1
-
-
-class ScoringState(msgspec.Struct, omit_defaults=True):
-    """Everything the scoring of a scene remembers.
-
-    Attributes:
-        version: Of this layout.
-        scene: Name of the scene.
-        model: Digest of its model: what was learnt of another one's scores says nothing.
-        watched: When the scene was watched, see `Watched`.
-        recalibration: See `Recalibrator`; None when it is off.
-        past: The latest windows, see `Past.state`.
-        running: Levels of the last hours, see `RunningLevels.state`.
-        standing: What stands still before the cameras, see `SceneStanding.state`.
-    """
-
-    version: int
-    scene: str
-    model: str = ""
-    watched: list[Span] = []
-    recalibration: RecalibrationState | None = None
-    past: bytes = b""
-    running: bytes = b""
-    standing: bytes = b""
-
-
-_SCORING_STATE_DECODER = msgspec.msgpack.Decoder(ScoringState)
 
 
 class SceneScoring:
@@ -146,7 +116,7 @@ class SceneScoring:
         Raises:
             StoreError: The bytes are not the scoring state of this scene.
         """
-        state = _read(self._scene, data)
+        state = read_state(self._scene, data)
         self.watched = Watched(state.watched)
         if state.model != self._model:
             log.info("scoring begins anew: another model", scene=self._scene)
@@ -159,27 +129,3 @@ class SceneScoring:
             self.standing.restore(state.standing)
         if state.recalibration is not None and self.recalibrator is not None:
             self.recalibrator.restore(state.recalibration)
-
-
-def watched_in(scene: str, data: bytes) -> Watched:
-    """When a scene was watched, from the bytes of its scoring state; never when they are empty.
-
-    Raises:
-        StoreError: The bytes are not the scoring state of this scene.
-    """
-    return Watched(_read(scene, data).watched) if data else Watched()
-
-
-def _read(scene: str, data: bytes) -> ScoringState:
-    try:
-        state = _SCORING_STATE_DECODER.decode(data)
-    except msgspec.MsgspecError as error:
-        raise StoreError(f"the saved scoring state cannot be read: {error}", where=scene) from error
-    if (state.version, state.scene) != (STATE_VERSION, scene):
-        raise StoreVersionError(
-            f"the saved scoring state is of scene {state.scene!r}, version {state.version}; "
-            f"this fusewatch reads version {STATE_VERSION}",
-            where=scene,
-            fix="use the fusewatch that wrote it, or start with another 'data' folder",
-        )
-    return state

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nodes.runner import read_run_files
+from nodes.run_files import read_run_files
 
 _PAGE_S = 1.5
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from nodes.runner import read_run_files
+from nodes.run_files import read_run_files
 from tests.http_receiver import HttpReceiver
 from tests.soak.line import CutLine
 from tests.soak.material import Ports, write_deployment

@@ -23,7 +23,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nodes.runner import RunFile, read_run_files
+from nodes.run_files import RunFile, read_run_files
 from tests.http_receiver import HttpReceiver
 from tests.requirements import SHARED_DATA, require_command
 from tests.system.mosquitto import Mosquitto

@@ -23,7 +23,8 @@ from tempfile import mkdtemp
 from typing import Self
 
 from nodes.demo import read_events
-from nodes.runner import CLOCK_OFFSET, read_run_files
+from nodes.run_files import read_run_files
+from nodes.runner import CLOCK_OFFSET
 from pipeline.core.arrival import LedgerReport, SampleArrived
 from pipeline.core.clock import NodeClock
 from pipeline.core.event import Event

@@ -18,7 +18,7 @@ from nodes.demo import read_events, same_bytes
 from nodes.demo_report import final_events, match
 from nodes.demo_site import record_normal, site_of, truths_of
 from nodes.replay import replay, write_events
-from nodes.runner import read_run_files
+from nodes.run_files import read_run_files
 from pipeline.config import load_deployment
 from pipeline.core.arrival import LedgerReport
 from pipeline.core.event import Phase

@@ -15,8 +15,9 @@ from nodes.cli import run
 from nodes.fusion_metrics import FusionMetrics
 from pipeline.core.event import HEALTH_PREFIX, Phase
 from pipeline.detection.alarm import AlarmSettings
+from pipeline.detection.kept_scoring import STATE_VERSION, ScoringState
 from pipeline.detection.live_rate import Watched
-from pipeline.detection.scoring_state import STATE_VERSION, SceneScoring, ScoringState
+from pipeline.detection.scoring_state import SceneScoring
 from pipeline.models.past import Past, ScenePast
 from pipeline.store import (
     Action,

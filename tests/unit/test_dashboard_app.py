@@ -16,7 +16,7 @@ from nodes.dashboard.records import Records
 from nodes.dashboard.views import AnswerGiven
 from nodes.health import Health, HealthServer
 from nodes.places import evidence_folder, fusion_store
-from nodes.runner import RunFile, write_run_file
+from nodes.run_files import RunFile, write_run_file
 from pipeline.config.deployment import DashboardSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ConfigError

@@ -13,10 +13,10 @@ from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, to_json
 from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.engine import Engine, Scene
+from pipeline.detection.kept_scoring import ScoringState, watched_in
 from pipeline.detection.outcome import SceneState
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.scorer import Scorer
-from pipeline.detection.scoring_state import ScoringState, watched_in
 from tests.toy_site import CAMERA, HOP_NS, MICROPHONE, SENSORS, WINDOWS, Site, commissioned
 from tests.toy_stream import live
 

@@ -100,3 +100,15 @@ def test_a_capture_node_loads_no_codec_and_no_store_for_what_other_processes_rea
     )
     answer = python("-c", script)
     assert answer.stdout == "[]\n", answer.stderr
+
+
+def test_what_runs_beside_the_fusion_node_needs_no_torch() -> None:
+    """The alert node, the page and a directory are an image, and a machine, without it."""
+    script = (
+        "import sys\n"
+        "import nodes.commands.alert, nodes.commands.cluster, nodes.commands.events\n"
+        "import nodes.dashboard.node\n"
+        "print(sorted({'torch', 'torchaudio', 'matplotlib', 'ray'} & set(sys.modules)))\n"
+    )
+    answer = python("-c", script)
+    assert answer.stdout == "[]\n", answer.stderr

@@ -13,15 +13,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from nodes.health import Health
-from nodes.runner import (
-    CLOCK_OFFSET,
-    RunFile,
-    RunOptions,
-    node_clock,
-    read_run_files,
-    run_node,
-    write_run_file,
-)
+from nodes.run_files import RunFile, read_run_files, write_run_file
+from nodes.runner import CLOCK_OFFSET, RunOptions, node_clock, run_node
 from pipeline.core.errors import ConfigError, SourceUnavailable
 
 Step = Callable[[], bool]

@@ -21,7 +21,7 @@ from nodes.fusion_metrics import FusionMetrics
 from nodes.handing_on import Outcome as Handed
 from nodes.health import Health, HealthServer
 from nodes.holding import QUIET, Holding
-from nodes.runner import RunFile, write_run_file
+from nodes.run_files import RunFile, write_run_file
 from nodes.top_model import Status
 from nodes.top_reading import Place, Reading, places, read_all
 from nodes.top_status import status_of

@@ -16,7 +16,7 @@ import pytest
 
 from nodes.demo import read_events
 from nodes.replay import replay
-from nodes.runner import read_run_files
+from nodes.run_files import read_run_files
 from pipeline.config import load_deployment
 from pipeline.core.arrival import LedgerReport, SampleArrived
 from pipeline.recording.merge import read_many
