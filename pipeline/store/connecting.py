@@ -82,11 +82,10 @@ def engine_of(url: URL) -> Engine:
 
 
 def _patience(url: URL) -> dict[str, str | int]:
-    """How long PostgreSQL lets a process that sleeps within a transaction keep its locks, and how
-    long a process waits for a line on which nothing comes back.
+    """How long PostgreSQL and its clients wait for each other.
 
-    Without the one, who is stopped halfway through a commit would hold up all others; without the
-    other, who is cut off would wait for a quarter of an hour before it can say so.
+    One that sleeps within a transaction loses its locks: stopped halfway through a commit, it would
+    hold up all others. One that is cut off is told so by `LINE_S`, not after a quarter of an hour.
     """
     if not url.get_driver_name().startswith("psycopg"):
         return {}
