@@ -18,7 +18,7 @@ from pipeline.store import Served, place_of
 
 GRACE_S = 2.0
 ENDS = 3
-BAR_S, LONGEST_BAR_S = 30.0, 3600.0
+BAR_S, LONGEST_BAR_S = 300.0, 3600.0
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class _Bar:
 
 
 class Bars:
-    """Machines on which a worker was cut off: none is put there for a while, then for longer."""
+    """Machines on which a worker was cut off, for a while, then for longer; see `place`."""
 
     def __init__(self) -> None:
         self._bars: dict[str, _Bar] = {}
@@ -107,5 +107,5 @@ class Bars:
         self._bars[machine] = _Bar(now_s + span_s, span_s)
 
     def now(self, now_s: float) -> frozenset[str]:
-        """Machines that take nobody new."""
+        """Machines that are barred."""
         return frozenset(machine for machine, bar in self._bars.items() if now_s < bar.until_s)

@@ -3,7 +3,7 @@
 1. A group stays where it is while its machine is there, unless it was asked to be elsewhere.
 2. A group that is nowhere goes to where it last was, if that is there and has room; otherwise to
    the machine with the least load that has room. The heaviest choose first.
-   None is put on a machine that is barred; those that are there stay.
+   A machine that is barred is the last resort; groups that are there stay.
 3. While moving one group would leave its machine, and the one it goes to, both with less load than
    its machine has now, the move that leaves the least is made: so a machine that joins is given
    its share, and machines that are level are left alone.
@@ -97,8 +97,9 @@ class _Plan:
     def takes(self, machine: str) -> bool:
         return self.has_room(machine) and machine not in self._barred
 
-    def best_for(self, group: str, but: str = "") -> str | None:
-        free = [m for m in self._machines if m != but and self.takes(m)]
+    def best_for(self, group: str, but: str = "", *, last_resort: bool = False) -> str | None:
+        takes = self.has_room if last_resort else self.takes
+        free = [m for m in self._machines if m != but and takes(m)]
         return min(free, key=lambda m: (self.load(m, self._weights[group]), m), default=None)
 
     def at_address(self, address: str) -> str:
@@ -138,7 +139,7 @@ def place(
         now: Machine that each group is on.
         asked: Machine that a group was asked to be on.
         last: Address of the machine on which a group was last.
-        barred: Machines that nobody is to be put on.
+        barred: Machines that nobody is to be put on while another will do.
 
     Returns:
         Id of the machine of each group that fits somewhere.
@@ -153,6 +154,7 @@ def place(
     nowhere = [group for group in weights if group not in plan.at]
     for group in sorted(nowhere, key=lambda g: (-weights[g], g)):
         there = plan.at_address(last.get(group, "")) or plan.best_for(group)
+        there = there or plan.best_for(group, last_resort=True)
         if there:
             plan.put(group, there)
     while (move := plan.best_move(fixed)) is not None:  # ends: each leaves both below the fuller

@@ -182,7 +182,7 @@ class Placer:
             here, detail = workers[group].machine, workers[group].detail
             rest = {name: kept for name, kept in workers.items() if name != group}
             barred = {*self._bars.now(now_s), here}
-            if group not in self._wanted(machines, rest, barred):
+            if self._wanted(machines, rest, barred).get(group, here) == here:
                 continue  # it has nowhere to go
             log.error("worker is cut off, replacing it", group=group, detail=detail)
             self._bars.put(here, now_s)

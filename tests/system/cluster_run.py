@@ -164,6 +164,11 @@ class Capture:
         self._thread = threading.Thread(target=self._capture, daemon=True)
         self._thread.start()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether samples come."""
+        return self._thread.is_alive()
+
     def wait_for(self, second: float) -> None:
         """Until so much was captured."""
         wait_until(lambda: self.captured_s >= second, UP_S)
@@ -196,33 +201,50 @@ class Capture:
                 self.senders["box"].send(dust)
 
 
-def served(store: FusionStore, scene: str = "hall") -> Served | None:
-    """Where a scene is fused now."""
-    found = store.directory.served().get(scene)
-    return found if found is not None and found.live and found.address else None
+def lives(store: FusionStore) -> dict[str, Served]:
+    """Where each scene that is fused now is fused."""
+    found = store.directory.served()
+    return {name: one for name, one in found.items() if one.live and one.address}
+
+
+def tokens(store: FusionStore) -> dict[str, int]:
+    """Token of each scene that is fused now."""
+    return {name: one.token for name, one in lives(store).items()}
 
 
 def recovered(
-    store: FusionStore, before: Served, what: str, start_s: float, scene: str = "hall"
-) -> Served:
-    """Wait until another life of the worker serves; how long that took is told."""
+    store: FusionStore, before: dict[str, Served], what: str, start_s: float, capture: Capture
+) -> None:
+    """Wait until another life fuses one of the scenes, and commits; how long that took is told."""
     began_s = time.monotonic()
+    again: list[str] = []
 
     def is_back() -> bool:
-        found = served(store, scene)
-        return found is not None and found.token > before.token
+        now = lives(store)
+        again[:] = [n for n, one in before.items() if n in now and now[n].token > one.token]
+        return bool(again)
 
     wait_until(is_back, UP_S)
+    back_s = time.monotonic() - began_s
+    scene, committed = again[0], next_window(store, again[0])
+    # What was committed in the moment between is no matter; without samples nothing can be.
+    wait_until(lambda: next_window(store, scene) > committed or not capture.goes_on, UP_S)
     took_s = time.monotonic() - began_s
-    print(f"{what}: served again after {took_s:.1f} s; the first start took {start_s:.1f} s")
+    print(
+        f"{what}: {scene} is fused again after {back_s:.1f} s, and commits after {took_s:.1f} s; "
+        f"the first start took {start_s:.1f} s"
+    )
     assert took_s <= max(RECOVERED_S, LEASE_S + 2 * start_s + 3)
-    found = served(store, scene)
-    assert found is not None
-    return found
+
+
+def next_window(store: FusionStore, scene: str) -> int:
+    """How far a scene is committed."""
+    found = store.checkpoint(scene)
+    return found.next_window if found is not None else 0
 
 
 def first_start_s(store: FusionStore, *scenes: str) -> float:
     """Wait until all of these are served for the first time; seconds."""
     began_s = time.monotonic()
-    wait_until(lambda: all(served(store, scene) for scene in scenes), UP_S)
+    wait_until(lambda: lives(store).keys() >= {*scenes}, UP_S)
     return time.monotonic() - began_s

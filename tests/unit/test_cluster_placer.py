@@ -209,6 +209,19 @@ def test_one_who_stands_by_while_another_still_serves_is_not_taken_for_cut_off()
     assert site.plant.at() == before
 
 
+def test_a_machine_that_cut_its_worker_off_is_the_last_resort() -> None:
+    site = Site()
+    site.plant.there = [ONE, TWO]
+    site.look(2)
+    cut, other = site.plant.at()["a"], site.plant.at()["b"]
+    site.plant.lapse("a")
+    site.look(5)
+    assert site.plant.at() == {"a": other, "b": other}
+    site.plant.there = [machine for machine in (ONE, TWO) if machine.id == cut]
+    site.look(2)
+    assert site.plant.at() == {"a": cut, "b": cut}
+
+
 def test_a_machine_on_which_workers_are_cut_off_again_is_barred_for_longer_each_time() -> None:
     bars = Bars()
     bars.put("m1", 0.0)
