@@ -137,15 +137,22 @@ class ClusterRun:
 
 
 class Capture:
-    """The hall's capture nodes, and the shed's, which ask the directory for their worker."""
+    """The hall's capture nodes, and the shed's, which ask the directory for their worker.
 
-    def __init__(self, config: Path) -> None:
+    Args:
+        config: The deployment.
+        hold_s: Here it stops until `go_on`, seconds into the script; None: nowhere.
+    """
+
+    def __init__(self, config: Path, hold_s: float | None = None) -> None:
         deployment = load_deployment(config)
         self.streams: Mapping[str, Sequence[StreamInfo]] = (
             {**hall.NODES, "box": (DUST,)} if "box" in deployment.nodes else hall.NODES
         )
         self.ledgers = {node: Ledger() for node in self.streams}
         self.captured_s = 0.0
+        self._hold_s = hold_s
+        self._released = threading.Event()
         clock = NodeClock()
         self.senders = {
             node: Sender(
@@ -164,10 +171,15 @@ class Capture:
         self._thread = threading.Thread(target=self._capture, daemon=True)
         self._thread.start()
 
+    def go_on(self) -> None:
+        """Capture what is left."""
+        self._released.set()
+
     @property
     def goes_on(self) -> bool:
         """Whether samples come."""
-        return self._thread.is_alive()
+        held = self._hold_s is not None and self.captured_s >= self._hold_s
+        return self._thread.is_alive() and (not held or self._released.is_set())
 
     def wait_for(self, second: float) -> None:
         """Until so much was captured."""
@@ -190,6 +202,8 @@ class Capture:
     def _capture(self) -> None:
         pause, began_s = threading.Event(), time.monotonic()
         for number, turn in enumerate(hall.script()):
+            if self._hold_s is not None and self.captured_s >= self._hold_s:
+                self._released.wait(UP_S)
             self.captured_s = (turn.now_ns - hall.START_NS) / 1e9
             pause.wait(max(0.0, began_s + self.captured_s / SPEED - time.monotonic()))
             for node, samples in turn.samples.items():

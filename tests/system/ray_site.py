@@ -15,8 +15,10 @@ from typing import Any
 
 from tests.requirements import require_module
 from tests.system.cut_line import CutLine
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+ENDED_S = 60.0
 STORE_BYTES = 80 << 20
 DATA, DATABASE = "CLUSTER_TEST_DATA", "CLUSTER_TEST_DATABASE"
 HEAD = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
@@ -58,6 +60,7 @@ class RaySite:
         at: TracebackType | None,
     ) -> None:
         self._cluster.shutdown()
+        self._end_workers()
         for line in self.lines.values():
             line.__exit__(None, None, None)
         for name in (DATA, DATABASE):
@@ -98,15 +101,17 @@ class RaySite:
         self.remove(name)
         self.add(name)
 
-    def workers_left(self) -> list[int]:
-        """Processes of workers that outlived all; they are ended."""
-        left = []
-        for path in self.folder.glob("*/*/groups/*/run/fusion-*.json"):
-            pid = pid_in(path)
-            if pid:
+    def _end_workers(self) -> None:
+        """See that every worker ends by itself, as its keeper has; one that does not is killed."""
+        try:
+            wait_until(lambda: not self._workers(), ENDED_S)
+        finally:
+            for pid in self._workers():
                 os.kill(pid, signal.SIGKILL)
-                left.append(pid)
-        return left
+
+    def _workers(self) -> list[int]:
+        files = self.folder.glob("*/*/groups/*/run/fusion-*.json")
+        return [pid for path in files if is_running(pid := pid_in(path))]
 
 
 def pid_in(run_file: Path) -> int:

@@ -65,12 +65,17 @@ class Undisturbed:
 
     def is_told_by(self, store: FusionStore) -> None:
         """See that a store tells the same of the hall."""
-        told = [e for e in store.events("hall", all_phases=True)]
-        assert [plain(event) for event in told] == self.events
+        assert told_of_samples(store) == self.events
         at = store.checkpoint("hall")
         assert at is not None
         assert at.next_window == self.next_window
         assert watched_in("hall", at.scoring) == self.watched, "no window was passed over"
+
+
+def told_of_samples(store: FusionStore) -> list[bytes]:
+    """Every event of the hall but that a node is silent: that follows from the wall's clock."""
+    told = store.events("hall", all_phases=True)
+    return [plain(event) for event in told if not event.alarm.startswith("node:")]
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +91,11 @@ def model(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(folder: Path, model: Path) -> Undisturbed:
     world = hall.hall(folder / "whole", model)
-    events = world.run(hall.script(), Kills()).events
+    world.run(hall.script(), Kills())
     with closing(fusion_store(world.deployment, create=False)) as store:
         at = store.checkpoint("hall")
         assert at is not None
-        return Undisturbed(events, at.next_window, watched_in("hall", at.scoring))
+        return Undisturbed(told_of_samples(store), at.next_window, watched_in("hall", at.scoring))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,6 @@ def postgres() -> Iterator[Postgres]:
 def site(folder: Path, postgres: Postgres) -> Iterator[RaySite]:
     with RaySite(folder / "machines", postgres.port) as made:
         yield made
-    assert made.workers_left() == []
 
 
 def test_events_are_those_of_an_undisturbed_run_whatever_happens_to_the_workers(
@@ -170,7 +174,7 @@ def test_groups_move_are_cut_off_and_get_another_model_and_nothing_is_lost(
         closing(run.store()) as store,
     ):
         start_s = first_start_s(store, "hall", "shed")
-        capture = Capture(run.config)
+        capture = Capture(run.config, hold_s=UPGRADED_S)
         wait_until(store.events, UP_S)  # an alarm stands
         before = lives(store)
         site.add("four")
@@ -202,6 +206,7 @@ def test_groups_move_are_cut_off_and_get_another_model_and_nothing_is_lost(
         upgraded = run.run("upgrade", "hall")
         assert upgraded.returncode == 0, upgraded.stderr
         assert tokens(store)["hall"] > fourth["hall"]
+        capture.go_on()
         capture.end()
         undisturbed.is_told_by(store)
         at = store.checkpoint("hall")
