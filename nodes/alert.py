@@ -28,7 +28,7 @@ from nodes.alert_routing import AlertRouting
 from nodes.health import Health
 from nodes.holding import Holding
 from nodes.kept_data import kinds
-from nodes.places import outbox_file
+from nodes.places import evidence_folder, outbox_file
 from nodes.refused_metrics import RefusedMetrics
 from nodes.retention import kept_by_alert
 from nodes.retention_metrics import RetentionMetrics
@@ -164,7 +164,7 @@ class AlertNode:
         context = SinkContext(
             clock=self._clock,
             deployment=self._deployment.name,
-            evidence=self._deployment.data / "evidence",
+            evidence=evidence_folder(self._deployment),
             scenes=tuple(self._deployment.scenes),
         )
         return {

@@ -2,7 +2,8 @@
 
 An answer counts as handed on once the alert node has it for good, and is offered until then,
 through crashes of either: the alert node knows its key. That one was taken back is handed on
-likewise. Answers are given on the page, by another process, so the store is looked at anew.
+likewise. Answers are given on the page, by another process, so the store is looked at anew. A
+worker of a cluster hands on those of its own scenes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class AnswerHandover:
             return
         self._looked_ns = now_ns
         try:
-            for answer in self._answers.unhanded(AT_ONCE):
+            for answer in self._answers.unhanded(AT_ONCE, self._events.scenes):
                 self._send(link, answer)
         except StoreError as error:
             log.error("answers cannot be handed on", error=str(error), every_s=60)

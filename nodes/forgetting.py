@@ -100,13 +100,20 @@ def choose(
 
 
 def forget_events(
-    data: Path, store: FusionStore, events: Sequence[KeptEvent], now_ns: int
+    data: Path,
+    store: FusionStore,
+    answers: AnswerStore | None,
+    evidence: Path,
+    events: Sequence[KeptEvent],
+    now_ns: int,
 ) -> Forgotten:
     """Remove events and all that hangs on them.
 
     Args:
         data: The deployment's data folder.
         store: The fusion node's store.
+        answers: What people answered; None: nobody ever did.
+        evidence: Where events have a folder each.
         events: What `choose` gave.
         now_ns: UTC, for the line that stays.
 
@@ -115,19 +122,17 @@ def forget_events(
     """
     given: Counter[str] = Counter()
     left: list[str] = []
-    outbox_file, answers_file = data / "alert.db", data / "answers.db"
+    outbox_file = data / "alert.db"
     for first in range(0, len(events), BATCH):
         batch = events[first : first + BATCH]
         if outbox_file.exists():
             with closing(OutboxStore(outbox_file, create=False)) as outbox:
                 given.update(forget(outbox.database, batch))
         ids = [event.id for event in batch]
-        if answers_file.exists():
-            with closing(AnswerStore(answers_file, create=False)) as answers:
-                answers.forget(ids)
-        folder = data / "evidence"
-        EvidenceStock(folder, dict).remove(ids)
-        left += [name for name in ids if (folder / name).exists()]
+        if answers is not None:
+            answers.forget(ids)
+        EvidenceStock(evidence, dict).remove(ids)
+        left += [name for name in ids if (evidence / name).exists()]
         _write_down(data / AUDIT, batch, now_ns)
         EventStock(store.database).remove(ids)
     clean = _scrubbed(data, store)

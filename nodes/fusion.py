@@ -169,6 +169,7 @@ class FusionNode:
         """Take up where the last fusion node of these scenes stopped, and listen."""
         self._began = True
         restore(self._deployment, self._assembly, self._store, self._clock.now_ns())
+        self._files.work_off(self._store.scenes)
         budgets = self._assembly.budgets
         self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
         alarms = {scene: self._deployment.scenes[scene].alarm for scene in budgets}

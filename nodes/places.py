@@ -1,5 +1,8 @@
 """Where a deployment keeps what: one folder, the same names everywhere.
 
+What the workers of a cluster, the page and commands must all find is where all of them reach it:
+answers and scores in the database of the events, evidence in ``engine.evidence``.
+
 Stores are imported where one is opened: a capture node has none.
 """
 
@@ -13,10 +16,13 @@ from pipeline.config.deployment import Deployment
 if TYPE_CHECKING:
     from pipeline.store import AnswerStore, FusionStore, ScoreHistory
 
+ANSWERS, HISTORY = "answers.db", "history.db"
+
 
 def evidence_folder(deployment: Deployment) -> Path:
     """Snapshots, clips and sound of events, by event id."""
-    return deployment.data / "evidence"
+    shared = deployment.engine.evidence if deployment.engine.is_ray else None
+    return shared or deployment.data / "evidence"
 
 
 def spool_folder(deployment: Deployment, node: str) -> Path:
@@ -51,22 +57,32 @@ def score_history(deployment: Deployment, *, create: bool = True) -> ScoreHistor
     """Scores by minute, for looking back."""
     from pipeline.store import ScoreHistory
 
-    path = deployment.data / "history.db"
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return ScoreHistory(path, create=create)
+    return ScoreHistory(_place(deployment, HISTORY, create), create=create)
 
 
 def has_answers(deployment: Deployment) -> bool:
     """Whether anything was ever answered here."""
-    return (deployment.data / "answers.db").exists()
+    return shared_by_workers(deployment) is not None or (deployment.data / ANSWERS).exists()
 
 
 def answer_store(deployment: Deployment, *, create: bool = True) -> AnswerStore:
     """What people answered to events."""
     from pipeline.store import AnswerStore
 
-    path = deployment.data / "answers.db"
+    return AnswerStore(_place(deployment, ANSWERS, create), create=create)
+
+
+def shared_by_workers(deployment: Deployment) -> str | None:
+    """URL of the database that all workers of a cluster share; None: this is no cluster."""
+    store = deployment.fusion.store
+    return store.get_secret_value() if deployment.engine.is_ray and store is not None else None
+
+
+def _place(deployment: Deployment, name: str, create: bool) -> str | Path:
+    """The shared database of a cluster, or else a file."""
+    shared = shared_by_workers(deployment)
+    if shared is not None:
+        return shared
     if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return AnswerStore(path, create=create)
+        deployment.data.mkdir(parents=True, exist_ok=True)
+    return deployment.data / name

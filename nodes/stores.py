@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.places import has_fusion_store, outbox_file
+from nodes.places import has_fusion_store, outbox_file, shared_by_workers
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import StoreError
 from pipeline.store.answer_store import SCHEMA as ANSWERS
@@ -68,6 +68,10 @@ def stores_here(deployment: Deployment) -> Iterator[Kept]:
     if has_fusion_store(deployment):
         target = shared.get_secret_value() if shared else deployment.data / "fusion.db"
         yield Kept(target, FUSION)
+    workers = shared_by_workers(deployment)
+    if workers is not None:
+        yield Kept(workers, ANSWERS)
+        yield Kept(workers, HISTORY)
     for file, schema in (
         (deployment.data / "answers.db", ANSWERS),
         (outbox_file(deployment), OUTBOX),

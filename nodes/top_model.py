@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nodes.cluster.operating import GroupStatus
+
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
@@ -134,6 +136,8 @@ class Status:
         streams: Its streams, by node.
         scenes: Its scenes.
         sinks: Its sinks.
+        groups: Of a cluster: where its scenes are fused, as the store tells.
+        groups_trouble: Of a cluster: why that cannot be told; empty: it can.
     """
 
     deployment: str
@@ -142,3 +146,5 @@ class Status:
     streams: tuple[StreamStatus, ...]
     scenes: tuple[SceneStatus, ...]
     sinks: tuple[SinkStatus, ...]
+    groups: tuple[GroupStatus, ...] = ()
+    groups_trouble: str = ""

@@ -1,6 +1,7 @@
 """What the processes of a deployment say of themselves over HTTP, read and not interpreted.
 
-A process on this machine is found by its run file, any other by the ``http`` address that the
+A process on this machine is found by its run file (workers of a cluster in their groups' folders),
+any other by the ``http`` address that the
 deployment gives it, if that has a port of its own: over TLS and with the token of
 ``security.http`` where other machines can reach it.
 """
@@ -12,15 +13,18 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from nodes.cluster.narrowing import data_of, worker_name
 from pipeline.config.addresses import is_loopback
 from pipeline.config.deployment import Deployment
+from pipeline.config.groups import groups_of
 from pipeline.config.http_settings import HttpSettings
 from pipeline.core.errors import ConfigError
 
@@ -95,13 +99,18 @@ def places(deployment: Deployment, given: Iterable[str] = ()) -> list[Place]:
         ConfigError: One of them is not such, or names no process.
     """
     known = {f"capture-{name}": node.http for name, node in deployment.nodes.items()}
-    known |= {"fusion": deployment.fusion.http, "alert": deployment.alert.http}
+    workers = {worker_name(group): group for group in cluster_groups(deployment)}
+    fusion = dict.fromkeys(workers) or {"fusion": deployment.fusion.http}
+    known |= {**fusion, "alert": deployment.alert.http}
     named = dict(_named(one, known) for one in given)
     guard = deployment.security.http
     found = []
     for name, address in known.items():
-        near = _running(deployment, name) if name not in named else ""
+        data = data_of(deployment, workers[name]) if name in workers else deployment.data
+        near = _running(data, name) if name not in named else ""
         far = named.get(name, address) or ""
+        if name in workers and not near and not far:
+            continue  # it is elsewhere: the store tells how it is
         outside = not is_loopback(far.rpartition(":")[0].strip("[]"))
         found.append(Place(name, near or _written(far), guard if outside and not near else None))
     return found
@@ -183,10 +192,15 @@ def _values(text: str) -> dict[str, list[tuple[Labels, float]]]:
     return found
 
 
-def _running(deployment: Deployment, name: str) -> str:
+def cluster_groups(deployment: Deployment) -> Mapping[str, Sequence[str]]:
+    """Groups of scenes that have a worker each; none where one process fuses all."""
+    return groups_of(deployment) if deployment.engine.is_ray else {}
+
+
+def _running(data: Path, name: str) -> str:
     """Address of a process that runs on this machine."""
     try:
-        port = json.loads((deployment.data / "run" / f"{name}.json").read_bytes())["http"]
+        port = json.loads((data / "run" / f"{name}.json").read_bytes())["http"]
     except (OSError, ValueError, KeyError):
         return ""
     return f"127.0.0.1:{port}" if port else ""

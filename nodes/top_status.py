@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from math import isnan
 
+from nodes.cluster.narrowing import worker_name
 from nodes.top_model import ProcessStatus, SceneStatus, SinkStatus, Status, StreamStatus
-from nodes.top_reading import Reading
+from nodes.top_reading import Reading, cluster_groups
 from pipeline.config.deployment import Deployment
+from pipeline.config.groups import scenes_of_node
 from pipeline.detection.alarm import AlarmSettings
 
-CAPTURE = "capture-"
+CAPTURE, FUSION = "capture-", "fusion"
 
 
 def status_of(
@@ -27,7 +29,7 @@ def status_of(
         before: What they said a while ago; empty: nothing that goes by time is known.
         time_s: Unix time.
     """
-    fusion = now.get("fusion", _unasked("fusion"))
+    fuses = _fusing(deployment)
     return Status(
         deployment=deployment.name,
         time_s=time_s,
@@ -39,12 +41,13 @@ def status_of(
                 name,
                 [one for source in node.sources for one in source.stream_names()],
                 now,
+                _of(now, fuses, next(iter(scenes_of_node(deployment, name)), "")),
                 before.get(CAPTURE + name),
                 time_s,
             )
         ),
         scenes=tuple(
-            _scene(name, scene.alarm, fusion, before.get("fusion"))
+            _scene(name, scene.alarm, _of(now, fuses, name), before.get(fuses.get(name, FUSION)))
             for name, scene in deployment.scenes.items()
         ),
         sinks=tuple(
@@ -52,6 +55,19 @@ def status_of(
             for settings in deployment.alert.sinks
         ),
     )
+
+
+def _fusing(deployment: Deployment) -> dict[str, str]:
+    """Process that fuses each scene: of a cluster, its group's worker."""
+    groups = cluster_groups(deployment).items()
+    found = {scene: worker_name(group) for group, scenes in groups for scene in scenes}
+    return {scene: found.get(scene, FUSION) for scene in deployment.scenes}
+
+
+def _of(now: Mapping[str, Reading], fuses: Mapping[str, str], scene: str) -> Reading:
+    """What the process said that fuses a scene."""
+    name = fuses.get(scene, FUSION)
+    return now.get(name, _unasked(name))
 
 
 def _unasked(name: str) -> Reading:
@@ -74,11 +90,11 @@ def _streams(
     node: str,
     configured: Iterable[str],
     now: Mapping[str, Reading],
+    fusion: Reading,
     before: Reading | None,
     time_s: float,
 ) -> Iterator[StreamStatus]:
     own = now.get(CAPTURE + node, _unasked(CAPTURE + node))
-    fusion = now.get("fusion", _unasked("fusion"))
     last_s = fusion.by("stream", "fusewatch_last_sample_time_seconds")
     lost = fusion.by("stream", "fusewatch_unexplained_samples")
     wrong = own.by("stream", "fusewatch_unexplained")

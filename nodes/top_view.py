@@ -1,4 +1,4 @@
-"""How a deployment is, for people to look at: four tables, and colour where something is wrong."""
+"""How a deployment is, for people to look at: a few tables, and colour where something is wrong."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.segment import SegmentLines
 from rich.table import Table
 from rich.text import Text
 
+from nodes.cluster.showing import SERVING, groups_table
 from nodes.top_model import SceneStatus, SinkStatus, Status, StreamStatus
 from nodes.top_status import CAPTURE
 
@@ -41,6 +42,9 @@ def view(status: Status) -> RenderableType:
     )
     parts: list[RenderableType] = [title, Text(), _processes(status)]
     parts += [Text(), _streams(status.streams), Text(RULE, DIM)]
+    if status.groups or status.groups_trouble:
+        trouble = Text(f"groups: {status.groups_trouble}", BAD)
+        parts += [Text(), trouble if status.groups_trouble else groups_table(status.groups)]
     parts += [Text(), _scenes(status.scenes), Text(RAISED, DIM), Text(), _sinks(status.sinks)]
     if any(scene.held for scene in status.scenes) or any(sink.held for sink in status.sinks):
         parts.append(Text(HELD, DIM))
@@ -75,6 +79,9 @@ def _verdict(status: Status) -> Text:
     lost = sum(stream.unexplained or 0 for stream in status.streams)
     if lost:
         return Text(f"{lost} samples are unaccounted for", BAD)
+    lost_groups = [one.group for one in status.groups if one.state != SERVING]
+    if lost_groups:
+        return Text(f"not fused: {', '.join(lost_groups)}", BAD)
     gone = [one.name for one in status.processes if not one.answers]
     if gone:
         return Text(f"not reached: {', '.join(gone)}", BAD)

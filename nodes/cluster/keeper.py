@@ -16,7 +16,7 @@ from nodes.cluster.narrowing import worker_name
 from nodes.supervisor import Supervisor
 
 DRAIN_S = 15.0
-STARTING, RUNNING, ENDED = "starting", "running", "ended"
+STARTING, RUNNING, GIVEN_UP, ENDED = "starting", "running", "given up", "ended"
 
 
 def for_ever() -> RestartPolicy:
@@ -71,7 +71,7 @@ class Keeper:
         """How the worker is."""
         supervisor, name = self._supervisor, self._name
         state = supervisor.states()[name]
-        if not self._thread.is_alive() and state != "given up":
+        if not self._thread.is_alive() and state != GIVEN_UP:
             state = ENDED
         detail, restarts = supervisor.last_ends()[name], supervisor.restarts()[name]
         return Kept(self._machine, state, detail, restarts, supervisor.pids().get(name, 0))

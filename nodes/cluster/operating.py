@@ -13,7 +13,7 @@ from nodes.cluster.placer_node import PLACER
 from pipeline.config.deployment import Deployment
 from pipeline.config.groups import group_of, groups_of
 from pipeline.core.errors import ClusterError
-from pipeline.store import FusionStore, Sight, Wish, place_of
+from pipeline.store import FusionStore, Served, Sight, Wish, place_of
 
 POLL_S = 0.25
 
@@ -28,6 +28,7 @@ class GroupStatus:
         state: As the placer saw it last; ``serving`` only if its leases hold now.
         machine: Address of the machine of its worker.
         address: Where capture nodes send; empty: nowhere now.
+        owner: Machine and process that hold its leases now; empty: none does.
         token: Newest fencing token of its scenes.
         restarts: How often its process was started again where it is.
         detail: How that last ended, in words.
@@ -39,6 +40,7 @@ class GroupStatus:
     state: str
     machine: str
     address: str
+    owner: str
     token: int
     restarts: int
     detail: str
@@ -52,7 +54,7 @@ def statuses(deployment: Deployment, store: FusionStore) -> Iterator[GroupStatus
         seen = sights.get(group)
         last = seen or Sight(group, "", "never placed")
         place = place_of(scenes, served)
-        tokens = [served[scene].token for scene in scenes if scene in served]
+        newest = max((served[s] for s in scenes if s in served), key=_token, default=None)
         state = "serving" if place else "not serving" if last.state == "serving" else last.state
         yield GroupStatus(
             group,
@@ -60,11 +62,16 @@ def statuses(deployment: Deployment, store: FusionStore) -> Iterator[GroupStatus
             state,
             last.machine,
             place.address if place else "",
-            max(tokens, default=0),
+            newest.holder.rpartition(" on ")[2] if newest is not None and newest.live else "",
+            newest.token if newest is not None else 0,
             last.restarts,
             last.detail,
             seen.age_s if seen else None,
         )
+
+
+def _token(served: Served) -> int:
+    return served.token
 
 
 def placer_is_there(store: FusionStore) -> bool:

@@ -3,6 +3,7 @@
 1. A group stays where it is while its machine is there, unless it was asked to be elsewhere.
 2. A group that is nowhere goes to where it last was, if that is there and has room; otherwise to
    the machine with the least load that has room. The heaviest choose first.
+   A machine that is barred is the last resort; groups that are there stay.
 3. While moving one group would leave its machine, and the one it goes to, both with less load than
    its machine has now, the move that leaves the least is made: so a machine that joins is given
    its share, and machines that are level are left alone.
@@ -13,7 +14,7 @@ that fits nowhere is in no answer: it waits for a machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 _EVEN = 1e-9
@@ -62,8 +63,15 @@ class Need:
 class _Plan:
     """Who is where so far, and the load of each machine."""
 
-    def __init__(self, weights: Mapping[str, int], machines: Sequence[Machine], need: Need) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, int],
+        machines: Sequence[Machine],
+        need: Need,
+        barred: Collection[str],
+    ) -> None:
         self.at: dict[str, str] = {}
+        self._barred = barred
         self._weights = weights
         self._machines = {m.id: m for m in machines if need.room_on(m)}
         self._room = {name: need.room_on(m) for name, m in self._machines.items()}
@@ -86,13 +94,17 @@ class _Plan:
     def has_room(self, machine: str) -> bool:
         return self._room.get(machine, 0) > 0
 
-    def best_for(self, group: str, but: str = "") -> str | None:
-        free = [m for m in self._machines if m != but and self.has_room(m)]
+    def takes(self, machine: str) -> bool:
+        return self.has_room(machine) and machine not in self._barred
+
+    def best_for(self, group: str, but: str = "", *, last_resort: bool = False) -> str | None:
+        takes = self.has_room if last_resort else self.takes
+        free = [m for m in self._machines if m != but and takes(m)]
         return min(free, key=lambda m: (self.load(m, self._weights[group]), m), default=None)
 
     def at_address(self, address: str) -> str:
         found = (m.id for m in self._machines.values() if m.address == address)
-        return next((machine for machine in found if self.has_room(machine)), "")
+        return next((machine for machine in found if self.takes(machine)), "")
 
     def best_move(self, fixed: Mapping[str, str]) -> tuple[str, str] | None:
         """The move that leaves the two machines it is between with the least load."""
@@ -116,6 +128,7 @@ def place(
     now: Mapping[str, str] | None = None,
     asked: Mapping[str, str] | None = None,
     last: Mapping[str, str] | None = None,
+    barred: Collection[str] = (),
 ) -> dict[str, str]:
     """Say which machine each group belongs on.
 
@@ -126,13 +139,14 @@ def place(
         now: Machine that each group is on.
         asked: Machine that a group was asked to be on.
         last: Address of the machine on which a group was last.
+        barred: Machines that nobody is to be put on while another will do.
 
     Returns:
         Id of the machine of each group that fits somewhere.
     """
     now, asked, last = now or {}, asked or {}, last or {}
-    plan = _Plan(weights, machines, need)
-    fixed = {g: m for g, m in asked.items() if g in weights and plan.has_room(m)}
+    plan = _Plan(weights, machines, need, barred)
+    fixed = {g: m for g, m in asked.items() if g in weights and plan.takes(m)}
     for wanted in (fixed, now):
         for group, machine in wanted.items():
             if group in weights and group not in plan.at and plan.has_room(machine):
@@ -140,12 +154,9 @@ def place(
     nowhere = [group for group in weights if group not in plan.at]
     for group in sorted(nowhere, key=lambda g: (-weights[g], g)):
         there = plan.at_address(last.get(group, "")) or plan.best_for(group)
+        there = there or plan.best_for(group, last_resort=True)
         if there:
             plan.put(group, there)
-    for _ in weights:
-        move = plan.best_move(fixed)
-        if move is None:
-            break
-        group, there = move
-        plan.put(group, there)
+    while (move := plan.best_move(fixed)) is not None:  # ends: each leaves both below the fuller
+        plan.put(*move)
     return plan.at

@@ -4,6 +4,8 @@
 - One worker at a time is moved or started again (`move`, `upgrade`, a machine that joined): it is
   asked to drain, which commits what it has and lets its scenes go, then its group has no worker.
   The next one is not touched before this one serves its scenes again.
+- A worker that does not serve and will not where it is (`nodes.cluster.cut_off`) is taken away at
+  once, if its group has another machine to go to.
 - A worker whose state is ``given up`` stays where it is and is told of: the same start would fail
   the same way. ``upgrade`` tries it anew.
 - What was asked of the cluster stands in the store until it is done, so a placer that dies is
@@ -14,12 +16,14 @@ No step of it is needed for safety: whatever is placed twice, the leases let one
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
-from nodes.cluster.keeper import ENDED, Kept
+from nodes.cluster.cut_off import Bars, CutOff
+from nodes.cluster.keeper import ENDED, GIVEN_UP, RUNNING, Kept
 from nodes.cluster.placement import Machine, Need, place
 from pipeline.config.addresses import host_of
 from pipeline.store import Served, Sight, Wish, place_of
@@ -60,10 +64,19 @@ class Placer:
         groups: Scenes of each group.
         need: What a worker needs.
         cluster: Where workers run.
+        now_s: Monotonic seconds.
     """
 
-    def __init__(self, groups: Mapping[str, Sequence[str]], need: Need, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        groups: Mapping[str, Sequence[str]],
+        need: Need,
+        cluster: Cluster,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._groups = groups
+        self._now_s = now_s
+        self._cut_off, self._bars = CutOff(groups), Bars()
         self._need = need
         self._cluster = cluster
         self._stopping: set[str] = set()
@@ -91,7 +104,8 @@ class Placer:
         for group in workers.keys() - self._groups.keys():
             self._stop(group)
         fulfilled = self._take_moves(wishes, machines)
-        wanted = self._wanted(machines, workers)
+        self._replace_cut_off(machines, workers, served)
+        wanted = self._wanted(machines, workers, self._bars.now(self._now_s()))
         if not self._start_missing(machines, workers, wanted):
             fulfilled += self._next_change(workers, wanted, wishes, served)
         return self._sights(machines, workers, served), fulfilled
@@ -133,10 +147,48 @@ class Placer:
                 log.error("cannot move", group=wish.name, to=wish.value)
         return taken
 
-    def _wanted(self, machines: Sequence[Machine], workers: Mapping[str, Kept]) -> dict[str, str]:
+    def _wanted(
+        self,
+        machines: Sequence[Machine],
+        workers: Mapping[str, Kept],
+        barred: Collection[str],
+    ) -> dict[str, str]:
         now = {g: k.machine for g, k in workers.items() if k.machine and g not in self._stopping}
         weights = {group: len(scenes) for group, scenes in self._groups.items()}
-        return place(weights, machines, self._need, now=now, asked=self._asked, last=self._last)
+        return place(
+            weights,
+            machines,
+            self._need,
+            now=now,
+            asked=self._asked,
+            last=self._last,
+            barred=barred,
+        )
+
+    def _replace_cut_off(
+        self,
+        machines: Sequence[Machine],
+        workers: dict[str, Kept],
+        served: Mapping[str, Served],
+    ) -> None:
+        """Take away workers that will not serve where they are and could elsewhere."""
+        now_s = self._now_s()
+        watched = {
+            group: kept
+            for group, kept in workers.items()
+            if group in self._groups and group not in self._stopping and kept.state != GIVEN_UP
+        }
+        for group in self._cut_off.find(watched, served, now_s):
+            here, detail = workers[group].machine, workers[group].detail
+            rest = {name: kept for name, kept in workers.items() if name != group}
+            barred = {*self._bars.now(now_s), here}
+            if self._wanted(machines, rest, barred).get(group, here) == here:
+                continue  # it has nowhere to go
+            log.error("worker is cut off, replacing it", group=group, detail=detail)
+            self._bars.put(here, now_s)
+            self._asked.pop(group, None)
+            self._cluster.remove(group)
+            del workers[group]
 
     def _start_missing(
         self,
@@ -174,7 +226,7 @@ class Placer:
         self, group: str, workers: Mapping[str, Kept], served: Mapping[str, Served]
     ) -> bool:
         kept = workers.get(group)
-        if kept is None or kept.state == "given up":
+        if kept is None or kept.state == GIVEN_UP:
             return False
         return group in self._stopping or place_of(self._groups[group], served) is None
 
@@ -197,7 +249,7 @@ class Placer:
                 sights.append(Sight(group, "", "unplaced", "no machine has room for it"))
                 continue
             state = "stopping" if group in self._stopping else kept.state
-            if state == "running":
+            if state == RUNNING:
                 state = "serving" if place_of(scenes, served) else "standing by"
             at = address.get(kept.machine, "")
             sights.append(Sight(group, at, state, kept.detail, kept.restarts))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,11 @@ from rich.table import Table
 
 from nodes.event_bundle import Verified, verify, zip_of
 from nodes.event_choice import one_event
-from nodes.places import fusion_store
+from nodes.places import answer_store, evidence_folder, fusion_store, has_answers
 from pipeline.config import load_deployment
 from pipeline.config.retention import age_ns
 from pipeline.core.errors import StoreError
-from pipeline.store import FusionStore
+from pipeline.store import AnswerStore, FusionStore
 from pipeline.store.evidence_manifest import Standing
 
 BAD = 1
@@ -46,7 +47,7 @@ def export(
     draft = to.with_name(f".{to.name}.draft")
     try:
         with draft.open("wb") as out:
-            out.writelines(zip_of(data_folder(config) / "evidence" / phases[0].id, phases))
+            out.writelines(zip_of(evidence_of(config) / phases[0].id, phases))
         draft.replace(to)
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(to)) from error
@@ -69,7 +70,7 @@ def verify_(
     """
     with closing(open_store(config)) as store:
         events = store.events() if event is None else one_event(store, event)[-1:]
-        found = verify(store, data_folder(config) / "evidence", events, _expired_ns(config))
+        found = verify(store, evidence_of(config), events, _expired_ns(config))
     if as_json:
         plain = [{"event": f.event, "scene": f.scene, "files": f.files} for f in found]
         typer.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2))
@@ -82,6 +83,26 @@ def verify_(
 def data_folder(config: Path) -> Path:
     """The data folder that an argument means: itself, or the one its deployment names."""
     return config if config.is_dir() else load_deployment(config).data
+
+
+def evidence_of(config: Path) -> Path:
+    """Where events have a folder of evidence each."""
+    if config.is_dir():
+        return config / "evidence"
+    return evidence_folder(load_deployment(config))
+
+
+@contextmanager
+def answers_of(config: Path) -> Iterator[AnswerStore | None]:
+    """What people answered; None where nobody ever did."""
+    found = None
+    if config.is_dir():
+        file = config / "answers.db"
+        found = AnswerStore(file, create=False) if file.exists() else None
+    elif has_answers(deployment := load_deployment(config)):
+        found = answer_store(deployment, create=False)
+    with closing(found) if found is not None else nullcontext():
+        yield found
 
 
 def open_store(config: Path) -> FusionStore:

@@ -11,14 +11,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from nodes.cluster.directory import DirectoryNode
 from nodes.cluster.keeper import for_ever
 from nodes.cluster.operating import Operator, placer_is_there, statuses
 from nodes.cluster.placer_node import PlacerNode
+from nodes.cluster.showing import groups_table
 from nodes.logs import configure_logs
-from nodes.places import fusion_store
+from nodes.places import answer_store, fusion_store
 from nodes.runner import RunOptions, node_clock, run_node
 from nodes.supervisor import CAPTURE, FUSION, Child, Supervisor, fusewatch_command
 from pipeline.config import Loaded, load, require_models
@@ -29,9 +29,9 @@ from pipeline.store import FusionStore
 group = typer.Typer(
     help="Fuse scenes on the machines of a Ray cluster.\n\n"
     "Every machine needs fusewatch, the deployment file, its models and its keys at the same "
-    "paths; they are not sent. Evidence and recordings stay with the machine that made them, in "
-    "data/groups, unless 'data' is on a file system that all share. Capture nodes and the alert "
-    "node are started where they belong, by 'fusewatch capture' and 'fusewatch alert'.",
+    "paths; they are not sent. Evidence goes to 'engine.evidence', on storage that all share; "
+    "without it, as recordings do, it stays with the machine that made it, in data/groups. Capture "
+    "nodes and the alert node are started where they belong, by 'fusewatch capture' and 'alert'.",
     no_args_is_help=True,
 )
 
@@ -56,6 +56,7 @@ def up(
     require_models(loaded.deployment, config)
     with _opened(loaded) as store:
         Operator(loaded.deployment, store).forget_down()
+    answer_store(loaded.deployment).close()  # its tables are there before anybody reads them
     path = str(config.resolve())
     children = [Child("placer", fusewatch_command("cluster", "placer", path), CAPTURE)]
     if directory:
@@ -68,7 +69,10 @@ def status(
     config: Config,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Show where each group is fused. Exit code 69 when one is not."""
+    """Show where each group is fused and who owns its scenes. Exit code 69 when one is not.
+
+    The owner is the one process that may write, as its token is the newest.
+    """
     loaded = _load(config)
     with _opened(loaded) as store:
         found = list(statuses(loaded.deployment, store))
@@ -76,12 +80,7 @@ def status(
     if as_json:
         typer.echo(json.dumps({"placer": placed, "groups": [asdict(one) for one in found]}))
     else:
-        table = Table("group", "state", "machine", "address", "token", "restarts", "said", box=None)
-        for one in found:
-            said = one.detail if one.state != "serving" else ""
-            token, restarts = str(one.token), str(one.restarts)
-            table.add_row(one.group, one.state, one.machine, one.address, token, restarts, said)
-        Console().print(table)
+        Console().print(groups_table(found))
         if not placed:
             typer.echo("No placer works: nothing is moved or started again ('cluster up').")
     well = placed and all(one.state == "serving" for one in found)

@@ -19,11 +19,11 @@ from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
 from nodes.commands import _deliveries, _event_files
-from nodes.commands._event_files import data_folder, open_store
+from nodes.commands._event_files import answers_of, data_folder, evidence_of, open_store
 from nodes.event_choice import one_event
 from nodes.event_lines import local_time, print_events
 from nodes.forgetting import Chosen, choose, forget_events
-from nodes.places import answer_store
+from nodes.places import answer_store, has_answers
 from nodes.withholding import Withholding
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError
@@ -121,7 +121,7 @@ def show(
         phases = one_event(store, event)
         withheld = _withheld(config, store, phases)
     deliveries = _deliveries.of_event(data, phases[0].id)
-    note = read_note(data / "evidence" / phases[0].id)
+    note = read_note(evidence_of(config) / phases[0].id)
     if as_json:
         plain = _deliveries.plain(deliveries)
         shown = {"phases": phases, "deliveries": plain, "pictures": note, "withheld": withheld}
@@ -148,7 +148,7 @@ def _withheld(config: Path, store: FusionStore, phases: Sequence[Event]) -> str:
     if config.is_dir():
         return ""  # how long an answer holds stands in the deployment file
     deployment = load_deployment(config)
-    if not (deployment.data / "answers.db").exists():
+    if not has_answers(deployment):
         return ""
     with closing(answer_store(deployment, create=False)) as answers:
         return Withholding(store, answers, deployment.feedback).fate(phases).withheld
@@ -202,7 +202,9 @@ def forget(
             return
         if not yes:
             typer.confirm(f"Forget {len(chosen.events)} for good?", abort=True)
-        done = forget_events(data, store, chosen.events, now_ns)
+        with answers_of(config) as answers:
+            events, evidence = chosen.events, evidence_of(config)
+            done = forget_events(data, store, answers, evidence, events, now_ns)
     for line in done.told():
         typer.echo(line)
 

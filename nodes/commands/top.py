@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from nodes.cluster.showing import GroupsSeen
 from nodes.top_model import Status
 from nodes.top_reading import places, read_all
 from nodes.top_status import status_of
@@ -74,12 +77,15 @@ def looks(deployment: Deployment, given: Sequence[str], interval_s: float) -> It
     """
     before = read_all(places(deployment, given))
     pause = threading.Event()
-    while True:
-        pause.wait(interval_s)
-        time_s = time.time()
-        now = read_all(places(deployment, given))
-        yield status_of(deployment, now, before, time_s)
-        before = now
+    with closing(GroupsSeen(deployment)) as groups:
+        while True:
+            pause.wait(interval_s)
+            time_s = time.time()
+            now = read_all(places(deployment, given))
+            found, trouble = groups.look()
+            status = status_of(deployment, now, before, time_s)
+            yield replace(status, groups=found, groups_trouble=trouble)
+            before = now
 
 
 def _say(status: Status, as_json: bool) -> None:

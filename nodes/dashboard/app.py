@@ -28,6 +28,7 @@ from nodes.dashboard.views import (
     MILLISECOND_NS,
     AnswerGiven,
     AnswerView,
+    GroupView,
     History,
     NodeView,
     SceneView,
@@ -195,6 +196,11 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
             return answer_view(records.withdraw(position, name))
         except StoreError as error:
             raise HTTPException(404, str(error)) from error
+
+    @app.get("/api/groups", dependencies=[who])
+    def groups() -> list[GroupView]:
+        """Groups of scenes and who fuses them, of a deployment that has a cluster."""
+        return records.groups()
 
     @app.get("/api/nodes", dependencies=[who])
     def nodes() -> list[NodeView]:

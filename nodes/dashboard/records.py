@@ -14,13 +14,16 @@ import structlog
 
 from nodes.alarm_rates import RealAlarms, stored_rates
 from nodes.answer_effect import effect_of, rules_after
+from nodes.cluster.operating import statuses
 from nodes.dashboard.answer_views import EffectView, SceneExemptions
 from nodes.dashboard.event_views import EventRow, EventView, row_of, view_of
 from nodes.dashboard.exemptions import scene_exemptions
 from nodes.dashboard.views import (
     AnswerGiven,
+    GroupView,
     History,
     SceneView,
+    group_view,
     minute_view,
     rate_view,
     spent_view,
@@ -73,6 +76,13 @@ class Records:
     def scenes(self) -> list[SceneView]:
         """All scenes, in the deployment's order."""
         return [self._scene(name) for name in self._deployment.scenes]
+
+    def groups(self) -> list[GroupView]:
+        """Groups of scenes and who fuses them; none where the deployment has no cluster."""
+        store = self._fusion_store()
+        if store is None or not self._deployment.engine.is_ray:
+            return []
+        return [group_view(one) for one in statuses(self._deployment, store)]
 
     def events(
         self, scene: str | None, since_ms: int | None, until_ms: int | None, limit: int

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from nodes.cluster.operating import GroupStatus
 from pipeline.detection.live_rate import LiveRate, Spent, Standing
 from pipeline.store import Action, Answer, ScoreMinute, Verdict
 
@@ -139,6 +140,21 @@ class CheckView(View):
     detail: str
 
 
+class GroupView(View):
+    """A group of scenes that a worker of a cluster fuses."""
+
+    group: str
+    scenes: list[str]
+    state: str
+    machine: str
+    owner: str
+    """Machine and process that may write its scenes now; empty: none."""
+    token: int
+    """By which: of two that believe they may, the one with the newest."""
+    restarts: int
+    detail: str
+
+
 class NodeView(View):
     """A node process on this machine."""
 
@@ -152,6 +168,20 @@ class NodeView(View):
 def spent_view(spent: Spent) -> SpentView:
     """What was spent of a budget as it is given."""
     return SpentView(**asdict(spent), words=spent.words)
+
+
+def group_view(status: GroupStatus) -> GroupView:
+    """A group of scenes as it is given."""
+    return GroupView(
+        group=status.group,
+        scenes=list(status.scenes),
+        state=status.state,
+        machine=status.machine,
+        owner=status.owner,
+        token=status.token,
+        restarts=status.restarts,
+        detail=status.detail,
+    )
 
 
 def rate_view(rate: LiveRate) -> RateView:

@@ -20,11 +20,11 @@ def engine_problems(deployment: Deployment) -> Iterator[Problem]:
     yield from _directory(deployment)
     yield from _groups(deployment)
     yield from _apart(deployment)
-    if deployment.dashboard is not None:
+    if deployment.dashboard is not None and deployment.engine.evidence is None:
         yield Problem(
             ("dashboard",),
-            "the page of a cluster shows events only: evidence and live pictures lie with the "
-            "workers, in data/groups",
+            "the page of a cluster shows no evidence: it lies with the workers, in data/groups",
+            "name a folder that all machines share: 'engine: {evidence: ...}'",
             fatal=False,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -38,6 +39,10 @@ class EngineSettings(Settings):
 
     gpus: float = Field(default=0.0, ge=0)
     """GPUs that Ray sets aside for each worker; 0.25: four share one."""
+
+    evidence: Path | None = None
+    """Folder for the evidence of events on storage that all machines mount, also those of the page
+    and of the alert node; none: each worker keeps it in ``data``, on its own machine."""
 
     @field_validator("groups")
     @classmethod

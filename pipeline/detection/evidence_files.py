@@ -8,7 +8,7 @@ of everything else (`evidence_material`), are written by one thread that `settle
 the event is committed. Clips and recordings take seconds: a second thread makes them from their
 material, after a note of what is wanted (`.clip`) was left beside it. The note goes when the
 digest of the manifest is in safe hands (`sealed`, `put_away`); notes that an earlier run left are
-worked off at the start, so a node that is stopped may leave clips that would keep it.
+worked off by the next (`work_off`), so a node that is stopped may leave clips that would keep it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,6 @@ LIMIT_MB = 256.0
 Fuller: TypeAlias = Callable[[Path, list[Sample], str], list[Sample]]
 """Gives the frames of a clip, better ones in their places: the event's folder, the frames as they
 were sent, and why better ones are missing, if it is known."""
-
 
 _WANTED_DECODER = msgspec.json.Decoder(Wanted)
 
@@ -84,6 +83,7 @@ class EvidenceFiles:
         self._fuller = fuller
         self._patience_s = patience_s
         self._closing = threading.Event()
+        self._drafting = threading.Lock()
         self._quick = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evidence")
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clips")
         self._last: Future[None] | None = None
@@ -93,8 +93,12 @@ class EvidenceFiles:
         self._sealed: dict[str, str] = {}
         self.left_out: Counter[str] = Counter()
         self.failed = 0
-        for note in sorted(folder.glob(f"*/{NOTE}")):
-            self._ask_for(note.parent)
+
+    def work_off(self, scenes: Collection[str] | None = None) -> None:
+        """Make what notes of an earlier run ask for, of all scenes or only of these."""
+        for note in sorted(self._folder.glob(f"*/{NOTE}")):
+            if scenes is None or wanted_of(note.parent).event.scene in scenes:
+                self._ask_for(note.parent)
 
     def snapshot(self, name: str, frame: Sample) -> None:
         """Write one frame as a JPEG."""
@@ -122,7 +126,12 @@ class EvidenceFiles:
 
     def quick(self, event_id: str, work: Callable[[], object]) -> Future[None]:
         """Do something behind what was asked for before, on the thread of pictures."""
-        return self._submit(self._quick, event_id, work)
+
+        def alone() -> None:
+            with self._drafting:
+                work()
+
+        return self._submit(self._quick, event_id, alone)
 
     def settle(self) -> None:
         """Wait until all is on disk but what is made of material, which will come to be now."""
@@ -218,10 +227,11 @@ class EvidenceFiles:
         if not (folder / NOTE).exists():
             return  # held by this run, and made by it already
         if not digest_of(folder):
-            wanted = _WANTED_DECODER.decode((folder / NOTE).read_bytes())
+            wanted = wanted_of(folder)
             seal(folder, self._make_files(folder / MATERIAL, wanted, why))
-        for left in (path for path in folder.glob(".*") if path.name != NOTE):
-            left.unlink(missing_ok=True)  # material, and drafts of a process that was killed
+        with self._drafting:
+            for left in (path for path in folder.glob(".*") if path.name != NOTE):
+                left.unlink(missing_ok=True)  # material, and drafts of a process that was killed
         if self._sealing:
             self._sealed[folder.name] = digest_of(folder)
         else:
@@ -282,3 +292,8 @@ class EvidenceFiles:
         if error is not None and not isinstance(error, _LeftForLater):
             self.failed += 1
             log.error("evidence not written", file=name, error=str(error), every_s=10)
+
+
+def wanted_of(folder: Path) -> Wanted:
+    """What the note in an event's folder asks for."""
+    return _WANTED_DECODER.decode((folder / NOTE).read_bytes())

@@ -7,8 +7,10 @@
 Streams as they were announced, samples as they arrived, scores of windows and phases of the
 event, each added once, however often it comes; after a crash the capture nodes send some again.
 A process that is killed leaves at most one record that is not whole, the last: it is cut off
-when the file is opened again. Raw frames are kept as JPEG, but for those so small that a model
-sees their very pixels: as JPEG they would replay as something else.
+when the file is opened again. What is opened again is a copy in its place: whoever wrote it before,
+and may not know yet that another has its scene, writes to the one that is gone. Raw frames are kept
+as JPEG, but for those so small that a model sees their very pixels: as JPEG they would replay as
+something else.
 
 The file has a limit. A picture that would fill more than `PICTURES` of it is left out, and any
 other sample that would exceed it; that it was is kept in its place, and counted.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 import zlib
 from collections import Counter
@@ -110,10 +113,14 @@ class Material:
         self._limit = limit_bytes
         self._held: set[Hashable] = set()
         self._size = 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        for end, kept in _records(path):
+        for end, kept in _records(path) if path.exists() else ():
             self._held.add(_key(kept))
             self._size = end
+        if self._held:
+            draft = path.with_name(f"{path.name}.draft")
+            shutil.copyfile(path, draft)
+            os.replace(draft, path)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         os.ftruncate(self._file, self._size)
         os.lseek(self._file, self._size, os.SEEK_SET)
 

@@ -7,7 +7,7 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -173,12 +173,19 @@ class AnswerStore:
                 found.setdefault(row.event, []).append(_answer(row))
         return found
 
-    def unhanded(self, limit: int) -> list[Answer]:
-        """Answers that the alert node does not have as they are now, in order, the first few."""
+    def unhanded(self, limit: int, scenes: Collection[str] | None = None) -> list[Answer]:
+        """Answers that the alert node does not have as they are now, in order, the first few.
+
+        Args:
+            limit: At most so many.
+            scenes: Only of these scenes; None: of all.
+        """
         told = ANSWERS.outerjoin(HANDED, HANDED.c.position == ANSWERS.c.position)
         news = HANDED.c.position.is_(None) | (
             (ANSWERS.c.withdrawn_ns != 0) & HANDED.c.withdrawn.is_(False)
         )
+        if scenes is not None:
+            news &= ANSWERS.c.scene.in_(sorted(scenes))
         wanted = select(ANSWERS).select_from(told).where(news).order_by(ANSWERS.c.position)
         with self._db.read() as connection:
             return [_answer(row) for row in connection.execute(wanted.limit(limit))]

@@ -23,6 +23,9 @@ fill over hours, for the few rows that are read."""
 HELD_S = 10.0
 """Longest time that a process may rest within a transaction (PostgreSQL), seconds."""
 
+LINE_S = 15.0
+"""A line to PostgreSQL on which nothing is acknowledged for so long is broken, seconds."""
+
 
 def url_of(target: str | Path) -> URL:
     """The URL of a path or a written URL.
@@ -79,16 +82,24 @@ def engine_of(url: URL) -> Engine:
     return engine
 
 
-def _patience(url: URL) -> dict[str, str]:
-    """How long PostgreSQL lets a process that sleeps within a transaction keep its locks.
+def _patience(url: URL) -> dict[str, str | int]:
+    """How long PostgreSQL and its clients wait for each other.
 
-    Without it, one that is stopped halfway through a commit would hold up all others.
+    One that sleeps within a transaction loses its locks: stopped halfway through a commit, it would
+    hold up all others. One that is cut off is told so by `LINE_S`, not after a quarter of an hour.
     """
     if not url.get_driver_name().startswith("psycopg"):
         return {}
     held_ms, wait_ms = round(HELD_S * 1e3), round(BUSY_S * 1e3)
     options = f"-c idle_in_transaction_session_timeout={held_ms} -c lock_timeout={wait_ms}"
-    return {"options": options}
+    return {
+        "options": options,
+        "connect_timeout": round(LINE_S),
+        "tcp_user_timeout": round(LINE_S * 1e3),
+        "keepalives_idle": round(LINE_S / 3),
+        "keepalives_interval": round(LINE_S / 3),
+        "keepalives_count": 2,
+    }
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI border

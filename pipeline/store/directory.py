@@ -40,6 +40,10 @@ class Served:
     since_s: float
     live: bool
 
+    def held_by(self, pid: int) -> bool:
+        """Whether the holder is a process of this id."""
+        return self.holder.endswith(f"(process {pid})")
+
 
 class Directory:
     """The directory in a fusion node's store. Safe to share by threads.

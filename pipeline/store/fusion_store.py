@@ -65,7 +65,8 @@ class FusionStore:
     def __init__(self, target: str | Path, *, create: bool = True) -> None:
         self._db = Database(target, SCHEMA, create=create)
         self._known_sessions: set[tuple[str, str]] = set()
-        self._scenes: frozenset[str] | None = None
+        self.scenes: frozenset[str] | None = None
+        """Scenes whose events it gives, see `limit_to`; None: all."""
         self.leases = Leases(self._db)
         """Who fuses which scene: nothing is written without them."""
         self.directory = Directory(self._db, self.leases)
@@ -199,11 +200,11 @@ class FusionStore:
 
     def limit_to(self, scenes: Collection[str]) -> None:
         """Give and hand on events of these scenes only: others use this store for the rest."""
-        self._scenes = frozenset(scenes)
+        self.scenes = frozenset(scenes)
 
     def _read(self, wanted: Select[Any]) -> list[Event]:
-        if self._scenes is not None:
-            wanted = wanted.where(EVENTS.c.scene.in_(sorted(self._scenes)))
+        if self.scenes is not None:
+            wanted = wanted.where(EVENTS.c.scene.in_(sorted(self.scenes)))
         with self._db.read() as connection:
             return [stored_event(body) for body in connection.execute(wanted).scalars()]
 

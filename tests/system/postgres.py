@@ -25,7 +25,7 @@ def program(name: str) -> str:
 
 
 class Postgres:
-    """One server with one database.
+    """One server, with one database unless more are made.
 
     Args:
         folder: Where its data goes; it must be one that the server's user may reach.
@@ -50,6 +50,11 @@ class Postgres:
         waits = ("-w", "-t", str(START_S))
         self._run(program("pg_ctl"), "-D", data, "-o", told, "-l", log, *waits, "start")
         return self
+
+    def database(self, name: str) -> None:
+        """One more database."""
+        make = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "fusewatch", name)
+        self._run(program("createdb"), *make)
 
     def __exit__(
         self,

@@ -1,190 +1,235 @@
-"""Workers on a Ray cluster are killed, cut off with their machine, lost with all of Ray.
+"""Workers on a Ray cluster are killed, cut off, moved, started anew, and lost with their machine.
 
-Two nodes of Ray on this machine, a real PostgreSQL, ``fusewatch cluster up``, and the hall's two
-capture nodes as senders that ask the directory. Recovery is measured and told.
+Nodes of Ray on this machine, a real PostgreSQL, ``fusewatch cluster up``, and capture nodes that
+ask the directory. Whatever happens, the events are those of an undisturbed run and the ledger adds
+up. Recovery is measured and told. One cluster of Ray serves all tests; each has a deployment and a
+database of its own.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from nodes.links import worker_finder
-from nodes.places import fusion_store
+from nodes.dashboard.records import Records
+from nodes.dashboard.views import AnswerGiven
+from nodes.places import evidence_folder, fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.clock import NodeClock
-from pipeline.core.ledger import Ledger
-from pipeline.store import FusionStore, Served
-from pipeline.store.leases import LEASE_S
-from pipeline.transport.sender import Sender
+from pipeline.detection.scoring_state import watched_in
+from pipeline.models.checkpoint import load_model, save_model
+from pipeline.store import Action, FusionStore
 from tests.crash import hall
 from tests.crash.kills import Kills
 from tests.crash.world import plain
-from tests.system.ports import free_port
+from tests.system.cluster_run import (
+    UP_S,
+    Capture,
+    ClusterRun,
+    first_start_s,
+    lives,
+    recovered,
+    tokens,
+)
 from tests.system.postgres import Postgres
-from tests.system.ray_site import UP_S, RaySite
+from tests.system.ray_site import RaySite, is_running
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(400)]
 
-RECOVERED_S = 30.0
-"""What a recovery may take; or the lease and twice a start, where others load the machine."""
-SPEED = 1.0
-KILLED_S, LOST_S = 8.0, 13.0
-ENGINE = """
-engine:
-  kind: ray
-  address: "{address}"
-  directory: [tcp://127.0.0.1:{port}]
-data: ${{CLUSTER_TEST_DATA}}
-"""
+KILLED_S, LOST_S, UPGRADED_S = 8.0, 13.0, 36.0
 
 
-@pytest.fixture
+@dataclass
+class Undisturbed:
+    """What a run told that nothing happened to.
+
+    Attributes:
+        events: Every phase.
+        next_window: Where it ended.
+        watched: When the scene was watched.
+    """
+
+    events: list[bytes]
+    next_window: int
+    watched: object
+
+    def is_told_by(self, store: FusionStore) -> None:
+        """See that a store tells the same of the hall."""
+        assert told_of_samples(store) == self.events
+        at = store.checkpoint("hall")
+        assert at is not None
+        assert at.next_window == self.next_window
+        assert watched_in("hall", at.scoring) == self.watched, "no window was passed over"
+
+
+def told_of_samples(store: FusionStore) -> list[bytes]:
+    """Every event of the hall but that a node is silent: that follows from the wall's clock."""
+    told = store.events("hall", all_phases=True)
+    return [plain(event) for event in told if not event.alarm.startswith("node:")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Path:
+    return hall.model_file(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path, model: Path) -> Undisturbed:
+    world = hall.hall(folder / "whole", model)
+    world.run(hall.script(), Kills())
+    with closing(fusion_store(world.deployment, create=False)) as store:
+        at = store.checkpoint("hall")
+        assert at is not None
+        return Undisturbed(told_of_samples(store), at.next_window, watched_in("hall", at.scoring))
+
+
+@pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="fusewatch-postgres-"))
+    place = Path(tempfile.mkdtemp(prefix="fusewatch-postgres-"))
     try:
-        with Postgres(folder / "server") as server:
+        with Postgres(place / "server") as server:
             yield server
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(place)
 
 
-class Hall:
-    """The hall's capture nodes, which ask the directory for their worker."""
-
-    def __init__(self, config: Path) -> None:
-        deployment = load_deployment(config)
-        self.ledgers = {node: Ledger() for node in hall.NODES}
-        self.captured_s = 0.0
-        clock = NodeClock()
-        self.senders = {
-            node: Sender(
-                node,
-                deployment.engine.directory[0],
-                clock=clock,
-                ledger=ledger,
-                clock_sync=False,
-                finder=worker_finder(deployment, node),
-            )
-            for node, ledger in self.ledgers.items()
-        }
-        for node, streams in hall.NODES.items():
-            for info in streams:
-                self.senders[node].add_stream(info)
-        self._thread = threading.Thread(target=self._capture, daemon=True)
-        self._thread.start()
-
-    def wait_for(self, second: float) -> None:
-        wait_until(lambda: self.captured_s >= second, UP_S)
-
-    def end(self) -> None:
-        """See that all was captured and is committed."""
-        self._thread.join()
-        for node, sender in self.senders.items():
-            for info in hall.NODES[node]:
-                sender.end(info.name)
-        for sender in self.senders.values():
-            assert sender.drain(UP_S)
-            sender.close()
-        for ledger in self.ledgers.values():
-            for name, account in ledger.snapshot().items():
-                assert account.captured == account.delivered, name
-                assert account.missing == 0
-
-    def _capture(self) -> None:
-        pause, began_s = threading.Event(), time.monotonic()
-        for turn in hall.script():
-            self.captured_s = (turn.now_ns - hall.START_NS) / 1e9
-            pause.wait(max(0.0, began_s + self.captured_s / SPEED - time.monotonic()))
-            for node, samples in turn.samples.items():
-                for sample in samples:
-                    self.senders[node].send(sample)
-
-
-def served(store: FusionStore) -> Served | None:
-    found = store.directory.served().get("hall")
-    return found if found is not None and found.live and found.address else None
-
-
-def recovered(store: FusionStore, before: Served, what: str, start_s: float) -> Served:
-    """Wait until another life of the worker serves; how long that took is told."""
-    began_s = time.monotonic()
-
-    def is_back() -> bool:
-        found = served(store)
-        return found is not None and found.token > before.token
-
-    wait_until(is_back, UP_S)
-    took_s = time.monotonic() - began_s
-    print(f"{what}: served again after {took_s:.1f} s; the first start took {start_s:.1f} s")
-    assert took_s <= max(RECOVERED_S, LEASE_S + 2 * start_s + 3)
-    found = served(store)
-    assert found is not None
-    return found
+@pytest.fixture(scope="module")
+def site(folder: Path, postgres: Postgres) -> Iterator[RaySite]:
+    with RaySite(folder / "machines", postgres.port) as made:
+        yield made
 
 
 def test_events_are_those_of_an_undisturbed_run_whatever_happens_to_the_workers(
-    postgres: Postgres, tmp_path: Path
+    site: RaySite, postgres: Postgres, folder: Path, model: Path, undisturbed: Undisturbed
 ) -> None:
-    model = hall.model_file(tmp_path)
-    undisturbed = hall.hall(tmp_path / "whole", model).run(hall.script(), Kills()).events
-    config = tmp_path / "d.yaml"
-    with RaySite(tmp_path, config) as site:
-        fusion = f"listen: tcp://127.0.0.1:{free_port()}\n  store: {postgres.url}"
-        text = hall.DEPLOYMENT.format(model=model, record=fusion, streams="")
-        config.write_text(text + ENGINE.format(address=site.address, port=free_port()))
-        site.add("one")
-        site.add("two")
-        site.up()
-        with closing(fusion_store(load_deployment(config))) as store:
-            began_s = time.monotonic()
-            wait_until(lambda: served(store), UP_S)
-            start_s = time.monotonic() - began_s
-            capture = Hall(config)
-            capture.wait_for(KILLED_S)
-            wait_until(store.events, UP_S)  # an alarm stands
-            first = served(store)
-            where, pid = site.worker("hall")
-            os.kill(pid, signal.SIGKILL)
-            second = recovered(store, first, "worker killed", start_s)
-            assert site.worker("hall")[0] == where, "it is started again where it was"
+    postgres.database("lost")
+    site.add("one")
+    site.add("two")
+    with ClusterRun(site, folder, "lost", model) as run, closing(run.store()) as store:
+        start_s = first_start_s(store, "hall")
+        capture = Capture(run.config)
+        capture.wait_for(KILLED_S)
+        wait_until(store.events, UP_S)  # an alarm stands
+        first = lives(store)
+        where, pid = run.worker("hall")
+        os.kill(pid, signal.SIGKILL)
+        recovered(store, first, "worker killed", start_s, capture)
+        assert run.worker("hall")[0] == where, "it is started again where it was"
 
-            capture.wait_for(LOST_S)
-            where, pid = site.worker("hall")
-            os.kill(pid, signal.SIGSTOP)  # it believes that it has the hall, and cannot be told
-            site.remove(where)
-            third = recovered(store, second, "machine lost, its worker cut off", start_s)
-            assert third.address != second.address
-            os.kill(pid, signal.SIGCONT)
+        capture.wait_for(LOST_S)
+        second = lives(store)
+        where, pid = run.worker("hall")
+        os.kill(pid, signal.SIGSTOP)  # it believes that it has the hall, and cannot be told
+        site.remove(where)
+        recovered(store, second, "machine lost, its worker cut off", start_s, capture)
+        third = lives(store)
+        assert third["hall"].address != second["hall"].address
+        os.kill(pid, signal.SIGCONT)
 
-            site.restart()
-            fourth = recovered(store, third, "Ray is back", start_s)
-            capture.end()
-            wait_until(lambda: not is_running(pid), UP_S)
-            assert [plain(event) for event in store.events(all_phases=True)] == undisturbed
-            assert served(store).token == fourth.token, "the one that woke up took nothing back"
+        site.lose_head()
+        site.restart_head()
+        assert lives(store) == third, "without Ray nothing is placed, and all is fused"
+        where, _ = run.worker("hall")
+        site.rejoin(where)
+        recovered(store, third, "Ray's head and then its node are back", start_s, capture)
+        fourth = lives(store)
+        capture.end()
+        wait_until(lambda: not is_running(pid), UP_S)
+        undisturbed.is_told_by(store)
+        assert tokens(store) == {"hall": fourth["hall"].token}, (
+            "the one that woke up took nothing back"
+        )
 
-            assert site.run("upgrade").returncode == 0
-            assert served(store).token == fourth.token + 1
-            assert site.run("status").returncode == 0
-            down = site.run("down")
-            assert down.returncode == 0, down.stderr
-            assert served(store) is None
+        down = run.run("down")
+        assert down.returncode == 0, down.stderr
+        assert lives(store) == {}
+    for name in tuple(site.nodes):
+        site.remove(name)
 
 
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+def test_groups_move_are_cut_off_and_get_another_model_and_nothing_is_lost(
+    site: RaySite, postgres: Postgres, folder: Path, model: Path, undisturbed: Undisturbed
+) -> None:
+    postgres.database("moved")
+    own = folder / "moved.model"
+    shutil.copy(model, own)
+    site.add("three")
+    with (
+        ClusterRun(site, folder, "moved", own, shed=True) as run,
+        closing(run.store()) as store,
+    ):
+        start_s = first_start_s(store, "hall", "shed")
+        capture = Capture(run.config, hold_s=UPGRADED_S)
+        wait_until(store.events, UP_S)  # an alarm stands
+        before = lives(store)
+        site.add("four")
+        recovered(store, before, "moved to the machine that joined", start_s, capture)
+        assert sorted(run.worker(group)[0] for group in before) == ["four", "three"]
+
+        where, _ = run.worker("hall")
+        (other,) = {"three", "four"} - {where}
+        second = tokens(store)
+        asked = run.run("move", "hall", site.addresses[other])
+        assert asked.returncode == 0, asked.stderr
+        third = lives(store)
+        assert third["hall"].token == second["hall"] + 1
+        assert run.worker("hall")[0] == other
+
+        pid = run.worker("hall")[1]
+        site.lines[
+            other
+        ].cut()  # it has its capture nodes and Ray, and believes that it has the hall
+        recovered(store, {"hall": third["hall"]}, "worker cut off from the store", start_s, capture)
+        fourth = tokens(store)
+        assert run.worker("hall") != (other, pid)
+        site.lines[other].mend()
+        wait_until(lambda: not is_running(pid), UP_S)
+        assert tokens(store)["hall"] == fourth["hall"], "it took nothing back"
+
+        capture.wait_for(UPGRADED_S)
+        after = save_model(replace(load_model(own), created_by="the next version"), own)
+        upgraded = run.run("upgrade", "hall")
+        assert upgraded.returncode == 0, upgraded.stderr
+        assert tokens(store)["hall"] > fourth["hall"]
+        capture.go_on()
+        capture.end()
+        undisturbed.is_told_by(store)
+        at = store.checkpoint("hall")
+        assert at is not None
+        assert after.digest.encode() in at.scoring, "the windows since were scored by it"
+
+        told = json.loads(run.run("status", "--json").stdout)
+        assert {one["group"]: one["token"] for one in told["groups"]} == tokens(store)
+        is_shown(run)
+
+
+def is_shown(run: ClusterRun) -> None:
+    """See that the page has the evidence that several workers made, whole, and takes answers."""
+    assert run.run("events:verify").returncode == 0
+    deployment = load_deployment(run.config)
+    with closing(Records(deployment, NodeClock())) as page:
+        rows = [row for row in page.events("hall", None, None, 100) if not row.health]
+        assert rows
+        for row in rows:
+            shown = page.event(row.id)
+            assert shown is not None
+            assert {"snapshot", "clip", "sound"} <= shown.evidence.keys()
+            assert all((evidence_folder(deployment) / p).is_file() for p in shown.evidence.values())
+        page.answer(rows[0].id, AnswerGiven(action=Action.SEEN), "Ada")
+        assert page.events("hall", None, None, 100)
+        assert [group.owner != "" for group in page.groups()] == [True, True]

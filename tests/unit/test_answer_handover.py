@@ -72,6 +72,15 @@ def test_an_answer_goes_with_who_gave_it_and_what_it_says(site: Site) -> None:
     )
 
 
+def test_a_worker_of_a_cluster_leaves_answers_of_other_scenes_to_their_workers(site) -> None:
+    site.answers.add(SEEN)
+    site.events.limit_to(["yard"])
+    assert site.offered() == []
+    assert len(site.answers.unhanded(9)) == 1, "and it is not taken for one whose event is gone"
+    site.events.limit_to([SEEN.scene])
+    assert site.offered() == [KEY]
+
+
 def test_it_is_offered_through_restarts_until_the_alert_node_has_it(site: Site) -> None:
     site.answers.add(SEEN)
     assert site.offered() == [KEY]

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from nodes.cluster.directory import READ_NS, DirectoryNode, listens_at
-from nodes.cluster.narrowing import for_group, reachable_at
+from nodes.cluster.narrowing import data_of, for_group, reachable_at
 from nodes.cluster.operating import Operator, placer_is_there, statuses
 from nodes.cluster.placer_node import PLACER
-from nodes.health import Health
-from nodes.places import fusion_store
+from nodes.commands.top import looks
+from nodes.dashboard.records import Records
+from nodes.fusion_metrics import FusionMetrics
+from nodes.health import Health, HealthServer
+from nodes.places import answer_store, evidence_folder, fusion_store, score_history
 from nodes.run import run_deployment
+from nodes.runner import RunFile, write_run_file
+from nodes.stores import stores_here
+from nodes.top_view import view
 from pipeline.config import Deployment, load_deployment
 from pipeline.config.engine_settings import EngineSettings
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import ClusterError, ConfigError
-from pipeline.store import FusionStore, Holder, Sight, Wish
+from pipeline.detection.stream_books import StreamBooks
+from pipeline.store import Action, Answer, FusionStore, Holder, ScoreMinute, Sight, Wish
 from pipeline.transport.directory_messages import Here, Nowhere
 
 SITE = """
@@ -119,9 +129,65 @@ def test_the_status_is_of_the_leases_and_not_of_what_the_placer_believes(
     hall, shed = statuses(deployment, store)
     assert (hall.state, hall.machine) == ("not serving", "10.0.0.1")
     assert (shed.state, shed.detail, shed.age_s < 60) == ("unplaced", "full", True)
-    with closing(serve(deployment, "hall", "tcp://10.0.0.1:40")):
+    with closing(serve(deployment, "hall", "tcp://10.0.0.1:40")) as worker:
         hall, _ = statuses(deployment, store)
         assert (hall.state, hall.address, hall.token) == ("serving", "tcp://10.0.0.1:40", 1)
+        assert (hall.owner, shed.owner) == ("one (process 11)", "")
+        worker.leases.release()
+        hall, _ = statuses(deployment, store)
+        assert (hall.owner, hall.token) == ("", 1), "nobody has it, and the token never goes back"
+
+
+def test_the_groups_and_who_owns_them_are_shown_by_top_and_on_the_page(
+    deployment: Deployment, store: FusionStore
+) -> None:
+    store.cluster.see([Sight("hall", "10.0.0.1", "serving"), Sight("shed", "", "unplaced", "full")])
+    place = data_of(deployment, "hall") / "run" / "fusion-hall.json"
+    health = Health()
+    health.ready("node", True)
+    server = HealthServer("127.0.0.1:0", health)
+    metrics = FusionMetrics(health.registry)
+    metrics.equipment.books({"a1": StreamBooks("a", last_ns=time.time_ns())})
+    write_run_file(place, RunFile("fusion-hall", 1, server.start(), 0))
+    with (
+        closing(serve(deployment, "hall", "tcp://10.0.0.1:40")),
+        closing(server),
+        closing(Records(deployment, ManualClock(10**18))) as records,
+    ):
+        status = next(looks(deployment, [], 0.0))
+        assert [(g.group, g.state, g.owner, g.token) for g in status.groups] == [
+            ("hall", "serving", "one (process 11)", 1),
+            ("shed", "unplaced", "", 0),
+        ]
+        names = [one.name for one in status.processes]
+        assert "fusion-hall" in names and "fusion-shed" not in names, "only what runs here is asked"
+        a1, b1 = status.streams
+        assert a1.age_s is not None and b1.age_s is None
+        hall, shed = records.groups()
+        assert (hall.state, hall.owner, shed.detail) == ("serving", "one (process 11)", "full")
+        console = Console(width=140, file=io.StringIO(), record=True)
+        console.print(view(status))
+        said = console.export_text()
+        assert "not fused: shed" in said
+        assert "one (process 11)" in said
+
+
+def test_answers_scores_and_evidence_are_where_the_page_and_every_worker_find_them(
+    tmp_path: Path,
+) -> None:
+    text = SITE.replace("7712]}", "7712], evidence: shared}")
+    (tmp_path / "d.yaml").write_text(text)
+    deployment = load_deployment(tmp_path / "d.yaml")
+    here, there = for_group(deployment, "hall"), for_group(deployment, "shed")
+    assert evidence_folder(deployment) == evidence_folder(here) == tmp_path / "shared"
+    answer = Answer("e1", "hall", Action.NOTE, "", "", "Ada", 7)
+    with closing(answer_store(deployment)) as page, closing(answer_store(there)) as worker:
+        page.add(answer)
+        assert [one.event for one in worker.all()] == ["e1"]
+    with closing(score_history(here)) as written, closing(score_history(deployment)) as page:
+        written.put("hall", [ScoreMinute(5, 60, 0, 1.0)])
+        assert [one.windows for one in page.between("hall", 0, 9)] == [60]
+    assert {kept.name for kept in stores_here(deployment)} == {"fusion", "answers", "history"}
 
 
 def test_orders_need_a_placer_and_are_withdrawn_when_they_are_not_carried_out(

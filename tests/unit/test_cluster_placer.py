@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from nodes.cluster.cut_off import BAR_S, ENDS, Bars
 from nodes.cluster.keeper import ENDED, Kept
 from nodes.cluster.placement import Machine, Need
 from nodes.cluster.placer import Placer
@@ -22,6 +23,7 @@ class Plant:
     served: dict[str, Served] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
     slow: bool = False
+    last_pid: int = 0
 
     def machines(self) -> list[Machine]:
         return list(self.there)
@@ -32,12 +34,14 @@ class Plant:
         return dict(self.running)
 
     def start(self, group: str, machine: Machine) -> None:
-        self.running[group] = Kept(machine.id, "running", "", 0, 1)
+        self.last_pid += 1
+        holder = f"fusion of site on {machine.id} (process {self.last_pid})"
+        self.running[group] = Kept(machine.id, "running", "", 0, self.last_pid)
         for scene in GROUPS[group]:
             before = self.served.get(scene)
             token = before.token + 1 if before else 1
             address = f"tcp://{machine.address}:1"
-            self.served[scene] = Served(scene, address, "", token, "", 0.0, not self.slow)
+            self.served[scene] = Served(scene, address, "", token, holder, 0.0, not self.slow)
 
     def stop(self, group: str) -> None:
         self.stopped.append(group)
@@ -48,6 +52,11 @@ class Plant:
     def remove(self, group: str) -> None:
         del self.running[group]
 
+    def lapse(self, group: str) -> None:
+        """Nobody renews the leases of a group."""
+        for scene in GROUPS[group]:
+            self.served[scene] = replace(self.served[scene], live=False)
+
     def at(self) -> dict[str, str]:
         return {group: kept.machine for group, kept in self.running.items()}
 
@@ -55,13 +64,15 @@ class Plant:
 class Site:
     def __init__(self) -> None:
         self.plant = Plant()
-        self.placer = Placer(GROUPS, Need(), self.plant)
+        self.now_s = 0.0
+        self.placer = Placer(GROUPS, Need(), self.plant, lambda: self.now_s)
         self.wishes: list[Wish] = []
 
     def look(self, times: int = 1) -> dict[str, Sight]:
         for _ in range(times):
             sights, done = self.placer.look(self.wishes, self.plant.served)
             self.wishes = [wish for wish in self.wishes if wish not in done]
+            self.now_s += 1.0
         return {sight.name: sight for sight in sights}
 
 
@@ -145,6 +156,83 @@ def test_a_worker_that_was_given_up_is_told_and_holds_up_no_other() -> None:
     assert site.plant.running["a"].state == "running", "an upgrade tries it anew"
 
 
+def test_a_worker_whose_leases_ran_out_in_its_hands_is_replaced_on_another_machine() -> None:
+    site = Site()
+    site.plant.there = [ONE, TWO]
+    site.look(2)
+    where = site.plant.at()
+    site.plant.lapse("a")
+    site.look(2)
+    assert site.plant.at() == where, "not before it had time to renew them"
+    site.look(2)
+    assert site.plant.at()["a"] not in ("", where["a"])
+    assert site.plant.stopped == [], "it cannot be asked to drain, and need not be"
+    other = site.plant.at()["b"]
+    site.look(25)
+    assert site.plant.at() == {"a": site.plant.at()["a"], "b": other}, "no way back for a while"
+
+
+def test_a_worker_that_was_cut_off_stays_where_it_is_when_there_is_no_other_machine() -> None:
+    site = Site()
+    site.look(2)
+    site.plant.lapse("a")
+    site.look(9)
+    assert site.plant.at() == {"a": "m1", "b": "m1"}
+    site.plant.there = [ONE, TWO]
+    site.look(2)
+    assert site.plant.at()["a"] == "m2"
+
+
+def test_a_worker_that_fails_again_and_again_is_tried_elsewhere_not_one_that_starts() -> None:
+    site = Site()
+    site.plant.there = [ONE, TWO]
+    site.look(2)
+    where = site.plant.at()["b"]
+    site.plant.lapse("b")
+    site.plant.running["b"] = Kept(where, "running", "exit code 69", ENDS - 1, 99)
+    site.look(60)
+    assert site.plant.at()["b"] == where, "a start may take long"
+    site.plant.running["b"] = Kept(where, "waiting", "exit code 69", ENDS, 0)
+    site.look(2)
+    assert site.plant.at()["b"] != where
+
+
+def test_one_who_stands_by_while_another_still_serves_is_not_taken_for_cut_off() -> None:
+    site = Site()
+    site.plant.there = [ONE, TWO]
+    site.look(2)
+    before = site.plant.at()
+    site.plant.running["a"] = replace(site.plant.running["a"], pid=77)
+    site.look(3)  # its predecessor, which Ray lost, still has the leases
+    site.plant.lapse("a")
+    site.look(9)
+    assert site.plant.at() == before
+
+
+def test_a_machine_that_cut_its_worker_off_is_the_last_resort() -> None:
+    site = Site()
+    site.plant.there = [ONE, TWO]
+    site.look(2)
+    cut, other = site.plant.at()["a"], site.plant.at()["b"]
+    site.plant.lapse("a")
+    site.look(5)
+    assert site.plant.at() == {"a": other, "b": other}
+    site.plant.there = [machine for machine in (ONE, TWO) if machine.id == cut]
+    site.look(2)
+    assert site.plant.at() == {"a": cut, "b": cut}
+
+
+def test_a_machine_on_which_workers_are_cut_off_again_is_barred_for_longer_each_time() -> None:
+    bars = Bars()
+    bars.put("m1", 0.0)
+    assert bars.now(BAR_S - 1) == {"m1"}
+    assert bars.now(BAR_S) == set()
+    bars.put("m1", BAR_S + 1)
+    assert bars.now(3 * BAR_S) == {"m1"}
+    bars.put("m1", 99 * BAR_S)
+    assert bars.now(100 * BAR_S) == set(), "it had been well for long"
+
+
 def test_down_drains_all_and_then_it_is_over() -> None:
     site = Site()
     site.look(2)
@@ -164,7 +252,7 @@ def test_a_fresh_placer_takes_the_workers_over_and_puts_a_lost_group_where_it_wa
     site.look(2)
     where = site.plant.at()
     del site.plant.running["b"]
-    site.placer = Placer(GROUPS, Need(), site.plant)
+    site.placer = Placer(GROUPS, Need(), site.plant, lambda: site.now_s)
     site.look(2)
     assert site.plant.at() == where
     assert site.plant.stopped == []

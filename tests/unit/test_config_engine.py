@@ -104,7 +104,7 @@ def test_what_works_in_part_only_is_a_warning(tmp_path: Path) -> None:
     text = text.replace("postgresql+psycopg://u@h/d", "sqlite:///s.db")
     told = [str(w) for w in load(written(tmp_path, f"kind: ray, {DIRECTORY}", text)).warnings]
     assert any("told apart, not as one incident" in warning for warning in told)
-    assert any("the page of a cluster shows events only" in warning for warning in told)
+    assert any("the page of a cluster shows no evidence" in warning for warning in told)
     assert any("by the processes of one machine only" in warning for warning in told)
 
 

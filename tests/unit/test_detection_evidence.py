@@ -118,7 +118,9 @@ def test_clips_that_would_keep_a_node_from_ending_are_left_to_its_next_start(tmp
         left = {path.name for path in (tmp_path / event_id).iterdir()}
         assert {MATERIAL, NOTE} <= left
         assert "clip.mp4" not in left
-    EvidenceFiles(tmp_path).close()
+    again = EvidenceFiles(tmp_path)
+    again.work_off()
+    again.close()
     for event_id in ("e1", "e2"):
         made = {path.name for path in (tmp_path / event_id).iterdir()}
         assert made == {"clip.mp4", "manifest.json"}

@@ -58,6 +58,17 @@ def test_everything_comes_back_in_order_and_what_comes_twice_is_kept_once(tmp_pa
     assert kept_in(tmp_path / "m", [*things, line(2, "c")])[-1] == line(2, "c")
 
 
+def test_who_was_cut_off_and_writes_on_does_not_disturb_who_took_over(tmp_path):
+    cut_off = Material(tmp_path / "m", 2**20)
+    cut_off.add(line(1, "a"))
+    successor = Material(tmp_path / "m", 2**20)
+    for material, words in ((cut_off, "lost"), (successor, "b"), (cut_off, "x" * 100)):
+        material.add(line(2, words))
+    for material in (cut_off, successor):
+        material.close()
+    assert list(read_material(tmp_path / "m")) == [line(1, "a"), line(2, "b")]
+
+
 def test_small_raw_frames_stay_as_they_are_and_large_ones_become_jpeg(tmp_path):
     small, large = (np.full((high, 160, 3), 9, np.uint8) for high in (120, 480))
     things = [arrived("cam", n, d, Encoding.RAW) for n, d in enumerate((small, large))]

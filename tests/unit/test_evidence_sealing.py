@@ -71,6 +71,11 @@ def test_a_seal_that_nobody_took_is_offered_by_the_next_run_and_nothing_is_made_
     made = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "e1").iterdir()}
     assert NOTE in made and MATERIAL not in made
     again = EvidenceFiles(tmp_path, sealing=True)
+    again.work_off(["another scene"])
+    again.settle()
+    again.finished(60.0)
+    assert again.sealed() == {}, "whoever fuses that scene does it"
+    again.work_off([event(Phase.CLEARED, 1).scene])
     lived(EvidenceKeeper(1.0, again, STREAMS))  # and the event comes once more, in part
     again.close()
     assert again.sealed() == {"e1": digest}

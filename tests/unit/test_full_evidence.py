@@ -183,6 +183,7 @@ def test_killed_while_a_clip_waits_the_next_life_makes_it_of_what_is_there(
     site.files.settle()
     site.files.quick("e1", lambda: None).result()  # killed here
     again = Site(tmp_path)
+    again.files.work_off()
     again.raised()
     again.cleared()  # the end comes once more, as it was not committed
     again.answer(again.full.wanted(SECOND))

@@ -20,6 +20,7 @@ const part = encodeURIComponent;
 
 export const scenes = () => ask("/api/scenes");
 export const streams = () => ask("/api/streams");
+export const groups = () => ask("/api/groups");
 export const nodes = () => ask("/api/nodes");
 export const events = (given = {}) => ask(`/api/events?${query(given)}`);
 export const event = (id) => ask(`/api/events/${part(id)}`);

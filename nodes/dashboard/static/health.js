@@ -11,10 +11,11 @@ import { streams } from "/static/streams.js";
 export async function healthView(main) {
   const told = eventRoom();
   const books = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "streams" });
-  const processes = el("div", { class: "grid" }), spent = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }), normal = el("div");
+  const processes = el("div", { class: "grid" }), owners = el("div"), spent = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }), normal = el("div");
   const load = async () => {
-    const [nodes, all, scenes, held, events] = await Promise.all([api.nodes(), api.streams(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
+    const [nodes, fused, all, scenes, held, events] = await Promise.all([api.nodes(), api.groups(), api.streams(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
     renew(processes, ...nodes.map(node));
+    renew(owners, ...(fused.length ? groups(fused) : []));
     renew(books, streams(all));
     renew(spent, ...scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes));
     renew(normal, exemptions(held, load));
@@ -22,7 +23,7 @@ export async function healthView(main) {
   };
   await load();
   main.replaceChildren(el("h1", {}, "Health"),
-    el("h2", {}, "Processes on this machine"), processes,
+    el("h2", {}, "Processes on this machine"), processes, owners,
     el("h2", {}, "Streams"), el("p", { class: "quiet" }, "Captured is delivered, waiting and dropped; what nothing explains would be a fault."), books,
     el("h2", {}, "Alarms beside the budget of false alarms"), el("p", { class: "quiet" }, "An alarm is counted until somebody answers that it was real."), spent,
     el("h2", {}, "Held back as normal"), normal,
@@ -38,6 +39,15 @@ function node(one) {
     el("div", { class: "row spread" }, el("strong", {}, one.name), el("span", { class: `badge ${ok ? "good" : "bad"}` }, ok ? "well" : one.reached ? "not well" : "no answer")),
     el("p", { class: "quiet" }, `since ${when(one.since_ms)}`),
     told.length ? el("ul", { class: "list" }, told.map((check) => el("li", {}, `${check.name}: ${check.detail || "not well"}`))) : null);
+}
+
+function groups(all) {
+  const rows = all.map((one) => el("tr", {},
+    el("td", {}, one.group), el("td", {}, el("span", { class: `badge ${one.state === "serving" ? "good" : "bad"}` }, one.state)),
+    [one.machine, one.owner || "nobody", String(one.token), String(one.restarts), one.scenes.join(", "), one.state === "serving" ? "" : one.detail].map((t) => el("td", {}, t))));
+  return [el("h2", {}, "Groups of scenes"), el("p", { class: "quiet" }, "The owner alone may write: its token is the newest."),
+    el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "groups of scenes" },
+      el("table", {}, el("thead", {}, el("tr", {}, ["Group", "State", "Machine", "Owner", "Token", "Restarts", "Scenes", "Said"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows)))];
 }
 
 function budgets(scenes) {
