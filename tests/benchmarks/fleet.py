@@ -21,13 +21,13 @@ import argparse
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import structlog
 
+from tests.benchmarks.fleet_growth import Sweep, line_of
 from tests.benchmarks.fleet_point import Cost, measure
 from tests.benchmarks.fleet_site import Layout
 from tests.benchmarks.fleet_worker import STAGES
@@ -55,24 +55,9 @@ class Asked:
     workers: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """Points of one sweep.
-
-    Attributes:
-        title: What is varied.
-        unit: Of what is varied.
-        points: What was varied, and the cost.
-    """
-
-    title: str
-    unit: str
-    points: list[tuple[int, Cost]] = field(default_factory=list)
-
-
 def sweeps(*, quick: bool) -> dict[str, tuple[str, str, list[Asked]]]:
     """Title, unit and points of each sweep; `quick`: the ends and the middle."""
-    few = slice(None, None, 3) if quick else slice(None)
+    few = slice(None, None, 2) if quick else slice(None)
     some = [1, 2, 4] if quick else list(SHARES)
     return {
         "scenes": (
@@ -117,39 +102,8 @@ def stage_row(name: str, cost: Cost) -> str:
     """What a window cost by stage, milliseconds; the main thread's, and of other threads."""
     each = [cost.stages.get(stage, 0.0) for stage in STAGES]
     cells = [*each, cost.total - sum(each)]
-    return f"{name:14}" + "".join(f"{1e3 * s / cost.windows_hz:8.2f}" for s in cells)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """How a cost grows.
-
-    Attributes:
-        fixed: Processor seconds a second without any scene.
-        each: And for each.
-        bend: What one more costs in the upper half of the sweep over that in the lower half.
-        unit: Cost of one at the largest point over that at the smallest.
-    """
-
-    fixed: float
-    each: float
-    bend: float
-    unit: float
-
-
-def line_of(counts: Sequence[int], costs: Sequence[float]) -> Line:
-    """The line through points, and how far they bend from it.
-
-    Args:
-        counts: What was varied, at least three, ascending.
-        costs: Processor seconds a second at each.
-    """
-    x, y = np.asarray(counts, float), np.asarray(costs, float)
-    each, fixed = np.polyfit(x, y, 1, w=1 / np.sqrt(x))
-    middle = int(np.argmin(np.abs(x - x[-1] / 2)))
-    lower = (y[middle] - y[0]) / (x[middle] - x[0])
-    upper = (y[-1] - y[middle]) / (x[-1] - x[middle])
-    return Line(float(fixed), float(each), float(upper / lower), float(y[-1] / x[-1] / y[0] * x[0]))
+    spent = "".join(f"{1e3 * s / cost.windows_hz:7.2f}" for s in cells)
+    return f"{name:14}{spent}{cost.commits_hz:10.1f}"
 
 
 def told(sweep: Sweep) -> Iterator[str]:
@@ -181,7 +135,8 @@ def run(title: str, unit: str, asked: Sequence[Asked], seconds: float, kept: Pat
         cost = measure(one.layout, one.scenes, seconds, kept, one.workers)
         sweep.points.append((one.varied, cost))
         print(f"{row(one.name, cost)}   load {os.getloadavg()[0]:.0f}", flush=True)
-    print(f"{'ms a window':14}" + "".join(f"{stage:>8}" for stage in (*STAGES, "threads")))
+    stages = "".join(f"{stage:>7}" for stage in (*STAGES, "others"))
+    print(f"{'ms a window':14}{stages}{'commits/s':>10}")
     for one, (_, cost) in zip(asked, sweep.points, strict=True):
         print(stage_row(one.name, cost))
     for words in told(sweep):

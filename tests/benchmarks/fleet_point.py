@@ -33,7 +33,7 @@ from tests.benchmarks.fleet_site import (
     learn,
     scene_names,
 )
-from tests.benchmarks.fleet_worker import Worker, ages_s, quantile_s
+from tests.benchmarks.fleet_worker import COMMITS, STAGES, Worker, ages_s, quantile_s
 from tests.system.ports import free_ports
 from tests.waiting import wait_until
 
@@ -82,6 +82,7 @@ class Cost:
         streams: Streams in all.
         cpu: Processor seconds a second of each worker.
         stages: Processor seconds a second by stage, of all workers.
+        commits_hz: Transactions a second, of all workers.
         resident_mb: Resident memory of each worker.
         windows_hz: Windows scored a second, of all workers.
         age_s: Median and 99th percentile of a window's age when it was scored.
@@ -100,6 +101,7 @@ class Cost:
     streams: int
     cpu: list[float]
     stages: dict[str, float]
+    commits_hz: float
     resident_mb: list[float]
     windows_hz: float
     age_s: tuple[float, float]
@@ -192,7 +194,8 @@ def _watch(
         nodes=len(fleet.nodes),
         streams=scenes * layout.nodes * layout.streams,
         cpu=spent,
-        stages={name: sum(one.get(name, 0.0) for one in each) for name in each[0]},
+        stages={stage: sum(one.get(stage, 0.0) for one in each) for stage in STAGES},
+        commits_hz=sum(one[COMMITS] for one in each),
         resident_mb=resident_mb,
         windows_hz=windows / took_s,
         age_s=(quantile_s(ages, 0.5), quantile_s(ages, 0.99)),

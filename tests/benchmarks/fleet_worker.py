@@ -28,10 +28,12 @@ from tests.benchmarks.edge import cpu_s, status
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 240.0
+START_S = 400.0
 STAGES = ("receive", "align", "score", "judge", "commit", "tell", "rest")
 """What a worker does: takes messages in and grants credit; prepares samples and cuts windows;
 scores them; alarms, health and states; the store and acks; metrics and views; everything else."""
+
+COMMITS = "commits"
 
 
 # In the worker's process.
@@ -42,6 +44,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
+        self.commits = 0
         self._inside: list[float] = []
 
     def wrap(self, owner: Any, name: str, stage: str) -> None:
@@ -57,6 +60,7 @@ class Stages:
             finally:
                 took = time.thread_time() - began
                 self.spent[stage] += took - self._inside.pop()
+                self.commits += stage == "commit" and name == "commit"
                 if self._inside:
                     self._inside[-1] += took
 
@@ -90,7 +94,7 @@ def work(arguments: Sequence[str]) -> None:
 
     def say() -> None:
         for _ in sys.stdin:
-            print(json.dumps(stages.spent), flush=True)
+            print(json.dumps({**stages.spent, COMMITS: stages.commits}), flush=True)
 
     threading.Thread(target=say, daemon=True).start()
     sys.argv = ["fusewatch", *arguments]
@@ -157,7 +161,7 @@ class Worker:
         return status(self.process.pid)["VmRSS"]
 
     def stages(self) -> dict[str, float]:
-        """Processor seconds of each stage so far."""
+        """Processor seconds of each stage so far; and how many transactions, as `COMMITS`."""
         if self.process.stdin is None or self.process.stdout is None:
             raise RuntimeError("the worker was started without pipes")
         self.process.stdin.write("\n")
