@@ -64,6 +64,7 @@ _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
 IDLE_COMMIT_NS = SECOND_NS
+REPORT_NS = SECOND_NS // 4
 CLIPS_S = 2.0
 """Longest wait for clips under way when the node ends, after what draining gave them, seconds."""
 
@@ -94,6 +95,7 @@ class FusionNode:
         self._points = AckPoints()
         self._resume: dict[tuple[str, str, str], int] = {}
         self._committed_ns = 0
+        self._reported_ns = -REPORT_NS
         self._began = False
         self._pause = threading.Event()
         self._health: Health | None = None
@@ -226,7 +228,7 @@ class FusionNode:
         self._live.show(outcome.windows, outcome.scores)
         if self._metrics is not None:
             self._metrics.turn(outcome, now_ns)
-            for scene, live in self._engine.live().items() if outcome.scores else ():
+            for scene, live in self._engine.live({one.scene for one in outcome.scores}).items():
                 self._metrics.scoring(scene, live, self._rates.of(scene, live.watched))
 
     def _commit(
@@ -237,7 +239,7 @@ class FusionNode:
         force: bool = False,
     ) -> None:
         """Commit, then ack. Points alone (nothing scored) are committed about once a second."""
-        for node, session, stream, sequence in self._points.points(self._engine.released()):
+        for node, session, stream, sequence in self._points.points(self._engine.newly_released()):
             self._resume[node, session, stream] = sequence
         now_ns, seals = self._clock.now_ns(), self._files.sealed()
         rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
@@ -288,8 +290,13 @@ class FusionNode:
         return min(timeout_s, max((deadline_ns - self._clock.now_ns()) / SECOND_NS, 0.0))
 
     def _report(self) -> None:
+        """Say how everything is: now and then, as it costs as much as there are scenes."""
+        now_ns = self._clock.now_ns()
         if self._health is None or self._metrics is None:
             return
+        if 0 <= now_ns - self._reported_ns < REPORT_NS:
+            return
+        self._reported_ns = now_ns
         self._health.ready("scenes", True)
         lost = [n.node for n in self._receiver.nodes() if n.lost]
         self._health.ready("capture nodes", not lost, ", ".join(lost))

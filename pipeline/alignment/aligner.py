@@ -168,6 +168,19 @@ class Aligner:
         scene.resume_ns = scene.start_ns(index)
         scene.advance(index, Discard.RESUMED)
 
+    @property
+    def wake_ns(self) -> int:
+        """No window is due before, once `pop_ready` was called, unless something is handed in."""
+        return self._wake_ns
+
+    def pass_time(self, now_ns: int) -> None:
+        """The time is `now_ns`, at which no window was due."""
+        scene = self._scene
+        if scene.now_ns is None:
+            self._begin(now_ns)
+        elif now_ns > scene.now_ns:
+            scene.now_ns = now_ns
+
     def pop_ready(self, now_ns: int) -> list[Window]:
         """Windows that are due at `now_ns`, in order.
 
@@ -175,10 +188,7 @@ class Aligner:
             now_ns: Arrival time; a step back is ignored.
         """
         scene = self._scene
-        if scene.now_ns is None:
-            self._begin(now_ns)
-        elif now_ns > scene.now_ns:
-            scene.now_ns = now_ns
+        self.pass_time(now_ns)
         if not scene.stirred and now_ns < self._wake_ns:
             return []
         windows: list[Window] = []

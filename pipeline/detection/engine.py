@@ -36,12 +36,14 @@ from pipeline.core.event import Account, Event
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.cut import Cut
+from pipeline.detection.due_scenes import DueScenes
 from pipeline.detection.engine_scene import Scene, users_of
 from pipeline.detection.equipment import Equipment, SceneOver
 from pipeline.detection.events import event_of, quoted
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.incidents import Incidents
 from pipeline.detection.outcome import Outcome, SceneState
+from pipeline.detection.releases import Releases
 from pipeline.detection.resume_hold import ResumeHold
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
@@ -83,13 +85,15 @@ class Engine:
         self._users = users_of(scenes, streams)
         self._accounts: Mapping[str, Account] = {}
         self._cuts: list[Cut] = []
-        self._passed: dict[str, int] = {}
         self._streams = {name: frozenset(used) for name, used in streams.items()}
         self._ended: set[str] = set()
+        self._all_ended = {name for name, used in self._streams.items() if not used}
         self._timers = ResumeHold(self._users)
         self._taken_ns: int | None = None
         self.corrupt: dict[str, int] = {}
         self.unfit: dict[tuple[str, str], str] = {}
+        self._due = DueScenes(scenes)
+        self._releases = Releases(self._due, self._users, self.unfit)
 
     def restore(self, states: Mapping[str, SceneState], now_ns: int) -> None:
         """Go on where the last commit left off; timers wait for the streams to come back."""
@@ -97,6 +101,7 @@ class Engine:
             scene = self._scenes.get(name)
             if scene is None:
                 continue
+            self._due.stir(scene)
             scene.aligner.resume_at(state.next_window)
             if scene.alarm is not None and state.alarm:
                 scene.alarm.restore(state.alarm)
@@ -128,7 +133,7 @@ class Engine:
         self.health.look(arrival.arrival_ns, self._accounts, len(self._cuts))
         if isinstance(arrival, StreamEnded):
             for scene in self._users.get(arrival.stream, ()):
-                if self._streams[scene.name] <= self._ended:
+                if scene.name in self._all_ended:
                     self.health.over(scene.name, self._accounts, len(self._cuts))
 
     def advance(self, now_ns: int) -> None:
@@ -164,18 +169,18 @@ class Engine:
 
     def released(self) -> dict[str, int]:
         """Per stream the highest sequence that no window to come needs; call after `collect`."""
-        points = dict(self._passed)
-        for name, scene in self._scenes.items():
-            for stream, sequence in scene.aligner.released().items():
-                if (name, stream) not in self.unfit:
-                    points[stream] = min(points.get(stream, sequence), sequence)
-        return {stream: sequence for stream, sequence in points.items() if sequence >= 0}
+        return self._releases.all()
 
-    def live(self) -> dict[str, SceneScoring]:
-        """What the scoring of each scene that has a model remembers."""
+    def newly_released(self) -> dict[str, int]:
+        """As `released`, of streams of which it may be another than at the last call."""
+        return self._releases.new(self._ended)
+
+    def live(self, scenes: Iterable[str] | None = None) -> dict[str, SceneScoring]:
+        """What the scoring of each scene that has a model remembers; of these scenes, or all."""
         if self._scorer is None:
             return {}
-        scored = [name for name, scene in self._scenes.items() if scene.alarm is not None]
+        names = self._scenes if scenes is None else scenes
+        scored = [name for name in names if self._scenes[name].alarm is not None]
         return {name: self._scorer.live(name) for name in scored}
 
     def discarded(self) -> dict[tuple[str, str, str], int]:
@@ -192,23 +197,26 @@ class Engine:
         if self._evidence is not None:
             self._evidence.open(opened)
         for scene in self._users.get(info.name, ()):
+            self._due.stir(scene)
             if self._fits(scene, info):
                 scene.aligner.open(info)
+            self._all_ended.discard(scene.name)
         self._timers.opened(info.name)
         self._ended.discard(info.name)
 
     def _end(self, stream: str) -> None:
-        for scene in self._users.get(stream, ()):
-            scene.aligner.end(stream)
         self._ended.add(stream)
+        for scene in self._users.get(stream, ()):
+            self._due.stir(scene)
+            scene.aligner.end(stream)
+            if self._streams[scene.name] <= self._ended:
+                self._all_ended.add(scene.name)
 
     def _over(self) -> list[str]:
         """Scenes that nothing more can come from, and of which an event still stands."""
-        return [
-            name
-            for name in self._scenes
-            if self._streams[name] <= self._ended and self._stands(name)
-        ]
+        if not self._all_ended:
+            return []
+        return [name for name in self._scenes if name in self._all_ended and self._stands(name)]
 
     def _stands(self, name: str) -> bool:
         """Whether an event of a scene has not been cleared."""
@@ -238,7 +246,7 @@ class Engine:
         sample = arrived.sample
         users = self._users.get(sample.stream, ())
         if not users:
-            self._passed[sample.stream] = sample.sequence
+            self._releases.passed(sample)
             return
         prepared = self._prepare(sample)
         self.health.take(prepared)
@@ -246,8 +254,9 @@ class Engine:
             self._evidence.keep(arrived)
         for scene in users:
             if (scene.name, sample.stream) in self.unfit:
-                self._passed[sample.stream] = sample.sequence
+                self._releases.passed(sample)
             else:
+                self._due.stir(scene)
                 scene.aligner.push(prepared)
 
     def _prepare(self, sample: Sample) -> Sample:
@@ -261,15 +270,13 @@ class Engine:
             return sample
 
     def _cut(self, now_ns: int) -> None:
-        timer_ns = self._timers.now_ns(now_ns)
-        for scene in self._scenes.values():
-            for window in scene.aligner.pop_ready(timer_ns):
-                unfit = frozenset(s for name, s in self.unfit if name == scene.name)
-                self._cuts.append(Cut(window, self._accounts, unfit))
+        for window in self._due.cut(self._timers.now_ns(now_ns)):
+            unfit = frozenset(s for name, s in self.unfit if name == window.scene)
+            self._cuts.append(Cut(window, self._accounts, unfit))
 
     def _next_cut_ns(self) -> int | None:
-        deadlines = [scene.aligner.next_deadline_ns() for scene in self._scenes.values()]
-        return self._timers.next_ns([d for d in deadlines if d is not None])
+        first_ns = self._due.next_ns()
+        return self._timers.next_ns([] if first_ns is None else [first_ns])
 
     def _tell(self, cuts: Sequence[Cut], scores: Iterator[WindowScore]) -> Iterator[Event]:
         """Events of these windows, and what is told of the equipment, in order."""

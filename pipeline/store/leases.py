@@ -143,8 +143,13 @@ class Leases:
         return int(row.token) + 1
 
     def _ours(self) -> ColumnElement[bool]:
-        pairs = self._tokens.items()
-        return or_(*(and_(LEASES.c.scene == s, LEASES.c.token == token) for s, token in pairs))
+        """Rows of these leases: a term for each token, as most scenes have one of a few."""
+        scenes: dict[int, list[str]] = {}
+        for scene, token in self._tokens.items():
+            scenes.setdefault(token, []).append(scene)
+        return or_(
+            *(and_(LEASES.c.scene.in_(s), LEASES.c.token == token) for token, s in scenes.items())
+        )
 
     def _now(self, connection: Connection) -> ColumnElement[float]:
         return literal_column(NOW[connection.dialect.name])

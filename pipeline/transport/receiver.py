@@ -243,8 +243,7 @@ class Receiver:
         self._session.data(connection, decode_samples(payloads), size, now_ns)
 
     def _hello(self, connection: bytes, hello: Hello, now_ns: int) -> None:
-        there = [n for n in self._session.nodes() if not (n.lost or n.ended)]
-        others = sum(status.node != hello.node for status in there)
+        others = self._session.others(hello.node)
         objection = self._gate.hello_objection(connection, others, now_ns)
         if objection is not None and objection.code is not None:
             self._session.refuse(connection, objection.code, objection.detail, hello.attempt)

@@ -76,6 +76,7 @@ class ReceiverSession:
         self._max_message = max_message
         self._max_streams = max_streams
         self._registry = Registry(max_streams)
+        self._owed: dict[str, None] = {}  # nodes that sent what no credit was granted for yet
         self.outgoing: list[tuple[bytes, Message]] = []
         self.arrivals: list[Arrival] = []
         self.counters: Counter[str] = Counter()
@@ -210,11 +211,16 @@ class ReceiverSession:
             done: Offsets of parts of shared memory that are no longer needed, by node.
             now_ns: Site time.
         """
-        for peer in self._registry.connected():
-            parts = done.get(peer.node, [])
+        for node in [*self._owed, *(name for name in done if name not in self._owed)]:
+            peer, parts = self._connected(node), done.get(node, [])
+            if peer is None:
+                self._owed.pop(node, None)
+                continue
             granted = peer.grant(self._credit, now_ns, at_once=bool(parts))
             if granted is not None:
                 self.outgoing.append((peer.connection, Credit(granted, parts)))
+            if not peer.pending:
+                self._owed.pop(node, None)
 
     def ack(self, node: str, sequences: Mapping[str, int], session: str = "") -> None:
         """Everything of `node` up to and including these sequences is committed.
@@ -243,6 +249,10 @@ class ReceiverSession:
             self._registry.disconnect(peer)
             self._registry.lose(peer, "connection gone")
 
+    def others(self, node: str) -> int:
+        """How many nodes but this one are there."""
+        return self._registry.others(node)
+
     def nodes(self) -> list[NodeStatus]:
         """Every node that is remembered, by name. May be called from any thread."""
         return self._registry.status()
@@ -267,6 +277,7 @@ class ReceiverSession:
         """What came takes its part of the credit."""
         peer.received += cost
         peer.pending += cost
+        self._owed[peer.node] = None
         if peer.received > peer.granted + max(self._credit, self._max_message):
             detail = f"{peer.received} of {peer.granted} bytes"
             self.refuse(peer.connection, Refusal.OVER_CREDIT, detail)

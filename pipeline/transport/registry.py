@@ -29,6 +29,7 @@ class Registry:
         self._max_streams = max_streams
         self._nodes: dict[str, Peer] = {}
         self._connections: dict[bytes, Peer] = {}
+        self._heard_ns = 0  # every node that is there was heard at least as late as this
 
     def by_connection(self, connection: bytes) -> Peer | None:
         """The node that a connection is the newest of."""
@@ -92,9 +93,19 @@ class Registry:
 
     def tick(self, now_ns: int) -> None:
         """Notice nodes that are no longer heard."""
+        if now_ns - self._heard_ns <= NODE_LOST_NS:
+            return
         for peer in self._nodes.values():
             if now_ns - peer.heard_ns > NODE_LOST_NS:
                 self.lose(peer, "nothing heard")
+        there = [p.heard_ns for p in self._nodes.values() if not (p.lost or p.said_bye)]
+        self._heard_ns = min(there, default=now_ns)
+
+    def others(self, node: str) -> int:
+        """How many nodes but this one are there."""
+        return sum(
+            not (peer.lost or peer.said_bye or peer.node == node) for peer in self._nodes.values()
+        )
 
     def status(self) -> list[NodeStatus]:
         """Every node that is remembered, by name. May be called from any thread."""

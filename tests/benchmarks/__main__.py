@@ -19,6 +19,7 @@ LONG = {
     "clock",
     "day",
     "edge",
+    "fleet",
     "fusion",
     "gpu_worker",
     "peers",

@@ -345,3 +345,30 @@ def test_a_name_is_held_by_the_connection_of_a_live_session_only() -> None:
     assert session.holder("n1") == b"1"
     session.receive(b"1", Bye(), NOW + NODE_LOST_NS + 3)
     assert session.holder("n1") is None
+
+
+def test_of_many_nodes_those_that_fall_silent_are_lost_in_time() -> None:
+    session = opened()
+    for number in range(2, 6):
+        session.hello(str(number).encode(), hello(f"n{number}"), NOW, shared=False)
+    heard = {f"n{number}": NOW for number in range(1, 6)}
+    for step in range(1, 40):
+        now_ns = NOW + step * S // 2
+        for number in range(1, 6):
+            if step < 5 * number:
+                session.receive(str(number).encode(), ClockAsk(step), now_ns)
+                heard[f"n{number}"] = now_ns
+        session.tick(now_ns)
+        lost = {status.node for status in session.nodes() if status.lost}
+        assert lost == {name for name, at in heard.items() if now_ns - at > NODE_LOST_NS}
+        assert session.others("n1") == len(heard) - len(lost | {"n1"})
+
+
+def test_credit_goes_to_those_who_sent_and_to_nobody_else() -> None:
+    session = opened(credit=1_000)
+    session.hello(b"2", hello("n2"), NOW, shared=False)
+    session.outgoing.clear()
+    session.data(b"1", [reading(n) for n in range(4)], 96, NOW)
+    session.grant({}, NOW)
+    session.grant({}, NOW + S)
+    assert [c for c, m in session.outgoing if isinstance(m, Credit)] == [b"1"]

@@ -1,0 +1,75 @@
+"""Draws how the cost of fusion workers grows with what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tests.benchmarks.fleet_growth import Sweep, line_of
+from tests.benchmarks.fleet_point import Cost
+from tests.benchmarks.fleet_worker import STAGES
+
+_COLOURS = ("#0b5fa5", "#6aa9dc", "#d1702b", "#efb183", "#3b8f5a", "#9a9a9a", "#cfcfcf", "#5c5c5c")
+
+
+def draw(sweeps: Mapping[str, Sweep], target: Path) -> None:
+    """Write a PNG: a row a sweep; cost with its line, cost of a window by stage, memory."""
+    figure = Figure(figsize=(13, 3.2 * len(sweeps)), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(len(sweeps), 3, squeeze=False)
+    for sweep, (cost, stages, memory) in zip(sweeps.values(), rows, strict=True):
+        _cost(cost, sweep)
+        _stages(stages, sweep)
+        _memory(memory, sweep)
+    figure.savefig(target, dpi=110)
+
+
+def _cost(axis: Axes, sweep: Sweep) -> None:
+    for kept, colour, label in ((True, _COLOURS[0], "measured"), (False, _COLOURS[2], "behind")):
+        shown = [(n, 100 * cost.total) for n, cost in sweep.points if cost.kept_up is kept]
+        if shown:
+            axis.plot(*zip(*shown, strict=True), "o", color=colour, label=label)
+    fitted = [(n, cost.total) for n, cost in sweep.points if cost.kept_up]
+    if len(fitted) >= 3:
+        line = line_of([n for n, _ in fitted], [cost for _, cost in fitted])
+        ends = np.array([0, fitted[-1][0]])
+        words = f"{1e3 * line.fixed:.1f} + {1e3 * line.each:.2f} ms/s each"
+        axis.plot(ends, 100 * (line.fixed + line.each * ends), color=_COLOURS[1], label=words)
+    bare = [(n, 100 * cost.bare) for n, cost in sweep.points]
+    axis.plot(*zip(*bare, strict=True), "--", color=_COLOURS[5], label="bare ZeroMQ")
+    axis.set_ylim(bottom=0)
+    axis.set_ylabel("per cent of a core")
+    axis.set_xlabel(sweep.unit)
+    axis.set_title(sweep.title, fontsize=9, loc="left")
+    axis.legend(fontsize=8, frameon=False)
+
+
+def _stages(axis: Axes, sweep: Sweep) -> None:
+    names = [str(n) for n, _ in sweep.points]
+    below = np.zeros(len(names))
+    for stage, colour in zip((*STAGES, "threads"), _COLOURS, strict=True):
+        ms = np.array([1e3 * _spent(cost, stage) / cost.windows_hz for _, cost in sweep.points])
+        axis.bar(names, ms, bottom=below, color=colour, label=stage, width=0.7)
+        below += ms
+    axis.set_ylabel("ms a window")
+    axis.set_xlabel(sweep.unit)
+    axis.legend(fontsize=7, frameon=False, ncols=2)
+
+
+def _spent(cost: Cost, stage: str) -> float:
+    if stage == "threads":
+        return cost.total - sum(cost.stages.values())
+    return cost.stages.get(stage, 0.0)
+
+
+def _memory(axis: Axes, sweep: Sweep) -> None:
+    counts = [n for n, _ in sweep.points]
+    axis.plot(counts, [sum(c.resident_mb) for _, c in sweep.points], "o-", color=_COLOURS[4])
+    axis.set_ylim(bottom=0)
+    axis.set_ylabel("resident, MB")
+    axis.set_xlabel(sweep.unit)
