@@ -131,12 +131,13 @@ class Scorer:
                 model.check(info)
                 self._checked[scene, info.name] = info
 
-    def budget(self, scene: str, alarm: AlarmSettings) -> Budget:
-        """Threshold of an alarm of a scene, and how sure it is."""
+    def budget(self, scene: str, alarm: AlarmSettings, every: int = 1) -> Budget:
+        """Threshold of an alarm of a scene, and how sure it is, if every so many windows count."""
         return self._scene(scene).calibration.budget(
             alarm.false_alarms_hz,
             min_duration_s=alarm.min_duration_s,
             merge_s=alarm.clear_after_s,
+            every=every,
         )
 
     def follow(self, scene: str, settings: RecalibrationSettings, alarm: AlarmSettings) -> None:
@@ -254,6 +255,7 @@ def _verdict(
         degraded={name: seen.reason for name, seen in quality.items() if seen.reason},
         uncertainty_ns=max(window.uncertainty_ns.values(), default=0),
         explanation=explanation,
+        hops=window.hops,
     )
 
 
