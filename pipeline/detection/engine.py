@@ -11,8 +11,8 @@ The rules that make a replay give the events of the live run:
   apart, a scene fallen silent and one that is over after those cut up to then, streams that cannot
   see in a window right after what its score gave.
 - A window's score does not depend on what is scored with it, see `Scorer`.
-- Which windows are scored when there are too many is an arrival too (`HopSet`), which holds
-  for all windows that are cut after it, those by timers that it lets run included.
+- Which windows are scored when there are too many is an arrival too (`HopSet`), which says
+  from which window on it holds.
 
 After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
 send again what was not committed; until they are back, the timers stand still, and so they do
@@ -197,6 +197,10 @@ class Engine:
                 if (name, stream) not in self.unfit:
                     points[stream] = min(points.get(stream, sequence), sequence)
         return {stream: sequence for stream, sequence in points.items() if sequence >= 0}
+
+    def spent_s(self) -> dict[str, float]:
+        """What scoring took so far of each scene, seconds; no part of what it says."""
+        return {} if self._scorer is None else dict(self._scorer.spent_s)
 
     def live(self) -> dict[str, SceneScoring]:
         """What the scoring of each scene that has a model remembers."""

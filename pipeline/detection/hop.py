@@ -32,6 +32,8 @@ class HopState(msgspec.Struct):
     Attributes:
         times: How many times wider than set it is.
         from_ns: Start of the first window for which that holds.
+        before: How many times wider it was for windows before, of which some may still come:
+            timers do not run at the same moments in a replay.
         lag_ns: How far behind the node was then.
         row: Windows left out since the last one that is scored.
         left_out: Windows left out since the hop was widened.
@@ -40,6 +42,7 @@ class HopState(msgspec.Struct):
 
     times: int = 1
     from_ns: int = 0
+    before: int = 1
     lag_ns: int = 0
     row: int = 0
     left_out: int = 0
@@ -83,13 +86,15 @@ class Hop:
         state.decided = None
         if times == state.times:
             return False
-        state.times, state.from_ns, state.lag_ns = times, said.from_ns, said.lag_ns
+        state.before, state.times = state.times, times
+        state.from_ns, state.lag_ns = said.from_ns, said.lag_ns
         return True
 
     def hops(self, index: int) -> int:
         """Hops from the last window that is scored to this one, the next; 0: it is left out."""
         state = self.state
-        if index % state.times:
+        times = state.times if index * self.hop_ns >= state.from_ns else state.before
+        if index % times:
             state.row += 1
             state.left_out += 1
             return 0

@@ -6,6 +6,7 @@ alone, not on how they are shared out to calls, see `pipeline.detection.batching
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,11 @@ class Scorer:
         watch: Shown what the model saw in each window, in the order of the scores; None: nobody.
         together: Whether scenes go through the models together; None: on CUDA.
 
+    Attributes:
+        device: Where it scores.
+        spent_s: What the windows of each scene took so far, seconds; those that went through
+            together took as long each.
+
     Raises:
         ModelError: CUDA was asked for and is not there.
     """
@@ -85,6 +91,7 @@ class Scorer:
         together: bool | None = None,
     ) -> None:
         self.device = _device(device)
+        self.spent_s: dict[str, float] = {}
         self._watch = watch
         self._batching = Batching(models, self.device, together)
         self._scenes = {
@@ -170,13 +177,26 @@ class Scorer:
         """
         self.live(scene).restore(state, self._batching.device_of(scene))
 
-    @torch.inference_mode()
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows of any scenes, in their order.
 
         Raises:
             ModelError: A scene has no model, or a window does not fit it.
         """
+        if self._batching.together:
+            return self._timed(windows)
+        return [score for window in windows for score in self._timed([window])]
+
+    def _timed(self, windows: Sequence[Window]) -> list[WindowScore]:
+        began_s = time.perf_counter()
+        scores = self._scored(windows)
+        each_s = (time.perf_counter() - began_s) / max(len(windows), 1)
+        for window in windows:
+            self.spent_s[window.scene] = self.spent_s.get(window.scene, 0.0) + each_s
+        return scores
+
+    @torch.inference_mode()
+    def _scored(self, windows: Sequence[Window]) -> list[WindowScore]:
         for window in windows:
             self._check_window(window)
         features: list[Features] = []
