@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from nodes.arrival_turns import TURN_S
 from nodes.flows import flows_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, HopSet, SampleArrived
@@ -19,6 +20,8 @@ from pipeline.detection.overload import Overload
 from pipeline.detection.workload import Workload
 
 SECOND_NS = 1_000_000_000
+UNKNOWN_S = TURN_S / 16
+"""What an arrival of a queue of which nothing came yet is taken to cost."""
 
 
 class KeepingUp:
@@ -57,7 +60,9 @@ class KeepingUp:
 
     def cost(self, flow: str) -> float:
         """What an arrival of a queue costs with all that comes of it, seconds."""
-        return self._work.of_arrival(self.flows.scenes.get(flow, ()))
+        scenes = self.flows.scenes.get(flow, ())
+        cost_s = self._work.of_arrival(scenes) if scenes else 0.0
+        return UNKNOWN_S if cost_s is None else cost_s
 
     def begin(self) -> None:
         """A turn of work begins."""

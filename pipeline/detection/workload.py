@@ -95,12 +95,16 @@ class Workload:
             self._costs[name].scored += count
             self._costs[name].scored_s += scoring_s.get(name, 0.0) + count * each_s
 
-    def of_arrival(self, scenes: Iterable[str]) -> float:
-        """What an arrival of some scenes costs with all that comes of it, seconds; 0: not known."""
+    def of_arrival(self, scenes: Iterable[str]) -> float | None:
+        """What an arrival of some scenes costs with all that comes of it, seconds.
+
+        Returns:
+            None while nothing of them has come.
+        """
         costs = [self._costs[name] for name in scenes if name in self._costs]
         arrivals = sum(cost.arrivals for cost in costs)
         spent_s = sum(cost.arrivals_s + cost.scored_s for cost in costs)
-        return spent_s / arrivals if arrivals else 0.0
+        return spent_s / arrivals if arrivals else None
 
     def demand(self, scene: str, times: int) -> float:
         """Share of the node's time that a scene needs when its hop is so many times as wide."""
