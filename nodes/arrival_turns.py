@@ -1,17 +1,25 @@
-"""Arrivals in turns of bounded work, so that a fusion node with a backlog is asked to stop in time.
+"""Arrivals in turns of bounded work, fairly: a scene with a backlog does not keep another waiting.
 
-One poll may bring minutes of samples. What a turn leaves waits for the next; nothing is polled
-meanwhile, so that no more than a poll ever waits. It is not acked: when the node is stopped
-before its turn comes, it is sent again.
+Every turn takes in what has come, however much waits: it is put into queues (`FairQueue`), from
+which the turn takes what it has time for. A capture node gets credit for what was taken, so no
+more of it waits here than its credit. What waits is not acked: when the node is stopped before
+its turn comes, it is sent again.
+
+What was taken later than what came after it counts as arrived then: the engine, the recording
+and a replay see one order and one time. So a turn without a backlog is as it came.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
 import structlog
 
+from nodes.fair_queue import Cost, FairQueue
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
-from pipeline.transport.receiver import Receiver
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +28,17 @@ AWAY_NS = 3 * SECOND_NS
 """Nothing was taken for so long, though the node looks four times a second: it was away."""
 MOST = 256
 """Arrivals in one turn: some seconds of a scene."""
+MANY, POLLS = 64, 16
+"""After a poll that brought so many there may be more; so many polls in one turn."""
+TURN_S = 0.25
+"""What the arrivals of a turn may cost, seconds."""
+
+
+class Receives(Protocol):
+    """What brings arrivals, see `pipeline.transport.receiver.Receiver`."""
+
+    def poll(self, timeout_s: float, waiting: Mapping[str, int]) -> list[Arrival]:
+        """What arrived, when so many samples of each node still wait."""
 
 
 class ArrivalTurns:
@@ -28,38 +47,71 @@ class ArrivalTurns:
     Args:
         receiver: What brings arrivals.
         clock: Node time.
+        queue: Where they wait; None: in one queue for each node.
+        cost: What an arrival of a queue costs, seconds; None: nothing is known.
         most: Arrivals in one turn.
     """
 
-    def __init__(self, receiver: Receiver, clock: Clock, most: int = MOST) -> None:
+    def __init__(
+        self,
+        receiver: Receives,
+        clock: Clock,
+        queue: FairQueue | None = None,
+        cost: Cost | None = None,
+        most: int = MOST,
+    ) -> None:
         self._receiver = receiver
         self._clock = clock
+        self._queue = queue or FairQueue({}, {})
+        self._cost = cost or (lambda _flow: 0.0)
         self._most = most
-        self._left: list[Arrival] = []
         self._polled_ns = clock.now_ns()
+        self.last_ns = 0
+        """Arrival time of the last one taken."""
 
-    def take(self, timeout_s: float) -> list[Arrival]:
-        """The next turn; waits for the first arrival for at most `timeout_s`."""
-        if not self._left:
-            self._left = self._poll(timeout_s)
-        turn, self._left = self._left[: self._most], self._left[self._most :]
-        return turn
+    def take(self, timeout_s: float, *, poll: bool = True) -> list[Arrival]:
+        """The next turn; waits for the first arrival for at most `timeout_s`.
+
+        Args:
+            timeout_s: Not waited for while something waits.
+            poll: Whether to take in what has come since; not when the node is to end.
+        """
+        turn = self._poll(0.0 if self.waiting else timeout_s) if poll else []
+        turn += self._queue.take(self._most, TURN_S, self._cost)
+        return [self._stamped(arrival) for arrival in turn]
 
     def until_ns(self) -> int:
         """Timers may run up to this: now, or when what waits arrived."""
-        return self._left[0].arrival_ns if self._left else self._clock.now_ns()
+        oldest_ns = min(self._queue.oldest_ns().values(), default=self._clock.now_ns())
+        return max(oldest_ns, self.last_ns) if self.waiting else oldest_ns
+
+    def lags_ns(self) -> dict[str, int]:
+        """How long the first that waits has waited, by queue."""
+        now_ns = self._clock.now_ns()
+        return {flow: now_ns - at_ns for flow, at_ns in self._queue.oldest_ns().items()}
 
     @property
     def waiting(self) -> bool:
         """Whether something waits for the next turn."""
-        return bool(self._left)
+        return len(self._queue) > 0
 
     def _poll(self, timeout_s: float) -> list[Arrival]:
-        """What arrived; first that this node was away, if it was (stopped, asleep, busy)."""
-        arrivals = self._receiver.poll(timeout_s)
+        """Take in what arrived; that this node was away, if it was (stopped, asleep, busy)."""
+        arrivals = self._receiver.poll(timeout_s, self._queue.samples)
+        self._queue.put(arrivals)
+        polls, more = 1, arrivals
+        while len(more) >= MANY and polls < POLLS:
+            more = self._receiver.poll(0.0, self._queue.samples)
+            self._queue.put(more)
+            polls += 1
         before_ns, self._polled_ns = self._polled_ns, self._clock.now_ns()
         if self._polled_ns - before_ns < AWAY_NS:
-            return arrivals
+            return []
         log.warning("was away", for_s=(self._polled_ns - before_ns) // SECOND_NS)
-        back_ns = arrivals[0].arrival_ns if arrivals else self._polled_ns
-        return [fusion_began(back_ns), *arrivals]
+        return [fusion_began(arrivals[0].arrival_ns if arrivals else self._polled_ns)]
+
+    def _stamped(self, arrival: Arrival) -> Arrival:
+        if arrival.arrival_ns < self.last_ns:
+            return replace(arrival, arrival_ns=self.last_ns)
+        self.last_ns = arrival.arrival_ns
+        return arrival

@@ -80,8 +80,7 @@ def build_engine(
         if scorer is not None and name in loaded:
             budgets[name] = scorer.budget(name, settings.alarm)
             scorer.follow(name, settings.recalibrate, settings.alarm)
-            hop_ns = _ns(settings.hop_s)
-            alarm = Alarm(settings.alarm, name, budgets[name].threshold, hop_ns)
+            alarm = _alarm(name, settings, scorer, budgets[name].threshold)
         scenes.append(Scene(name, aligner_of(deployment, name), alarm))
     streams = {name: tuple(settings.streams) for name, settings in deployment.scenes.items()}
     keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer, streams)
@@ -90,6 +89,14 @@ def build_engine(
     incidents = Incidents(deployment.incidents)
     engine = Engine(scenes, streams, scorer, keeper, health=health, incidents=incidents)
     return Assembly(engine, budgets)
+
+
+def _alarm(name: str, settings: SceneSettings, scorer: Scorer, threshold: float) -> Alarm:
+    def wide(times: int) -> float:
+        return scorer.budget(name, settings.alarm, times).threshold
+
+    hop_ns, window_ns = _ns(settings.hop_s), _ns(settings.window_s)
+    return Alarm(settings.alarm, name, threshold, hop_ns, wide, max(1, window_ns // hop_ns))
 
 
 def _sights(deployment: Deployment) -> dict[str, SightScene]:

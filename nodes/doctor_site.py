@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nodes.doctor import Finding, Level, port_finding
 from nodes.doctor_machine import disk, gpu
-from nodes.runner import read_run_files
+from nodes.run_files import read_run_files
 from pipeline.config import Deployment
 from pipeline.core.errors import ModelFileError
 

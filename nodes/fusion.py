@@ -23,11 +23,13 @@ from nodes.answer_handover import AnswerHandover
 from nodes.arrival_turns import ArrivalTurns
 from nodes.assembly import build_engine
 from nodes.claim import Claim
+from nodes.fair_queue import FairQueue
 from nodes.full_pictures import FullPictures
 from nodes.fusion_metrics import FusionMetrics
 from nodes.handing_on import HandingOn
 from nodes.health import Health
 from nodes.inhibition import Inhibition
+from nodes.keeping_up import KeepingUp
 from nodes.kept_data import kinds
 from nodes.links import event_sender, fusion_key, sample_receiver
 from nodes.live_view import LiveView
@@ -153,7 +155,7 @@ class FusionNode:
         until_ns = began_ns + round(timeout_s * SECOND_NS)
         self._turn(self._turns.take(0.0))
         while self._turns.waiting and self._clock.now_ns() < (3 * began_ns + until_ns) // 4:
-            self._turn(self._turns.take(0.0))
+            self._turn(self._turns.take(0.0, poll=False))
         self._pictures.close()
         self._files.finished(timeout_s / 2)
         self._commit({}, (), force=True)
@@ -187,10 +189,11 @@ class FusionNode:
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
-        self._turns = ArrivalTurns(self._receiver, self._clock)
-        began = fusion_began(self._clock.now_ns())
-        self._recorder.write(began)
-        self._engine.take(began)
+        load = self._load = KeepingUp(self._deployment, self._engine, self._clock)
+        queue = FairQueue(load.flows.of_node, {n: len(s) for n, s in load.flows.scenes.items()})
+        self._turns = ArrivalTurns(self._receiver, self._clock, queue, load.cost)
+        now_ns = self._clock.now_ns()
+        self._say(fusion_began(now_ns), *load.standing(now_ns))
         log.info("listening", address=self._receiver.address)
         if self._reachable is not None:
             self._claim.publish(self._place)
@@ -207,18 +210,22 @@ class FusionNode:
         self._pause.wait(timeout_s)
 
     def _turn(self, arrivals: Sequence[Arrival]) -> None:
+        self._load.begin()
+        now_ns = self._clock.now_ns()
         for arrival in arrivals:
             self._recorder.write(arrival)
             self._points.follow(arrival)
             self._syncs.take(arrival)
             self._live.take(arrival)
             self._engine.take(arrival)
-        now_ns = self._clock.now_ns()
+            now_ns = self._load.arrived(arrival, now_ns)
         self._engine.advance(self._turns.until_ns())
         outcome = self._engine.collect()
         for event in outcome.events:
             self._recorder.event(event, now_ns)
-        self._commit(outcome.states, outcome.events)
+        decided = self._load.decide(outcome, self._turns.lags_ns())
+        self._commit(outcome.states | decided, outcome.events)
+        self._say(*self._load.said(self._turns.last_ns))
         self._pictures.look(self._receiver, now_ns)
         self._recorder.look(now_ns)
         self._syncs.look(now_ns)
@@ -230,6 +237,13 @@ class FusionNode:
             self._metrics.turn(outcome, now_ns)
             for scene, live in self._engine.live({one.scene for one in outcome.scores}).items():
                 self._metrics.scoring(scene, live, self._rates.of(scene, live.watched))
+        self._load.end(outcome)
+
+    def _say(self, *said: Arrival) -> None:
+        """Tell the recording and the engine what no node sent."""
+        for one in said:
+            self._recorder.write(one)
+            self._engine.take(one)
 
     def _commit(
         self,
@@ -307,6 +321,7 @@ class FusionNode:
         self._metrics.equipment.syncs(self._syncs.watches)
         self._metrics.equipment.unseen(self._engine.health.sight.unseen())
         self._metrics.equipment.books(self._engine.health.ledger.books)
+        self._metrics.load.look(self._load)
         self._metrics.held(self._handing_on.held, self._handing_on.counts)
 
     def _kept(self, thing: _Thing) -> _Thing:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from nodes.alarm_rates import SceneRates
 from nodes.equipment_metrics import EquipmentMetrics
 from nodes.handing_on import Outcome as Handed
+from nodes.load_metrics import LoadMetrics
 from pipeline.core.event import Event, Phase
 from pipeline.detection.engine import Engine
 from pipeline.detection.evidence_files import EvidenceFiles
@@ -28,10 +29,12 @@ class FusionMetrics:
 
     Attributes:
         equipment: Metrics of streams, clocks and recordings as such.
+        load: Metrics of whether the node keeps up.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.equipment = EquipmentMetrics(registry)
+        self.load = LoadMetrics(registry)
         self._registry = registry
         self._windows = Counter(
             "fusewatch_windows", "Windows cut", ["scene", "complete"], registry=registry
@@ -144,6 +147,7 @@ class FusionMetrics:
                 self._late.labels(stream).inc(count)
             for stream in window.slices:
                 self._degraded.labels(window.scene, stream).set(0)
+        self.load.left_out(outcome.left_out)
         for score in outcome.scores:
             self._score.labels(score.scene).set(anomaly_score(score.p))
             self._age.labels(score.scene).observe((now_ns - score.end_ns) / 1e9)

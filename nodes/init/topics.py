@@ -102,9 +102,9 @@ class Hearing:
         if self.lists and every_s is not None:
             length = max(lengths[0] for lengths in self.lists.values())
             paths = [path for path, lengths in self.lists.items() if length in lengths]
-            rate_hz = _rounded(length / every_s)
+            pace_hz = _rounded(length / every_s)
             return Readings(
-                topic, tuple(paths[:MOST_CHANNELS]), rate_hz, batch=True, time=self.time
+                topic, tuple(paths[:MOST_CHANNELS]), pace_hz, batch=True, time=self.time
             )
         if not self.channels:
             return None

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from pipeline.core.settings import Settings
 from pipeline.detection.inhibition_settings import InhibitionSettings
+from pipeline.detection.overload_settings import OverloadSettings
 from pipeline.transport.limits import LimitSettings
 
 
@@ -80,6 +81,9 @@ class FusionSettings(Settings):
 
     inhibition: InhibitionSettings = InhibitionSettings()
     """Whether what follows from dead equipment is sent while that is so."""
+
+    overload: OverloadSettings = OverloadSettings()
+    """What is done when it cannot keep up: windows further apart, before anything is dropped."""
 
     full_wait_s: float = Field(default=10.0, ge=0)
     """Longest that an event that is over waits for full pictures of its clip, seconds; what has not

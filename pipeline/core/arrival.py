@@ -56,6 +56,33 @@ class LedgerReport:
     accounts: Mapping[str, StreamAccount]
 
 
+@dataclass(frozen=True, slots=True)
+class HopSet:
+    """From here on the fusion node scores every ``times``-th window of a scene alone.
+
+    It depends on how busy the node was, so it is an input like what arrives: a recording holds
+    it, and a replay leaves out the same windows. Said twice it means the same.
+
+    Attributes:
+        arrival_ns: When it was said.
+        scene: The scene.
+        times: 1: every window; n: those whose index is a multiple of n.
+        from_ns: Start of the first window that it holds for.
+        lag_ns: For how long what had arrived waited when it was decided.
+    """
+
+    arrival_ns: int
+    scene: str
+    times: int
+    from_ns: int
+    lag_ns: int = 0
+
+    @property
+    def node(self) -> str:
+        """No capture node said it."""
+        return ""
+
+
 def fusion_began(now_ns: int) -> LedgerReport:
     """The fusion node itself begins: until now nothing could arrive.
 
@@ -64,4 +91,4 @@ def fusion_began(now_ns: int) -> LedgerReport:
     return LedgerReport(now_ns, "", {})
 
 
-Arrival: TypeAlias = StreamOpened | SampleArrived | StreamEnded | LedgerReport
+Arrival: TypeAlias = StreamOpened | SampleArrived | StreamEnded | LedgerReport | HopSet

@@ -115,6 +115,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         incident: Id of the first event of its incident, see `pipeline.detection.incidents`;
             empty while it is alone.
         scenes: Scenes of that incident so far, in the order in which they joined.
+        widened: How many times further apart than set the windows were that were scored last,
+            as the fusion node could not keep up; 1, and not written: as set.
     """
 
     id: str
@@ -139,6 +141,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     incident: str = ""
     scenes: tuple[str, ...] = ()
+    widened: int = 1
 
     @property
     def key(self) -> str:
@@ -168,6 +171,8 @@ def to_json(event: Event) -> bytes:
     ``key`` is in it, so that every receiver can tell a repeat by one field.
     """
     told = {name: getattr(event, name) for name in event.__struct_fields__}
+    if event.widened == 1:  # as nearly always: events look as they did before there was that
+        del told["widened"]
     return msgspec.json.encode(told | {"key": event.key}, order="sorted")
 
 

@@ -108,6 +108,8 @@ class Window:
         uncertainty_ns: Largest clock uncertainty among the samples used, per stream.
         late: Samples per stream that came behind the watermark since the last window.
         complete: False when the latency bound cut the wait short.
+        hops: Hops since the last window of the scene that is scored: more than one where the
+            fusion node could not keep up and left out those between (`HopSet`).
     """
 
     scene: str
@@ -118,3 +120,4 @@ class Window:
     uncertainty_ns: Mapping[str, int] = field(default_factory=dict)
     late: Mapping[str, int] = field(default_factory=dict)
     complete: bool = True
+    hops: int = 1

@@ -17,31 +17,30 @@ event. Windows that never came count as time in which nothing was seen: longer t
 ``clear_after_s``, they clear the alarm too. An update is published at most every
 ``update_every_s``, and only when there is something new to say.
 
+While the fusion node cannot keep up, windows between those that are scored are left out
+(`pipeline.detection.hop`). They are no gap: what a window adds is then all since the last one, and
+the threshold is the one that keeps the budget with windows so far apart. All rules but that are in
+seconds.
+
 Windows at or before the last one seen are ignored, so that a resumed engine may repeat some.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 import msgspec
 from pydantic import Field, field_validator
 
 from pipeline.core.elsewhere import elsewhere
-from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.event import Phase, event_id
-from pipeline.core.explanation import Explanation
 from pipeline.core.settings import Settings
+from pipeline.detection.alarm_state import STATE_VERSION, AlarmState, Span, read_state
 from pipeline.detection.budget_text import PERIODS_S, budget_parts, readable_budget
+from pipeline.detection.hop import Hop
 from pipeline.detection.score import WindowScore
 from pipeline.detection.transition import Transition, anomaly_score, severity
-
-STATE_VERSION = 1
-"""Of saved states. Fields may be added: one that an older fusewatch did not write has its
-default, and one that it does not know is left out."""
-
-SHOWN = 16
-"""Explanations of one event that are remembered, each of another place: the latest."""
 
 
 class AlarmSettings(Settings):
@@ -89,49 +88,6 @@ class AlarmSettings(Settings):
         return budget_parts(self.budget)[1]
 
 
-class _Span(msgspec.Struct):
-    """A stretch of anomalous windows: a candidate or a standing event.
-
-    `shown` says where its windows over the threshold showed.
-    """
-
-    start_ns: int
-    end_ns: int
-    peak: WindowScore
-    score: float
-    shown: list[Explanation] = []
-
-    def extend(self, score: WindowScore, level: float, threshold: float) -> None:
-        """Take in one more window."""
-        self.end_ns = score.end_ns
-        if level > self.score:
-            self.peak, self.score = score, level
-        found = score.explanation
-        if level >= threshold and found is not None and elsewhere(found, self.shown):
-            self.shown = [*self.shown, msgspec.structs.replace(found, maps=())][-SHOWN:]
-
-
-class _State(msgspec.Struct):
-    """Everything the alarm remembers."""
-
-    version: int
-    scene: str
-    alarm: str
-    last_index: int | None = None
-    last_end_ns: int = 0
-    candidate: _Span | None = None
-    event: _Span | None = None
-    revision: int = 0
-    published_ns: int = 0
-    published_end_ns: int = 0
-    cleared_ns: int | None = None
-    cleared_score: float = 0.0
-    cleared_shown: list[Explanation] = []
-
-
-_STATE_DECODER = msgspec.json.Decoder(_State)
-
-
 class Alarm:
     """The alarm of one scene.
 
@@ -140,13 +96,29 @@ class Alarm:
         scene: Name of the scene.
         threshold: Score from which on a window is anomalous.
         hop_ns: Step from one window to the next.
+        wide: Threshold for windows so many times further apart; None: the same.
+        widest: They become at most so many times further apart.
+
+    Attributes:
+        hop: Which windows of the scene are scored.
     """
 
-    def __init__(self, settings: AlarmSettings, scene: str, threshold: float, hop_ns: int) -> None:
+    def __init__(
+        self,
+        settings: AlarmSettings,
+        scene: str,
+        threshold: float,
+        hop_ns: int,
+        wide: Callable[[int], float] | None = None,
+        widest: int = 1,
+    ) -> None:
         self.settings = settings
         self.threshold = threshold
+        self.hop = Hop(scene, hop_ns, widest)
+        self._wide = wide
+        self._thresholds = {1: threshold}
         self._hop_ns = hop_ns
-        self._state = _State(STATE_VERSION, scene, settings.name)
+        self._state = AlarmState(STATE_VERSION, scene, settings.name, hop=self.hop.state)
 
     @property
     def standing(self) -> bool:
@@ -158,13 +130,21 @@ class Alarm:
         """Index of the last window taken in."""
         return self._state.last_index
 
+    def threshold_of(self, score: WindowScore) -> float:
+        """The threshold for a window, by how many before it were left out."""
+        times = 1 << (score.hops - 1).bit_length()
+        if times not in self._thresholds:
+            self._thresholds[times] = self._wide(times) if self._wide else self.threshold
+        return self._thresholds[times]
+
     def update(self, score: WindowScore) -> list[Transition]:
         """Take in the score of the next window."""
         state = self._state
         if state.last_index is not None and score.index <= state.last_index:
             return []
-        gap = state.last_index is not None and score.index != state.last_index + 1
+        gap = state.last_index is not None and score.index != state.last_index + score.hops
         found = self._gap(score) if gap else []
+        state.hops = score.hops
         level = anomaly_score(score.p)
         if state.event is not None:
             found += self._standing(state.event, score, level)
@@ -188,21 +168,8 @@ class Alarm:
         Raises:
             StoreError: The bytes are not the state of this alarm.
         """
-        try:
-            state = _STATE_DECODER.decode(data)
-        except msgspec.MsgspecError as error:
-            raise StoreError(
-                f"the saved alarm state cannot be read: {error}", where=self._state.scene
-            ) from error
-        own = (STATE_VERSION, self._state.scene, self._state.alarm)
-        if (state.version, state.scene, state.alarm) != own:
-            raise StoreVersionError(
-                f"the saved state is of alarm {state.alarm!r} of scene {state.scene!r}, "
-                f"version {state.version}; this fusewatch reads version {STATE_VERSION}",
-                where=self._state.scene,
-                fix="use the fusewatch that wrote it, or start with another 'data' folder",
-            )
-        self._state = state
+        self._state = read_state(data, self._state.scene, self._state.alarm)
+        self.hop.state = self._state.hop
         return self
 
     def _gap(self, score: WindowScore) -> list[Transition]:
@@ -210,26 +177,26 @@ class Alarm:
         state.candidate = None
         if state.event is None:
             return []
-        silent_ns = score.end_ns - self._hop_ns - state.event.end_ns
+        silent_ns = score.end_ns - score.hops * self._hop_ns - state.event.end_ns
         return [self._clear(state.event)] if silent_ns >= self._ns("clear_after_s") else []
 
     def _quiet(self, score: WindowScore, level: float) -> list[Transition]:
-        state = self._state
-        if not level >= self.threshold:
+        state, threshold = self._state, self.threshold_of(score)
+        if not level >= threshold:
             state.candidate = None
             return []
         if state.candidate is None:
-            start_ns = score.end_ns - self._hop_ns
-            state.candidate = _Span(start_ns, score.end_ns, score, level)
+            start_ns = score.end_ns - score.hops * self._hop_ns
+            state.candidate = Span(start_ns, score.end_ns, score, level)
         span = state.candidate
-        span.extend(score, level, self.threshold)
+        span.extend(score, level, threshold)
         lasted = span.end_ns - span.start_ns >= self._ns("min_duration_s")
         if not lasted or self._cooling(score.end_ns, span):
             return []
         state.candidate, state.event, state.revision = None, span, 0
         return [self._publish(span, Phase.RAISED, score.end_ns)]
 
-    def _cooling(self, now_ns: int, span: _Span) -> bool:
+    def _cooling(self, now_ns: int, span: Span) -> bool:
         state = self._state
         if state.cleared_ns is None or now_ns - state.cleared_ns > self._ns("cooldown_s"):
             return False
@@ -238,10 +205,10 @@ class Alarm:
         different = bool(known) and any(elsewhere(found, known) for found in span.shown)
         return span.score <= state.cleared_score and not different
 
-    def _standing(self, span: _Span, score: WindowScore, level: float) -> list[Transition]:
-        state = self._state
-        if level >= self.threshold * self.settings.clear_ratio:
-            span.extend(score, level, self.threshold)
+    def _standing(self, span: Span, score: WindowScore, level: float) -> list[Transition]:
+        state, threshold = self._state, self.threshold_of(score)
+        if level >= threshold * self.settings.clear_ratio:
+            span.extend(score, level, threshold)
         elif score.end_ns - span.end_ns >= self._ns("clear_after_s"):
             return [self._clear(span, score.end_ns)]
         due = score.end_ns - state.published_ns >= self._ns("update_every_s")
@@ -250,7 +217,7 @@ class Alarm:
         state.revision += 1
         return [self._publish(span, Phase.UPDATED, score.end_ns)]
 
-    def _clear(self, span: _Span, now_ns: int | None = None) -> Transition:
+    def _clear(self, span: Span, now_ns: int | None = None) -> Transition:
         state = self._state
         state.revision += 1
         # After a gap nothing tells when it ended: the cooldown counts from when it was due.
@@ -260,7 +227,7 @@ class Alarm:
         state.event = None
         return self._publish(span, Phase.CLEARED, state.cleared_ns)
 
-    def _publish(self, span: _Span, phase: Phase, now_ns: int) -> Transition:
+    def _publish(self, span: Span, phase: Phase, now_ns: int) -> Transition:
         state = self._state
         state.published_ns, state.published_end_ns = now_ns, span.end_ns
         return Transition(
@@ -269,12 +236,15 @@ class Alarm:
             scene=state.scene,
             alarm=state.alarm,
             phase=phase,
-            severity=severity(span.score - self.threshold, span.end_ns - span.start_ns),
+            severity=severity(
+                span.score - self.threshold_of(span.peak), span.end_ns - span.start_ns
+            ),
             start_ns=span.start_ns,
             end_ns=span.end_ns,
             p=span.peak.p,
             score=span.score,
             peak=span.peak,
+            widened=state.hops,
         )
 
     def _ns(self, setting: str) -> int:

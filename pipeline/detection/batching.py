@@ -85,6 +85,11 @@ class Batching:
         self._device = device
         self.models = {n: m if n in self._place else m.to(device) for n, m in models.items()}
 
+    @property
+    def together(self) -> bool:
+        """Whether any windows go through together."""
+        return bool(self._place)
+
     def device_of(self, scene: str) -> torch.device:
         """Where the model of a scene is asked alone, and what is remembered of its windows."""
         return CPU if scene in self._place else self._device

@@ -24,7 +24,7 @@ are peaks, see `pipeline.detection.peaks`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from pipeline.detection.peaks import peaks_of, windows_held
 from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of
+from pipeline.models.patterns import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
@@ -157,7 +158,12 @@ class Calibration:
         ).threshold
 
     def budget(
-        self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0
+        self,
+        false_alarms_hz: float,
+        *,
+        min_duration_s: float = 0.0,
+        merge_s: float = 2.0,
+        every: int = 1,
     ) -> Budget:
         """Threshold for a budget, and how sure it is.
 
@@ -165,10 +171,19 @@ class Calibration:
             false_alarms_hz: False alarms per second that may be spent.
             min_duration_s: The alarm's minimum duration.
             merge_s: The alarm's merge gap.
+            every: Only every so many windows are scored. What looks at several in a row says
+                nothing then, so the threshold is the higher one of with it and without.
         """
-        return budget_of(
-            self.held_scores, self._end_ns, self._hop_ns, false_alarms_hz, min_duration_s, merge_s
-        )
+        rules = (self._hop_ns, false_alarms_hz, min_duration_s, merge_s, every)
+        levels = [self.held_scores] if every == 1 else [self.held_scores, *self._in_no_row()]
+        found = [budget_of(one, self._end_ns, *rules) for one in levels]
+        return max(found, key=lambda budget: budget.threshold)
+
+    def _in_no_row(self) -> Iterator[Array]:
+        """Held-out scores ``(n,)`` without what looks at several windows in a row, if any does."""
+        seen = tuple(name for name in self._columns if name.partition("/")[0] != ODD)
+        if len(seen) < len(self._columns):
+            yield self._subsets.of(seen).told()
 
     def peaks(self, min_duration_s: float, merge_s: float) -> Array:
         """Heights of the separate peaks of normal, falling; see `peaks_of`."""
@@ -182,6 +197,7 @@ def budget_of(
     false_alarms_hz: float,
     min_duration_s: float,
     merge_s: float,
+    every: int = 1,
 ) -> Budget:
     """Threshold for a budget by the levels of some normal windows, and how sure it is.
 
@@ -192,15 +208,20 @@ def budget_of(
         false_alarms_hz: False alarms per second that may be spent.
         min_duration_s: The alarm's minimum duration.
         merge_s: The alarm's merge gap.
+        every: Only every so many windows are scored, beginning with any: peaks are counted for
+            each beginning, and their mean is what is to be expected.
     """
-    peaks = peaks_of(levels, end_ns, hop_ns, min_duration_s, merge_s)
+    step_ns = every * hop_ns
+    grids = [end_ns // hop_ns % every == first for first in range(every)]
+    found = [peaks_of(levels[g], end_ns[g], step_ns, min_duration_s, merge_s) for g in grids]
+    peaks = np.sort(np.concatenate(found))[::-1]
     length_s = len(end_ns) * hop_ns / 1e9
     expected = false_alarms_hz * length_s
-    threshold = _level_for(peaks, expected)
+    threshold = _level_for(peaks, expected * every)
     if expected < _COUNTABLE:
         # Too few peaks to count. An alarm holds its level for so many windows, so with a
         # share p of windows above it there are at most p / (windows * hop) alarms a second.
-        held_ns = windows_held(min_duration_s, hop_ns) * hop_ns
+        held_ns = windows_held(min_duration_s, step_ns) * step_ns
         share = false_alarms_hz * held_ns / 1e9
         threshold = max(threshold, float(score_of(np.array(share))))
     low, high = poisson_interval(expected)

@@ -17,8 +17,10 @@ class Cut:
         window: The window.
         accounts: Loss ledger per stream.
         unfit: Streams that the scene's model cannot use.
+        left_out: Whether it is not scored, as the fusion node cannot keep up (`HopSet`).
     """
 
     window: Window
     accounts: Mapping[str, Account]
     unfit: frozenset[str]
+    left_out: bool = False

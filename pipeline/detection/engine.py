@@ -11,6 +11,8 @@ The rules that make a replay give the events of the live run:
   apart, a scene fallen silent and one that is over after those cut up to then, streams that cannot
   see in a window right after what its score gave.
 - A window's score does not depend on what is scored with it, see `Scorer`.
+- Which windows are scored when there are too many is an arrival too (`HopSet`), which says
+  from which window on it holds.
 
 After a crash, `restore` puts each scene where its last commit left it. The capture nodes then
 send again what was not committed; until they are back, the timers stand still, and so they do
@@ -19,12 +21,15 @@ while the fusion node was away, see `pipeline.detection.resume_hold`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
 from pipeline.core.arrival import (
     Arrival,
+    HopSet,
     LedgerReport,
     SampleArrived,
     StreamEnded,
@@ -41,6 +46,7 @@ from pipeline.detection.engine_scene import Scene, users_of
 from pipeline.detection.equipment import Equipment, SceneOver
 from pipeline.detection.events import event_of, quoted
 from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.hop import Hop
 from pipeline.detection.incidents import Incidents
 from pipeline.detection.outcome import Outcome, SceneState
 from pipeline.detection.releases import Releases
@@ -117,6 +123,8 @@ class Engine:
         if arrival == fusion_began(arrival.arrival_ns) and self._taken_ns is not None:
             self._timers.away(arrival.arrival_ns - self._taken_ns)
         self._taken_ns = arrival.arrival_ns
+        if isinstance(arrival, HopSet):
+            self._set_hop(arrival)
         self.health.begin(arrival)
         self.advance(arrival.arrival_ns)
         self.health.hear(arrival)
@@ -154,7 +162,8 @@ class Engine:
         """Score the windows that wait, run the alarms, and say what to commit."""
         cuts, self._cuts = self._cuts, []
         outcome = Outcome(windows=[cut.window for cut in cuts])
-        scored = [cut for cut in cuts if self._scenes[cut.window.scene].alarm is not None]
+        scored = [cut for cut in cuts if self._is_scored(cut)]
+        outcome.left_out = dict(Counter(cut.window.scene for cut in cuts if cut.left_out))
         if self._scorer is not None and scored:
             outcome.scores = self._scorer.score([cut.window for cut in scored])
         outcome.events = list(self._tell(cuts, iter(outcome.scores)))
@@ -167,6 +176,24 @@ class Engine:
         outcome.states = {name: state for name, state in states if state is not None}
         return outcome
 
+    def hops(self) -> dict[str, Hop]:
+        """The hop of each scene that has a model."""
+        scenes = self._scenes.values()
+        return {scene.name: scene.alarm.hop for scene in scenes if scene.alarm is not None}
+
+    def decide(self, times: Mapping[str, int], lags_ns: Mapping[str, int]) -> dict[str, SceneState]:
+        """Let the hop of scenes be so many times as wide from their next windows on.
+
+        To be called after `collect`; what it gives must be committed before `Hop.said` is taken.
+        """
+        for name, wide in times.items():
+            scene = self._scenes[name]
+            index = scene.aligner.next_index
+            if scene.alarm is not None and index is not None:
+                scene.alarm.hop.decide(wide, index, lags_ns.get(name, 0))
+        states = ((name, self._state(self._scenes[name])) for name in times)
+        return {name: state for name, state in states if state is not None}
+
     def released(self) -> dict[str, int]:
         """Per stream the highest sequence that no window to come needs; call after `collect`."""
         return self._releases.all()
@@ -174,6 +201,10 @@ class Engine:
     def newly_released(self) -> dict[str, int]:
         """As `released`, of streams of which it may be another than at the last call."""
         return self._releases.new(self._ended)
+
+    def spent_s(self) -> dict[str, float]:
+        """What scoring took so far of each scene, seconds; no part of what it says."""
+        return {} if self._scorer is None else dict(self._scorer.spent_s)
 
     def live(self, scenes: Iterable[str] | None = None) -> dict[str, SceneScoring]:
         """What the scoring of each scene that has a model remembers; of these scenes, or all."""
@@ -272,7 +303,10 @@ class Engine:
     def _cut(self, now_ns: int) -> None:
         for window in self._due.cut(self._timers.now_ns(now_ns)):
             unfit = frozenset(s for name, s in self.unfit if name == window.scene)
-            self._cuts.append(Cut(window, self._accounts, unfit))
+            alarm = self._scenes[window.scene].alarm
+            hops = 1 if alarm is None else alarm.hop.hops(window.index)
+            shown = window if hops < 2 else replace(window, hops=hops)
+            self._cuts.append(Cut(shown, self._accounts, unfit, left_out=not hops))
 
     def _next_cut_ns(self) -> int | None:
         first_ns = self._due.next_ns()
@@ -282,11 +316,24 @@ class Engine:
         """Events of these windows, and what is told of the equipment, in order."""
         for place, cut in enumerate(cuts):
             yield from self._of_equipment(self.health.told(place))
-            score = next(scores) if self._scenes[cut.window.scene].alarm is not None else None
+            if cut.left_out:
+                continue
+            score = next(scores) if self._is_scored(cut) else None
             if score is not None:
                 yield from self._alarm(cut, score)
             yield from self.health.sight.see(cut, score)
         yield from self._of_equipment(self.health.told())
+
+    def _is_scored(self, cut: Cut) -> bool:
+        return self._scenes[cut.window.scene].alarm is not None and not cut.left_out
+
+    def _set_hop(self, said: HopSet) -> None:
+        scene = self._scenes.get(said.scene)
+        if scene is None or scene.alarm is None:
+            return
+        hop = scene.alarm.hop
+        if hop.take(said):
+            self.health.hop.take(said, hop)
 
     def _of_equipment(self, told: Iterable[Event | SceneOver]) -> Iterator[Event]:
         for one in told:
@@ -316,7 +363,7 @@ class Engine:
         if alarm is None:
             return
         if self._evidence is not None:
-            self._evidence.scored(score, alarm.threshold)
+            self._evidence.scored(score, alarm.threshold_of(score))
         for transition in alarm.update(score):
             yield self._publish(transition, cut.window, cut.accounts)
 

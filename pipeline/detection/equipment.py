@@ -1,7 +1,7 @@
 """What the engine tells of the equipment: streams that drift apart, that cannot see, that lose.
 
 `SyncHealth` looks at samples, `SightHealth` at windows and scores, `Silence` and `LedgerHealth`
-at arrivals alone.
+at arrivals alone; `HopHealth` tells of the fusion node itself, when it cannot keep up.
 What they tell is handed out by place among the windows that were cut, so that it makes no
 difference how often the engine is asked to collect.
 """
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from pipeline.core.arrival import Arrival, StreamOpened
 from pipeline.core.event import Account, Event
 from pipeline.core.sample import Sample
+from pipeline.detection.hop_health import HopHealth
 from pipeline.detection.ledger_health import LedgerHealth
 from pipeline.detection.sight_health import SightHealth, SightScene
 from pipeline.detection.sight_silence import Silence, SilenceSettings, Silent
@@ -57,6 +58,7 @@ class Equipment:
         sync: Tells when streams drift apart.
         sight: Tells which streams cannot see.
         ledger: Tells when samples are unaccounted for.
+        hop: Tells when fewer windows are scored than are to be.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Equipment:
         scenes = sight or {}
         self.sync = sync or SyncHealth({}, {})
         self.ledger = ledger or LedgerHealth()
+        self.hop = HopHealth()
         self.sight = SightHealth(scenes)
         self._silence = Silence(
             {n: SilenceSettings(s.streams, s.window_ns, s.waits_ns) for n, s in scenes.items()}
@@ -79,6 +82,7 @@ class Equipment:
         self.sync.restore(events)
         self.sight.restore(events)
         self.ledger.restore(events)
+        self.hop.restore(events)
 
     def begin(self, arrival: Arrival) -> None:
         """See whether the fusion node begins with this arrival, before timers run up to it."""
@@ -112,6 +116,9 @@ class Equipment:
         """Compare the streams in time; what there is to tell comes after `place` windows."""
         for event in (*self.sync.look(now_ns, accounts), *self.ledger.told(accounts)):
             self._waiting.append(_Waiting(place, event, accounts))
+        for event in self.hop.told():
+            told = replace(event, ledger=dict(accounts))
+            self._waiting.append(_Waiting(place, told, accounts))
 
     def over(self, scene: str, accounts: Mapping[str, Account], place: int) -> None:
         """A scene is over once the first `place` windows are judged."""

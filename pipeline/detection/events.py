@@ -32,13 +32,14 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
         end_ns=transition.end_ns,
         p=transition.p,
         score=transition.score,
-        summary=summary(peak),
+        summary=summary(peak, transition.widened),
         modalities=contributions(peak),
         clock_uncertainty_ns=peak.uncertainty_ns,
         incomplete=peak.missing,
         degraded=dict(peak.degraded),
         ledger=dict(accounts),
         explanation=peak.explanation,
+        widened=transition.widened,
     )
 
 
@@ -60,12 +61,12 @@ def contributions(peak: WindowScore) -> dict[str, ModalityScore]:
     }
 
 
-def summary(peak: WindowScore) -> str:
-    """One sentence: what is unusual, and how rare that is here."""
+def summary(peak: WindowScore, widened: int = 1) -> str:
+    """One sentence: what is unusual, how rare that is here, and what was not looked at."""
     ranked = sorted(peak.notes, key=lambda name: peak.detectors.get(name, 1.0))
     named = [_told(name, peak.notes[name]) for name in ranked[:NOTES_IN_SUMMARY]]
     what = "; ".join(named) or "the streams together are unusual"
-    return f"{what[0].upper()}{what[1:]}; {rarity(peak.p)}{_blind(peak)}."
+    return f"{what[0].upper()}{what[1:]}; {rarity(peak.p)}{_blind(peak)}{_rarely(widened)}."
 
 
 def _blind(peak: WindowScore) -> str:
@@ -73,6 +74,11 @@ def _blind(peak: WindowScore) -> str:
     missing = f"; not seen: {', '.join(peak.missing)}" if peak.missing else ""
     degraded = [f"{stream} was {why}" for stream, why in sorted(peak.degraded.items())]
     return missing + "".join(f"; {one}" for one in degraded)
+
+
+def _rarely(widened: int) -> str:
+    """That fewer windows are looked at than are to be."""
+    return f"; overloaded: 1 window in {widened} is looked at" if widened > 1 else ""
 
 
 def rarity(p: float) -> str:

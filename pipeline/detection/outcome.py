@@ -37,9 +37,11 @@ class Outcome:
         events: Phases to publish, in order.
         states: State per scene that moved on.
         windows: Windows that were cut, scored or not.
+        left_out: How many of them are not scored as the fusion node cannot keep up, by scene.
     """
 
     scores: list[WindowScore] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     states: dict[str, SceneState] = field(default_factory=dict)
     windows: list[Window] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)

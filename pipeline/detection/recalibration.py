@@ -154,7 +154,13 @@ class Recalibrator:
         self._count = AlarmCount(self._alarm, self._threshold, self._hop_ns, state.count)
 
     def judge(
-        self, verdict: Verdict, index: int, end_ns: int, doubtful: Collection[str] = ()
+        self,
+        verdict: Verdict,
+        index: int,
+        end_ns: int,
+        doubtful: Collection[str] = (),
+        *,
+        learning: bool = True,
     ) -> Verdict:
         """The verdict on the next window, corrected by what was learnt before it.
 
@@ -163,13 +169,16 @@ class Recalibrator:
             index: Index of the window.
             end_ns: Its end.
             doubtful: Detectors that are not to be learnt from, as they cannot see well.
+            learning: Whether to learn from it and to count its alarm; not while windows are left
+                out before it, as neither their scores nor their number are those promised.
         """
         corrected = self._corrected(verdict)
         if self._state.last_index is None or index > self._state.last_index:
             self._state.last_index = index
             height = max(anomaly_score(verdict.p), anomaly_score(corrected.p))
-            self._count.take(end_ns, anomaly_score(corrected.p))
-            known = {n: p for n, p in verdict.detectors.items() if n not in doubtful}
+            if learning:
+                self._count.take(end_ns, anomaly_score(corrected.p))
+            known = {n: p for n, p in verdict.detectors.items() if learning and n not in doubtful}
             scores = {name: anomaly_score(p) for name, p in known.items()}
             for step in self._quarantine.take(end_ns, height, scores):
                 self._learn(step)

@@ -25,6 +25,7 @@ class WindowScore:
             was <why>"; they counted less.
         uncertainty_ns: Largest clock uncertainty of the window's streams.
         explanation: Why, for windows that are unusual.
+        hops: See `Window.hops`.
     """
 
     scene: str
@@ -38,3 +39,4 @@ class WindowScore:
     degraded: Mapping[str, str] = field(default_factory=dict)
     uncertainty_ns: int = 0
     explanation: Explanation | None = None
+    hops: int = 1

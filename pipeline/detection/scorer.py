@@ -6,6 +6,7 @@ alone, not on how they are shared out to calls, see `pipeline.detection.batching
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,11 @@ class Scorer:
         watch: Shown what the model saw in each window, in the order of the scores; None: nobody.
         together: Whether scenes go through the models together; None: on CUDA.
 
+    Attributes:
+        device: Where it scores.
+        spent_s: What the windows of each scene took so far, seconds; those that went through
+            together took as long each.
+
     Raises:
         ModelError: CUDA was asked for and is not there.
     """
@@ -85,6 +91,7 @@ class Scorer:
         together: bool | None = None,
     ) -> None:
         self.device = _device(device)
+        self.spent_s: dict[str, float] = {}
         self._watch = watch
         self._batching = Batching(models, self.device, together)
         self._scenes = {
@@ -131,12 +138,13 @@ class Scorer:
                 model.check(info)
                 self._checked[scene, info.name] = info
 
-    def budget(self, scene: str, alarm: AlarmSettings) -> Budget:
-        """Threshold of an alarm of a scene, and how sure it is."""
+    def budget(self, scene: str, alarm: AlarmSettings, every: int = 1) -> Budget:
+        """Threshold of an alarm of a scene, and how sure it is, if every so many windows count."""
         return self._scene(scene).calibration.budget(
             alarm.false_alarms_hz,
             min_duration_s=alarm.min_duration_s,
             merge_s=alarm.clear_after_s,
+            every=every,
         )
 
     def follow(self, scene: str, settings: RecalibrationSettings, alarm: AlarmSettings) -> None:
@@ -169,13 +177,26 @@ class Scorer:
         """
         self.live(scene).restore(state, self._batching.device_of(scene))
 
-    @torch.inference_mode()
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows of any scenes, in their order.
 
         Raises:
             ModelError: A scene has no model, or a window does not fit it.
         """
+        if self._batching.together:
+            return self._timed(windows)
+        return [score for window in windows for score in self._timed([window])]
+
+    def _timed(self, windows: Sequence[Window]) -> list[WindowScore]:
+        began_s = time.perf_counter()
+        scores = self._scored(windows)
+        each_s = (time.perf_counter() - began_s) / max(len(windows), 1)
+        for window in windows:
+            self.spent_s[window.scene] = self.spent_s.get(window.scene, 0.0) + each_s
+        return scores
+
+    @torch.inference_mode()
+    def _scored(self, windows: Sequence[Window]) -> list[WindowScore]:
         for window in windows:
             self._check_window(window)
         features: list[Features] = []
@@ -254,6 +275,7 @@ def _verdict(
         degraded={name: seen.reason for name, seen in quality.items() if seen.reason},
         uncertainty_ns=max(window.uncertainty_ns.values(), default=0),
         explanation=explanation,
+        hops=window.hops,
     )
 
 

@@ -86,10 +86,12 @@ class SceneScoring:
             doubtful: Detectors that cannot see well just now.
         """
         if verdict.detectors:
-            self.watched.add(window.end_ns - self._hop_ns, window.end_ns)
+            self.watched.add(window.end_ns - window.hops * self._hop_ns, window.end_ns)
         if self.recalibrator is None:
             return verdict
-        return self.recalibrator.judge(verdict, window.index, window.end_ns, doubtful)
+        return self.recalibrator.judge(
+            verdict, window.index, window.end_ns, doubtful, learning=window.hops == 1
+        )
 
     def state(self) -> bytes:
         """Everything remembered, as MessagePack."""

@@ -146,7 +146,7 @@ class SightHealth:
         reasons = reasons_of(window, own.streams, score, cut.unfit, own.clock_limit_ns)
         blind = {stream for stream, reason in reasons.items() if reason != QUIET}
         left = None if score is None else tuple(s for s in own.streams if s not in blind)
-        span = (window.start_ns, window.end_ns, own.hop_ns)
+        span = (window.start_ns, window.end_ns, window.hops * own.hop_ns)
         look = Look(*span, reasons, window.uncertainty_ns, left)
         yield from _judge(scene, look, cut.accounts)
 

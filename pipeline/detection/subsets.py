@@ -60,6 +60,13 @@ class Subset:
         """Merged ``-log10 p`` of held-out windows, as yet without a ceiling; NaN: saw nothing."""
         return score_of(self.merged.p(joined(self.held[rows], DETECTORS_ORDER)))
 
+    def told(self) -> Array:
+        """Merged ``-log10 p`` of held-out windows as live ones are told; 0: saw nothing."""
+        levels = np.nan_to_num(self.levels(), nan=0.0)
+        if self.ceiling is None:
+            return levels
+        return np.array([self.ceiling.of(float(level)) for level in levels])
+
     def p_of(self, together: float) -> float:
         """p-value of what all detectors say together in one window."""
         p = self.merged.p_of(together)

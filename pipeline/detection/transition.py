@@ -30,6 +30,7 @@ class Transition:
         p: Smallest p-value so far.
         score: Highest score so far.
         peak: The window with that score.
+        widened: See `pipeline.core.event.Event.widened`.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Transition:
     p: float
     score: float
     peak: WindowScore
+    widened: int = 1
 
 
 def anomaly_score(p: float) -> float:

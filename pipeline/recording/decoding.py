@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.core.arrival import (
     Arrival,
+    HopSet,
     LedgerReport,
     SampleArrived,
     StreamEnded,
@@ -18,7 +19,7 @@ from pipeline.core.arrival import (
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, StreamInfo
-from pipeline.recording.layout import TOPIC
+from pipeline.recording.layout import HOPS, TOPIC
 from pipeline.recording.mcap_index import McapIndex
 from pipeline.recording.mcap_reader import Message
 from pipeline.recording.messages import sample_codec
@@ -58,6 +59,14 @@ class _Ledger(msgspec.Struct):
     accounts: dict[str, StreamAccount]
 
 
+class _Hop(msgspec.Struct):
+    scene: str
+    times: int
+    from_ns: int
+    lag_ns: int = 0
+    repeated: bool = False
+
+
 class _Clock(msgspec.Struct):
     node: str
     offset_ns: int
@@ -68,6 +77,7 @@ _STREAM_INFO_DECODER = msgspec.json.Decoder(StreamInfo)
 _OPENED_DECODER = msgspec.json.Decoder(_Opened)
 _ENDED_DECODER = msgspec.json.Decoder(_Ended)
 _LEDGER_DECODER = msgspec.json.Decoder(_Ledger)
+_HOP_DECODER = msgspec.json.Decoder(_Hop)
 _CLOCK_DECODER = msgspec.json.Decoder(_Clock)
 
 
@@ -143,8 +153,17 @@ def _ledger(message: Message) -> Recorded:
     return Recorded(LedgerReport(message.log_time_ns, body.node, body.accounts))
 
 
+def _hop(message: Message) -> Recorded:
+    body = _HOP_DECODER.decode(message.body)
+    if body.times < 1:
+        raise ValueError(f"a hop {body.times} times as wide")
+    said = HopSet(message.log_time_ns, body.scene, body.times, body.from_ns, body.lag_ns)
+    return Recorded(said, body.repeated)
+
+
 _CONTROL_DECODERS: dict[str, _Decode] = {
     "streams": _opened,
     "ended": _ended,
     "ledger": _ledger,
+    HOPS: _hop,
 }

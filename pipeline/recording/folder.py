@@ -1,7 +1,8 @@
 """A folder of recordings: a new file when one is full or long, old ones removed (`retention`).
 
 Rules. Files are named by the UTC time of their first arrival, so names sort by time. Every
-file explains itself: it begins with the streams that are open, marked as repeated. Only files
+file explains itself: it begins with the streams that are open and the hops that are wide, marked
+as repeated. Only files
 of this folder's naming are ever removed, never the one being written. A disk that refuses to
 write stops nothing but the recording: what is lost is counted in `lost`, and a new file is
 tried every few seconds of arrivals.
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from pipeline.core.arrival import Arrival, StreamEnded, StreamOpened
+from pipeline.core.arrival import Arrival, HopSet, StreamEnded, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
 from pipeline.recording.retention import Removal, Retention
@@ -71,6 +73,7 @@ class RecordingFolder:
         self._scenes = dict(scenes or {})
         self._writer: RecordingWriter | None = None
         self._open: dict[tuple[str, str], StreamOpened] = {}
+        self._hops: dict[str, HopSet] = {}
         self._retry_ns: int | None = None
         self._repeated = 0
         self._begun_ns = 0
@@ -95,7 +98,7 @@ class RecordingFolder:
     def write(self, arrival: Arrival) -> None:
         """Append what arrived; never raises for the disk's sake, see `lost`."""
         self._remember(arrival)
-        without = arrival if isinstance(arrival, StreamOpened) else None
+        without = arrival if isinstance(arrival, StreamOpened | HopSet) else None
         self._put(arrival.arrival_ns, lambda writer: writer.write(arrival), without)
 
     def event(self, event: Event, arrival_ns: int) -> None:
@@ -155,6 +158,8 @@ class RecordingFolder:
             self._open[arrival.node, arrival.info.name] = arrival
         elif isinstance(arrival, StreamEnded):
             self._open.pop((arrival.node, arrival.stream), None)
+        elif isinstance(arrival, HopSet):
+            self._hops[arrival.scene] = arrival
 
     def _ready(self, now_ns: int, without: Arrival | None = None) -> RecordingWriter | None:
         """The writer to use, a new one when there is none or the old one is full."""
@@ -203,10 +208,12 @@ class RecordingFolder:
             path.unlink(missing_ok=True)
             raise
         self._begun_ns = now_ns
-        repeats = [opened for opened in self._open.values() if opened is not without]
+        wide = [said for said in self._hops.values() if said.times > 1]
+        repeats: list[StreamOpened | HopSet] = [*self._open.values(), *wide]
+        repeats = [said for said in repeats if said is not without]
         self._repeated = len(repeats)
-        for opened in repeats:
-            writer.repeat(StreamOpened(now_ns, opened.node, opened.info))
+        for said in repeats:
+            writer.repeat(replace(said, arrival_ns=now_ns))
         log.info("recording", path=str(writer.path))
         return writer
 

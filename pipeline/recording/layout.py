@@ -35,6 +35,9 @@ CONTROL: dict[str, schemas.Schema] = {
     "events": schemas.EVENT,
 }
 
+HOPS = "hops"
+"""Topic of changes of the hop; only where there was one."""
+
 SCORES = "scores"
 """Topic of the scores; only the recording of an event has it."""
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pipeline.core.arrival import Arrival, StreamEnded, StreamOpened
+from pipeline.core.arrival import Arrival, HopSet, StreamEnded, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
 from pipeline.core.sample import StreamInfo
 from pipeline.recording.decoding import Recorded
 from pipeline.recording.layout import StreamTotal
-from pipeline.recording.reader import Recording, standing
+from pipeline.recording.reader import Recording
+from pipeline.recording.standing import standing
 
 
 class RecordingSet:
@@ -91,7 +92,7 @@ class RecordingSet:
         At the same time the file named first comes first. An announcement that only repeats
         what an earlier file said is left out, so the files of one run give that run.
         """
-        opened: list[StreamOpened] = []
+        opened: list[StreamOpened | HopSet] = []
         if from_ns is not None:
             control = heapq.merge(*(p.control for p in self.parts), key=lambda c: c.arrival_ns)
             opened = list(standing(control, from_ns))
@@ -146,9 +147,10 @@ def _joined(first: StreamTotal, second: StreamTotal) -> StreamTotal:
 
 
 def _without_repeats(
-    merged: Iterable[Recorded], opened: Iterable[StreamOpened]
+    merged: Iterable[Recorded], opened: Iterable[StreamOpened | HopSet]
 ) -> Iterator[Arrival]:
-    known = {(announced.node, announced.info.name): announced.info for announced in opened}
+    known = {(o.node, o.info.name): o.info for o in opened if isinstance(o, StreamOpened)}
+    hops = {said.scene: said.times for said in opened if isinstance(said, HopSet)}
     for recorded in merged:
         arrival = recorded.arrival
         if isinstance(arrival, StreamOpened):
@@ -158,4 +160,8 @@ def _without_repeats(
             known[key] = arrival.info
         elif isinstance(arrival, StreamEnded):
             known.pop((arrival.node, arrival.stream), None)
+        elif isinstance(arrival, HopSet):
+            if recorded.repeated and hops.get(arrival.scene) == arrival.times:
+                continue
+            hops[arrival.scene] = arrival.times
         yield arrival

@@ -8,7 +8,7 @@ first. What is damaged or cut off is left out and told (`Recording.truncated`,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened
+from pipeline.core.arrival import Arrival, HopSet, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event, from_json
 from pipeline.core.ledger import StreamAccount
@@ -25,6 +25,7 @@ from pipeline.recording.decoding import ArrivalDecoder, ClockOffset, Recorded, c
 from pipeline.recording.layout import (
     ABOUT,
     ACCOUNTS,
+    HOPS,
     ORIGIN,
     SCORES,
     TOPIC,
@@ -37,6 +38,7 @@ from pipeline.recording.layout import (
 from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
 from pipeline.recording.scores import RecordedScore
+from pipeline.recording.standing import standing
 
 YEAR_NS = 366 * 86400 * 1_000_000_000
 
@@ -105,7 +107,7 @@ class Recording:
     @cached_property
     def nodes(self) -> tuple[str, ...]:
         """Names of the nodes that announced streams."""
-        return tuple(dict.fromkeys(c.node for c in self.control))
+        return tuple(dict.fromkeys(c.node for c in self.control if not isinstance(c, HopSet)))
 
     @cached_property
     def totals(self) -> Mapping[str, StreamTotal]:
@@ -177,7 +179,8 @@ class Recording:
     def arrivals(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Arrival]:
         """What arrived in ``[from_ns, to_ns)`` by arrival time, in the order it did.
 
-        Streams already open at `from_ns` are announced first, as arriving at `from_ns`.
+        Streams already open at `from_ns` are announced first, as arriving at `from_ns`, and so
+        are hops that are wide then.
         """
         if from_ns is not None:
             yield from standing(self.control, from_ns)
@@ -258,12 +261,12 @@ class Recording:
         return cut_early or ABOUT in index.metadata or any(t.startswith(TOPIC) for t in topics)
 
     @cached_property
-    def control(self) -> tuple[StreamOpened | StreamEnded, ...]:
-        """Every announcement and end of a stream, in file order."""
+    def control(self) -> tuple[StreamOpened | StreamEnded | HopSet, ...]:
+        """Every announcement and end of a stream, every change of a hop, in file order."""
         found = []
-        for message in self._messages_of("streams", "ended"):
+        for message in self._messages_of("streams", "ended", HOPS):
             recorded = self._decoder.decode(message)
-            if recorded and isinstance(recorded.arrival, StreamOpened | StreamEnded):
+            if recorded and isinstance(recorded.arrival, StreamOpened | StreamEnded | HopSet):
                 found.append(recorded.arrival)
         return tuple(found)
 
@@ -288,17 +291,3 @@ class Recording:
                 fresh = StreamTotal(node, 0, time_ns, time_ns, 0)
                 totals.setdefault(sample.stream, fresh).add(time_ns, sample.nbytes)
         return totals
-
-
-def standing(control: Iterable[StreamOpened | StreamEnded], from_ns: int) -> Iterator[StreamOpened]:
-    """Announcements, as of `from_ns`, of the streams that are open then."""
-    open_then: dict[tuple[str, str], StreamInfo] = {}
-    for entry in control:
-        if entry.arrival_ns >= from_ns:
-            continue
-        if isinstance(entry, StreamOpened):
-            open_then[entry.node, entry.info.name] = entry.info
-        else:
-            open_then.pop((entry.node, entry.stream), None)
-    for (node, _), info in open_then.items():
-        yield StreamOpened(from_ns, node, info)

@@ -182,6 +182,14 @@ def _json(name: str, **properties: str) -> Schema:
 STREAM_INFO = _json("fusewatch.StreamInfo", node="string", info="object", repeated="boolean")
 STREAM_ENDED = _json("fusewatch.StreamEnded", node="string", stream="string")
 LEDGER = _json("fusewatch.Ledger", node="string", accounts="object")
+HOP_SET = _json(
+    "fusewatch.HopSet",
+    scene="string",
+    times="integer",
+    from_ns="integer",
+    lag_ns="integer",
+    repeated="boolean",
+)
 CLOCK_OFFSET = _json(
     "fusewatch.ClockOffset", node="string", offset_ns="integer", uncertainty_ns="integer"
 )

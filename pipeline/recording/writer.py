@@ -18,6 +18,7 @@ import msgspec
 import pipeline
 from pipeline.core.arrival import (
     Arrival,
+    HopSet,
     SampleArrived,
     StreamEnded,
     StreamOpened,
@@ -31,6 +32,7 @@ from pipeline.recording.layout import (
     ABOUT,
     ACCOUNTS,
     CONTROL,
+    HOPS,
     SCORES,
     TOPIC,
     TOTALS,
@@ -133,14 +135,19 @@ class RecordingWriter:
             self._open.pop((arrival.node, arrival.stream), None)
             ended = {"node": arrival.node, "stream": arrival.stream}
             self._note("ended", arrival.arrival_ns, ended)
+        elif isinstance(arrival, HopSet):
+            self._write_hop(arrival, repeated=False)
         else:
             self._accounts.update(arrival.accounts)
             ledger = {"node": arrival.node, "accounts": dict(arrival.accounts)}
             self._note("ledger", arrival.arrival_ns, ledger)
 
-    def repeat(self, opened: StreamOpened) -> None:
-        """Say again, at the start of a further file, that a stream is open."""
-        self._write_opened(opened, repeated=True)
+    def repeat(self, said: StreamOpened | HopSet) -> None:
+        """Say again, at the start of a further file, that a stream is open or a hop is wide."""
+        if isinstance(said, HopSet):
+            self._write_hop(said, repeated=True)
+        else:
+            self._write_opened(said, repeated=True)
 
     def event(self, event: Event, arrival_ns: int) -> None:
         """Append an event beside the samples that caused it."""
@@ -148,8 +155,7 @@ class RecordingWriter:
 
     def score(self, score: RecordedScore) -> None:
         """Append what a window scored, at its end."""
-        if SCORES not in self._control:
-            self._control[SCORES] = self._add_channel(TOPIC + SCORES, schemas.SCORE, {})
+        self._open_topic(SCORES, schemas.SCORE)
         self._put(SCORES, score.end_ns, msgspec.json.encode(score))
 
     def clock_offset(self, node: str, offset_ns: int, uncertainty_ns: int, arrival_ns: int) -> None:
@@ -224,6 +230,11 @@ class RecordingWriter:
         body = {"node": opened.node, "info": opened.info, "repeated": repeated}
         self._note("streams", opened.arrival_ns, body)
 
+    def _write_hop(self, said: HopSet, *, repeated: bool) -> None:
+        self._open_topic(HOPS, schemas.HOP_SET)
+        body = {"scene": said.scene, "times": said.times, "from_ns": said.from_ns}
+        self._note(HOPS, said.arrival_ns, body | {"lag_ns": said.lag_ns, "repeated": repeated})
+
     def _route(self, node: str, sample: Sample) -> tuple[int, Encode]:
         """Channel and encoder of a stream's samples, made at the first of them."""
         info = self._open.get((node, sample.stream))
@@ -242,6 +253,11 @@ class RecordingWriter:
 
     def _control_channel(self, name: str) -> int:
         return self._add_channel(TOPIC + name, CONTROL[name], {})
+
+    def _open_topic(self, name: str, schema: schemas.Schema) -> None:
+        """See that there is a topic that only some recordings have."""
+        if name not in self._control:
+            self._control[name] = self._add_channel(TOPIC + name, schema, {})
 
     def _add_channel(self, topic: str, schema: schemas.Schema, metadata: Mapping[str, str]) -> int:
         schema_id = self._schema_ids.get(schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -119,7 +120,9 @@ class Peer:
         granted_ns: When it was told.
         received: Cost of samples received on this connection.
         handed: Cost of samples handed on.
-        pending: Cost handed over by the last poll, granted at the next.
+        pending: Cost of what was consumed, granted at the next poll.
+        waiting: Samples and cost of each message that was handed over and is not consumed.
+        samples: How many samples these are.
         full: Streams of which it keeps full pictures.
     """
 
@@ -136,13 +139,16 @@ class Peer:
     received: int = 0
     handed: int = 0
     pending: int = 0
+    waiting: deque[tuple[int, int]] = field(default_factory=deque)
+    samples: int = 0
     full: frozenset[str] = frozenset()
 
     def greet(self, now_ns: int, attempt: int, credit: int) -> dict[str, Resume]:
         """A new connection begins; where its streams go on."""
         self.heard_ns, self.attempt = now_ns, attempt
         self.lost = self.said_bye = False
-        self.received = self.handed = self.pending = 0
+        self.received = self.handed = self.pending = self.samples = 0
+        self.waiting.clear()
         self.granted = credit
         for state in self.streams.values():
             state.seen = -1
@@ -157,6 +163,18 @@ class Peer:
             if told is not None:
                 said[stream] = told
         return said
+
+    def hand_over(self, cost: int, samples: int) -> None:
+        """So many samples of a message were handed over, which cost that much together."""
+        self.waiting.append((samples, cost))
+        self.samples += samples
+
+    def consumed(self, but: int) -> None:
+        """All but the latest so many samples that were handed over are consumed."""
+        while self.waiting and self.samples - self.waiting[0][0] >= but:
+            samples, cost = self.waiting.popleft()
+            self.samples -= samples
+            self.pending += cost
 
     def grant(self, credit: int, now_ns: int, *, at_once: bool) -> int | None:
         """Credit in total to tell now; None when there is no need to say any yet.

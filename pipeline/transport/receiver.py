@@ -1,7 +1,7 @@
 """The fusion node's end of the link: yields what arrives, in the order in which it arrives.
 
 All methods but `Receiver.nodes` belong to one thread. `Receiver.poll` does everything: it
-grants as much credit as was handed over by the poll before, takes in what came, answers,
+grants as much credit as was handed over before and consumed, takes in what came, answers,
 and returns. A receiver that is not polled lets its senders wait; nothing is lost by that.
 """
 
@@ -47,6 +47,7 @@ from pipeline.transport.rekeying import KeyTaken, NewKey
 from pipeline.transport.security import CurveServer, Doorkeeper, needs_curve
 from pipeline.transport.shared_payloads import SharedPayloads
 
+NOTHING: Mapping[str, int] = {}
 _TICK_MS = 200
 _MESSAGES_A_POLL = 64
 _UNFINISHED = 64 << 20
@@ -133,15 +134,19 @@ class Receiver:
         """What is fetched back of full pictures; goes out and comes in with `poll`."""
         return self._session.fetches
 
-    def poll(self, timeout_s: float) -> list[Arrival]:
+    def poll(self, timeout_s: float, waiting: Mapping[str, int] = NOTHING) -> list[Arrival]:
         """What arrived; waits for the first for at most `timeout_s`, empty when nothing came.
 
         What came of `fetches` ends the wait as well.
 
-        Calling it again says that what the call before returned is consumed.
+        Calling it again says that what the calls before returned is consumed.
+
+        Args:
+            timeout_s: How long to wait.
+            waiting: So many samples of each node are not consumed yet, the latest.
         """
         session = self._session
-        session.grant(self._shared.done(), self._clock.now_ns())
+        session.grant(self._shared.done(), self._clock.now_ns(), waiting)
         until_ns = self._clock.now_ns() + int(timeout_s * 1e9)
         left_ms = timeout_s * 1e3
         while True:

@@ -181,6 +181,7 @@ class ReceiverSession:
             return
         self._heard(peer, now_ns)
         rejected: dict[tuple[str, DropReason], list[int]] = {}
+        before = len(self.arrivals)
         latest_ns, node, streams = now_ns + FUTURE_NS, peer.node, peer.streams
         replayed = 0
         for sample in samples:
@@ -202,24 +203,30 @@ class ReceiverSession:
         self._reject(peer, rejected)
         if replayed and replayed == len(samples):
             return  # paid for when it came the first time
-        self._charge(peer, payload_bytes + SAMPLE_COST * len(samples))
+        cost = payload_bytes + SAMPLE_COST * len(samples)
+        self._charge(peer, cost, len(self.arrivals) - before)
 
-    def grant(self, done: Mapping[str, list[int]], now_ns: int) -> None:
+    def grant(
+        self, done: Mapping[str, list[int]], now_ns: int, waiting: Mapping[str, int] | None = None
+    ) -> None:
         """What was handed over so far is consumed: grant as much again.
 
         Args:
             done: Offsets of parts of shared memory that are no longer needed, by node.
             now_ns: Site time.
+            waiting: So many of the samples handed over are not consumed yet, by node.
         """
+        held = waiting or {}
         for node in [*self._owed, *(name for name in done if name not in self._owed)]:
             peer, parts = self._connected(node), done.get(node, [])
             if peer is None:
                 self._owed.pop(node, None)
                 continue
+            peer.consumed(held.get(node, 0))
             granted = peer.grant(self._credit, now_ns, at_once=bool(parts))
             if granted is not None:
                 self.outgoing.append((peer.connection, Credit(granted, parts)))
-            if not peer.pending:
+            if not (peer.pending or peer.waiting):
                 self._owed.pop(node, None)
 
     def ack(self, node: str, sequences: Mapping[str, int], session: str = "") -> None:
@@ -273,11 +280,11 @@ class ReceiverSession:
         peer = self._registry.by_name(node)
         return peer if peer is not None and self._registry.is_connected(peer) else None
 
-    def _charge(self, peer: Peer, cost: int) -> None:
-        """What came takes its part of the credit."""
+    def _charge(self, peer: Peer, cost: int, samples: int = 0) -> None:
+        """What came takes its part of the credit, until so many samples are consumed."""
         peer.received += cost
-        peer.pending += cost
         self._owed[peer.node] = None
+        peer.hand_over(cost, samples)
         if peer.received > peer.granted + max(self._credit, self._max_message):
             detail = f"{peer.received} of {peer.granted} bytes"
             self.refuse(peer.connection, Refusal.OVER_CREDIT, detail)

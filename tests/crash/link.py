@@ -129,10 +129,10 @@ class LoopReceiver:
         """As the receiver's."""
         return self._session.fetches
 
-    def poll(self, _timeout_s: float) -> list[Arrival]:
+    def poll(self, _timeout_s: float, waiting: Mapping[str, int]) -> list[Arrival]:
         """Everything that can arrive now."""
         now_ns = self._clock.now_ns()
-        self._session.grant({}, now_ns)
+        self._session.grant({}, now_ns, waiting)
         for node in self._nodes:
             node.hear(self._session, now_ns)
             node.talk(self._session, now_ns)

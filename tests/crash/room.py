@@ -58,6 +58,7 @@ class RememberingScorer:
     """p falls with a running mean of the highest value; the mean is its state."""
 
     def __init__(self) -> None:
+        self.spent_s: dict[str, float] = {}
         self._mean = 0.0
 
     def prepare(self, sample: Sample) -> Sample:

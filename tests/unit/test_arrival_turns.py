@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nodes.arrival_turns import AWAY_NS, ArrivalTurns
 from pipeline.core.arrival import Arrival, StreamEnded, fusion_began
 from pipeline.core.clock import ManualClock
@@ -15,21 +17,41 @@ class Polls:
     def __init__(self, *polls: list[Arrival]) -> None:
         self.left = list(polls)
 
-    def poll(self, _timeout_s: float) -> list[Arrival]:
-        return self.left.pop(0)
+    def poll(self, _timeout_s: float, _waiting: Mapping[str, int]) -> list[Arrival]:
+        return self.left.pop(0) if self.left else []
 
 
 def arrivals(first: int, count: int) -> list[Arrival]:
     return [StreamEnded(number, "n", "a") for number in range(first, first + count)]
 
 
-def test_a_poll_is_taken_in_turns_and_nothing_is_polled_before_all_of_it_is() -> None:
+def test_a_poll_is_taken_in_turns_in_each_of_which_what_came_since_is_taken_in() -> None:
     polls = Polls(arrivals(1, 7), arrivals(8, 2), [])
     turns = ArrivalTurns(polls, ManualClock(100), most=3)
+    taken = [turns.take(0.0) for _ in range(4)]
+    assert taken == [arrivals(1, 3), arrivals(4, 3), arrivals(7, 3), []]
+    assert not polls.left
+
+
+def test_to_the_end_only_what_waits_is_taken() -> None:
+    polls = Polls(arrivals(1, 5), arrivals(6, 2))
+    turns = ArrivalTurns(polls, ManualClock(100), most=3)
+    assert [turns.take(0.0), turns.take(0.0, poll=False)] == [arrivals(1, 3), arrivals(4, 2)]
+    assert turns.take(0.0, poll=False) == []
+    assert len(polls.left) == 1
+
+
+def test_what_is_taken_later_than_what_came_after_it_counts_as_arrived_then() -> None:
+    late = [StreamEnded(n, "slow", "a") for n in range(1, 9)]
+    polls = Polls([*late, StreamEnded(9, "quick", "b")], [StreamEnded(20, "quick", "b")], [])
+    turns = ArrivalTurns(polls, ManualClock(100), most=4)
     taken = [turns.take(0.0) for _ in range(3)]
-    assert taken == [arrivals(1, 3), arrivals(4, 3), arrivals(7, 1)]
-    assert len(polls.left) == 2
-    assert [turns.take(0.0), turns.take(0.0)] == [arrivals(8, 2), []]
+    assert [(a.node, a.arrival_ns) for a in taken[0]][-1] == ("quick", 9)
+    assert taken[1][-1] == StreamEnded(20, "quick", "b")
+    assert {a.arrival_ns for turn in taken[2:] for a in turn} == {20}
+    stamps = [a.arrival_ns for turn in taken for a in turn]
+    assert stamps == sorted(stamps)
+    assert len(stamps) == 10
 
 
 def test_timers_do_not_run_ahead_of_what_waits() -> None:
@@ -46,7 +68,7 @@ def test_that_the_node_was_away_comes_before_what_arrived_once_however_many_turn
     clock = ManualClock(100 * SECOND)
     turns = ArrivalTurns(Polls(arrivals(1, 3), []), clock, most=2)
     clock.advance(AWAY_NS)
-    assert turns.take(0.0) == [fusion_began(1), *arrivals(1, 1)]
-    assert turns.take(0.0) == arrivals(2, 2)
+    assert turns.take(0.0) == [fusion_began(1), *arrivals(1, 2)]
+    assert turns.take(0.0) == arrivals(3, 1)
     clock.advance(AWAY_NS)
     assert turns.take(0.0) == [fusion_began(clock.now_ns())]
