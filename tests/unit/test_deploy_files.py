@@ -122,15 +122,34 @@ def test_each_panel_asks_what_prometheus_understands(tmp_path: Path) -> None:
     promtool("check", "rules", "panels.yml", at=tmp_path)
 
 
-def test_systemd_takes_the_service(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("unit", "drop_ins"),
+    [
+        ("fusewatch@.service", []),
+        ("fusewatch@.service", ["capture-only.conf"]),
+        ("fusewatch@.service", ["cluster-hub.conf"]),
+        ("fusewatch-ray.service", []),
+    ],
+)
+def test_systemd_takes_the_services(unit: str, drop_ins: list[str], tmp_path: Path) -> None:
     require_command("systemd-analyze")
     command = Path(sys.executable).with_name("fusewatch")
-    unit = (DEPLOY / "systemd" / "fusewatch@.service").read_text()
-    file = tmp_path / "fusewatch@.service"
-    file.write_text(unit.replace("/opt/fusewatch/bin/fusewatch", str(command)))
-    said = ran(["systemd-analyze", "verify", str(file)], tmp_path)
-    own = [line for line in said.stderr.splitlines() if "fusewatch" in line]
+    beside = tmp_path / f"{unit}.d"
+    beside.mkdir()
+    for name, to in [(unit, tmp_path), *((drop_in, beside) for drop_in in drop_ins)]:
+        text = (DEPLOY / "systemd" / name).read_text()
+        (to / name).write_text(text.replace("/opt/fusewatch/bin", str(command.parent)))
+    said = ran(["systemd-analyze", "verify", str(tmp_path / unit)], tmp_path)
+    own = [line for line in said.stderr.splitlines() if "fusewatch" in line or "ray" in line]
     assert own == []
+
+
+def test_who_joins_ray_shares_its_folder_of_sockets() -> None:
+    ray = (DEPLOY / "systemd" / "fusewatch-ray.service").read_text()
+    hub = (DEPLOY / "systemd" / "cluster-hub.conf").read_text()
+    assert "PrivateTmp=yes" in ray
+    assert "PrivateTmp=yes" in (DEPLOY / "systemd" / "fusewatch@.service").read_text()
+    assert "JoinsNamespaceOf=fusewatch-ray.service" in hub
 
 
 def test_the_service_starts_commands_that_there_are() -> None:
