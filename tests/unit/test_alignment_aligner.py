@@ -420,3 +420,53 @@ def test_once_nothing_moves_a_scene_on_all_of_what_ended_is_released() -> None:
     assert aligner.released() == {"camera": -1}
     aligner.end("camera")
     assert aligner.released() == {"camera": 14}
+
+
+def test_a_stream_announced_in_a_form_that_fits_keeps_what_is_buffered() -> None:
+    aligner = opened(patient(streams=("camera",)))
+    for index in range(15):
+        aligner.push(frame(index))
+    faster = dataclasses.replace(CAMERA, rate_hz=20.0)
+    aligner.open(faster)
+    assert aligner.buffered() == {"camera": 15}
+    run = feed(aligner, [frame(i) for i in range(15, 30)])
+    assert run.windows[0].slices["camera"].info == faster
+    assert Discard.REFORMATTED not in aligner.counts["camera"].discarded
+
+
+def test_a_stream_announced_with_stamps_of_another_meaning_says_so_in_its_windows() -> None:
+    aligner = opened(patient(streams=("camera",)))
+    for index in range(5):
+        aligner.push(frame(index))
+    meant = dataclasses.replace(CAMERA, stamp="exact")
+    aligner.open(meant)
+    run = feed(aligner, [frame(i) for i in range(5, 30)])
+    assert run.windows[0].slices["camera"].info == meant
+
+
+def test_numbers_that_were_passed_over_are_counted_until_they_come() -> None:
+    aligner = opened(patient(streams=("camera",)))
+
+    def counts(*indices: int) -> tuple[int, int, int]:
+        for index in indices:
+            aligner.push(frame(index))
+        found = aligner.counts["camera"]
+        return found.gaps, found.out_of_order, found.duplicate
+
+    assert counts(0, 2) == (1, 0, 0)
+    assert counts(5) == (3, 0, 0)
+    assert counts(4) == (2, 1, 0)
+
+
+def test_a_session_begins_where_it_likes_and_only_with_its_first_sample() -> None:
+    aligner = opened(patient(streams=("camera",)))
+    aligner.push(frame(7))
+    assert aligner.counts["camera"].gaps == 0  # what came before was never ours
+    aligner.push(frame(8))
+    aligner.open(CAMERA)
+    aligner.push(frame(0, start_ns=T0 + S))
+    aligner.push(frame(1, start_ns=T0 + S))
+    assert aligner.counts["camera"].gaps == 0
+    aligner.push(frame(1, start_ns=T0 + S))
+    assert aligner.counts["camera"].duplicate == 1
+    assert aligner.buffered() == {"camera": 4}

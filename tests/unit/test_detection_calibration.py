@@ -137,3 +137,27 @@ def test_without_any_normal_nothing_is_promised():
     assert (found.low_hz, found.high_hz, found.calibration_s) == (0.0, np.inf, 0.0)
     assert not found.supported
     assert found.threshold >= 3  # one window of an hour's, held twice
+
+
+def test_what_could_see_only_badly_says_less_and_at_weight_zero_nothing():
+    cal, row = calibration(), np.full(len(NAMES), 6.0)
+    full = cal.judge(row, np.ones(len(NAMES)))
+    assert full == cal.judge(row)
+    half = cal.judge(row, np.array([1.0, 1.0, 0.5, 1.0]))
+    blind = cal.judge(row, np.array([1.0, 1.0, 0.0, 1.0]))
+    assert full.p < half.p < blind.p
+    assert full.detectors["audio:b"] < half.detectors["audio:b"] < blind.detectors["audio:b"]
+    assert blind.detectors["audio:b"] > 0.9
+    assert half.detectors["video:a"] == full.detectors["video:a"]
+
+
+def test_detectors_are_merged_as_they_were_judged_whether_or_not_what_saw_is_told():
+    cal = calibration()
+    whole = cal.judge(scores(1, 10)[0])
+    assert cal.merge(whole.detectors) == cal.merge(whole.detectors, whole.seen) == whole.p
+    blind = scores(1, 10)[0]
+    blind[:2] = np.nan
+    part = cal.judge(blind)
+    assert part.seen == NAMES[2:]
+    assert cal.merge(part.detectors) == part.p
+    assert cal.merge({}) == 1.0

@@ -44,3 +44,22 @@ def test_a_peak_is_held_for_its_duration_and_stands_apart_from_the_next():
     ends = np.arange(len(levels)) * HOP_NS
     assert peaks_of(levels, ends, HOP_NS, 1.0, 2.0)[:2].tolist() == [5, 3]
     assert peaks_of(levels, ends, HOP_NS, 0.0, 1.0)[:3].tolist() == [9, 5, 4]
+
+
+@pytest.mark.parametrize(("between", "peaks"), [(3, [7.0]), (6, [7.0, 5.0])])
+def test_what_lies_closer_than_the_merge_gap_is_one_peak(between, peaks):
+    levels = np.array([5.0, *[0.0] * between, 7.0])
+    ends = np.arange(len(levels)) * HOP_NS
+    found = peaks_of(levels, ends, HOP_NS, 0.0, 2.0)
+    assert [peak for peak in found if peak > 0] == peaks
+
+
+def test_as_many_windows_as_a_level_must_hold_are_enough_for_a_peak():
+    ends = np.arange(2) * HOP_NS
+    assert peaks_of(np.array([3.0, 4.0]), ends, HOP_NS, 1.0, 2.0).tolist() == [3.0]
+    assert peaks_of(np.array([3.0]), ends[:1], HOP_NS, 1.0, 2.0).tolist() == []
+
+
+def test_below_the_lowest_peak_a_level_is_lowered_in_proportion():
+    kept = ceiling_of(np.array([4.0, 2.0]), np.array([2.0, 1.0]))
+    assert [kept.of(x) for x in (0.5, 1.0, 2.0)] == pytest.approx([0.25, 0.5, 1.0])

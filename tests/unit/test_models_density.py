@@ -180,6 +180,15 @@ def test_p_values_of_normal_are_uniform_and_go_on_smoothly_beyond_the_data():
     assert beyond[-1] < 1e-4
 
 
+def test_one_score_and_many_are_as_rare_where_the_tail_is_heavy():
+    ranks = (np.arange(2000) + 0.5) / 2000
+    tail = Tail((1.0 - ranks) ** -0.4)
+    grid = np.array([1.0, 2.0, 3.0, 10.0, 40.0, 1e4, 1e60])
+    np.testing.assert_allclose([tail.p_of(float(s)) for s in grid], tail.p(grid))
+    np.testing.assert_allclose(tail.p(np.array([10.0])), 10.0**-2.5, rtol=0.5)
+    assert tail.p(np.array([1e60]))[0] == 1e-15
+
+
 def test_p_values_without_enough_normal_are_ranks_and_nan_stays_nan():
     tail = Tail(np.array([1.0, 2.0, 3.0]))
     np.testing.assert_allclose(tail.p(np.array([0.0, 2.5, 9.0])), [1.0, 0.5, 0.25])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline.core.errors import ProtocolError
 from pipeline.core.ledger import DropReason
 from pipeline.transport.protocol import (
+    MAX_CONTROL_BYTES,
     Ack,
     Bye,
     ClockAnswer,
@@ -80,3 +81,15 @@ def test_values_out_of_bounds_are_refused() -> None:
     for frame in (wrong, huge, bad_stream, bytes(5 << 20)):
         with pytest.raises(ProtocolError):
             decode(frame)
+
+
+def test_a_first_frame_may_be_as_large_as_allowed_and_one_that_is_larger_says_so() -> None:
+    around = len(encode(Data(bytes(100_000), b""))) - 100_000
+    largest = Data(bytes(MAX_CONTROL_BYTES - around), b"")
+    assert len(encode(largest)) == MAX_CONTROL_BYTES
+    assert decode(encode(largest)) == largest
+    larger = encode(Data(bytes(MAX_CONTROL_BYTES - around + 1), b""))
+    with pytest.raises(ProtocolError, match=f"{len(larger)} bytes, at most {MAX_CONTROL_BYTES}"):
+        decode(larger)
+    with pytest.raises(ProtocolError, match="not a message of this protocol: "):
+        decode(b"\x01")

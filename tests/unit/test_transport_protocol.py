@@ -250,6 +250,20 @@ def test_a_restarted_receiver_resumes_from_what_was_committed() -> None:
     assert sequences(session) == [7]
 
 
+def test_what_is_committed_is_asked_of_each_session_once_with_the_streams_it_has() -> None:
+    asked = []
+
+    def resume(*who: object) -> dict[str, int]:
+        asked.append(who)
+        return {"gone": 4}
+
+    session = receiver(resume=resume)
+    for attempt in (1, 2):
+        session.hello(b"1", hello("n1", "s1", attempt, VIB), NOW, shared=False)
+    assert asked == [("n1", "s1", [VIB])]
+    assert said(session, Welcome)[1].resume == {"vib": Resume(0, 0), "gone": Resume(4, 4)}
+
+
 def test_too_many_streams_are_refused() -> None:
     session = receiver(max_streams=2)
     infos = [replace(VIB, name=f"v{n}") for n in range(3)]
@@ -293,7 +307,7 @@ def test_a_ledger_report_arrives_and_an_endless_one_is_refused() -> None:
     accounts = Ledger()
     accounts.captured("vib", 3)
     session.receive(b"1", LedgerSaid(accounts.snapshot()), NOW)
-    assert isinstance(session.arrivals[-1], LedgerReport)
+    assert session.arrivals == [LedgerReport(NOW, "n1", accounts.snapshot())]
     many = {str(n): accounts.snapshot()["vib"] for n in range(7)}
     session.receive(b"1", LedgerSaid(many), NOW)
     assert refusals(session) == [Refusal.TOO_MANY_STREAMS]
