@@ -50,8 +50,3 @@ class StreamCounts:
     def late(self) -> int:
         """Samples that came too late."""
         return self.discarded.get(Discard.LATE, 0)
-
-    @property
-    def duplicate(self) -> int:
-        """Samples that came twice."""
-        return self.discarded.get(Discard.DUPLICATE, 0)

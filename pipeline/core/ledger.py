@@ -23,13 +23,11 @@ class DropReason(StrEnum):
     UNTIMED = "untimed"  # stamped before the first clock offset, by a boot that is over
     READER_OVERRUN = "reader_overrun"  # capture could not take it from the reader in time
     CORRUPT = "corrupt"  # payload damaged (JPEG, PCM, number)
-    NOT_FINITE = "not_finite"  # NaN or infinity where a number must stand
     OUT_OF_ORDER = "out_of_order"  # stamp behind what was already sent
     FUTURE = "future"  # stamp further ahead than the clock allows
     TOO_LARGE = "too_large"  # over the message size limit
     NOT_PRIVATE = "not_private"  # what its stream asks to be taken out cannot be
     REFUSED = "refused"  # the fusion node refused it, see its log for the reason
-    NO_SCENE = "no_scene"  # no scene uses the stream
     SHUTDOWN = "shutdown"  # node stopped before it could be delivered
 
 

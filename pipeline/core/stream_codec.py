@@ -1,4 +1,4 @@
-"""The wire form of what is said about streams: descriptions and accounts, as msgpack."""
+"""The wire form of what is said about streams: their descriptions, as msgpack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import msgspec
 
 from pipeline.core.codec import MAX_NAME
 from pipeline.core.errors import CodecError
-from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import StreamInfo
 
 DTYPES = ("uint8", "int16", "float32", "float64")
@@ -18,7 +17,6 @@ MAX_CHANNELS = 65_536
 
 _encoder = msgspec.msgpack.Encoder()
 _stream_decoder = msgspec.msgpack.Decoder(StreamInfo)
-_account_decoder = msgspec.msgpack.Decoder(StreamAccount)
 
 
 def encode_stream(info: StreamInfo) -> bytes:
@@ -61,20 +59,3 @@ def check_stream(info: StreamInfo) -> StreamInfo:
     if fault:
         raise CodecError(fault, where=info.name[:MAX_NAME])
     return info
-
-
-def encode_account(account: StreamAccount) -> bytes:
-    """A stream's account as msgpack."""
-    return _encoder.encode(account)
-
-
-def decode_account(data: bytes | memoryview) -> StreamAccount:
-    """Read a stream's account back.
-
-    Raises:
-        CodecError: It is not one.
-    """
-    try:
-        return _account_decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CodecError(f"bad account: {error}") from error

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
+TIME_NAMES = ("time", "timestamp", "datetime", "date", "date_time", "t", "ts", "seconds", "time_s")
+"""What a column of times is usually called, the likeliest first."""
+
 
 class TimeUnit(StrEnum):
     """How a time is written."""

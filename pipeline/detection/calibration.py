@@ -149,14 +149,6 @@ class Calibration:
         seen = tuple(found)
         return Verdict(self.merge(detectors, seen), detectors, parts, seen)
 
-    def threshold_for(
-        self, false_alarms_hz: float, *, min_duration_s: float = 0.0, merge_s: float = 2.0
-    ) -> float:
-        """Score (``-log10 p``) above which normal raises this many alarms a second."""
-        return self.budget(
-            false_alarms_hz, min_duration_s=min_duration_s, merge_s=merge_s
-        ).threshold
-
     def budget(
         self,
         false_alarms_hz: float,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.timestamps import TIME_NAMES
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_table import (
     Moment,
@@ -27,9 +29,9 @@ from pipeline.recording.import_table import (
     read_table,
 )
 
-TIME_NAMES = ("time", "timestamp", "datetime", "date", "date_time", "t", "ts", "seconds", "time_s")
 LABEL_NAMES = frozenset({"anomaly", "changepoint", "label", "is_anomaly", "target", "class"})
 _REGULAR = 0.9  # share of steps near the median that makes a rate
+_FORWARD = 0.75  # share of steps that do not go back in what may be times
 
 
 class SensorInput:
@@ -40,6 +42,11 @@ class SensorInput:
         path: The file.
         exclude: Columns that are not channels, by name.
 
+    Attributes:
+        report: What was found and left out.
+        guess: What is taken for the time by its place alone, in words; empty when it is named.
+        info: The stream.
+
     Raises:
         SourceUnavailable: There is no such file.
         RecordingError: It has no column of times, or none of numbers.
@@ -48,7 +55,11 @@ class SensorInput:
     def __init__(self, stream: str, path: Path, exclude: Sequence[str] = ()) -> None:
         self.report = InputReport(stream, "sensors", str(path))
         table = read_table(path)
-        self._time_column = _time_column(table)
+        self._time_column, sure = _time_column(table)
+        name = table.header[self._time_column]
+        self.guess = "" if sure else f"column {name!r} is taken for the time"
+        if self.guess:
+            self.report.note(f"{self.guess}; call it 'time' if it is")
         self._columns = self._channels(table, exclude)
         self._moments, self._values = self._read(table)
         names = tuple(table.header[i] for i in self._columns)
@@ -153,14 +164,19 @@ class SensorInput:
         return value
 
 
-def _time_column(table: Table) -> int:
-    """The column of times: by its name; without names the first on the calendar; the first."""
+def _time_column(table: Table) -> tuple[int, bool]:
+    """The column of times, and whether that is sure.
+
+    By its name; without names the first on the calendar; the first, if it goes forward.
+    """
     names = [name.lower().strip() for name in table.header]
     named = [names.index(name) for name in TIME_NAMES if name in names]
     unnamed = [] if table.headed else [i for i in range(len(names)) if _times(table, i, True)]
-    for column in (*named, *unnamed, 0):
+    for column in (*named, *unnamed):
         if _times(table, column, absolute=False):
-            return column
+            return column, True
+    if _times(table, 0, absolute=False) and _goes_forward(table, 0):
+        return 0, not table.headed
     raise RecordingError(
         "no column holds times",
         where=str(table.path),
@@ -173,6 +189,14 @@ def _times(table: Table, column: int, absolute: bool) -> bool:
     cells = [cells[column] for _, cells in table.rows[:50] if column < len(cells)]
     found = [parse_moment(cell) for cell in cells if is_moment(cell)]
     return 2 * sum(moment.absolute or not absolute for moment in found) > len(cells)
+
+
+def _goes_forward(table: Table, column: int) -> bool:
+    """Whether the numbers of a column hardly ever go back, as times do and readings do not."""
+    cells = [cells[column] for _, cells in table.rows[:1000] if column < len(cells)]
+    times = [parse_moment(cell).ns for cell in cells if is_moment(cell)]
+    forward = sum(later >= earlier for earlier, later in pairwise(times))
+    return forward >= _FORWARD * (len(times) - 1)
 
 
 def _rate_hz(moments: Sequence[Moment]) -> float | None:

@@ -15,13 +15,12 @@ from pydantic import Field
 from pipeline.core.errors import BadReading, SourceEnded, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.core.timestamps import TimeUnit, parse_ns
+from pipeline.core.timestamps import TIME_NAMES, TimeUnit, parse_ns
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 from pipeline.sources.fields import number
 from pipeline.sources.pace import Pace
 from pipeline.sources.tail import FileTail
 
-TIME_NAMES = ("time", "timestamp", "datetime", "date", "t", "ts", "seconds")
 BATCH = 256
 
 

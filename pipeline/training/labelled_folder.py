@@ -69,7 +69,7 @@ class LabelledSample:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A file, or a whole sample, that cannot be used.
+    """A file, a part of one, or a whole sample, that cannot be used.
 
     Attributes:
         path: Its path in the folder.

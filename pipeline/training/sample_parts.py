@@ -60,9 +60,11 @@ class Part(ABC):
 
     Attributes:
         duration_s: How long it lasts; 0 when it has no duration.
+        remarks: What of the file is not used, in words.
     """
 
     duration_s: float = 0.0
+    remarks: tuple[str, ...] = ()
 
     @abstractmethod
     def cut(self, start_s: float) -> Slice:
@@ -162,6 +164,8 @@ class _Readings(Part):
         self._times = (times - times[0]) / _SECOND_NS
         self.duration_s = float(self._times[-1])
         self._info, self._settings = info, settings
+        lost = "rows whose time cannot be read or goes back" if table.report.dropped else ""
+        self.remarks = tuple(remark for remark in (table.guess, lost) if remark)
 
     def cut(self, start_s: float) -> SensorSlice:
         """Readings interpolated between those that are there."""

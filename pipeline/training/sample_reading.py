@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -46,11 +47,15 @@ class SampleReader:
         for modality, file in sample.files.items():
             info = self._streams.get(modality)
             if info is None:
+                unusable += _unread(sample, modality, file)
                 continue
             try:
                 parts[info.name] = part_of(modality, file, info, self._settings)
             except (RecordingError, SourceError) as error:
                 unusable.append(Unusable(sample.name + file.suffix, error.message))
+                continue
+            remarks = parts[info.name].remarks
+            unusable += [Unusable(sample.name + file.suffix, remark) for remark in remarks]
         self._sound_of_clip(sample, parts)
         return (self._windows(sample.name, parts) if parts else []), unusable
 
@@ -82,6 +87,16 @@ class SampleReader:
             )
             for index, start in enumerate(starts.tolist())
         ]
+
+
+def _unread(sample: LabelledSample, modality: Modality, file: Path) -> list[Unusable]:
+    """Why there is no stream for a table: where none can be read, there are no columns."""
+    try:
+        if modality is Modality.SENSOR:
+            SensorInput("readings", file)
+    except (RecordingError, SourceError) as error:
+        return [Unusable(sample.name + file.suffix, error.message)]
+    return []
 
 
 def streams_of(

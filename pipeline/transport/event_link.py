@@ -68,7 +68,6 @@ class EventSender:
         self._last_sent = ""
         self._news = ""
         self._said_ns = 0
-        self.connections = 0
         self._socket = self._connect()
 
     @property
@@ -117,7 +116,6 @@ class EventSender:
 
     def _connect(self) -> Socket:
         self._heard, self._heard_ns = False, self._clock.now_ns()
-        self.connections += 1
         return connect(self._context, self._endpoint, self._curve, MAX_EVENT_BYTES)
 
     def _hear(self) -> list[str]:

@@ -14,9 +14,7 @@ from pipeline.core.event import from_json, to_json
 from pipeline.core.ledger import DropReason, StreamAccount
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.stream_codec import (
-    decode_account,
     decode_stream,
-    encode_account,
     encode_stream,
 )
 from pipeline.transport import fetching, protocol
@@ -98,17 +96,15 @@ def read_samples(data: bytes) -> None:
 
 
 def description_seeds() -> Iterator[bytes]:
-    """Descriptions and accounts of streams."""
+    """Descriptions of streams."""
     yield encode_stream(INFO)
     yield encode_stream(StreamInfo("log", Modality.TEXT))
-    yield encode_account(StreamAccount(9, 5, 2, {"corrupt": 2}))
 
 
 def read_description(data: bytes) -> None:
     """Read what is said about streams."""
-    for decode in (decode_stream, decode_account):
-        with suppress(CodecError):
-            decode(data)
+    with suppress(CodecError):
+        decode_stream(data)
 
 
 def event_seeds() -> Iterator[bytes]:

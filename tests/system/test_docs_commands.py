@@ -112,6 +112,22 @@ def test_what_is_typed_works(block: Block, folder: Path) -> None:
     assert answer.returncode == 0, f"{script}\n{answer.stdout[-3000:]}\n{answer.stderr[-3000:]}"
 
 
+def test_the_package_of_the_page_can_be_built(tmp_path: Path) -> None:
+    """By what its file names; pip would fetch that first."""
+    require_module("setuptools")
+    files = {b.mark[1]: b.text for b in blocks("toml", "python") if b.mark[0] == "file"}
+    unpack_package(files, tmp_path)
+    build = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q", "build"]
+    answer = subprocess.run(
+        [*build, "--build-lib", "built"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    modules = {name for name in files if name.endswith(".py")}
+    assert {file.name for file in (tmp_path / "built").iterdir()} == modules
+    about = tomllib.loads(files["pyproject.toml"])
+    assert about["build-system"]["build-backend"] == "setuptools.build_meta"
+
+
 def test_kinds_of_ones_own_keep_the_contracts_of_the_shipped_ones(folder: Path) -> None:
     """Needs no block before it: the package is there from the beginning."""
     files = [ROOT / "tests" / "checks" / f"test_{one}_contract.py" for one in ("encoder", "fusion")]

@@ -14,9 +14,8 @@ from pipeline.core.codec import (
     encode_samples,
 )
 from pipeline.core.errors import CodecError
-from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.core.stream_codec import decode_account, decode_stream, encode_account, encode_stream
+from pipeline.core.stream_codec import decode_stream, encode_stream
 
 times = st.integers(-(2**62), 2**62)
 counts = st.integers(0, 2**62)
@@ -218,10 +217,3 @@ def test_stream_descriptions_travel_and_are_checked() -> None:
             decode_stream(encode_stream(wrong))
     with pytest.raises(CodecError):
         decode_stream(b"\x81\xa4name\x01")
-
-
-def test_accounts_travel() -> None:
-    account = StreamAccount(5, 3, 1, {"buffer_full": 1})
-    assert decode_account(encode_account(account)) == account
-    with pytest.raises(CodecError):
-        decode_account(b"\xc1")

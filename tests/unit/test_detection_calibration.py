@@ -88,7 +88,6 @@ def test_rarer_budgets_have_higher_thresholds_and_say_when_they_are_extrapolated
     thresholds = [b.threshold for b in budgets]
     assert thresholds == sorted(thresholds)
     assert [b.supported for b in budgets] == [True, True, False, False, False]
-    assert cal.threshold_for(12 / 3600) == thresholds[1]
 
 
 @pytest.mark.parametrize("min_duration_s", [0.0, 1.0])
@@ -114,7 +113,7 @@ def test_a_gap_in_the_normal_time_does_not_join_windows_into_one_peak():
 def test_a_handful_of_windows_still_calibrates():
     cal = calibration(5)
     assert 0 < cal.judge(scores(1, 8)[0]).p <= 1
-    assert np.isfinite(cal.threshold_for(1 / 3600))
+    assert np.isfinite(cal.budget(1 / 3600).threshold)
 
 
 @pytest.mark.parametrize(

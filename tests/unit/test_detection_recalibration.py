@@ -46,7 +46,8 @@ def calibration() -> Calibration:
 
 @cache
 def threshold() -> float:
-    return calibration().threshold_for(ALARM.false_alarms_hz, min_duration_s=1.0, merge_s=2.0)
+    budget = calibration().budget(ALARM.false_alarms_hz, min_duration_s=1.0, merge_s=2.0)
+    return budget.threshold
 
 
 def recalibrator(rules: RecalibrationSettings = QUICK) -> Recalibrator:

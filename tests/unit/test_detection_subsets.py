@@ -105,7 +105,7 @@ def test_fresh_normal_stays_within_the_budget_though_its_unusual_lasts_longer(aw
     count, rate_hz = 7200, 40 / 3600
     ends = np.arange(1, count + 1) * HOP_NS
     known = Calibration(("kind:a/x", "kind:b/x"), rumbling(count, 0), ends, HOP_NS)
-    threshold = known.threshold_for(rate_hz, min_duration_s=1.0, merge_s=2.0)
+    threshold = known.budget(rate_hz, min_duration_s=1.0, merge_s=2.0).threshold
     fresh = rumbling(count, 1)
     fresh[:, away] = np.nan
     levels = -np.log10([known.judge(row).p for row in fresh])

@@ -277,6 +277,12 @@ def test_tables_of_many_habits_are_read(
         assert report.start_ns == round(first * 1000) * MS
 
 
+def test_a_first_column_that_only_may_be_the_time_is_said(tmp_path: Path) -> None:
+    file = table(tmp_path / "s.csv", "when,a\n0,1\n1,2\n2,1\n")
+    report, _ = imported(ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file}))
+    assert one(report).notes == ["column 'when' is taken for the time; call it 'time' if it is"]
+
+
 def test_columns_that_look_like_labels_are_pointed_out_and_can_be_left_out(
     tmp_path: Path,
 ) -> None:
@@ -364,6 +370,7 @@ def test_footage_with_damage_gives_what_can_be_decoded(tmp_path: Path) -> None:
         ({"audio": "v.mkv"}, RecordingError, "no sound"),
         ({"video": "a.wav"}, RecordingError, "no video"),
         ({"sensors": "notes.txt"}, RecordingError, "no column holds times"),
+        ({"sensors": "untimed.csv"}, RecordingError, "no column holds times"),
         ({"sensors": "empty.csv"}, RecordingError, "empty"),
         ({"sensors": "words.csv"}, RecordingError, "no column holds numbers"),
         ({"text": "notes.txt"}, RecordingError, "no line begins with a time"),
@@ -379,6 +386,7 @@ def test_what_cannot_be_imported_is_refused_with_a_reason_and_leaves_nothing(
     footage(tmp_path / "v.mkv", 3)
     sound(tmp_path / "a.wav", 800)
     table(tmp_path / "notes.txt", "hello\nworld\n")
+    table(tmp_path / "untimed.csv", "load,heat\n0.3,20\n0.1,21\n0.2,20\n0.1,22\n")
     table(tmp_path / "empty.csv", "\n\n")
     table(tmp_path / "words.csv", "time,what\n0,a\n1,b\n")
     table(tmp_path / "badtimes.csv", "index,seconds,present\n0,0,1\n1,x,1\n")

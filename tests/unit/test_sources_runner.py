@@ -292,11 +292,11 @@ def test_a_slow_outlet_is_not_the_silence_of_the_source(run, clock):
 def test_refused_readings_are_passed_on_one_by_one(run):
     def refuse(source):
         for _ in range(3):
-            source.context.reject("s", DropReason.NOT_FINITE, "rtsp://u:geheim@host is NaN")
+            source.context.reject("s", DropReason.FUTURE, "rtsp://u:geheim@host is NaN")
 
     _, outlet = run(Script([refuse, [sample(1)]]))
     wait_until(lambda: outlet.kept)
-    assert outlet.refusals == {("s", DropReason.NOT_FINITE): 3}
+    assert outlet.refusals == {("s", DropReason.FUTURE): 3}
     assert "geheim" not in outlet.details[0]
 
 

@@ -210,11 +210,27 @@ def test_damaged_files_are_named_with_a_reason_and_their_sample_goes_on(tmp_path
     (tmp_path / "left" / "000.wav").write_bytes(b"RIFF")
     windows, bad = read(tmp_path, "right/001")
     assert [set(w.slices) for w in windows] == [{"sound"}]
-    assert {one.path for one in bad} == {"right/001.png", "right/001.txt"}
-    assert {one.reason for one in bad} == {"not a picture", "not text in UTF-8"}
+    assert {one.path: one.reason for one in bad} == {
+        "right/001.png": "not a picture",
+        "right/001.txt": "not text in UTF-8",
+        "right/001.csv": "no column holds times",
+    }
     windows, bad = read(tmp_path, "left/000")
     assert windows == []
     assert [one.path for one in bad] == ["left/000.wav"]
+
+
+def test_what_of_a_table_is_not_used_is_said(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.csv")
+    (tmp_path / "a" / "1.csv").write_text(
+        "when,x\n0,1\n0.1,2\n0.2,3\n0.3,4\nlate,5\n0.1,6\n0.4,7\n"
+    )
+    (window,), bad = read(tmp_path, "a/1")
+    assert window.slices["readings"].coverage == 1.0
+    assert [(one.path, one.reason) for one in bad] == [
+        ("a/1.csv", "column 'when' is taken for the time"),
+        ("a/1.csv", "rows whose time cannot be read or goes back"),
+    ]
 
 
 def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:

@@ -210,11 +210,11 @@ def _by_peer(name: str, scene: Scene, seed: int) -> Heard:
     end_ns = (np.arange(1, len(held) + 1) + HOPS) * HOP_NS
     calibration = Calibration(["peer:microphone/score"], held[:, None], end_ns, HOP_NS)
     rules = AlarmSettings(budget=BUDGET)
-    threshold = calibration.threshold_for(
+    budget = calibration.budget(
         rules.false_alarms_hz, min_duration_s=rules.min_duration_s, merge_s=rules.clear_after_s
     )
     fresh, *tests = [_window_scores(calibration, one.fresh) for one in levels]
-    return _heard(scene, threshold, fresh, tests)
+    return _heard(scene, budget.threshold, fresh, tests)
 
 
 def _window_scores(calibration: Calibration, levels: Floats) -> list[WindowScore]:
