@@ -37,7 +37,8 @@ def view(status: Status) -> RenderableType:
     )
     parts: list[RenderableType] = [title, Text(), _processes(status)]
     parts += [Text(), _streams(status.streams), Text(RULE, DIM)]
-    parts += [Text(), _scenes(status.scenes), Text(), _sinks(status.sinks)]
+    parts += [Text(), _scenes(status.scenes), *map(_spent, status.scenes)]
+    parts += [Text(), _sinks(status.sinks)]
     if any(scene.held for scene in status.scenes) or any(sink.held for sink in status.sinks):
         parts.append(Text(HELD, DIM))
     return Group(*parts)
@@ -122,7 +123,6 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
 def _scenes(scenes: Sequence[SceneStatus]) -> Table:
     table = _table(
         "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment", ">held",
-        ">alarms/day", "budget spent",
     )  # fmt: skip
     for one in scenes:
         table.add_row(
@@ -134,18 +134,17 @@ def _scenes(scenes: Sequence[SceneStatus]) -> Table:
             _number(one.alarms, "{}", BAD),
             _number(one.health, "{}", ODD),
             _number(one.held, "{}", ODD),
-            _number(one.raised_day, "{}"),
-            _spent(one),
         )
     return table
 
 
 def _spent(scene: SceneStatus) -> Text:
-    """What was spent of the budget in its last period."""
+    """What was spent of the budget in its last period; a line, as no column has room for it."""
     if scene.spent is None:
-        return _UNKNOWN
-    said = f"{scene.spent} of {scene.budget}"
-    return Text(f"{said}, over", BAD) if scene.over else Text(said)
+        return Text(f"{scene.scene}: nothing known of its budget of {scene.budget}", DIM)
+    said = f"{scene.scene}: {scene.spent} of {scene.budget} spent"
+    day = "" if scene.raised_day is None else f", alarms in 24 h: {scene.raised_day}"
+    return Text(f"{said}, over the budget{day}", BAD) if scene.over else Text(said + day)
 
 
 def _sinks(sinks: Sequence[SinkStatus]) -> Table:

@@ -159,7 +159,7 @@ def test_what_was_spent_of_a_scenes_budget_is_told_and_marked_when_it_is_too_muc
     (scene,) = site.status().scenes
     assert (scene.budget, scene.spent, scene.over) == ("2/day", None, False)
     live = SceneScoring("site", "", 1, ScenePast(Past(1, ())))
-    for count, said in ((2, "2 of 2/day"), (3, "3 of 2/day, over")):
+    for count, said in ((2, "2 of 2/day"), (3, "3 of 2/day spent, over")):
         raised = {str(n): 10**9 for n in range(count)}
         watched = Watched([(0, 2 * 10**9)])
         found = rates_of("site", AlarmSettings(), raised, frozenset(), watched)
