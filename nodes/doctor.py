@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,8 +65,12 @@ class Finding:
     fix: str = ""
 
 
-def examine() -> list[Finding]:
-    """Look at everything."""
+def examine(addresses: Mapping[str, str] | None = None) -> list[Finding]:
+    """Look at everything.
+
+    Args:
+        addresses: Where nodes listen, by node; None: as they do by default.
+    """
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         versions,
         extras,
@@ -74,7 +78,7 @@ def examine() -> list[Finding]:
         cameras,
         audio_inputs,
         codecs,
-        ports,
+        lambda: ports(addresses),
     )
     return [finding for check in checks for finding in check()]
 
@@ -176,13 +180,14 @@ def codecs() -> Iterator[Finding]:
         yield Finding(f"decoder {name}", Level.NOTE, f"missing: {DECODERS[name]}", fix)
 
 
-def ports() -> Iterator[Finding]:
-    """Whether the ports that nodes listen on by default are free."""
-    for node, address in (
-        ("fusion", FusionSettings().listen),
-        ("alert", AlertSettings().listen),
-    ):
+def ports(addresses: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    """Whether the ports that nodes listen on are free."""
+    usual = {"fusion": FusionSettings().listen, "alert": AlertSettings().listen}
+    for node, address in (addresses or usual).items():
         host, _, port = address.removeprefix("tcp://").rpartition(":")
+        if not port.isdigit():  # ipc://, inproc://
+            continue
+        host = host.strip("[]").replace("*", "0.0.0.0")
         if _is_free(host, int(port)):
             yield Finding(f"port {port}", Level.OK, f"free for the {node} node")
         else:

@@ -134,7 +134,12 @@ def test_systemd_takes_the_service(tmp_path: Path) -> None:
 
 
 def test_the_service_starts_commands_that_there_are() -> None:
-    for file in ("fusewatch@.service", "capture-only.conf", "cluster-hub.conf"):
+    for file in (
+        "fusewatch@.service",
+        "capture-only.conf",
+        "without-capture.conf",
+        "cluster-hub.conf",
+    ):
         text = (DEPLOY / "systemd" / file).read_text()
         command = re.findall(r"^ExecStart=\S+/fusewatch (.*)$", text, re.MULTILINE)
         assert len(command) == 1
