@@ -45,8 +45,7 @@ def gpu(wanted: str = "auto") -> Iterator[Finding]:
 
 def disk(folder: Path) -> Iterator[Finding]:
     """Whether there is room where things are kept, and whether they may be kept there."""
-    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    free_gb = shutil.disk_usage(there).free / 2**30
+    there, free_gb = _existing(folder), free_bytes(folder) / 2**30
     text = f"{free_gb:.1f} GiB free at {folder}"
     fix = "recordings and evidence need it: make room, or another `data`; limits: `retention`"
     if not os.access(there, os.W_OK | os.X_OK):
@@ -57,6 +56,11 @@ def disk(folder: Path) -> Iterator[Finding]:
     else:
         little = free_gb < LITTLE_GB
         yield Finding("disk", Level.NOTE if little else Level.OK, text, fix if little else "")
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk that a folder lies on, or will lie on."""
+    return shutil.disk_usage(_existing(folder)).free
 
 
 def clock(read: Callable[[], tuple[int, float] | None] | None = None) -> Iterator[Finding]:
@@ -86,3 +90,8 @@ def _kernel_clock() -> tuple[int, float] | None:
     fields = (ctypes.c_long * (_TIMEX_BYTES // 8))()  # modes 0 reads; maxerror, us, is the fourth
     state = int(ctypes.CDLL(None).adjtimex(ctypes.byref(fields)))
     return None if state < 0 else (state, fields[3] / 1e6)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())

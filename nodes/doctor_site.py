@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nodes.doctor import Finding, Level, port_finding
-from nodes.doctor_machine import disk, gpu
+from nodes.doctor_machine import disk, free_bytes, gpu
 from nodes.run_files import read_run_files
 from pipeline.config import Deployment
 from pipeline.core.errors import ModelFileError
@@ -16,6 +16,7 @@ def examine_site(deployment: Deployment) -> Iterator[Finding]:
     """Look at everything that a deployment needs here."""
     yield from gpu(deployment.fusion.device)
     yield from disk(deployment.data)
+    yield from kept(deployment)
     yield from ports(deployment)
     yield from models(deployment)
 
@@ -33,6 +34,23 @@ def ports(deployment: Deployment) -> Iterator[Finding]:
             yield Finding(f"port of {node}", Level.OK, f"the node runs: {address}")
         else:
             yield port_finding(node, address)
+
+
+def kept(deployment: Deployment) -> Iterator[Finding]:
+    """Whether what may be kept has an end, and room."""
+    record = deployment.fusion.record
+    if record is not None:
+        held = sum(file.stat().st_size for file in record.folder.glob("*.mcap"))
+        room_gb = (free_bytes(record.folder) + held) / 1e9
+        if record.max_total_gb > room_gb:
+            text = (
+                f"recordings may take {record.max_total_gb:g} GB, there is room for {room_gb:.0f}"
+            )
+            fix = f"fusion.record.max_total_gb: {max(1, int(room_gb // 2))}"
+            yield Finding("recordings", Level.PROBLEM, text, fix)
+    if deployment.retention is None or deployment.retention.evidence is None:
+        text = "pictures, clips and sound of events are kept for ever"
+        yield Finding("evidence", Level.NOTE, text, "retention: {evidence: 90d}")
 
 
 def models(deployment: Deployment) -> Iterator[Finding]:

@@ -83,7 +83,7 @@ def told_by_others(model: SceneModel) -> dict[str, float]:
 
 
 def _alone(model: SceneModel) -> str:
-    shown = [f"{s.info.name} (in {len(s.extractor.labels)} places)" for s in model.streams]
+    shown = [f"{s.info.name} ({_places(len(s.extractor.labels))})" for s in model.streams]
     return f"unusual by itself: {_list(shown)}"
 
 
@@ -150,3 +150,7 @@ def _times(end_ns: Sequence[int]) -> list[str]:
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _places(count: int) -> str:
+    return "in one place" if count == 1 else f"in {count} places"

@@ -153,7 +153,12 @@ def test_who_joins_ray_shares_its_folder_of_sockets() -> None:
 
 
 def test_the_service_starts_commands_that_there_are() -> None:
-    for file in ("fusewatch@.service", "capture-only.conf", "cluster-hub.conf"):
+    for file in (
+        "fusewatch@.service",
+        "capture-only.conf",
+        "without-capture.conf",
+        "cluster-hub.conf",
+    ):
         text = (DEPLOY / "systemd" / file).read_text()
         command = re.findall(r"^ExecStart=\S+/fusewatch (.*)$", text, re.MULTILINE)
         assert len(command) == 1

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from nodes import assembly, doctor_machine, doctor_site
 from nodes.commands.doctor import register
-from nodes.doctor import Level
+from nodes.doctor import Finding, Level
 from pipeline.config import Deployment, load_deployment
 from tests.system.ports import free_ports
 
@@ -144,3 +144,21 @@ def test_the_command_looks_at_a_deployment(tmp_path: Path) -> None:
     }
     assert all(port in said.output for port in ports)
     assert said.exit_code == (69 if "fusion.device is cuda" in said.output else 0)
+
+
+def test_recordings_that_may_grow_beyond_the_disk_are_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = site(tmp_path)
+    text = file.read_text().replace("fusion: {", "fusion: {record: {max_total_gb: 50}, ")
+    file.write_text(text)
+    deployment = load_deployment(file)
+
+    def found(free_gb: float) -> dict[str, Finding]:
+        monkeypatch.setattr(doctor_site, "free_bytes", lambda _folder: free_gb * 1e9)
+        return {one.about: one for one in doctor_site.kept(deployment)}
+
+    assert found(9.0)["recordings"].level is Level.PROBLEM
+    assert found(9.0)["recordings"].fix == "fusion.record.max_total_gb: 4"
+    assert found(9.0)["evidence"].fix == "retention: {evidence: 90d}"
+    assert "recordings" not in found(100.0)
