@@ -20,11 +20,12 @@ def print_events(events: Sequence[Event]) -> None:
     """Print events; a sentence has no room in a column of a table."""
     console = Console(highlight=False)
     for event in events:
+        rare = "" if event.health else f"  p {event.p:.1e}"
         console.print(
             f"[bold]{local_time(event.start_ns)}[/bold]  {escape(event.scene)}"
             f"  {event.severity.value}"
             f"  {event.phase.value}, {(event.end_ns - event.start_ns) / 1e9:.1f} s"
-            f"  p {event.p:.1e}  {event.id[:ID]}"
+            f"{rare}  {event.id[:ID]}"
         )
         told = event.summary + f" Incident {event.incident}." * bool(event.incident)
         sentence = fill(told, console.width, initial_indent=_INDENT, subsequent_indent=_INDENT)

@@ -97,7 +97,8 @@ class ConsoleSink:
         text.append(f" {event.severity.value:<8}", style=colour)
         text.append(f" {event.scene}", style="bold")
         text.append(f"  {_printable(event.summary)}")
-        text.append(f"  ({_span(event)}, p={event.p:.1e}, {_short(event)})", style="dim")
+        rare = "" if event.health else f" p={event.p:.1e},"
+        text.append(f"  ({_span(event)},{rare} {_short(event)})", style="dim")
         if self._settings.details and event.phase is Phase.RAISED:
             for line in _details(event):
                 text.append(f"\n{'':23}{_printable(line)}", style="dim")

@@ -120,22 +120,33 @@ def read_allowed(path: Path) -> list[PublicKey]:
 def read_public(text: str, node: str = "", role: Role | None = None) -> PublicKey:
     """A public key from a ``.public.json`` file, or from the bare key and whose it is.
 
+    A path can look like a key (40 characters, all of Z85): where there is such a file, it is one.
+
     Raises:
         AuthenticationError: It is neither, or does not say whose key it is.
     """
     path = Path(text)
-    if not _KEY.fullmatch(text):
-        try:
-            found = _read(path.read_bytes(), _PUBLIC_KEY_DECODER, path)
-        except OSError as error:
-            raise AuthenticationError(
-                f"{text!r} is neither a public key nor a file",
-                fix="name the .public.json file that 'fusewatch keys create' made",
-            ) from error
+    if not _KEY.fullmatch(text) or path.is_file():
+        found = read_public_file(path)
         return PublicKey(node or found.node, role or found.role, found.public)
     if not node or role is None:
         raise AuthenticationError("whose key is it?", fix="add --node NAME --role ROLE")
     return PublicKey(node, role, text)
+
+
+def read_public_file(path: Path) -> PublicKey:
+    """The public key of a ``.public.json`` file.
+
+    Raises:
+        AuthenticationError: It cannot be read, or is damaged.
+    """
+    try:
+        return _read(path.read_bytes(), _PUBLIC_KEY_DECODER, path)
+    except OSError as error:
+        raise AuthenticationError(
+            f"{str(path)!r} is neither a public key nor a file",
+            fix="name the .public.json file that 'fusewatch keys create' made",
+        ) from error
 
 
 def check_name(node: str) -> None:

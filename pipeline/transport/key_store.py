@@ -35,6 +35,7 @@ from pipeline.transport.key_files import (
     read_allowed,
     read_pair,
     read_public,
+    read_public_file,
     write,
 )
 
@@ -82,7 +83,7 @@ class KeyStore:
                 where=str(self._folder),
                 fix=f"there are those of {known}; 'fusewatch keys create', or another --keys",
             )
-        return read_public(str(file)).role
+        return read_public_file(file).role
 
     def create(self, node: str, role: Role) -> PublicKey:
         """Make a key pair of this machine's own; trusted in this folder at once.
@@ -192,7 +193,7 @@ class KeyStore:
             AuthenticationError: Its file is damaged.
         """
         path = self.public_file(node, upcoming=True)
-        return read_public(str(path)).public if path.exists() else ""
+        return read_public_file(path).public if path.exists() else ""
 
     def promote(self, node: str, role: Role) -> PublicKey:
         """Put the key pair to come in the place of a node's own.

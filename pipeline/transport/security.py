@@ -120,7 +120,13 @@ class CurveClient:
 
     def upcoming(self) -> str:
         """The key that is to replace our own, when it has just been made; else empty."""
-        return self._store.upcoming_public(self._who[0]) if self._upcoming.changed() else ""
+        if not self._upcoming.changed():
+            return ""
+        try:
+            return self._store.upcoming_public(self._who[0])
+        except AuthenticationError as error:
+            log.error("going on with the keys of before", error=str(error), every_s=30)
+            return ""
 
     def _keep_order(self, news: str) -> None:
         """Trust the key that the server will have next, and the one before it no longer than so."""

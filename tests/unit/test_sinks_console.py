@@ -5,7 +5,7 @@ import io
 import pytest
 
 from pipeline.core.errors import SinkUnavailable
-from pipeline.core.event import Phase, Severity
+from pipeline.core.event import HEALTH_PREFIX, Phase, Severity
 from pipeline.sinks import console
 from pipeline.sinks.console import ConsoleSettings, ConsoleSink
 from tests.event_samples import event, life
@@ -40,6 +40,13 @@ def test_one_line_says_when_what_where_and_how_sure() -> None:
     for part in ("RAISED", "high", "hall", "a sound without its cause", "1.0 s", "p=1.0e-05"):
         assert part in line
     assert event(100).id[:8] in line
+
+
+def test_what_tells_of_the_equipment_has_no_probability() -> None:
+    of_equipment = event(100, id=f"{HEALTH_PREFIX}0123")
+    (line,) = printed(Screen(), of_equipment, details=False).splitlines()
+    assert "p=" not in line
+    assert "1.0 s" in line
 
 
 def test_a_raised_event_shows_what_contributed() -> None:

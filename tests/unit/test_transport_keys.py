@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,28 @@ def test_a_public_key_is_read_from_a_file_or_typed(store: KeyStore, tmp_path) ->
         read_public(OTHER)
     with pytest.raises(AuthenticationError, match="neither"):
         read_public("no/such/file")
+
+
+def test_a_file_whose_path_looks_like_a_key_is_a_file(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = "k" * (40 - len("/fusion.next.public.json"))
+    store = KeyStore(Path(folder))
+    store.create("fusion", Role.FUSION)
+    upcoming = store.upcoming("fusion", Role.FUSION).shared
+    file = str(store.public_file("fusion", upcoming=True))
+    assert len(file) == 40
+    assert read_public(file) == upcoming
+    assert store.upcoming_public("fusion") == upcoming.public
+
+
+def test_a_damaged_key_to_come_leaves_a_client_with_the_key_it_has(
+    store: KeyStore, tmp_path
+) -> None:
+    store.create("cam-1", Role.CAPTURE)
+    store.create("fusion", Role.FUSION)
+    client = curve_client(tmp_path / "keys", "cam-1", Role.CAPTURE, Role.FUSION)
+    store.public_file("cam-1", upcoming=True).write_text("{")
+    assert client.upcoming() == ""
 
 
 def test_a_client_needs_exactly_one_trusted_server(store: KeyStore, tmp_path) -> None:
