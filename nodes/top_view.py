@@ -24,7 +24,7 @@ from nodes.top_status import CAPTURE
 OLD_S = 5.0
 """A stream whose last sample is older than this is marked, seconds."""
 
-RAISED = "alarms: standing now; last day: raised in 24 hours"
+RAISED = "alarms, faults of equipment: standing now; last day: alarms raised in 24 hours"
 RULE = "captured = delivered + spooled + dropped; missing: on the way, and nobody says why"
 HELD = "held: while its cause stands (scenes), for later (sinks: events list --held)"
 GOOD, DIM, ODD, BAD = "green", "dim", "yellow", "bold red"
@@ -132,7 +132,7 @@ def _streams(streams: Sequence[StreamStatus]) -> Table:
 
 def _scenes(scenes: Sequence[SceneStatus]) -> Table:
     table = _table(
-        "scene", ">windows", ">complete", ">score", ">delay", ">alarms", ">equipment", ">held",
+        "scene", ">windows", ">whole", ">score", ">delay", ">alarms", ">faults", ">held",
         ">last day", "budget spent",
     )  # fmt: skip
     for one in scenes:

@@ -4,7 +4,8 @@ Two-state recursive least squares with exponential forgetting (as in Haykin, "Ad
 Theory", ch. 10, written as a Kalman filter with fading memory): the phase is the time of the
 last sample, the stretch how much longer a period is than nominal. Old residuals weigh
 ``exp(-age / memory)``. A residual beyond three times the usual one is clipped, so that a stall
-does not drag the fit.
+does not drag the fit. A period stays within a quarter of the nominal one: stamps that come in
+bunches would drag it anywhere, and a stream of another rate is given another nominal one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _CLIP = 3.0
 _FLOOR_NS = 2_000.0
 _WARM = 8
 _FEW = 3.0
+_STRETCH = 1.25
+_FORGOTTEN = 30.0  # memories after which nothing of the past is left, and exp() is no matter
 
 
 class RateFit:
@@ -78,7 +81,7 @@ class RateFit:
         """Go `counts` on, learn from the stamp, and give the residual before learning, ns."""
         step = counts * self.period_ns
         self._move(step * self.stretch)
-        fade = math.exp(step / self._memory_ns)
+        fade = math.exp(min(step / self._memory_ns, _FORGOTTEN))
         phase_var = (self._phase_var + step * (2 * self._cross + step * self._rate_var)) * fade
         cross = (self._cross + step * self._rate_var) * fade
         rate_var = self._rate_var * fade
@@ -87,7 +90,7 @@ class RateFit:
         gain = phase_var / (phase_var + _STAMP_NOISE_NS**2)
         rate_gain = cross / (phase_var + _STAMP_NOISE_NS**2)
         self._move(gain * usable)
-        self.stretch += rate_gain * usable
+        self.stretch = min(max(self.stretch + rate_gain * usable, 1 / _STRETCH), _STRETCH)
         self._phase_var = (1 - gain) * phase_var
         self._cross = (1 - gain) * cross
         self._rate_var = min(rate_var - rate_gain * cross, _RATE_DOUBT**2)

@@ -302,3 +302,27 @@ def test_times_grow_unless_stamps_go_far_back_and_every_such_stamp_is_counted(
         assert after > before or step < -far_ns
     assert a_clock.counts[Correction.BACK] == sum(step < 0 for step in steps[1:])
     assert a_clock.counts[Correction.REPEATED] == sum(step == 0 for step in steps[1:])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_readings_that_come_in_bunches_never_drag_the_rate_away(seed: int) -> None:
+    """A sensor over a broker whose messages wait for seconds: the rate fell to a ten-thousandth,
+    and the capture node ended by an overflow."""
+    rng, a_clock = random.Random(seed), clock(2.0, Modality.SENSOR, "arrival")
+    taken = busy_until = arrived = T0
+    for _ in range(400):
+        taken += S // 2
+        if rng.random() < 0.1:
+            busy_until = max(busy_until, taken) + round(rng.uniform(0, 8) * S)
+        arrived = max(arrived + 1 + round(rng.uniform(0, MS)), taken, busy_until)
+        (found,) = corrected(a_clock, stamped([arrived]))
+        assert abs(a_clock.rate_error_ppm) <= 250_000
+        assert abs(found - arrived) < 60 * S
+
+
+@pytest.mark.parametrize("rate", [1 / 3600, 1 / 86_400])
+def test_a_reading_an_hour_or_a_day_is_no_matter(rate: float) -> None:
+    times = even(20, 1e9 / rate)
+    times[7:] = [t + 1.5e9 / rate for t in times[7:]]
+    found = corrected(clock(rate, Modality.SENSOR), stamped(times))
+    assert max(abs(f - t) for f, t in zip(found, times, strict=True)) < 1.5e9 / rate

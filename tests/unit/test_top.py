@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -169,7 +170,8 @@ def test_what_was_spent_of_a_scenes_budget_is_told_and_marked_when_it_is_too_muc
         assert said in shown(status)
         assert ("over" in shown(status)) == (count > 2)
         narrow = shown(status, width=80).splitlines()
-        assert any(f"{count} of 2/day" in line for line in narrow)
+        assert any(f"{count} of" in line and line.startswith("site ") for line in narrow)
+        assert any(re.search(r"(^|\s)2/day", line) for line in narrow)  # words stay whole
         assert max(map(len, narrow)) <= 80
 
 
