@@ -1,7 +1,7 @@
 """A simulated fleet: what scenes, nodes and streams cost a fusion worker, and whether it is linear.
 
-Run as ``python -m tests.benchmarks.fleet [--quick] [--only SWEEP...] [--plot FILE.png]``; by hand,
-as it takes a quarter of an hour. Hundreds of light capture nodes in this process
+Run as ``python -m tests.benchmarks.fleet [--only SWEEP...] [--points N...] [--plot FILE.png]``; by
+hand, as it takes a quarter of an hour. Hundreds of light capture nodes in this process
 (`tests.benchmarks.fleet_nodes`) speak the real protocol to real fusion workers, processes of
 ``fusewatch fusion`` with a learnt model per scene (`tests.benchmarks.fleet_site`): readings at
 2 Hz, windows of 4 s every 2 s; with ``senses`` also pictures of 320x180 at 2 Hz and sound of 8 kHz.
@@ -55,35 +55,36 @@ class Asked:
     workers: int = 1
 
 
-def sweeps(*, quick: bool) -> dict[str, tuple[str, str, list[Asked]]]:
-    """Title, unit and points of each sweep; `quick`: the ends and the middle."""
-    few = slice(None, None, 2) if quick else slice(None)
-    some = [1, 2, 4] if quick else list(SHARES)
+def sweeps(points: Sequence[int] = ()) -> dict[str, tuple[str, str, list[Asked]]]:
+    """Title, unit and points of each sweep; `points`: what is varied instead of its own."""
     return {
         "scenes": (
             "scenes, a node with one sensor stream each",
             "scenes",
-            [Asked(f"{n} scenes", n, Layout(), n) for n in SCENES[few]],
+            [Asked(f"{n} scenes", n, Layout(), n) for n in points or SCENES],
         ),
         "senses": (
             "scenes, a node with camera, microphone and sensors each",
             "scenes",
-            [Asked(f"{n} scenes", n, Layout("senses", 1, 3), n) for n in SENSES[few]],
+            [Asked(f"{n} scenes", n, Layout("senses", 1, 3), n) for n in points or SENSES],
         ),
         "nodes": (
             f"nodes of each of {OF_SCENES} scenes, a sensor stream each",
             "nodes",
-            [Asked(f"{n} nodes", n, Layout("sensors", n, 1), OF_SCENES) for n in some],
+            [Asked(f"{n} nodes", n, Layout("sensors", n, 1), OF_SCENES) for n in points or SHARES],
         ),
         "streams": (
             f"sensor streams of the one node of each of {OF_SCENES} scenes",
             "streams",
-            [Asked(f"{n} streams", n, Layout("sensors", 1, n), OF_SCENES) for n in some],
+            [
+                Asked(f"{n} streams", n, Layout("sensors", 1, n), OF_SCENES)
+                for n in points or SHARES
+            ],
         ),
         "workers": (
             f"workers that {DEALT} scenes of one sensor stream are dealt to",
             "workers",
-            [Asked(f"{n} workers", n, Layout(), DEALT, n) for n in WORKERS],
+            [Asked(f"{n} workers", n, Layout(), DEALT, n) for n in points or WORKERS],
         ),
     }
 
@@ -147,9 +148,9 @@ def run(title: str, unit: str, asked: Sequence[Asked], seconds: float, kept: Pat
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="what a fleet costs a fusion worker")
-    known = sweeps(quick=False)
+    known = sweeps()
     parser.add_argument("--only", nargs="+", choices=known, default=list(known))
-    parser.add_argument("--quick", action="store_true", help="fewer points")
+    parser.add_argument("--points", type=int, nargs="+", default=[], help="what is varied")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long a point is watched")
     parser.add_argument("--models", type=Path, help="folder where learnt models are kept")
     parser.add_argument("--plot", type=Path, help="PNG to draw")
@@ -159,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{os.cpu_count()} cores, load {load}, {datetime.now(UTC):%Y-%m-%d}")
     with tempfile.TemporaryDirectory(prefix="fusewatch-fleet-") as made:
         kept = given.models or Path(made)
-        asked = sweeps(quick=given.quick)
+        asked = sweeps(given.points)
         found = {name: run(*asked[name], given.seconds, kept) for name in given.only}
     if given.plot is not None:
         from tests.benchmarks.fleet_plot import draw

@@ -43,6 +43,9 @@ class Units:
         start_s: From the start of a worker until it listens (`fleet`), on a machine at rest.
         events_week: Alarms of a scene a week: the budget.
         event_mb: Of evidence for one of them.
+        load_ms: Of a core, for each scene of the deployment when a process reads its file.
+        deployment_scenes: Scenes of a deployment: the most that its file may hold, as a YAML
+            document of more than 50,000 values or 1 MiB is refused.
         worker_scenes: Scenes of a worker.
         machine_cores: Cores of a machine with a GPU.
         gpu_gb: Memory of a GPU.
@@ -56,18 +59,20 @@ class Units:
     worker_mb: float = 600.0
     scene_mb: float = 2.0
     windows_hz: float = 1.0
-    scene_bytes_hz: float = 300_000.0
+    scene_bytes_hz: float = 367_000.0
     commits_hz: float = 20.0
-    commit_ms: float = 1.0
-    lease_ms: float = 0.02
-    commit_bytes: float = 5_000.0
-    lease_bytes: float = 200.0
-    row_us: float = 5.0
+    commit_ms: float = 2.8
+    lease_ms: float = 0.005
+    commit_bytes: float = 42_000.0
+    lease_bytes: float = 90.0
+    row_us: float = 9.4
     directory_hz: float = 5.0
     start_s: float = 5.0
     events_week: float = 2.0
     event_mb: float = 4.0
-    worker_scenes: float = 150.0
+    load_ms: float = 4.0
+    deployment_scenes: float = 1_000.0
+    worker_scenes: float = 125.0
     machine_cores: float = 16.0
     gpu_gb: float = 139.0
     spare: float = 0.3
@@ -78,6 +83,7 @@ class Needs:
     """What so many scenes need.
 
     Attributes:
+        deployments: Deployments, each with a store, a directory and a placer of its own.
         workers: Fusion processes.
         worker_cores: Cores that one of them keeps busy; more than one is not possible.
         cores: Cores of all workers, with what is left free.
@@ -94,11 +100,14 @@ class Needs:
         leases_hz: Rows of leases that these write a second.
         database_cores: Cores of the database.
         database_mb_s: Its write-ahead log.
-        read_share: Share of its time that a busy directory reads in; over 1: it never catches up.
-        placer_share: That of the placer, which reads all once a second.
-        upgrade_h: Hours until all workers were started anew, one after the other.
+        read_share: Share of its time that a busy directory of one deployment reads in; over 1: it
+            never catches up.
+        placer_share: That of its placer, which reads all once a second.
+        load_s: Processor time in which each process reads the deployment's file.
+        upgrade_h: Hours until the workers of a deployment were started anew, one by one.
     """
 
+    deployments: int
     workers: int
     worker_cores: float
     cores: float
@@ -117,6 +126,7 @@ class Needs:
     database_mb_s: float
     read_share: float
     placer_share: float
+    load_s: float
     upgrade_h: float
 
 
@@ -130,8 +140,11 @@ def needs(scenes: float, units: Units) -> Needs:
     leases_hz = commits_hz * units.worker_scenes
     bytes_hz = scenes * units.scene_bytes_hz
     events_hz = scenes * units.events_week / WEEK_S
-    read_s = scenes * units.row_us / 1e6
+    together = min(scenes, units.deployment_scenes)
+    read_s = together * units.row_us / 1e6
+    load_s = together * units.load_ms / 1e3
     return Needs(
+        deployments=ceil(scenes / units.deployment_scenes),
         workers=workers,
         worker_cores=busy / workers,
         cores=cores,
@@ -150,7 +163,8 @@ def needs(scenes: float, units: Units) -> Needs:
         database_mb_s=(commits_hz * units.commit_bytes + leases_hz * units.lease_bytes) / MB,
         read_share=read_s * units.directory_hz,
         placer_share=read_s,
-        upgrade_h=workers * units.start_s / 3_600,
+        load_s=load_s,
+        upgrade_h=ceil(together / units.worker_scenes) * (units.start_s + load_s) / 3_600,
     )
 
 

@@ -7,20 +7,16 @@ everything that was captured must be acked or dropped with a reason.
 
 from __future__ import annotations
 
-import multiprocessing as mp
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-import zmq
-
 from pipeline.core.clock import NodeClock
-from pipeline.transport.link import receive_frames
+from tests.benchmarks.fleet_bare import bare_s
 from tests.benchmarks.fleet_loop import Fleet
 from tests.benchmarks.fleet_nodes import LightNode
 from tests.benchmarks.fleet_site import (
@@ -39,7 +35,6 @@ from tests.waiting import wait_until
 
 PATIENCE_S = 120.0
 SETTLE_S = WINDOW_S + 2 * HOP_S
-BARE_MESSAGES = 10_000
 WINDOWS, AGES, EVENTS = (
     "fusewatch_windows_total",
     "fusewatch_window_age_seconds_bucket",
@@ -222,33 +217,3 @@ def _end(fleet: Fleet, unexplained: int) -> Books:
         sum(a.spooled for a in accounts),
         unexplained + len(fleet.unexplained()),
     )
-
-
-def bare_s(messages: Sequence[Sequence[bytes]]) -> float:
-    """Processor seconds that a process takes to receive one of these messages over ZeroMQ."""
-    context = mp.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_receive_bare, args=(theirs,))
-    process.start()
-    with zmq.Context() as sockets:
-        socket = sockets.socket(zmq.PUSH)
-        socket.connect(f"tcp://127.0.0.1:{ours.recv()}")
-        for number in range(BARE_MESSAGES):
-            socket.send_multipart(messages[number % len(messages)])
-        spent_s: float = ours.recv()
-        socket.close(0)
-    process.join()
-    return spent_s / BARE_MESSAGES
-
-
-def _receive_bare(pipe: Connection) -> None:
-    with zmq.Context() as sockets:
-        socket = sockets.socket(zmq.PULL)
-        pipe.send(socket.bind_to_random_port("tcp://127.0.0.1"))
-        socket.poll()
-        began = time.process_time()
-        for _ in range(BARE_MESSAGES):
-            socket.poll()
-            receive_frames(socket)
-        pipe.send(time.process_time() - began)
-        socket.close(0)
