@@ -57,12 +57,12 @@ class Undisturbed:
     Attributes:
         events: Every phase.
         next_window: Where it ended.
-        watched: When the scene was watched.
+        watched: When the scene was watched, as spans without a gap.
     """
 
     events: list[bytes]
     next_window: int
-    watched: object
+    watched: list[tuple[int, int]]
 
     def is_told_by(self, store: FusionStore) -> None:
         """See that a store tells the same of the hall."""
@@ -70,7 +70,7 @@ class Undisturbed:
         at = store.checkpoint("hall")
         assert at is not None
         assert at.next_window == self.next_window
-        assert watched_in("hall", at.scoring) == self.watched, "no window was passed over"
+        assert watched_in("hall", at.scoring).spans == self.watched, "no window was passed over"
 
 
 def told_of_samples(store: FusionStore) -> list[bytes]:
@@ -99,7 +99,9 @@ def undisturbed(folder: Path, model: Path) -> Undisturbed:
     with closing(fusion_store(world.deployment, create=False)) as store:
         at = store.checkpoint("hall")
         assert at is not None
-        return Undisturbed(told_of_samples(store), at.next_window, watched_in("hall", at.scoring))
+        return Undisturbed(
+            told_of_samples(store), at.next_window, watched_in("hall", at.scoring).spans
+        )
 
 
 @pytest.fixture(scope="module")
