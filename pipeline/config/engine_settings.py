@@ -41,8 +41,9 @@ class EngineSettings(Settings):
     """GPUs that Ray sets aside for each worker; 0.25: four share one."""
 
     evidence: Path | None = None
-    """Folder for the evidence of events on storage that all machines mount, also those of the page
-    and of the alert node; none: each worker keeps it in ``data``, on its own machine."""
+    """Folder for the evidence of this deployment's events, on storage that all machines mount, also
+    those of the page and of the alert node; none: each worker keeps it in ``data``, on its own
+    machine."""
 
     @field_validator("groups")
     @classmethod

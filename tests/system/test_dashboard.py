@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes.places import answer_store
+from nodes.cluster.narrowing import for_group
+from nodes.places import answer_store, fusion_store
+from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
-from pipeline.store import Action
+from pipeline.store import Action, Holder, Sight
 from tests.system.browser import DESKTOP, PHONE, Browser
 from tests.system.ports import free_port
 from tests.waiting import wait_until
@@ -149,6 +151,68 @@ def test_every_view_is_accessible(seen) -> None:
         browser.driver.get(f"{address}{view}")
         browser.sees(words)
         assert browser.barriers() == [], view
+
+
+def test_the_page_of_a_cluster_tells_who_owns_what_and_has_what_a_worker_elsewhere_made(
+    tmp_path: Path,
+) -> None:
+    deployment = of_a_cluster(watched_deployment(tmp_path, f"127.0.0.1:{free_port()}"))
+    worker = for_group(deployment, "hall")
+    life = happened(worker, time.time_ns() // 10**9 - 90)
+    with (
+        fusing(worker),
+        page_of(deployment) as address,
+        closing(Browser(tmp_path / "profile")) as browser,
+    ):
+        token = (deployment.data / "dashboard-token").read_text().strip()
+        browser.driver.get(f"{address}login#{token}")
+        browser.click("Log in")
+        browser.sees("Scenes")
+        browser.driver.get(f"{address}#/health")
+        browser.sees(
+            r"Groups of scenes.*hall serving 10\.0\.0\.7 machine-7 \(process 41\) 1 0 hall"
+        )
+        assert browser.barriers() == []
+        browser.driver.get(f"{address}#/event/{life[0].id}")
+        browser.sees("What was it")
+        wait_until(lambda: browser.run("return document.querySelector('img').naturalWidth"))
+        browser.click("Real")
+        browser.sees("somebody.*: real")
+        assert browser.complaints() == []
+    with closing(answer_store(worker)) as answers:
+        assert [one.value for one in answers.unhanded(9, ["hall"])] == ["real"]
+
+
+@contextmanager
+def fusing(worker: Deployment) -> Iterator[None]:
+    """A worker elsewhere has the hall, and renews its lease."""
+    done, here = threading.Event(), Holder("fusion of watched", "machine-7", 41, "machine-7 /data")
+    with closing(fusion_store(worker)) as store:
+        store.leases.claim(["hall"], here)
+        store.directory.publish("tcp://10.0.0.7:40", "")
+        store.cluster.see([Sight("hall", "10.0.0.7", "serving")])
+
+        def renew() -> None:
+            while not done.wait(1.0):
+                store.leases.renew()
+
+        thread = threading.Thread(target=renew)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def of_a_cluster(deployment: Deployment) -> Deployment:
+    """The same deployment, fused by a worker that has a machine and a data folder of its own."""
+    config = deployment.data.parent / "site.yaml"
+    store = f"sqlite:///{config.with_name('shared.db')}"
+    engine = "{kind: ray, directory: [tcp://127.0.0.1:7712], evidence: evidence-of-all}"
+    with config.open("a") as file:
+        file.write(f'engine: {engine}\nfusion: {{store: "{store}"}}\n')
+    return load_deployment(config)
 
 
 def test_a_page_whose_server_went_says_so_and_comes_back_by_itself(

@@ -50,8 +50,11 @@ function groups(all) {
       el("table", {}, el("thead", {}, el("tr", {}, ["Group", "State", "Machine", "Owner", "Token", "Restarts", "Scenes", "Said"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows)))];
 }
 
+// Before a scene was watched at all there is no bound: none is given then.
+const figure = (value) => value === null ? "any" : value.toFixed(1);
+
 function budgets(scenes) {
   const rows = scenes.flatMap((scene) => scene.rates.map((rate) => el("tr", {},
-    [scene.name, scene.budget, `last ${rate.period}`, String(rate.raised), rate.budgeted.toFixed(1), `${rate.low.toFixed(1)} to ${rate.high.toFixed(1)}`].map((t) => el("td", {}, t)))));
+    [scene.name, scene.budget, `last ${rate.period}`, String(rate.raised), figure(rate.budgeted), `${figure(rate.low)} to ${figure(rate.high)}`].map((t) => el("td", {}, t)))));
   return el("table", {}, el("thead", {}, el("tr", {}, ["Scene", "Budget", "Period", "Raised", "Allowed for the time watched", "Raised for each allowed (90 % sure)"].map((t) => el("th", { scope: "col" }, t)))), el("tbody", {}, rows));
 }
