@@ -198,9 +198,10 @@ class Engine:
                     points[stream] = min(points.get(stream, sequence), sequence)
         return {stream: sequence for stream, sequence in points.items() if sequence >= 0}
 
-    def spent_s(self) -> dict[str, float]:
+    @property
+    def spent_s(self) -> Mapping[str, float]:
         """What scoring took so far of each scene, seconds; no part of what it says."""
-        return {} if self._scorer is None else dict(self._scorer.spent_s)
+        return {} if self._scorer is None else self._scorer.spent_s
 
     def live(self) -> dict[str, SceneScoring]:
         """What the scoring of each scene that has a model remembers."""
