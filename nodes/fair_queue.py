@@ -61,13 +61,12 @@ class FairQueue:
             seconds: What they may cost together.
             cost: What an arrival of a queue costs, seconds.
         """
-        costs = {flow: cost(flow) for flow in self._queues}
-        if len(self) <= most and self._needed(costs) <= seconds:
+        if len(self) <= most and self._needed(cost) <= seconds:
             taken = [one for queue in self._queues.values() for one in queue]
             self._queues.clear()
             self._saved.clear()
         else:
-            taken = self._shared(most, seconds, costs)
+            taken = self._shared(most, seconds, cost)
         taken.sort(key=lambda one: one[0])
         for _, arrival in taken:
             self.samples[arrival.node] -= isinstance(arrival, SampleArrived)
@@ -75,12 +74,10 @@ class FairQueue:
         self._taken += len(taken)
         return [arrival for _, arrival in taken]
 
-    def _needed(self, costs: Mapping[str, float]) -> float:
-        return sum(len(queue) * costs[flow] for flow, queue in self._queues.items())
+    def _needed(self, cost: Cost) -> float:
+        return sum(len(queue) * cost(flow) for flow, queue in self._queues.items())
 
-    def _shared(
-        self, most: int, seconds: float, costs: Mapping[str, float]
-    ) -> list[tuple[int, Arrival]]:
+    def _shared(self, most: int, seconds: float, cost: Cost) -> list[tuple[int, Arrival]]:
         """Rounds over the queues until the turn is full; the next turn goes on with the next."""
         taken: list[tuple[int, Arrival]] = []
         left = seconds
@@ -90,7 +87,7 @@ class FairQueue:
             flow = next(iter(self._queues))
             queue = self._queues.pop(flow)
             saved = self._saved.pop(flow, 0.0) + part * self._weights.get(flow, 1.0)
-            each = max(costs[flow], least)
+            each = max(cost(flow), least)
             while queue and saved >= each and len(taken) < most and (left > 0 or not taken):
                 taken.append(queue.popleft())
                 saved, left = saved - each, left - each

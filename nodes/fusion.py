@@ -223,9 +223,9 @@ class FusionNode:
         outcome = self._engine.collect()
         for event in outcome.events:
             self._recorder.event(event, now_ns)
-        decided = self._load.decide(outcome, self._turns.lags_ns())
+        decided = self._load.decide(self._turns.lags_ns)
         self._commit(outcome.states | decided, outcome.events)
-        self._say(*self._load.said(self._turns.last_ns))
+        self._say(*self._load.said(decided, self._turns.last_ns))
         self._pictures.look(self._receiver, now_ns)
         self._recorder.look(now_ns)
         self._syncs.look(now_ns)

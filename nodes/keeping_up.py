@@ -7,7 +7,7 @@ with the scene first, and then said to the engine and the recording (`HopSet`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from nodes.arrival_turns import TURN_S
 from nodes.flows import flows_of
@@ -20,6 +20,7 @@ from pipeline.detection.overload import Overload
 from pipeline.detection.workload import Workload
 
 SECOND_NS = 1_000_000_000
+LOOK_NS = SECOND_NS // 2
 UNKNOWN_S = TURN_S / 16
 """What an arrival of a queue of which nothing came yet is taken to cost."""
 
@@ -44,9 +45,11 @@ class KeepingUp:
         self._work = Workload({n: s.hop_s for n, s in deployment.scenes.items()})
         widest = {name: hop.widest for name, hop in engine.hops().items()}
         self._overload = Overload(deployment.fusion.overload, self._work, widest)
-        self._began_ns = self._arrivals_ns = 0
-        self._spent_s = engine.spent_s()
+        self._began_ns = self._arrivals_ns = self._looked_ns = 0
+        self._spent_s = dict(engine.spent_s)
         self.lags_ns: dict[str, int] = {}
+        self.news = False
+        """Whether it looked in this turn."""
 
     @property
     def times(self) -> dict[str, int]:
@@ -77,23 +80,27 @@ class KeepingUp:
         self._arrivals_ns += now_ns - began_ns
         return now_ns
 
-    def decide(self, outcome: Outcome, lags_ns: Mapping[str, int]) -> dict[str, SceneState]:
-        """See who waits; states of scenes to be committed whose hop is to change.
+    def decide(self, lags_ns: Callable[[], Mapping[str, int]]) -> dict[str, SceneState]:
+        """See now and then who waits; states of scenes to be committed whose hop is to change.
 
         Args:
-            outcome: Of this turn.
-            lags_ns: How long the first that waits has waited, by queue.
+            lags_ns: Tells how long the first that waits has waited, by queue.
         """
+        now_ns = self._clock.now_ns()
+        self.news = now_ns - self._looked_ns >= LOOK_NS
+        if not self.news:
+            return {}
+        self._looked_ns, of_flow = now_ns, lags_ns()
         of_scene = self.flows.of_scene
-        self.lags_ns = {name: lags_ns.get(flow, 0) for name, flow in of_scene.items()}
-        chosen = self._overload.look(self._clock.now_ns(), self.lags_ns, self.times)
+        self.lags_ns = {name: of_flow.get(flow, 0) for name, flow in of_scene.items()}
+        chosen = self._overload.look(now_ns, self.lags_ns, self.times)
         return self._engine.decide(chosen, self.lags_ns) if chosen else {}
 
-    def said(self, at_ns: int) -> Iterator[HopSet]:
-        """What was decided and is committed, to be recorded and said to the engine."""
-        for hop in self._engine.hops().values():
-            if hop.state.decided is not None:
-                yield from hop.said(at_ns)
+    def said(self, decided: Iterable[str], at_ns: int) -> Iterator[HopSet]:
+        """What was decided of scenes and is committed, for the recording and the engine."""
+        hops = self._engine.hops() if decided else {}
+        for scene in decided:
+            yield from hops[scene].said(at_ns)
 
     def standing(self, at_ns: int) -> Iterator[HopSet]:
         """What holds when the node begins."""
@@ -105,7 +112,8 @@ class KeepingUp:
         now_ns = self._clock.now_ns()
         cut = Counter(window.scene for window in outcome.windows)
         scored = Counter(score.scene for score in outcome.scores)
-        before, self._spent_s = self._spent_s, self._engine.spent_s()
-        scoring_s = {n: all_s - before.get(n, 0.0) for n, all_s in self._spent_s.items()}
+        spent_s = {name: self._engine.spent_s.get(name, 0.0) for name in scored}
+        scoring_s = {n: all_s - self._spent_s.get(n, 0.0) for n, all_s in spent_s.items()}
+        self._spent_s |= spent_s
         rest_s = (now_ns - self._began_ns - self._arrivals_ns) / SECOND_NS - sum(scoring_s.values())
         self._work.turned(cut, scored, scoring_s, max(rest_s, 0.0), now_ns)

@@ -50,7 +50,9 @@ class LoadMetrics:
             self._left_out.labels(scene, WIDENED).inc(count)
 
     def look(self, load: KeepingUp) -> None:
-        """Read who waits, who needs what, and what it is given."""
+        """Read who waits, who needs what, and what it is given, when that is known anew."""
+        if not load.news:
+            return
         for scene, lag_ns in load.lags_ns.items():
             self._lag.labels(scene).set(lag_ns / 1e9)
         for scene, times in load.times.items():

@@ -12,7 +12,7 @@ from nodes.record_request import RecordRequest
 from pipeline.config.deployment import Deployment
 from pipeline.config.fusion_settings import RecordSettings
 from pipeline.config.retention import age_ns
-from pipeline.core.arrival import Arrival, StreamOpened
+from pipeline.core.arrival import Arrival, HopSet, StreamOpened
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import Event
 from pipeline.recording.folder import RecordingFolder
@@ -59,6 +59,7 @@ class Recorder:
         self._scenes = scenes_of(deployment)
         self._request = RecordRequest(deployment.data)
         self._opened: dict[tuple[str, str], StreamOpened] = {}
+        self._hops: dict[str, HopSet] = {}
         self._folder: RecordingFolder | None = None
         self._asked: RecordingWriter | None = None
         self._looks = 0
@@ -79,6 +80,8 @@ class Recorder:
         """Record what arrived."""
         if isinstance(arrival, StreamOpened):
             self._opened[arrival.node, arrival.info.name] = arrival
+        elif isinstance(arrival, HopSet):
+            self._hops[arrival.scene] = arrival
         if self._folder is not None:
             self._folder.write(arrival)
         if self._asked is not None:
@@ -133,8 +136,9 @@ class Recorder:
             return
         log.info("recording as asked", file=str(target))
         asked = self._asked
-        for opened in self._opened.values():
-            self._guard(lambda arrival=opened: asked.write(arrival))  # type: ignore[misc]
+        wide = [said for said in self._hops.values() if said.times > 1]
+        for said in (*self._opened.values(), *wide):
+            self._guard(lambda arrival=said: asked.write(arrival))  # type: ignore[misc]
 
     def _end(self) -> None:
         if self._asked is not None:

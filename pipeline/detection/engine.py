@@ -202,9 +202,10 @@ class Engine:
         """As `released`, of streams of which it may be another than at the last call."""
         return self._releases.new(self._ended)
 
-    def spent_s(self) -> dict[str, float]:
+    @property
+    def spent_s(self) -> Mapping[str, float]:
         """What scoring took so far of each scene, seconds; no part of what it says."""
-        return {} if self._scorer is None else dict(self._scorer.spent_s)
+        return {} if self._scorer is None else self._scorer.spent_s
 
     def live(self, scenes: Iterable[str] | None = None) -> dict[str, SceneScoring]:
         """What the scoring of each scene that has a model remembers; of these scenes, or all."""

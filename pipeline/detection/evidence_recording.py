@@ -21,6 +21,7 @@ from pipeline.recording.writer import RecordingWriter
 
 FULL, UNFIT = "evidence_mb is reached", "does not fit its stream"
 _REPLAY = "begins with nothing learnt of the time before; large raw frames are JPEG"
+_WIDE = "; windows that were left out as the fusion node could not keep up are scored"
 
 
 def write_recording(path: Path, wanted: Wanted, kept: Iterable[Kept]) -> dict[str, dict[str, int]]:
@@ -39,7 +40,8 @@ def write_recording(path: Path, wanted: Wanted, kept: Iterable[Kept]) -> dict[st
     """
     left_out: dict[str, Counter[str]] = {}
     scenes = {wanted.event.scene: wanted.streams}
-    notes = {"event": wanted.event.id, "replay": _REPLAY}
+    wide = _WIDE if wanted.event.widened > 1 else ""
+    notes = {"event": wanted.event.id, "replay": _REPLAY + wide}
     with RecordingWriter(path, scenes=scenes, notes=notes, overwrite=True) as writer:
         for one in kept:
             match one:

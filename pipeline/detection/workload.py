@@ -29,6 +29,8 @@ class _Cost:
         scored_s: What they took.
         site_s: Time of the scene that went by, by the windows cut.
         cut_ns: When the last was cut.
+        at_ns: Until when all that is forgotten. Only ratios count, so a scene of which nothing
+            comes need not be touched.
     """
 
     hop_s: float
@@ -38,8 +40,11 @@ class _Cost:
     scored_s: float = 0.0
     site_s: float = 0.0
     cut_ns: int | None = None
+    at_ns: int | None = None
 
-    def forget(self, keep: float) -> None:
+    def forget(self, now_ns: int) -> None:
+        since_ns, self.at_ns = (self.at_ns or now_ns), now_ns
+        keep = math.exp(-max(now_ns - since_ns, 0) / MEMORY_NS)
         self.arrivals *= keep
         self.arrivals_s *= keep
         self.scored *= keep
@@ -56,7 +61,7 @@ class Workload:
 
     def __init__(self, hops_s: Mapping[str, float]) -> None:
         self._costs = {name: _Cost(hop_s) for name, hop_s in hops_s.items()}
-        self._now_ns: int | None = None
+        self._now_ns = 0
 
     def arrived(self, scenes: Iterable[str], seconds: float) -> None:
         """An arrival for these scenes was taken."""
@@ -82,12 +87,9 @@ class Workload:
             rest_s: What the turn took beside arrivals and scores, which all windows scored share.
             now_ns: Node time.
         """
-        if self._now_ns is not None:
-            keep = math.exp(-max(now_ns - self._now_ns, 0) / MEMORY_NS)
-            for cost in self._costs.values():
-                cost.forget(keep)
         self._now_ns = now_ns
         for name, count in cut.items():
+            self._costs[name].forget(now_ns)
             self._costs[name].site_s += count * self._costs[name].hop_s
             self._costs[name].cut_ns = now_ns
         each_s = rest_s / max(sum(scored.values()), 1)
@@ -109,7 +111,7 @@ class Workload:
     def demand(self, scene: str, times: int) -> float:
         """Share of the node's time that a scene needs when its hop is so many times as wide."""
         cost = self._costs[scene]
-        if cost.cut_ns is None or (self._now_ns or 0) - cost.cut_ns > IDLE_NS or not cost.site_s:
+        if cost.cut_ns is None or self._now_ns - cost.cut_ns > IDLE_NS or not cost.site_s:
             return 0.0
         per_window = cost.scored_s / cost.scored if cost.scored else 0.0
         return cost.arrivals_s / cost.site_s + per_window / (cost.hop_s * times)

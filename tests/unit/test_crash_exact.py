@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import av
 import pytest
@@ -157,6 +158,30 @@ def test_the_recordings_of_a_killed_run_replay_to_its_events(
     recordings = sorted((tmp_path / "recordings").glob("*.mcap"))
     assert len(recordings) == 3
     again = replay(recordings, world.deployment)
+    assert [plain(event) for event in again.events] == told.events
+
+
+def test_killed_while_it_cannot_keep_up_its_recordings_replay_to_what_it_told(
+    model: Path, whole_hall: tuple[Told, int], tmp_path: Path
+) -> None:
+    """How wide the hop is follows from the load: here from the time, so it differs by the kills."""
+
+    def look(_self: object, now_ns: int, _lags: object, times: dict[str, int]) -> dict[str, int]:
+        at_s = (now_ns - hall.START_NS) / hall.SECOND
+        wanted = 2 if 5 <= at_s < 9 else 4 if 9 <= at_s < 18 else 1
+        return {"hall": wanted} if times["hall"] != wanted else {}
+
+    steps = whole_hall[1]
+    world = hall.hall(tmp_path, model, record=True)
+    with patch("nodes.keeping_up.Overload.look", look):
+        kills = Kills({steps // 8, steps // 5, steps // 3, steps // 2})
+        told = world.run(hall.script(), kills)
+    events = [from_json(event) for event in told.events]
+    assert {event.widened for event in events if event.alarm == "anomaly"} & {2, 4}
+    assert [e.widened for e in events if e.alarm == "overload"] == [2, 4, 1]
+    assert {score.hops for score in told.scores.values()} >= {1, 2, 4}
+    assert not world.differing
+    again = replay(sorted((tmp_path / "recordings").glob("*.mcap")), world.deployment)
     assert [plain(event) for event in again.events] == told.events
 
 
