@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -61,6 +62,7 @@ class Recorder:
         self._opened: dict[tuple[str, str], StreamOpened] = {}
         self._folder: RecordingFolder | None = None
         self._asked: RecordingWriter | None = None
+        self._latest_ns = 0
         self._looks = 0
         if (settings := deployment.fusion.record) is not None:
             self._folder = open_folder(deployment, settings)
@@ -77,6 +79,7 @@ class Recorder:
 
     def write(self, arrival: Arrival) -> None:
         """Record what arrived."""
+        self._latest_ns = max(self._latest_ns, arrival.arrival_ns)
         if isinstance(arrival, StreamOpened):
             self._opened[arrival.node, arrival.info.name] = arrival
         if self._folder is not None:
@@ -134,7 +137,9 @@ class Recorder:
         log.info("recording as asked", file=str(target))
         asked = self._asked
         for opened in self._opened.values():
-            self._guard(lambda arrival=opened: asked.write(arrival))  # type: ignore[misc]
+            # For this recording a stream is open from now on: it owes nothing for the time before.
+            again = replace(opened, arrival_ns=max(opened.arrival_ns, self._latest_ns))
+            self._guard(lambda arrival=again: asked.write(arrival))  # type: ignore[misc]
 
     def _end(self) -> None:
         if self._asked is not None:

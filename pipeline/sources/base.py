@@ -130,6 +130,7 @@ SOURCES = Family(
             "camera_reader",
             "broker",
             "mqtt_messages",
+            "batches",
             "fields",
             "journal",
             "pace",
