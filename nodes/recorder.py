@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -62,6 +63,7 @@ class Recorder:
         self._hops: dict[str, HopSet] = {}
         self._folder: RecordingFolder | None = None
         self._asked: RecordingWriter | None = None
+        self._latest_ns = 0
         self._looks = 0
         if (settings := deployment.fusion.record) is not None:
             self._folder = open_folder(deployment, settings)
@@ -78,6 +80,7 @@ class Recorder:
 
     def write(self, arrival: Arrival) -> None:
         """Record what arrived."""
+        self._latest_ns = max(self._latest_ns, arrival.arrival_ns)
         if isinstance(arrival, StreamOpened):
             self._opened[arrival.node, arrival.info.name] = arrival
         elif isinstance(arrival, HopSet):
@@ -138,7 +141,9 @@ class Recorder:
         asked = self._asked
         wide = [said for said in self._hops.values() if said.times > 1]
         for said in (*self._opened.values(), *wide):
-            self._guard(lambda arrival=said: asked.write(arrival))  # type: ignore[misc]
+            # For this recording a stream is open from now on: it owes nothing for the time before.
+            again = replace(said, arrival_ns=max(said.arrival_ns, self._latest_ns))
+            self._guard(lambda arrival=again: asked.write(arrival))  # type: ignore[misc]
 
     def _end(self) -> None:
         if self._asked is not None:

@@ -132,6 +132,7 @@ SOURCES = Family(
             "camera_reader",
             "broker",
             "mqtt_messages",
+            "batches",
             "fields",
             "journal",
             "pace",

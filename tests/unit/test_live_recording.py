@@ -12,12 +12,14 @@ from nodes.commissioning import live as module
 from nodes.commissioning.live import FromRunning, FromSources
 from nodes.record import DirectRecorder
 from nodes.record_request import RecordRequest
+from nodes.recorder import LOOK_EVERY, Recorder
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import RecordingError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.merge import read_many
 from pipeline.recording.writer import RecordingWriter
 from tests.command_line import fusewatch
 
@@ -100,6 +102,27 @@ def test_a_running_deployment_is_asked_until_its_file_has_an_end(
     capture.close()
     assert request.target() is None
     assert capture.accounts() == {}
+
+
+def test_for_a_recording_that_begins_later_a_stream_is_open_from_then_on(tmp_path: Path) -> None:
+    """Replayed, it said that nothing had come since the stream was opened, before it began."""
+    info = StreamInfo("plc", Modality.SENSOR, 10.0, (1,), "float64", "", ("a",))
+    path, of = tmp_path / "n.mcap", deployment(tmp_path)
+    recorder = Recorder(of)
+    recorder.write(StreamOpened(S, "n", info))
+    for second in (2, 90):
+        sample = Sample("plc", second, second * S, np.ones(1), Encoding.FLOAT)
+        recorder.write(SampleArrived(second * S, "n", sample))
+    RecordRequest(of.data).ask(path)
+    for _ in range(LOOK_EVERY):
+        recorder.look(91 * S)
+    last = Sample("plc", 91, 91 * S, np.ones(1), Encoding.FLOAT)
+    recorder.write(SampleArrived(91 * S, "n", last))
+    recorder.close()
+    assert [(type(a), a.arrival_ns // S) for a in read_many([path])] == [
+        (StreamOpened, 90),
+        (SampleArrived, 91),
+    ]
 
 
 def test_a_file_that_gets_no_end_is_told_with_what_to_do(

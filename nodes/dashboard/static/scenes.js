@@ -28,6 +28,7 @@ export async function scenesView(main) {
 
 function card(scene) {
   const picture = el("img", { class: "picture", alt: `latest picture of ${scene.name}`, hidden: true });
+  picture.addEventListener("error", () => { picture.hidden = true; }); // it is not there any more
   const state = el("span", { class: "badge" }, "no window yet");
   const alarms = el("span", { class: "badge" });
   const note = el("p", { class: "quiet", hidden: true });
