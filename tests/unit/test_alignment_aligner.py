@@ -520,3 +520,12 @@ def test_a_new_session_is_released_only_as_far_as_it_came() -> None:
     aligner.open(CAMERA)
     feed(aligner, [frame(0, start_ns=T0 + 3 * S)])
     assert aligner.released() == {"camera": 0}
+
+
+def test_a_window_is_complete_when_the_wait_for_a_silent_stream_ends_with_its_latency() -> None:
+    aligner = opened(settings(streams=CAMERA_AND_PROBE, latency_ns=S, idle_ns=2 * S))
+    samples = [*(frame(i) for i in range(40)), *(reading(i) for i in range(21))]  # to 1 s
+    run = feed(aligner, in_order(samples), end=False)
+    assert run.windows[0].end_ns == T0 + 2 * S
+    assert run.cut_at[0] == T0 + 3 * S
+    assert run.windows[0].complete
