@@ -119,6 +119,9 @@ def test_a_stream_that_lags_more_is_cut_off_on_a_timer_and_its_samples_are_late(
     assert np.isnan(sensor(first).values).all()
     assert run.cut_at[0] == first.end_ns + S
     assert aligner.counts["probe"].late > 100
+    told = [window.late for window in run.windows]
+    assert {late["camera"] for late in told} == {0}
+    assert 100 < sum(late["probe"] for late in told) <= aligner.counts["probe"].late
     assert not unaccounted(aligner)
 
 
@@ -357,10 +360,12 @@ def test_a_slower_camera_leaves_grid_points_empty_rather_than_repeat_frames() ->
 
 def test_strangers_are_refused_with_the_way_out() -> None:
     aligner = settings(streams=("camera", "log")).build()
-    with pytest.raises(AlignmentError, match="not a stream of this scene"):
+    with pytest.raises(AlignmentError, match="'probe' is not a stream of this scene"):
         aligner.push(reading(0))
-    with pytest.raises(AlignmentError, match="not a stream of this scene"):
+    with pytest.raises(AlignmentError, match="'microphone' is not a stream of this scene"):
         aligner.open(MICROPHONE)
+    with pytest.raises(AlignmentError, match="'probe' is not a stream of this scene"):
+        aligner.end("probe")
     with pytest.raises(AlignmentError, match="announced"):
         aligner.push(frame(0))
     aligner.open(CAMERA)
@@ -472,3 +477,57 @@ def test_a_session_begins_where_it_likes_and_only_with_its_first_sample() -> Non
     aligner.push(frame(1, start_ns=T0 + S))
     assert aligner.counts["camera"].duplicate == 1
     assert aligner.buffered() == {"camera": 4}
+
+
+def test_windows_past_the_last_sample_of_all_are_cut_empty_and_the_scene_goes_on() -> None:
+    slow = dataclasses.replace(CAMERA, rate_hz=1.0)  # its last frame may speak for 1.5 s
+    aligner = opened(settings(streams=("camera",), window_ns=S // 2), infos=[slow])
+    run = feed(aligner, [frame(i, stamp_ns=T0 + i * S) for i in range(5)])
+    assert run.windows[-1].end_ns == T0 + 4 * S + 3 * S // 2
+    assert video(run.windows[-1]).coverage == 0.0
+    aligner.open(slow)
+    again = feed(aligner, [frame(i, stamp_ns=T0 + (i + 1) * S) for i in range(5, 10)])
+    assert again.windows[0].start_ns >= run.windows[-1].start_ns
+    assert again.windows[-1].start_ns > T0 + 9 * S
+
+
+def test_the_end_of_one_stream_hurries_no_window_that_another_is_awaited_for() -> None:
+    waits = {"latency_ns": S // 2, "idle_ns": 10 * S}
+    aligner = opened(settings(streams=CAMERA_AND_PROBE, **waits))
+    for index in range(30):
+        aligner.pop_ready(T0 + index * 100 * MS)
+        aligner.push(frame(index))
+        if index >= 10:
+            aligner.push(reading(2 * index - 20))  # a second behind
+    aligner.end("camera")  # at 2.9 s: only now its frames speak for all of the window to 3 s
+    ends = {}
+    for late in range(29, 36):
+        for window in aligner.pop_ready(T0 + late * 100 * MS):
+            ends[(window.end_ns - T0) // MS] = (late, window.complete)
+    assert ends == {2500: (30, False), 3000: (34, False)}
+
+
+def test_samples_of_one_moment_stand_in_the_order_of_their_numbers_however_they_came() -> None:
+    aligner = opened(patient(streams=("camera", "log")))
+    lines = [line(i, T0 + 700 * MS) for i in (3, 0, 4, 1, 2, 6, 5)]
+    frames = [frame(i) for i in range(30)]
+    run = feed(aligner, [*frames[:8], *lines, *frames[8:]])
+    assert text(run.windows[0]).lines == tuple(f"line {i}" for i in range(7))
+
+
+def test_a_new_session_is_released_only_as_far_as_it_came() -> None:
+    aligner = opened(patient(streams=("camera",)))
+    for index in range(5):
+        aligner.push(frame(index))
+    aligner.open(CAMERA)
+    feed(aligner, [frame(0, start_ns=T0 + 3 * S)])
+    assert aligner.released() == {"camera": 0}
+
+
+def test_a_window_is_complete_when_the_wait_for_a_silent_stream_ends_with_its_latency() -> None:
+    aligner = opened(settings(streams=CAMERA_AND_PROBE, latency_ns=S, idle_ns=2 * S))
+    samples = [*(frame(i) for i in range(40)), *(reading(i) for i in range(21))]  # to 1 s
+    run = feed(aligner, in_order(samples), end=False)
+    assert run.windows[0].end_ns == T0 + 2 * S
+    assert run.cut_at[0] == T0 + 3 * S
+    assert run.windows[0].complete

@@ -77,6 +77,14 @@ def test_channels_have_each_their_own_mode_and_holes() -> None:
     assert found.used.all()
 
 
+def test_a_line_between_later_readings_is_theirs_also_beside_a_channel_with_holes() -> None:
+    stamps = np.array([0, 10, 20, 30])
+    values = np.array([[0.0, NAN], [9.0, 1.0], [1.0, NAN], [5.0, 3.0]])
+    found = onto_grid(stamps, values, np.array([5, 15, 25]), plan(["linear"] * 2, 100, 5))
+    np.testing.assert_allclose(found.values, [[4.5, NAN], [5.0, 1.5], [3.0, 2.5]])
+    assert found.used.all()
+
+
 def test_no_readings_give_no_cells() -> None:
     found = onto_grid(
         np.zeros(0, np.int64), np.zeros((0, 2)), np.array([0, 1]), plan(["linear"] * 2, 9, 5)

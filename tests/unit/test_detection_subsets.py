@@ -93,6 +93,26 @@ def test_in_the_held_out_normal_no_subset_peaks_more_often_than_all_streams(stre
     assert (own > 0.7 * most[20]).sum() >= 10
 
 
+def test_in_what_order_sub_detectors_are_listed_makes_no_difference():
+    table, rows, ends = drawn(300, 0), drawn(5, 1), np.arange(1, 301) * HOP_NS
+    known = Calibration(NAMES, table, ends, HOP_NS)
+    turned = Calibration(NAMES[::-1], table[:, ::-1], ends, HOP_NS)
+    for row in (*rows, *drawn(5, 2, STREAMS[:2])):
+        one, other = known.judge(row), turned.judge(row[::-1])
+        assert other.p == pytest.approx(one.p)
+        assert other.detectors == pytest.approx(one.detectors)
+
+
+def test_a_set_of_three_streams_counts_before_one_of_two():
+    names = ("kind:a/x", "odd/a|b", "odd/a|b+c")
+    table = np.random.default_rng(0).exponential(size=(200, len(names)))
+    known = Calibration(names, table, np.arange(1, 201) * HOP_NS, HOP_NS)
+    row, pair, three = np.ones((3, len(names)))
+    pair[1], three[2] = 30.0, 30.0
+    assert known.judge(pair) == known.judge(row)
+    assert known.judge(three).p < known.judge(row).p
+
+
 def rumbling(count: int, seed: int) -> np.ndarray:
     """Scores of a stream whose unusual stays for seconds, and of one that flickers."""
     random = np.random.default_rng(seed)
