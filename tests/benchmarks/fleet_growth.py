@@ -11,6 +11,21 @@ from tests.benchmarks.fleet_point import Cost
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What a fusion node took that was driven by hand.
+
+    Attributes:
+        total: Processor seconds of its thread, a second of its clock.
+        stages: Those of each stage.
+        windows_hz: Windows scored a second.
+    """
+
+    total: float
+    stages: dict[str, float]
+    windows_hz: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """Points of one sweep.
 

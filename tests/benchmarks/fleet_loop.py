@@ -1,4 +1,7 @@
-"""Many capture nodes in one thread, each sending what its streams show when it is due."""
+"""Many capture nodes in one thread, each sending what its streams show when it is due.
+
+The thread is the fleet's own, or that of whoever calls `Fleet.turn`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ CONNECTS_A_STEP = 1
 
 
 class Fleet:
-    """Nodes that send until they are stopped. All but `stop` and what is read runs in a thread.
+    """Nodes that send until they are stopped; entered, in a thread of its own.
 
     Args:
         nodes: The nodes.
@@ -41,7 +44,8 @@ class Fleet:
         self._by_socket: dict[zmq.Socket[bytes], LightNode] = {}
         self._to_connect = list(reversed(nodes))
         self._turns: list[tuple[int, int, Turn]] = []
-        self._ending = self._stopped = False
+        self._ending = self._ended = self._stopped = False
+        self._looked_ns = 0
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fleet")
 
@@ -81,29 +85,41 @@ class Fleet:
         if self._failure is not None:
             raise RuntimeError("the fleet has stopped") from self._failure
 
+    def turn(self, wait_ms: int) -> None:
+        """Send what is due, and take in what comes; waits for that for at most `wait_ms`."""
+        now_ns = self._clock.now_ns()
+        self._connect_some()
+        if not self._ending:
+            self._capture(now_ns)
+        elif not self._ended:
+            self._ended = True
+            for node in self.nodes:
+                node.end()
+        if self._ended or now_ns - self._looked_ns >= TICK_NS:
+            self._looked_ns = now_ns
+            self._look(now_ns)
+        for socket, _ in self._poller.poll(wait_ms):
+            node = self._by_socket[socket]
+            node.hear()
+            node.send(self.traffic)
+
+    def close(self) -> None:
+        """All nodes say goodbye; for who called `turn`, without a thread."""
+        for node in self.nodes:
+            node.goodbye()
+        for node in self.nodes:
+            if node.socket is not None:
+                node.socket.close(200)
+        self._context.term()
+
     def _run(self) -> None:
         try:
-            looked_ns, ended = 0, False
             while not self._stopped:
-                now_ns = self._clock.now_ns()
-                self._connect_some()
-                if not self._ending:
-                    self._capture(now_ns)
-                elif not ended:
-                    ended = True
-                    for node in self.nodes:
-                        node.end()
-                if ended or now_ns - looked_ns >= TICK_NS:
-                    looked_ns = now_ns
-                    self._look(now_ns)
-                for socket, _ in self._poller.poll(STEP_MS):
-                    node = self._by_socket[socket]
-                    node.hear()
-                    node.send(self.traffic)
+                self.turn(STEP_MS)
         except Exception as error:  # told to whoever looks
             self._failure = error
         finally:
-            self._close()
+            self.close()
 
     def _connect_some(self) -> None:
         for _ in range(min(CONNECTS_A_STEP, len(self._to_connect))):
@@ -142,11 +158,3 @@ class Fleet:
             if node.tick(now_ns):
                 self._connect(node)
             node.send(self.traffic)
-
-    def _close(self) -> None:
-        for node in self.nodes:
-            node.goodbye()
-        for node in self.nodes:
-            if node.socket is not None:
-                node.socket.close(200)
-        self._context.term()

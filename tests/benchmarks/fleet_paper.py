@@ -25,14 +25,18 @@ class Units:
 
     Attributes:
         score_ms: Of a core, to score a window on a GPU, features to verdict (`gpu_worker`, H200).
-        serve_ms: Of a core, for a window's part of receiving, aligning, committing and metrics, at
-            64 scenes a worker and more (`fleet`, *senses*).
+        turn_ms: Of a core, for a window's part of alarms, commits and metrics (`fleet_steps`, 64
+            scenes a worker).
+        message_ms: Of a core, to receive and align a message (`fleet_steps`, likewise).
+        messages_hz: Messages a second of a scene: each picture, chunk and reading by itself.
+        decode_ms: Of a core, to decode a picture to the size it is looked at (`prepare_picture`).
+        pictures_hz: Pictures a second of a scene.
         model_hz: Windows a second of the model alone on a GPU (`gpu_worker`, H200).
         model_mb: Of a model on the GPU (`gpu_worker`).
         worker_mb: Resident memory of a worker without scenes (`fleet`).
-        scene_mb: And for each scene (`fleet`, *senses*).
+        scene_mb: And for each scene; with one sensor stream (`fleet`) it is 0.5, a camera has more.
         windows_hz: Windows a second of a scene.
-        scene_bytes_hz: Bytes a second that a scene sends (`frame_bytes` times 10, and sound).
+        scene_bytes_hz: Bytes a second of a scene: ten pictures of 33 kB, sound, readings.
         commits_hz: Transactions a second of a worker (`fleet`, 64 scenes).
         commit_ms: Of a core of the database, for one of them (`fleet_store`).
         lease_ms: And for each scene of the worker whose lease it renews (`fleet_store`).
@@ -53,7 +57,11 @@ class Units:
     """
 
     score_ms: float = 3.3
-    serve_ms: float = 3.0
+    turn_ms: float = 1.9
+    message_ms: float = 0.25
+    messages_hz: float = 30.0
+    decode_ms: float = 0.42
+    pictures_hz: float = 10.0
     model_hz: float = 221_000.0
     model_mb: float = 7.35
     worker_mb: float = 600.0
@@ -72,7 +80,7 @@ class Units:
     event_mb: float = 4.0
     load_ms: float = 4.0
     deployment_scenes: float = 1_000.0
-    worker_scenes: float = 125.0
+    worker_scenes: float = 40.0
     machine_cores: float = 16.0
     gpu_gb: float = 139.0
     spare: float = 0.3
@@ -130,10 +138,16 @@ class Needs:
     upgrade_h: float
 
 
+def scene_ms(units: Units) -> float:
+    """Milliseconds of a core that a scene takes each second."""
+    windows = units.windows_hz * (units.score_ms + units.turn_ms)
+    return windows + units.messages_hz * units.message_ms + units.pictures_hz * units.decode_ms
+
+
 def needs(scenes: float, units: Units) -> Needs:
     """What so many scenes need, by these unit costs."""
     workers = ceil(scenes / units.worker_scenes)
-    busy = scenes * units.windows_hz * (units.score_ms + units.serve_ms) / 1e3
+    busy = scenes * scene_ms(units) / 1e3
     cores = busy / (1 - units.spare)
     machines = ceil(cores / units.machine_cores)
     commits_hz = workers * units.commits_hz

@@ -40,11 +40,11 @@ COMMITS = "commits"
 
 
 class Stages:
-    """Processor time by stage, seconds, of the thread that calls."""
+    """Processor time by stage, seconds, of the thread that calls; commits and windows scored."""
 
     def __init__(self) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
-        self.commits = 0
+        self.commits = self.windows = 0
         self._inside: list[float] = []
 
     def wrap(self, owner: Any, name: str, stage: str) -> None:
@@ -56,7 +56,9 @@ class Stages:
             self._inside.append(0.0)
             began = time.thread_time()
             try:
-                return plain(*arguments, **named)
+                given = plain(*arguments, **named)
+                self.windows += len(given) if stage == "score" else 0
+                return given
             finally:
                 took = time.thread_time() - began
                 self.spent[stage] += took - self._inside.pop()
@@ -67,9 +69,8 @@ class Stages:
         setattr(owner, name, timed)
 
 
-def work(arguments: Sequence[str]) -> None:
-    """Run the command with its stages timed."""
-    from nodes.cli import main
+def watched(stages: Stages) -> None:
+    """Time the stages of every fusion node of this process."""
     from nodes.fusion import FusionNode
     from nodes.fusion_metrics import FusionMetrics
     from nodes.live_view import LiveView
@@ -78,7 +79,6 @@ def work(arguments: Sequence[str]) -> None:
     from pipeline.store import FusionStore
     from pipeline.transport.receiver import Receiver
 
-    stages = Stages()
     stages.wrap(FusionNode, "step", "rest")
     stages.wrap(Receiver, "poll", "receive")
     stages.wrap(Engine, "take", "align")
@@ -91,6 +91,14 @@ def work(arguments: Sequence[str]) -> None:
     stages.wrap(FusionMetrics, "turn", "tell")
     stages.wrap(FusionMetrics, "scoring", "tell")
     stages.wrap(LiveView, "show", "tell")
+
+
+def work(arguments: Sequence[str]) -> None:
+    """Run the command with its stages timed."""
+    from nodes.cli import main
+
+    stages = Stages()
+    watched(stages)
 
     def say() -> None:
         for _ in sys.stdin:
@@ -183,7 +191,7 @@ class Worker:
         """End it in order."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(60)
+            self.process.wait(START_S)
         finally:
             self.process.kill()
             for pipe in (self.process.stdin, self.process.stdout):

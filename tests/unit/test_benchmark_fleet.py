@@ -73,11 +73,20 @@ def test_needs_grow_with_the_scenes_where_nothing_is_shared():
 
 def test_needs_are_the_unit_costs_multiplied():
     units = replace(
-        Units(), score_ms=3.0, serve_ms=2.0, spare=0.5, worker_scenes=100, machine_cores=20
+        Units(),
+        score_ms=2.0,
+        turn_ms=1.0,
+        messages_hz=10.0,
+        message_ms=0.1,
+        pictures_hz=5.0,
+        decode_ms=0.2,
+        spare=0.5,
+        worker_scenes=100,
+        machine_cores=20,
     )
     found = needs(100_000, units)
     assert found.workers == 1000
-    assert found.worker_cores == pytest.approx(0.5)  # 100 windows a second at 5 ms
+    assert found.worker_cores == pytest.approx(0.5)  # 100 scenes at 5 ms a second
     assert found.cores == pytest.approx(1000)
     assert found.machines == 50
     assert found.gpus_by_memory == 6  # 735 GB of models in 139 GB each
