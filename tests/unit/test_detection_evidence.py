@@ -232,6 +232,7 @@ def test_a_clip_that_a_killed_process_owed_is_made_by_the_next(tmp_path):
     files.settle()
     assert not (tmp_path / cleared.evidence.clip).exists()
     files = EvidenceFiles(tmp_path)
+    files.work_off()
     whole_event(EvidenceKeeper(0.0, files))  # the same event, sent again in part: it stays whole
     files.close()
     with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
