@@ -17,6 +17,7 @@ from pipeline.alignment.settings import StreamOptions
 from pipeline.config.deployment import Deployment, SceneSettings
 from pipeline.config.stream_settings import StreamSettings
 from pipeline.core.errors import ModelFileError
+from pipeline.detection.ahead import Ahead
 from pipeline.detection.alarm import Alarm
 from pipeline.detection.calibration import Budget
 from pipeline.detection.engine import Engine
@@ -35,6 +36,8 @@ from pipeline.models.scene_model import SceneModel
 log = structlog.get_logger(__name__)
 
 SECOND_NS = 1_000_000_000
+DECODERS = 4
+"""Threads that decode pictures beside a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,13 @@ class Assembly:
 
     Attributes:
         engine: The engine.
+        ahead: Makes pictures ready before the engine asks for them; None: nobody does.
         budgets: Threshold, and how sure it is, of each scene that has a model.
     """
 
     engine: Engine
     budgets: Mapping[str, Budget]
+    ahead: Ahead | None = None
 
 
 def build_engine(
@@ -87,8 +92,17 @@ def build_engine(
     watched = {n: s.sync_watch for n, s in deployment.scenes.items() if s.sync_watch.enabled}
     health = Equipment(SyncHealth(watched, streams), _sights(deployment), LedgerHealth(streams))
     incidents = Incidents(deployment.incidents)
-    engine = Engine(scenes, streams, scorer, keeper, health=health, incidents=incidents)
-    return Assembly(engine, budgets)
+    ahead = None if scorer is None else _ahead(deployment, scorer)
+    prepare = None if ahead is None else ahead.prepare
+    engine = Engine(scenes, streams, scorer, keeper, prepare, health, incidents)
+    return Assembly(engine, budgets, ahead)
+
+
+def _ahead(deployment: Deployment, scorer: Scorer) -> Ahead | None:
+    threads = deployment.fusion.decoders
+    if threads is None:
+        threads = 0 if scorer.device.type == "cpu" else DECODERS
+    return Ahead(scorer.prepare, threads) if threads else None
 
 
 def _alarm(name: str, settings: SceneSettings, scorer: Scorer, threshold: float) -> Alarm:

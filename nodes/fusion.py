@@ -123,6 +123,8 @@ class FusionNode:
         self._pictures = self._kept(FullPictures(self._deployment, self._files))
         self._assembly = build_engine(self._deployment, writer=self._pictures.writer)
         self._engine = self._assembly.engine
+        if self._assembly.ahead is not None:
+            self._kept(self._assembly.ahead)
         self._store: FusionStore = self._kept(fusion_store(self._deployment))
         if self._reachable is not None:
             self._store.limit_to(self._deployment.scenes)
@@ -211,6 +213,8 @@ class FusionNode:
 
     def _turn(self, arrivals: Sequence[Arrival]) -> None:
         self._load.begin()
+        if self._assembly.ahead is not None:
+            self._assembly.ahead.begin(arrivals)
         now_ns = self._clock.now_ns()
         for arrival in arrivals:
             self._recorder.write(arrival)

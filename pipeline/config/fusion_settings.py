@@ -53,6 +53,10 @@ class FusionSettings(Settings):
     threads: int = Field(default=1, ge=1)
     """CPU threads of torch."""
 
+    decoders: int | None = Field(default=None, ge=0, le=64)
+    """Threads that decode pictures beside the one that does the rest; none given: 4 with a GPU,
+    else 0, as then the cores have enough to do."""
+
     credit_mb: float = Field(default=32.0, gt=0)
     """Bytes a capture node may have under way, MiB."""
 

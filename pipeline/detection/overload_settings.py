@@ -15,7 +15,7 @@ class OverloadSettings(Settings):
     lag_s: float = Field(default=3.0, gt=0)
     """Behind is a fusion node in which what arrived waits longer than this, seconds."""
 
-    after_s: float = Field(default=5.0, gt=0)
+    after_s: float = Field(default=10.0, gt=0)
     """Once it was behind for so long the hop of scenes becomes twice as wide, and again after as
     long, seconds."""
 

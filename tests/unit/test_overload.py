@@ -173,7 +173,7 @@ def test_whatever_the_scenes_cost_only_who_is_over_its_share_is_widened_and_no_f
     level = fair_level(list(needs.values()), RULES.full)
     lags = dict.fromkeys(names, 10 * SECOND)
     rule.look(START, lags, times)
-    changed = rule.look(START + 6 * SECOND, lags, times)
+    changed = rule.look(START + 11 * SECOND, lags, times)
     assert all(needs[name] > level for name in changed)
     assert bool(changed) == (sum(needs.values()) > RULES.full)
     then = sum(rule.needed(times | changed).values())
