@@ -140,7 +140,8 @@ class Recorder:
         log.info("recording as asked", file=str(target))
         asked = self._asked
         wide = [said for said in self._hops.values() if said.times > 1]
-        for said in (*self._opened.values(), *wide):
+        standing: list[StreamOpened | HopSet] = [*self._opened.values(), *wide]
+        for said in standing:
             # For this recording a stream is open from now on: it owes nothing for the time before.
             again = replace(said, arrival_ns=max(said.arrival_ns, self._latest_ns))
             self._guard(lambda arrival=again: asked.write(arrival))  # type: ignore[misc]
