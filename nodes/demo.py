@@ -80,7 +80,7 @@ def prepare(options: DemoOptions) -> Path:
         The deployment file.
     """
     shutil.rmtree(options.out, ignore_errors=True)
-    options.out.mkdir(parents=True)
+    options.out.mkdir(mode=0o700, parents=True)  # as data folders are
     config = options.out / "demo.yaml"
     # The copy lies in the folder it names, so that it can be replayed later without variables.
     config.write_text(shipped_config("demo.yaml").read_text().replace(DEFAULT_OUT, "."))

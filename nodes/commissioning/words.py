@@ -77,7 +77,10 @@ def look_words(look: Look, alarm: AlarmSettings, enough: EnoughSettings) -> Iter
 def _standing(look: Look, enough: EnoughSettings) -> str:
     match standing_of(look, enough):
         case Standing.UNKNOWN:
-            return "Nothing to compare with yet: that takes a look at half the length."
+            return (
+                "Nothing to compare with yet: that takes a look at half the length, and some "
+                "minutes since."
+            )
         case Standing.LEARNING:
             return "Still learning."
         case Standing.ALARMING:

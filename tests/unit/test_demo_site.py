@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from nodes.demo import called_as
+from nodes.demo import DemoOptions, called_as, prepare
 from nodes.demo_site import SECOND_NS, START_NS, STEP_NS, record_normal, zero_ns_of
 from pipeline.core.arrival import SampleArrived
 from pipeline.recording.reader import Recording
@@ -64,3 +66,11 @@ def test_where_a_shell_would_not_find_fusewatch_its_path_is_told(
     assert called_as() == ".venv/bin/fusewatch"
     monkeypatch.setattr(sys, "argv", ["/somewhere/cli.py", "demo"])
     assert called_as() == "fusewatch"
+
+
+def test_what_the_demo_makes_is_for_its_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    prepare(DemoOptions(tmp_path / "out"))
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
