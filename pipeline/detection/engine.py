@@ -36,20 +36,19 @@ from pipeline.core.arrival import (
     StreamOpened,
     fusion_began,
 )
-from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.event import Account, Event
-from pipeline.core.sample import Sample, StreamInfo
+from pipeline.core.sample import Sample
 from pipeline.core.window import Window
 from pipeline.detection.cut import Cut
 from pipeline.detection.due_scenes import DueScenes
-from pipeline.detection.engine_scene import Scene, users_of
+from pipeline.detection.engine_scene import Scene
 from pipeline.detection.equipment import Equipment, SceneOver
 from pipeline.detection.events import event_of, quoted
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.hop import Hop
 from pipeline.detection.incidents import Incidents
+from pipeline.detection.intake import Intake
 from pipeline.detection.outcome import Outcome, SceneState
-from pipeline.detection.releases import Releases
 from pipeline.detection.resume_hold import ResumeHold
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
@@ -87,19 +86,23 @@ class Engine:
         self._evidence = evidence
         self.health = health or Equipment()
         self.incidents = incidents or Incidents()
-        self._prepare_sample = prepare or (scorer.prepare if scorer is not None else None)
-        self._users = users_of(scenes, streams)
         self._accounts: Mapping[str, Account] = {}
         self._cuts: list[Cut] = []
-        self._streams = {name: frozenset(used) for name, used in streams.items()}
-        self._ended: set[str] = set()
-        self._all_ended = {name for name, used in self._streams.items() if not used}
-        self._timers = ResumeHold(self._users)
-        self._taken_ns: int | None = None
-        self.corrupt: dict[str, int] = {}
-        self.unfit: dict[tuple[str, str], str] = {}
         self._due = DueScenes(scenes)
-        self._releases = Releases(self._due, self._users, self.unfit)
+        prepare = prepare or (scorer.prepare if scorer is not None else None)
+        self._intake = Intake(self._due, streams, scorer, prepare, self.health, evidence)
+        self._timers = ResumeHold(self._intake.users)
+        self._taken_ns: int | None = None
+
+    @property
+    def corrupt(self) -> Mapping[str, int]:
+        """Samples that could not be read, by stream."""
+        return self._intake.corrupt
+
+    @property
+    def unfit(self) -> Mapping[tuple[str, str], str]:
+        """Why a scene goes on without a stream, as ``(scene, stream)``."""
+        return self._intake.unfit
 
     def restore(self, states: Mapping[str, SceneState], now_ns: int) -> None:
         """Go on where the last commit left off; timers wait for the streams to come back."""
@@ -130,18 +133,19 @@ class Engine:
         self.health.hear(arrival)
         match arrival:
             case StreamOpened():
-                self._open(arrival)
+                self._intake.open(arrival)
+                self._timers.opened(arrival.info.name)
             case SampleArrived():
-                self._push(arrival)
+                self._intake.push(arrival)
             case StreamEnded(stream=stream):
-                self._end(stream)
+                self._intake.end(stream)
             case LedgerReport(accounts=accounts):
                 self._accounts = {**self._accounts, **quoted(accounts)}
         self._cut(arrival.arrival_ns)
         self.health.look(arrival.arrival_ns, self._accounts, len(self._cuts))
         if isinstance(arrival, StreamEnded):
-            for scene in self._users.get(arrival.stream, ()):
-                if scene.name in self._all_ended:
+            for scene in self._intake.users.get(arrival.stream, ()):
+                if scene.name in self._intake.over:
                     self.health.over(scene.name, self._accounts, len(self._cuts))
 
     def advance(self, now_ns: int) -> None:
@@ -196,11 +200,11 @@ class Engine:
 
     def released(self) -> dict[str, int]:
         """Per stream the highest sequence that no window to come needs; call after `collect`."""
-        return self._releases.all()
+        return self._intake.releases.all()
 
     def newly_released(self) -> dict[str, int]:
         """As `released`, of streams of which it may be another than at the last call."""
-        return self._releases.new(self._ended)
+        return self._intake.releases.new(self._intake.ended)
 
     @property
     def spent_s(self) -> Mapping[str, float]:
@@ -224,31 +228,11 @@ class Engine:
             for reason, count in counts.discarded.items()
         }
 
-    def _open(self, opened: StreamOpened) -> None:
-        info = opened.info
-        if self._evidence is not None:
-            self._evidence.open(opened)
-        for scene in self._users.get(info.name, ()):
-            self._due.stir(scene)
-            if self._fits(scene, info):
-                scene.aligner.open(info)
-            self._all_ended.discard(scene.name)
-        self._timers.opened(info.name)
-        self._ended.discard(info.name)
-
-    def _end(self, stream: str) -> None:
-        self._ended.add(stream)
-        for scene in self._users.get(stream, ()):
-            self._due.stir(scene)
-            scene.aligner.end(stream)
-            if self._streams[scene.name] <= self._ended:
-                self._all_ended.add(scene.name)
-
     def _over(self) -> list[str]:
         """Scenes that nothing more can come from, and of which an event still stands."""
-        if not self._all_ended:
+        if not self._intake.over:
             return []
-        return [name for name in self._scenes if name in self._all_ended and self._stands(name)]
+        return [name for name in self._scenes if name in self._intake.over and self._stands(name)]
 
     def _stands(self, name: str) -> bool:
         """Whether an event of a scene has not been cleared."""
@@ -260,46 +244,6 @@ class Engine:
         for transition in alarm.finish() if alarm is not None else ():
             yield self._publish(transition, None, accounts)
         yield from self.health.finish(name, accounts)
-
-    def _fits(self, scene: Scene, info: StreamInfo) -> bool:
-        """Whether the scene's model can use the stream; if not, the scene goes on without it."""
-        self.unfit.pop((scene.name, info.name), None)
-        if self._scorer is None or scene.alarm is None:
-            return True
-        try:
-            self._scorer.check(scene.name, [info])
-        except ModelError as error:
-            self.unfit[scene.name, info.name] = str(error)
-            log.error("stream left out of its scene", scene=scene.name, reason=str(error))
-            return False
-        return True
-
-    def _push(self, arrived: SampleArrived) -> None:
-        sample = arrived.sample
-        users = self._users.get(sample.stream, ())
-        if not users:
-            self._releases.passed(sample)
-            return
-        prepared = self._prepare(sample)
-        self.health.take(prepared)
-        if self._evidence is not None:
-            self._evidence.keep(arrived)
-        for scene in users:
-            if (scene.name, sample.stream) in self.unfit:
-                self._releases.passed(sample)
-            else:
-                self._due.stir(scene)
-                scene.aligner.push(prepared)
-
-    def _prepare(self, sample: Sample) -> Sample:
-        """The sample as the model wants it; an unreadable one stays and counts as missing."""
-        if self._prepare_sample is None:
-            return sample
-        try:
-            return self._prepare_sample(sample)
-        except BadReading:
-            self.corrupt[sample.stream] = self.corrupt.get(sample.stream, 0) + 1
-            return sample
 
     def _cut(self, now_ns: int) -> None:
         for window in self._due.cut(self._timers.now_ns(now_ns)):
