@@ -148,8 +148,9 @@ def end_words(why: Why, enough: EnoughSettings) -> str:
 
 
 def verdict_words(looks: Sequence[Look], enough: EnoughSettings) -> str:
-    """What the last look says of how much there is."""
-    last = standing_of(looks[-1], enough) if looks else Standing.UNKNOWN
+    """What the last look that could compare says of how much there is."""
+    compared = [look for look in looks if look.gain is not None]
+    last = standing_of(compared[-1], enough) if compared else Standing.UNKNOWN
     match last:
         case Standing.ENOUGH:
             return "There was enough normal: twice as much taught nothing more."

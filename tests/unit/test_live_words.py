@@ -54,6 +54,8 @@ def test_each_standing_has_a_word_of_its_own_on_the_way_and_at_the_end():
     assert len({list(look_words(one, HOURLY, ENOUGH))[-1] for one in looks}) == len(looks)
     assert len({verdict_words([one], ENOUGH) for one in looks}) == len(looks)
     assert verdict_words([], ENOUGH) == verdict_words(looks[:1], ENOUGH)
+    # A look of what was still under way when it ended, with nothing to compare with.
+    assert verdict_words([looks[-1], looks[0]], ENOUGH) == verdict_words(looks[-1:], ENOUGH)
     assert len({end_words(why, ENOUGH) for why in Why}) == len(Why)
 
 
