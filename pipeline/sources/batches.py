@@ -45,10 +45,10 @@ class BatchSettings(Settings):
         Raises:
             BadReading: There is no list, or lists of different lengths.
         """
-        found = (
-            list(_columns(document, channels))
+        found: list[object] = (
+            [*_columns(document, channels)]
             if self.rows is None
-            else list(_list_at(document, self.rows))
+            else [*_list_at(document, self.rows)]
         )
         if len(found) > LONGEST:
             raise BadReading(f"{len(found)} readings in a message, over {LONGEST}")
