@@ -58,7 +58,7 @@ class DirectRecorder:
         sources = [s for node in deployment.nodes.values() for s in node.sources]
         self._runners = [
             SourceRunner(
-                f"{outlet.node}/{source.type}",
+                f"{outlet.node}/{source.stream_names()[0]}",
                 source,
                 clock,
                 PrivateOutlet(outlet, deployment.privacy),

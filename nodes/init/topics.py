@@ -101,11 +101,9 @@ class Hearing:
         every_s = self._every_s()
         if self.lists and every_s is not None:
             length = max(lengths[0] for lengths in self.lists.values())
-            paths = [path for path, lengths in self.lists.items() if length in lengths]
-            pace_hz = _rounded(length / every_s)
-            return Readings(
-                topic, tuple(paths[:MOST_CHANNELS]), pace_hz, batch=True, time=self.time
-            )
+            lists = [path for path, lengths in self.lists.items() if length in lengths]
+            channels, fast_hz = tuple(lists[:MOST_CHANNELS]), _rounded(length / every_s)
+            return Readings(topic, channels, fast_hz, batch=True, time=self.time)
         if not self.channels:
             return None
         often = every_s is not None and every_s <= SLOWEST_S

@@ -230,6 +230,7 @@ class SourceRunner:
         log.warning(
             "source lost, opening it again",
             source=self._status.name,
+            streams=self._settings.stream_names(),
             reason=fault.reason,
             retry_s=round(wait_s, 2),
             restarts=self._status.restarts,
