@@ -96,3 +96,23 @@ def test_it_goes_on_from_a_saved_state_as_if_nothing_had_been(cut):
     for index, level in enumerate(levels[cut:], 100 + cut):
         again.take(index * HOP_NS, level)
     assert again.state == whole.state
+
+
+@pytest.mark.parametrize(
+    ("levels", "alarms"),
+    [
+        ([4.0, 4.0, 0.0, 4.0, 4.0], 1),  # below for half a second
+        ([4.0, 4.0, 0.0, 0.0, 4.0, 4.0], 2),  # for the second that clears
+        ([4.0, 4.0, None, 4.0, 4.0], 1),
+        ([4.0, 4.0, None, None, 4.0, 4.0], 2),
+        ([4.0, 4.0, *[1.5] * 6, 4.0, 4.0], 1),  # at the lower level to the hair
+        ([4.0, None, 4.0], 0),
+        ([3.0, 3.0], 1),
+    ],
+)
+def test_at_its_very_limits_it_still_counts_what_the_alarm_raises(levels, alarms):
+    rules = AlarmSettings(
+        budget=RARE, min_duration_s=1.0, clear_ratio=0.5, clear_after_s=1.0, cooldown_s=0.0
+    )
+    assert raised_by_the_alarm(levels, rules) == alarms
+    assert counted(levels, rules).state.alarms == pytest.approx(alarms, abs=1e-3)

@@ -72,6 +72,7 @@ class Sending:
 def test_nothing_is_sent_before_the_welcome() -> None:
     sending = Sending()
     sending.give(2)
+    assert (sending.link.wants_reconnect, sending.link.news) == (False, "")
     sending.link.open(NOW)
     assert sending.sent() == []
     sending.ready()
