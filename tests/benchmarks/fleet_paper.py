@@ -37,8 +37,8 @@ class Units:
         scene_mb: And for each scene; with one sensor stream (`fleet`) it is 0.5, a camera has more.
         windows_hz: Windows a second of a scene.
         scene_bytes_hz: Bytes a second of a scene: ten pictures of 33 kB, sound, readings.
-        commits_hz: Transactions a second of a worker (`fleet`, 64 scenes).
-        commit_ms: Of a core of the database, for one of them (`fleet_store`).
+        commits_hz: Transactions a second of a worker that is busy; assumed, `fleet` prints it.
+        commit_ms: Of a core of the database, for one with two scenes (`fleet_store`).
         lease_ms: And for each scene of the worker whose lease it renews (`fleet_store`).
         commit_bytes: Of write-ahead log for one of them (`fleet_store`).
         lease_bytes: And for each scene of the worker (`fleet_store`).
@@ -48,7 +48,7 @@ class Units:
         events_week: Alarms of a scene a week: the budget.
         event_mb: Of evidence for one of them.
         load_ms: Of a core, for each scene of the deployment when a process reads its file.
-        deployment_scenes: Scenes of a deployment: the most that its file may hold, as a YAML
+        deployment_scenes: Scenes of a deployment: about the most that its file may hold, as a YAML
             document of more than 50,000 values or 1 MiB is refused.
         worker_scenes: Scenes of a worker.
         machine_cores: Cores of a machine with a GPU.
@@ -69,10 +69,10 @@ class Units:
     windows_hz: float = 1.0
     scene_bytes_hz: float = 367_000.0
     commits_hz: float = 20.0
-    commit_ms: float = 2.8
-    lease_ms: float = 0.005
-    commit_bytes: float = 42_000.0
-    lease_bytes: float = 90.0
+    commit_ms: float = 1.4
+    lease_ms: float = 0.0036
+    commit_bytes: float = 3_500.0
+    lease_bytes: float = 120.0
     row_us: float = 9.4
     directory_hz: float = 5.0
     start_s: float = 5.0

@@ -33,7 +33,7 @@ from tests.benchmarks.fleet_worker import COMMITS, STAGES, Worker, ages_s, quant
 from tests.system.ports import free_ports
 from tests.waiting import wait_until
 
-PATIENCE_S = 120.0
+PATIENCE_S = 400.0
 SETTLE_S = WINDOW_S + 2 * HOP_S
 WINDOWS, AGES, EVENTS = (
     "fusewatch_windows_total",

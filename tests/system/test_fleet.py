@@ -102,6 +102,7 @@ def test_light_nodes_come_back_to_a_receiver_that_was_gone() -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(600)
 def test_the_smallest_point_runs_against_a_real_worker(tmp_path) -> None:
     cost = measure(Layout(), 2, 4.0, tmp_path)
     assert cost.kept_up
