@@ -69,6 +69,7 @@ class HopSet:
         times: 1: every window; n: those whose index is a multiple of n.
         from_ns: Start of the first window that it holds for.
         lag_ns: For how long what had arrived waited when it was decided.
+        left_out: Windows left out until then, since the hop was widened.
     """
 
     arrival_ns: int
@@ -76,6 +77,7 @@ class HopSet:
     times: int
     from_ns: int
     lag_ns: int = 0
+    left_out: int = 0
 
     @property
     def node(self) -> str:

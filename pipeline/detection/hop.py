@@ -24,6 +24,7 @@ class Decided(msgspec.Struct, frozen=True):
     times: int
     from_ns: int
     lag_ns: int
+    left_out: int = 0
 
 
 class HopState(msgspec.Struct):
@@ -72,13 +73,15 @@ class Hop:
 
     def decide(self, times: int, index: int, lag_ns: int) -> None:
         """From window `index` on, the next to be cut, let the hop be so wide."""
-        self.state.decided = Decided(times, index * self.hop_ns, lag_ns)
+        left_out = self.state.left_out
+        self.state.decided = Decided(times, index * self.hop_ns, lag_ns, left_out)
 
     def said(self, now_ns: int) -> Iterator[HopSet]:
         """What is to be said to the engine: what was decided, or as it stands while wide."""
         one = self.state.decided or self.state
         if self.state.decided is not None or one.times > 1:
-            yield HopSet(now_ns, self._scene, one.times, one.from_ns, one.lag_ns)
+            how = (one.times, one.from_ns, one.lag_ns, one.left_out)
+            yield HopSet(now_ns, self._scene, *how)
 
     def take(self, said: HopSet) -> bool:
         """Set the hop; whether it was another one."""
@@ -88,6 +91,8 @@ class Hop:
             return False
         state.before, state.times = state.times, times
         state.from_ns, state.lag_ns = said.from_ns, said.lag_ns
+        if times == 1:
+            state.left_out = 0
         return True
 
     def hops(self, index: int) -> int:

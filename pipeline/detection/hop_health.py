@@ -37,9 +37,8 @@ class HopHealth:
         """The hop of a scene is another one now; what there is to tell waits for `told`."""
         alarm, at_ns = self._alarm(said.scene), said.from_ns
         if hop.state.times == 1:
-            left_out, hop.state.left_out = hop.state.left_out, 0
             if alarm.event is not None:
-                self._put(alarm.go_on(Phase.CLEARED, at_ns, _whole(hop, left_out)), 1)
+                self._put(alarm.go_on(Phase.CLEARED, at_ns, _whole(said, hop)), 1)
             return
         words = _wide(said, hop)
         if alarm.event is None:
@@ -70,8 +69,8 @@ def _wide(said: HopSet, hop: Hop) -> str:
     )
 
 
-def _whole(hop: Hop, left_out: int) -> str:
+def _whole(said: HopSet, hop: Hop) -> str:
     return (
         f"The fusion node keeps up again: windows are {hop.hop_ns / SECOND_NS:g} s apart as set. "
-        f"{left_out:,} between were not scored."
+        f"{said.left_out:,} between were not scored."
     )

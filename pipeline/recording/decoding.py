@@ -64,6 +64,7 @@ class _Hop(msgspec.Struct):
     times: int
     from_ns: int
     lag_ns: int = 0
+    left_out: int = 0
     repeated: bool = False
 
 
@@ -157,8 +158,8 @@ def _hop(message: Message) -> Recorded:
     body = _HOP_DECODER.decode(message.body)
     if body.times < 1:
         raise ValueError(f"a hop {body.times} times as wide")
-    said = HopSet(message.log_time_ns, body.scene, body.times, body.from_ns, body.lag_ns)
-    return Recorded(said, body.repeated)
+    how = (body.times, body.from_ns, body.lag_ns, body.left_out)
+    return Recorded(HopSet(message.log_time_ns, body.scene, *how), body.repeated)
 
 
 _CONTROL_DECODERS: dict[str, _Decode] = {

@@ -188,6 +188,7 @@ HOP_SET = _json(
     times="integer",
     from_ns="integer",
     lag_ns="integer",
+    left_out="integer",
     repeated="boolean",
 )
 CLOCK_OFFSET = _json(

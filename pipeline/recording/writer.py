@@ -232,8 +232,10 @@ class RecordingWriter:
 
     def _write_hop(self, said: HopSet, *, repeated: bool) -> None:
         self._open_topic(HOPS, schemas.HOP_SET)
-        body = {"scene": said.scene, "times": said.times, "from_ns": said.from_ns}
-        self._note(HOPS, said.arrival_ns, body | {"lag_ns": said.lag_ns, "repeated": repeated})
+        body: dict[str, object] = {"scene": said.scene, "times": said.times}
+        body |= {"from_ns": said.from_ns}
+        body |= {"lag_ns": said.lag_ns, "left_out": said.left_out, "repeated": repeated}
+        self._note(HOPS, said.arrival_ns, body)
 
     def _route(self, node: str, sample: Sample) -> tuple[int, Encode]:
         """Channel and encoder of a stream's samples, made at the first of them."""
