@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--judge", action="store_true", help="judge what is in the folder already")
     options = parser.parse_args(arguments)
     if not options.judge:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it takes its nodes with it
         options.out.mkdir(parents=True, exist_ok=True)
         if any(options.out.iterdir()):
             parser.error(f"{options.out} is not empty")
