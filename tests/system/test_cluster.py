@@ -25,7 +25,7 @@ from nodes.dashboard.views import AnswerGiven
 from nodes.places import evidence_folder, fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.clock import NodeClock
-from pipeline.detection.scoring_state import watched_in
+from pipeline.detection.kept_scoring import watched_in
 from pipeline.models.checkpoint import load_model, save_model
 from pipeline.store import Action, FusionStore
 from tests.crash import hall

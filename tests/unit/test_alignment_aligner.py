@@ -458,7 +458,7 @@ def test_numbers_that_were_passed_over_are_counted_until_they_come() -> None:
         for index in indices:
             aligner.push(frame(index))
         found = aligner.counts["camera"]
-        return found.gaps, found.out_of_order, found.duplicate
+        return found.gaps, found.out_of_order, found.discarded.get(Discard.DUPLICATE, 0)
 
     assert counts(0, 2) == (1, 0, 0)
     assert counts(5) == (3, 0, 0)
@@ -475,7 +475,7 @@ def test_a_session_begins_where_it_likes_and_only_with_its_first_sample() -> Non
     aligner.push(frame(1, start_ns=T0 + S))
     assert aligner.counts["camera"].gaps == 0
     aligner.push(frame(1, start_ns=T0 + S))
-    assert aligner.counts["camera"].duplicate == 1
+    assert aligner.counts["camera"].discarded.get(Discard.DUPLICATE, 0) == 1
     assert aligner.buffered() == {"camera": 4}
 
 
