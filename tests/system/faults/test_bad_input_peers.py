@@ -128,10 +128,12 @@ def test_a_node_that_sends_more_than_it_was_granted_is_told_and_ended() -> None:
     with site(credit_bytes=MIB, max_message_bytes=MIB) as found, stranger(found, "deaf") as deaf:
         deaf.say(StreamSaid(StreamInfo("big", Modality.SENSOR, 1.0, (), "float64")))
         sample = Sample("big", 0, CLOCK.now_ns(), np.zeros(60_000), Encoding.FLOAT)
+        found.pump.running.clear()  # it must not consume, and so grant, while these come
         for sequence in range(40):
             sample.sequence = sequence
             header, joined, *rest = encode_samples([sample])
             deaf.say(Data(bytes(header), bytes(joined)), *(bytes(part) for part in rest))
+        found.pump.running.set()
         assert deaf.refusal() == "over_credit"
         assert deaf.was_ended()
 
