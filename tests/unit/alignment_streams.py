@@ -151,3 +151,27 @@ def unaccounted(aligner: Aligner) -> dict[str, int]:
         for name, c in aligner.counts.items()
     }
     return {name: count for name, count in left.items() if count}
+
+
+def video(window: Window) -> VideoSlice:
+    part = window.slices["camera"]
+    assert isinstance(part, VideoSlice)
+    return part
+
+
+def audio(window: Window) -> AudioSlice:
+    part = window.slices["microphone"]
+    assert isinstance(part, AudioSlice)
+    return part
+
+
+def sensor(window: Window) -> SensorSlice:
+    part = window.slices["probe"]
+    assert isinstance(part, SensorSlice)
+    return part
+
+
+def text(window: Window) -> TextSlice:
+    part = window.slices["log"]
+    assert isinstance(part, TextSlice)
+    return part

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.alignment.account import Discard
 from pipeline.core.errors import AlignmentError
-from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.core.window import AudioSlice, SensorSlice, TextSlice, VideoSlice, Window
+from pipeline.core.sample import Modality, StreamInfo
 from tests.unit.alignment_streams import (
     CAMERA,
     LOG,
@@ -21,6 +20,7 @@ from tests.unit.alignment_streams import (
     T0,
     Run,
     S,
+    audio,
     clean,
     feed,
     frame,
@@ -29,37 +29,16 @@ from tests.unit.alignment_streams import (
     opened,
     patient,
     reading,
+    sensor,
     settings,
     sound,
+    text,
     unaccounted,
+    video,
     wait,
 )
 
 CAMERA_AND_PROBE = ("camera", "probe")
-
-
-def video(window: Window) -> VideoSlice:
-    part = window.slices["camera"]
-    assert isinstance(part, VideoSlice)
-    return part
-
-
-def audio(window: Window) -> AudioSlice:
-    part = window.slices["microphone"]
-    assert isinstance(part, AudioSlice)
-    return part
-
-
-def sensor(window: Window) -> SensorSlice:
-    part = window.slices["probe"]
-    assert isinstance(part, SensorSlice)
-    return part
-
-
-def text(window: Window) -> TextSlice:
-    part = window.slices["log"]
-    assert isinstance(part, TextSlice)
-    return part
 
 
 def test_clean_streams_come_out_exactly_as_they_went_in() -> None:
@@ -267,70 +246,6 @@ def test_a_stream_that_runs_far_ahead_does_not_fill_the_memory() -> None:
     assert most < 80
 
 
-def test_the_same_sample_twice_is_counted_once() -> None:
-    samples = clean(5)
-    twice = [s for sample in samples for s in (sample, sample)]
-    aligner, again = opened(patient()), opened(patient())
-    once, double = feed(aligner, samples), feed(again, twice)
-    assert len(once.windows) == len(double.windows)
-    assert all(
-        c.discarded.get(Discard.DUPLICATE, 0) == c.pushed // 2 for c in again.counts.values()
-    )
-    assert not unaccounted(again)
-
-
-def test_lines_with_the_same_stamp_are_all_kept_in_order() -> None:
-    lines = [line(i, T0 + 700 * MS) for i in range(5)]
-    aligner = opened(patient(streams=("camera", "log")))
-    run = feed(aligner, in_order([*(frame(i) for i in range(30)), *lines]))
-    assert text(run.windows[0]).lines == tuple(f"line {i}" for i in range(5))
-
-
-def test_a_new_session_of_the_node_may_begin_to_count_from_zero() -> None:
-    aligner = opened(settings(streams=("camera",)))
-    feed(aligner, [frame(i) for i in range(40)], end=False)
-    assert aligner.released()["camera"] > 10
-    aligner.open(CAMERA)
-    again = [frame(i, start_ns=T0 + 5 * S) for i in range(15)]
-    feed(aligner, again, end=False)
-    assert aligner.released().get("camera", -1) < 15
-    assert aligner.counts["camera"].late == 0
-
-
-def test_a_stream_announced_with_another_shape_starts_anew() -> None:
-    wider = dataclasses.replace(PROBE, shape=(3,), channels=("a", "b", "c"))
-    aligner = opened(patient(streams=CAMERA_AND_PROBE))
-    for sample in clean(2):
-        if sample.stream in CAMERA_AND_PROBE:
-            aligner.push(sample)
-    aligner.open(wider)
-    samples = [frame(i) for i in range(20, 60)]
-    samples += [
-        Sample("probe", i, T0 + i * 50 * MS, np.arange(3.0), Encoding.FLOAT) for i in range(40, 120)
-    ]
-    run = feed(aligner, in_order(samples))
-    assert aligner.counts["probe"].discarded[Discard.REFORMATTED] == 40
-    assert sensor(run.windows[-1]).values.shape == (40, 3)
-    assert sensor(run.windows[-1]).coverage == 1.0
-    assert not unaccounted(aligner)
-
-
-def test_payloads_that_do_not_fit_are_counted_and_nothing_else_suffers() -> None:
-    bad = [
-        Sample("probe", 500, T0 + S, np.zeros(7), Encoding.FLOAT),
-        Sample("probe", 501, T0 + S + 1, b"zzz", Encoding.FLOAT),
-        Sample("microphone", 500, T0 + S, np.zeros((160, 2), np.int16), Encoding.PCM, position=1),
-        Sample("microphone", 501, T0 + S, b"", Encoding.PCM),
-        Sample("camera", 500, T0 + S, b"", Encoding.JPEG),
-        Sample("log", 500, T0 + S, b"bytes", Encoding.UTF8),
-    ]
-    aligner = opened(patient())
-    run = feed(aligner, in_order([*clean(5), *bad]))
-    discarded = {n: c.discarded.get(Discard.MALFORMED, 0) for n, c in aligner.counts.items()}
-    assert discarded == {"probe": 2, "microphone": 2, "camera": 1, "log": 1}
-    assert all(video(w).coverage == audio(w).coverage == 1.0 for w in run.windows)
-
-
 def test_the_uncertainty_of_a_window_is_the_worst_of_its_samples() -> None:
     samples = clean(5)
     for sample in samples:
@@ -429,56 +344,6 @@ def test_once_nothing_moves_a_scene_on_all_of_what_ended_is_released() -> None:
     assert aligner.released() == {"camera": 14}
 
 
-def test_a_stream_announced_in_a_form_that_fits_keeps_what_is_buffered() -> None:
-    aligner = opened(patient(streams=("camera",)))
-    for index in range(15):
-        aligner.push(frame(index))
-    faster = dataclasses.replace(CAMERA, rate_hz=20.0)
-    aligner.open(faster)
-    assert aligner.buffered() == {"camera": 15}
-    run = feed(aligner, [frame(i) for i in range(15, 30)])
-    assert run.windows[0].slices["camera"].info == faster
-    assert Discard.REFORMATTED not in aligner.counts["camera"].discarded
-
-
-def test_a_stream_announced_with_stamps_of_another_meaning_says_so_in_its_windows() -> None:
-    aligner = opened(patient(streams=("camera",)))
-    for index in range(5):
-        aligner.push(frame(index))
-    meant = dataclasses.replace(CAMERA, stamp="exact")
-    aligner.open(meant)
-    run = feed(aligner, [frame(i) for i in range(5, 30)])
-    assert run.windows[0].slices["camera"].info == meant
-
-
-def test_numbers_that_were_passed_over_are_counted_until_they_come() -> None:
-    aligner = opened(patient(streams=("camera",)))
-
-    def counts(*indices: int) -> tuple[int, int, int]:
-        for index in indices:
-            aligner.push(frame(index))
-        found = aligner.counts["camera"]
-        return found.gaps, found.out_of_order, found.discarded.get(Discard.DUPLICATE, 0)
-
-    assert counts(0, 2) == (1, 0, 0)
-    assert counts(5) == (3, 0, 0)
-    assert counts(4) == (2, 1, 0)
-
-
-def test_a_session_begins_where_it_likes_and_only_with_its_first_sample() -> None:
-    aligner = opened(patient(streams=("camera",)))
-    aligner.push(frame(7))
-    assert aligner.counts["camera"].gaps == 0  # what came before was never ours
-    aligner.push(frame(8))
-    aligner.open(CAMERA)
-    aligner.push(frame(0, start_ns=T0 + S))
-    aligner.push(frame(1, start_ns=T0 + S))
-    assert aligner.counts["camera"].gaps == 0
-    aligner.push(frame(1, start_ns=T0 + S))
-    assert aligner.counts["camera"].discarded.get(Discard.DUPLICATE, 0) == 1
-    assert aligner.buffered() == {"camera": 4}
-
-
 def test_windows_past_the_last_sample_of_all_are_cut_empty_and_the_scene_goes_on() -> None:
     slow = dataclasses.replace(CAMERA, rate_hz=1.0)  # its last frame may speak for 1.5 s
     aligner = opened(settings(streams=("camera",), window_ns=S // 2), infos=[slow])
@@ -505,23 +370,6 @@ def test_the_end_of_one_stream_hurries_no_window_that_another_is_awaited_for() -
         for window in aligner.pop_ready(T0 + late * 100 * MS):
             ends[(window.end_ns - T0) // MS] = (late, window.complete)
     assert ends == {2500: (30, False), 3000: (34, False)}
-
-
-def test_samples_of_one_moment_stand_in_the_order_of_their_numbers_however_they_came() -> None:
-    aligner = opened(patient(streams=("camera", "log")))
-    lines = [line(i, T0 + 700 * MS) for i in (3, 0, 4, 1, 2, 6, 5)]
-    frames = [frame(i) for i in range(30)]
-    run = feed(aligner, [*frames[:8], *lines, *frames[8:]])
-    assert text(run.windows[0]).lines == tuple(f"line {i}" for i in range(7))
-
-
-def test_a_new_session_is_released_only_as_far_as_it_came() -> None:
-    aligner = opened(patient(streams=("camera",)))
-    for index in range(5):
-        aligner.push(frame(index))
-    aligner.open(CAMERA)
-    feed(aligner, [frame(0, start_ns=T0 + 3 * S)])
-    assert aligner.released() == {"camera": 0}
 
 
 def test_a_window_is_complete_when_the_wait_for_a_silent_stream_ends_with_its_latency() -> None:
