@@ -10,13 +10,14 @@ import structlog
 
 from nodes.cli import run
 
-_LEVEL = "FUSEWATCH_LOG_LEVEL"
+_SET_BY_FLAGS = ("FUSEWATCH_LOG_LEVEL", "FUSEWATCH_DEBUG")
 
 
 def fusewatch(*arguments: str | float | Path) -> int:
-    """Run a command; its exit code. Logs are set up for the command and restored after it."""
+    """Run a command; its exit code. Logs and what its flags set are restored after it."""
     root = logging.getLogger()
-    handlers, level, named = root.handlers[:], root.level, os.environ.get(_LEVEL)
+    handlers, level = root.handlers[:], root.level
+    before = {name: os.environ[name] for name in _SET_BY_FLAGS if name in os.environ}
     try:
         return run([str(argument) for argument in arguments])
     finally:
@@ -24,6 +25,6 @@ def fusewatch(*arguments: str | float | Path) -> int:
         logging.captureWarnings(False)
         root.handlers[:] = handlers
         root.setLevel(level)
-        os.environ.pop(_LEVEL, None)
-        if named is not None:
-            os.environ[_LEVEL] = named
+        for name in _SET_BY_FLAGS:
+            os.environ.pop(name, None)
+        os.environ.update(before)
