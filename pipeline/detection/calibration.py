@@ -31,8 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.detection.peaks import peaks_of, windows_held
-from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of
-from pipeline.models.patterns import ODD
+from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of, worth
+from pipeline.models.detector_names import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
@@ -122,7 +122,8 @@ class Calibration:
         if not detectors:
             return 1.0
         parts = seen or tuple(n for n in self._columns if n.partition("/")[0] in detectors)
-        together = _joined(detectors.values(), DETECTORS_ORDER)
+        levels = (worth(name) * _level(p) for name, p in detectors.items())
+        together = _joined(levels, DETECTORS_ORDER)
         return self._subsets.of(parts).p_of(together)
 
     def judge(self, scores: Array, weights: Array | None = None) -> Verdict:
@@ -144,7 +145,7 @@ class Calibration:
         parts: dict[str, str] = {}
         for detector, members in known.parts.items():
             parts[detector] = min((m for m in members if m in found), key=found.__getitem__)
-            together = _joined([found[m] for m in members if m in found], PARTS_ORDER)
+            together = _joined((_level(found[m]) for m in members if m in found), PARTS_ORDER)
             detectors[detector] = known.tails[detector].p_of(together)
         seen = tuple(found)
         return Verdict(self.merge(detectors, seen), detectors, parts, seen)
@@ -227,9 +228,12 @@ def budget_of(
     )
 
 
-def _joined(p_values: Iterable[float], order: float) -> float:
-    """As `joined`, of the p-values of one window."""
-    scores = (-math.log10(max(p, SMALLEST_P)) for p in p_values)
+def _level(p: float) -> float:
+    return -math.log10(max(p, SMALLEST_P))
+
+
+def _joined(scores: Iterable[float], order: float) -> float:
+    """As `joined`, of the scores of one window."""
     return math.pow(math.fsum(score**order for score in scores), 1.0 / order)
 
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.models.patterns import ODD
-from pipeline.models.together import BETWEEN
+from pipeline.models.detector_names import BETWEEN, ODD
 
 
 def needs(name: str, present: frozenset[str]) -> frozenset[str]:

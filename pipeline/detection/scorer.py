@@ -26,13 +26,12 @@ from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scoring_state import SceneScoring
+from pipeline.models.detector_names import BETWEEN, JOINT, ODD
 from pipeline.models.network_verdict import NETWORK
-from pipeline.models.patterns import ODD
 from pipeline.models.picture import prepare_picture
 from pipeline.models.quality import Quality
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.together import BETWEEN, JOINT
 from pipeline.models.wording import describe, describe_between
 
 log = structlog.get_logger(__name__)

@@ -35,11 +35,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from pipeline.models.detector_names import ODD
 from pipeline.models.odd_ensemble import OddEnsemble
 from pipeline.models.odd_network import OddNetwork, bent
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
-from pipeline.models.patterns import ODD, Pattern, patterns_of
+from pipeline.models.patterns import Pattern, patterns_of
 from pipeline.models.together import relation_name
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations
 
-ODD = "odd"
-"""The detector whose sub-detectors ``odd/a|b`` judge such sets, see `pipeline.models.odd`."""
-
 Pattern = tuple[int, ...]
 
 _EVERY_UP_TO = 4  # streams of which every set is judged; of more there would be too many

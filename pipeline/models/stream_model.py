@@ -23,6 +23,7 @@ from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Slice
 from pipeline.models.audio_features import AudioFeatures
 from pipeline.models.audio_quality import AudioInspector
+from pipeline.models.detector_names import THINGS
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.quality import Inspector, NothingToInspect, Quality, clearness
 from pipeline.models.sensor_features import SensorFeatures
@@ -162,7 +163,6 @@ def _things(detector: str) -> str:
 WIDE_FROM = 16
 OBJECTS = "objects"
 MOVES = "moves"
-THINGS = "things"
 
 
 def sub_scores(surprise: Surprise, extractor: Extractor, objects: bool = False) -> Array:

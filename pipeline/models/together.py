@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 
 from pipeline.models.density import PooledDensity, fit_pooled
+from pipeline.models.detector_names import BETWEEN, JOINT
 from pipeline.models.packing import on_device
 from pipeline.models.prediction import Prediction, fit_prediction, relations
 from pipeline.models.settings import DetectorSettings, Evidence
-
-JOINT = "joint"
-BETWEEN = "between"
 
 _LEAST_DIMS = 6
 _WINDOWS_PER_DIM = 75

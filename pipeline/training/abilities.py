@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
+from pipeline.models.detector_names import BETWEEN
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import Evidence
 from pipeline.models.stream_model import StreamModel
-from pipeline.models.together import BETWEEN
 from pipeline.training.odd_training import OddLearnt
 
 _TOLD = 0.1  # nats a window: below, what the others show says nothing about a stream
