@@ -5,7 +5,7 @@ is known after every one of them:
 
 1. each sub-detector's score becomes a p-value (rank, with a Pareto tail beyond the data);
 2. what a detector's parts say together (`subsets.joined`) is calibrated anew: one p per detector;
-3. what all detectors say together is calibrated anew: the window's p.
+3. what all detectors say together, each for what it is worth, is calibrated anew: the window's p.
 
 When streams are missing, steps 2 and 3 are done for what remains, and the result raises no more
 alarms on the held-out normal than all streams together do, see `Subsets`.
@@ -26,12 +26,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.detection.peaks import peaks_of, windows_held
-from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of, worth
+from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of
 from pipeline.models.detector_names import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
@@ -88,17 +89,23 @@ class Calibration:
         scores: Held-out normal scores, ``(n, len(names))``; NaN where not seen.
         end_ns: End of each window, ``(n,)``, growing.
         hop_ns: Step from one window to the next.
+        worth: How much detectors count among the others, see `WorthSettings`; 1 if not told.
     """
 
     def __init__(
-        self, names: Sequence[str], scores: Array, end_ns: npt.NDArray[np.int64], hop_ns: int
+        self,
+        names: Sequence[str],
+        scores: Array,
+        end_ns: npt.NDArray[np.int64],
+        hop_ns: int,
+        worth: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._columns = {name: column for column, name in enumerate(names)}
         self._end_ns = end_ns
         self._hop_ns = hop_ns
         self._subs = {name: Tail(scores[:, column]) for name, column in self._columns.items()}
         levels = [score_of(self._subs[name].p(scores[:, c])) for name, c in self._columns.items()]
-        self._subsets = Subsets(names, np.stack(levels, axis=1), end_ns, hop_ns)
+        self._subsets = Subsets(names, np.stack(levels, axis=1), end_ns, hop_ns, worth)
         self._whole = self._subsets.of(tuple(names))
         self.detectors = tuple(self._whole.parts)
         self.held_scores = self._subsets.held_scores
@@ -122,7 +129,7 @@ class Calibration:
         if not detectors:
             return 1.0
         parts = seen or tuple(n for n in self._columns if n.partition("/")[0] in detectors)
-        levels = (worth(name) * _level(p) for name, p in detectors.items())
+        levels = (self._subsets.worth_of(name) * _level(p) for name, p in detectors.items())
         together = _joined(levels, DETECTORS_ORDER)
         return self._subsets.of(parts).p_of(together)
 

@@ -240,7 +240,8 @@ class Scorer:
 
 def calibration_of(model: SceneModel) -> Calibration:
     """The calibration that a model carries."""
-    return Calibration(model.names, model.held.scores, model.held.end_ns, model.hop_ns)
+    held, worth = model.held, model.settings.worth.model_dump()
+    return Calibration(model.names, held.scores, held.end_ns, model.hop_ns, worth)
 
 
 def _verdict(

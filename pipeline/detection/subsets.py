@@ -13,14 +13,14 @@ held-out windows, it peaks no more often above any level than what could see all
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.detection.peaks import Ceiling, ceiling_of, peaks_of
-from pipeline.models.detector_names import ODD, THINGS
+from pipeline.models.detector_names import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
 Array = npt.NDArray[np.float64]
@@ -28,9 +28,6 @@ Array = npt.NDArray[np.float64]
 PARTS_ORDER = 3.0
 DETECTORS_ORDER = 4.0
 """How the parts of a detector, and the detectors, speak together, see `joined`."""
-
-WORTH = {ODD: 1.3, THINGS: 1.2}
-"""How much what a detector says counts among the others, 1 if not told here; see `among`."""
 
 _MIN_ROWS = 40
 _DURATION_S, _MERGE_S = 1.0, 2.0  # as an alarm has them unless told otherwise
@@ -44,6 +41,7 @@ class Subset:
         parts: Sub-detectors that count, per detector.
         tails: Of what its parts say together, per detector.
         merged: Of what all detectors say together.
+        worth: How much each detector counts among the others, ``(detectors,)``.
         held: Held-out scores per detector, ``(n, detectors)``; NaN where not seen.
         ceiling: Keeps it from peaking more often than everything together; None: nothing to keep.
     """
@@ -51,6 +49,7 @@ class Subset:
     parts: dict[str, tuple[str, ...]]
     tails: dict[str, Tail]
     merged: Tail
+    worth: Array
     held: Array
     ceiling: Ceiling | None = None
 
@@ -61,7 +60,7 @@ class Subset:
 
     def levels(self, rows: Array | slice = slice(None)) -> Array:
         """Merged ``-log10 p`` of held-out windows, as yet without a ceiling; NaN: saw nothing."""
-        return score_of(self.merged.p(among(self.held[rows], tuple(self.parts))))
+        return score_of(self.merged.p(joined(self.held[rows] * self.worth, DETECTORS_ORDER)))
 
     def told(self) -> Array:
         """Merged ``-log10 p`` of held-out windows as live ones are told; 0: saw nothing."""
@@ -86,14 +85,21 @@ class Subsets:
         levels: Their held-out p-values as ``-log10 p``, ``(n, len(names))``; NaN where not seen.
         end_ns: End of each held-out window, growing ``(n,)``.
         hop_ns: Step from one window to the next.
+        worth: How much detectors count among the others, by what they are; 1 if not told.
     """
 
     def __init__(
-        self, names: Sequence[str], levels: Array, end_ns: npt.NDArray[np.int64], hop_ns: int
+        self,
+        names: Sequence[str],
+        levels: Array,
+        end_ns: npt.NDArray[np.int64],
+        hop_ns: int,
+        worth: Mapping[str, float],
     ) -> None:
         self._columns = {name: column for column, name in enumerate(names)}
         self._levels = levels
         self._end_ns, self._hop_ns = end_ns, hop_ns
+        self._worth = worth
         self._open: dict[tuple[str, ...], Subset] = {}
         self._known: dict[tuple[str, ...], Subset] = {}
         self._every = self._without_ceiling(tuple(names))
@@ -109,6 +115,10 @@ class Subsets:
                 self._known[counting.names] = replace(counting, ceiling=ceiling)
             self._known[seen] = self._known[counting.names]
         return self._known[seen]
+
+    def worth_of(self, detector: str) -> float:
+        """How much what a detector says counts among the others."""
+        return self._worth.get(detector.partition(":")[0], 1.0)
 
     def _without_ceiling(self, seen: tuple[str, ...]) -> Subset:
         parts = self._counting(seen)
@@ -162,7 +172,8 @@ class Subsets:
         held = np.stack(scores, axis=1)  # (n, detectors)
         whole = np.isfinite(held).all(axis=1)
         rows = held[whole] if whole.sum() >= _MIN_ROWS else held
-        return Subset(parts, tails, Tail(among(rows, tuple(parts))), held)
+        worth = np.array([self.worth_of(detector) for detector in parts])
+        return Subset(parts, tails, Tail(joined(rows * worth, DETECTORS_ORDER)), worth, held)
 
     def _together(self, detector: str, members: tuple[str, ...]) -> Array:
         """What a detector's parts say together, ``(n,)``; NaN where not seen."""
@@ -177,23 +188,6 @@ class Subsets:
 def score_of(p: Array) -> Array:
     """p-values as ``-log10 p``, finite but for NaN."""
     return np.asarray(-np.log10(np.maximum(p, SMALLEST_P)))
-
-
-def worth(detector: str) -> float:
-    """How much what a detector says counts among the others."""
-    return WORTH.get(detector.partition(":")[0], 1.0)
-
-
-def among(scores: Array, detectors: Sequence[str]) -> Array:
-    """What all detectors say together, ``(n, detectors)`` to ``(n,)``, not yet calibrated.
-
-    One ``-log10 p`` is not worth as much as another: what a faulty sensor says has no end, but
-    where a stream is the odd one out, a network can be no surer than sure, so an anomaly lies
-    just beyond the rarest normal, as does a strange thing among the many that pass. Their scores
-    are multiplied by `WORTH` (Good, 1955, as in `pipeline.detection.calibration`), which was
-    chosen on three synthetic sites; whatever it is, the result is calibrated anew.
-    """
-    return joined(scores * np.array([worth(name) for name in detectors]), DETECTORS_ORDER)
 
 
 def _detector(name: str) -> str:

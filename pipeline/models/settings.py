@@ -23,6 +23,44 @@ class Evidence(StrEnum):
     """One density of all streams; finds little, kept to compare with."""
 
 
+class WorthSettings(Settings):
+    """How much what a detector says counts among the others: its ``-log10 p`` is multiplied by it.
+
+    One p is not worth as much as another. What a faulty sensor says has no end, but a network can
+    be no surer than sure, so where a stream is the odd one out, it lies just beyond the rarest
+    normal, as does a strange thing among the many that pass. The defaults were chosen on three
+    synthetic sites. Whatever they are, what comes of them is calibrated anew, so the rate of false
+    alarms stays; only whose they are changes.
+    """
+
+    video: float = Field(default=1.0, gt=0, le=10)
+    """The picture's places."""
+
+    things: float = Field(default=1.2, gt=0, le=10)
+    """What stands before the learnt background of a camera."""
+
+    audio: float = Field(default=1.0, gt=0, le=10)
+    """Sound."""
+
+    sensor: float = Field(default=1.0, gt=0, le=10)
+    """Readings."""
+
+    text: float = Field(default=1.0, gt=0, le=10)
+    """Lines of text."""
+
+    between: float = Field(default=1.0, gt=0, le=10)
+    """Streams predicted from the others."""
+
+    odd: float = Field(default=1.3, gt=0, le=10)
+    """The network that tells which stream comes from another time."""
+
+    joint: float = Field(default=1.0, gt=0, le=10)
+    """The joint density of all streams."""
+
+    network: float = Field(default=1.0, gt=0, le=10)
+    """A network trained by ``fusewatch train``."""
+
+
 class DetectorSettings(Settings):
     """Options of ``fusewatch commission``. The defaults suit a camera, a microphone, sensors."""
 
@@ -53,6 +91,9 @@ class DetectorSettings(Settings):
 
     odd: OddSettings = OddSettings()
     """The network of `odd`."""
+
+    worth: WorthSettings = WorthSettings()
+    """How much each detector counts among the others."""
 
     joint_dims: int = Field(default=12, ge=1)
     """Principal components each stream gives to the joint density."""

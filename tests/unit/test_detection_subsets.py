@@ -113,6 +113,28 @@ def test_a_set_of_three_streams_counts_before_one_of_two():
     assert known.judge(three).p < known.judge(row).p
 
 
+@pytest.mark.parametrize("streams", SUBSETS, ids=ids)
+def test_what_is_worth_more_is_heard_sooner_and_fresh_normal_is_no_rarer_for_it(streams):
+    count, worth = 2000, {"odd": 1.5, "kind": 0.8}
+    table, ends = drawn(count, 0), np.arange(1, count + 1) * HOP_NS
+    alike, told = (Calibration(NAMES, table, ends, HOP_NS, w) for w in ({}, worth))
+    fresh = drawn(count, 1, streams)
+    for level in (0.05, 0.01):
+        bound = 4 * (2 * level * (1 - level) / count) ** 0.5
+        share = np.mean([told.judge(row).p <= level for row in fresh])
+        assert share == pytest.approx(level, abs=bound)
+    odd, own = fresh[:100].copy(), fresh[:100].copy()
+    odd[:, [n for n, name in enumerate(NAMES) if name.startswith("odd")]] += 9.0
+    own[:, [n for n, name in enumerate(NAMES) if name.startswith("kind:cam")]] += 9.0
+    ratios = [
+        np.median([told.judge(row).p / alike.judge(row).p for row in rows]) for rows in (odd, own)
+    ]
+    if len(streams) > 1:
+        assert ratios[0] < 0.9
+    if CAMERA.name in streams and len(streams) > 1:
+        assert ratios[1] > 1.1
+
+
 def rumbling(count: int, seed: int) -> np.ndarray:
     """Scores of a stream whose unusual stays for seconds, and of one that flickers."""
     random = np.random.default_rng(seed)
