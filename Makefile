@@ -4,6 +4,8 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests that wait leave time for one more side by side than there are processors.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test lint format docs bench soak coverage mutation clean system-packages
 
@@ -11,7 +13,7 @@ demo: $(STAMP)
 	$(BIN)/fusewatch demo
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
 lint: $(STAMP)
