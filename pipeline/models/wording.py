@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.channel_words import of_channel
+from pipeline.core.channel_words import channel_words
 from pipeline.core.explanation import Channel
 from pipeline.core.redact import redact_url
 from pipeline.core.sample import Modality, StreamInfo
@@ -158,14 +158,8 @@ def describe_between(
         relation: As in `pipeline.models.together.Together.names`, ``a`` or ``a|b+c``.
         channels: Channels that were not as expected.
     """
-    told = next((f"; {_channel(one)}" for one in channels if one.given), "")
+    told = next((f"; {channel_words(one)}" for one in channels if one.given), "")
     return f"{_misfit(streams, relation)}{told}"
-
-
-def _channel(channel: Channel) -> str:
-    what = "" if channel.what == "value" else f" ({of_channel(channel.what)})"
-    seen, low, high = (f"{value:.3g}" for value in (channel.seen, channel.low, channel.high))
-    return f"{channel.name}{what} seen {seen}, expected {low} to {high}"
 
 
 def _misfit(streams: Sequence[StreamInfo], relation: str) -> str:
