@@ -36,14 +36,15 @@ from pipeline.core.arrival import (
     StreamOpened,
     fusion_began,
 )
-from pipeline.core.event import Account, Event
+from pipeline.core.event import Event
 from pipeline.core.sample import Sample
 from pipeline.core.window import Window
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.cut import Cut
 from pipeline.detection.due_scenes import DueScenes
 from pipeline.detection.engine_scene import Scene
 from pipeline.detection.equipment import Equipment, SceneOver
-from pipeline.detection.events import event_of, quoted
+from pipeline.detection.events import event_of
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.hop import Hop
 from pipeline.detection.incidents import Incidents
@@ -86,7 +87,7 @@ class Engine:
         self._evidence = evidence
         self.health = health or Equipment()
         self.incidents = incidents or Incidents()
-        self._accounts: Mapping[str, Account] = {}
+        self._accounts = Accounts(streams)
         self._cuts: list[Cut] = []
         self._due = DueScenes(scenes)
         prepare = prepare or (scorer.prepare if scorer is not None else None)
@@ -140,7 +141,7 @@ class Engine:
             case StreamEnded(stream=stream):
                 self._intake.end(stream)
             case LedgerReport(accounts=accounts):
-                self._accounts = {**self._accounts, **quoted(accounts)}
+                self._accounts = self._accounts.after(accounts)
         self._cut(arrival.arrival_ns)
         self.health.look(arrival.arrival_ns, self._accounts, len(self._cuts))
         if isinstance(arrival, StreamEnded):
@@ -239,7 +240,7 @@ class Engine:
         alarm = self._scenes[name].alarm
         return (alarm is not None and alarm.standing) or self.health.stands(name)
 
-    def _finish(self, name: str, accounts: Mapping[str, Account]) -> Iterable[Event]:
+    def _finish(self, name: str, accounts: Accounts) -> Iterable[Event]:
         alarm = self._scenes[name].alarm
         for transition in alarm.finish() if alarm is not None else ():
             yield self._publish(transition, None, accounts)
@@ -312,10 +313,8 @@ class Engine:
         for transition in alarm.update(score):
             yield self._publish(transition, cut.window, cut.accounts)
 
-    def _publish(
-        self, transition: Transition, window: Window | None, accounts: Mapping[str, Account]
-    ) -> Event:
-        event = event_of(transition, accounts)
+    def _publish(self, transition: Transition, window: Window | None, accounts: Accounts) -> Event:
+        event = event_of(transition, accounts.of(transition.scene))
         if self._evidence is None:
             return event
         return self._evidence.attach(event, window, transition.peak.start_ns)

@@ -22,6 +22,7 @@ SECOND = 1_000_000_000
 HOP = SECOND // 2
 START = 1_700_000_000 * SECOND
 STREAMS = ("a", "b")
+ELSEWHERE = "c"  # of another scene
 
 
 class LevelScorer:
@@ -81,7 +82,7 @@ def arrivals(seconds=20, loud=(8.0, 11.0), seed=0):
             late = chance.randrange(5_000_000)
             found.append(SampleArrived(stamp + 20_000_000 + late, "n", sample))
         if i % 10 == 9:
-            accounts = {s: StreamAccount(i + 1, i - 5, 6) for s in STREAMS}
+            accounts = {s: StreamAccount(i + 1, i - 5, 6) for s in (*STREAMS, ELSEWHERE)}
             found.append(LedgerReport(found[-1].arrival_ns, "n", accounts))
     found.sort(key=lambda a: a.arrival_ns)
     last = found[-1].arrival_ns
@@ -107,6 +108,7 @@ def test_a_loud_span_becomes_one_event_at_its_time():
     first = events[0]
     assert abs((first.start_ns - START) / SECOND - 8.0) <= 0.6
     assert first.ledger["a"].captured > 0
+    assert first.ledger.keys() == set(STREAMS)
     assert first.summary
 
 
