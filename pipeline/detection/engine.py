@@ -51,6 +51,7 @@ from pipeline.detection.incidents import Incidents
 from pipeline.detection.intake import Intake
 from pipeline.detection.outcome import Outcome, SceneState
 from pipeline.detection.resume_hold import ResumeHold
+from pipeline.detection.scene_states import SceneStates
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.scoring_state import SceneScoring
@@ -87,6 +88,7 @@ class Engine:
         self._evidence = evidence
         self.health = health or Equipment()
         self.incidents = incidents or Incidents()
+        self._states = SceneStates(scorer, self.health.sight, evidence)
         self._accounts = Accounts(streams)
         self._cuts: list[Cut] = []
         self._due = DueScenes(scenes)
@@ -109,18 +111,10 @@ class Engine:
         """Go on where the last commit left off; timers wait for the streams to come back."""
         for name, state in states.items():
             scene = self._scenes.get(name)
-            if scene is None:
-                continue
-            self._due.stir(scene)
-            scene.aligner.resume_at(state.next_window)
-            if scene.alarm is not None and state.alarm:
-                scene.alarm.restore(state.alarm)
-            if self._scorer is not None and scene.alarm is not None and state.scoring:
-                self._scorer.restore(name, state.scoring)
-            self.health.sight.resume(name, state.sight)
-            if self._evidence is not None:
-                self._evidence.restore(name, state.evidence)
-            self._timers.hold(now_ns)
+            if scene is not None:
+                self._due.stir(scene)
+                self._states.restore(scene, state)
+                self._timers.hold(now_ns)
 
     def take(self, arrival: Arrival) -> None:
         """Take one arrival; windows that it completes wait for `collect`."""
@@ -177,8 +171,7 @@ class Engine:
             outcome.events.extend(self._finish(name, self._accounts))
         outcome.events = [self.incidents.marked(event) for event in outcome.events]
         moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
-        states = ((name, self._state(self._scenes[name])) for name in dict.fromkeys(moved))
-        outcome.states = {name: state for name, state in states if state is not None}
+        outcome.states = self._states.of(self._scenes[name] for name in dict.fromkeys(moved))
         return outcome
 
     def hops(self) -> dict[str, Hop]:
@@ -196,15 +189,13 @@ class Engine:
             index = scene.aligner.next_index
             if scene.alarm is not None and index is not None:
                 scene.alarm.hop.decide(wide, index, lags_ns.get(name, 0))
-        states = ((name, self._state(self._scenes[name])) for name in times)
-        return {name: state for name, state in states if state is not None}
-
-    def released(self) -> dict[str, int]:
-        """Per stream the highest sequence that no window to come needs; call after `collect`."""
-        return self._intake.releases.all()
+        return self._states.of(self._scenes[name] for name in times)
 
     def newly_released(self) -> dict[str, int]:
-        """As `released`, of streams of which it may be another than at the last call."""
+        """Per stream the highest sequence that no window to come needs; call after `collect`.
+
+        Of the streams of which it may be another than at the last call.
+        """
         return self._intake.releases.new(self._intake.ended)
 
     @property
@@ -288,21 +279,6 @@ class Engine:
                     yield from self._finish(one.scene, one.accounts)
             else:
                 yield one
-
-    def _state(self, scene: Scene) -> SceneState | None:
-        """Where a scene stands; None before its first window."""
-        index = scene.aligner.next_index
-        if index is None:
-            return None
-        alarm = scene.alarm.state() if scene.alarm is not None else b""
-        sight = self.health.sight.state(scene.name)
-        evidence = self._evidence.state(scene.name) if self._evidence is not None else b""
-        return SceneState(index, alarm, self._scoring(scene), sight, evidence)
-
-    def _scoring(self, scene: Scene) -> bytes:
-        if self._scorer is None or scene.alarm is None:
-            return b""
-        return self._scorer.state(scene.name)
 
     def _alarm(self, cut: Cut, score: WindowScore) -> Iterable[Event]:
         alarm = self._scenes[cut.window.scene].alarm
