@@ -34,7 +34,7 @@ class AckPoints:
         """New points as (node, session, stream, sequence), and note them as given.
 
         Args:
-            released: See `pipeline.detection.engine.Engine.released`.
+            released: See `pipeline.detection.engine.Engine.newly_released`.
         """
         for stream, sequence in released.items():
             point = min(sequence, self._received.get(stream, -1))

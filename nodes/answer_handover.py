@@ -66,7 +66,7 @@ class AnswerHandover:
         if not phases:
             self._note(answer)  # its event was forgotten: there is nothing to tell
             return
-        told = _told(answer)
+        told = told_answer(answer)
         key = answer_key(answer.event, told)
         if key not in self._on_the_way:
             self._on_the_way[key] = answer
@@ -85,7 +85,8 @@ def _then(phases: Sequence[Event], answer: Answer) -> Event:
     return [phases[0], *(phase for phase in phases if phase.end_ns <= at_ns)][-1]
 
 
-def _told(answer: Answer) -> EventAnswer:
+def told_answer(answer: Answer) -> EventAnswer:
+    """An answer as it is told."""
     return EventAnswer(
         position=answer.position,
         action=answer.action.value,

@@ -7,6 +7,9 @@ its turn comes, it is sent again.
 
 What was taken later than what came after it counts as arrived then: the engine, the recording
 and a replay see one order and one time. So a turn without a backlog is as it came.
+
+That nothing came of a node is only known up to the last look, and not of one whose samples wait
+here: timers run up to then (`until_ns`), and who has waited is said (`SamplesWait`).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Protocol
 import structlog
 
 from nodes.fair_queue import Cost, FairQueue
-from pipeline.core.arrival import Arrival, fusion_began
+from pipeline.core.arrival import Arrival, SamplesWait, fusion_began
 from pipeline.core.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -30,6 +33,8 @@ MOST = 256
 """Arrivals in one turn: some seconds of a scene."""
 MANY, POLLS = 64, 16
 """After a poll that brought so many there may be more; so many polls in one turn."""
+WAITED_NS = SECOND_NS
+"""Of a node whose samples have waited for so long it is said, as often."""
 TURN_S = 0.25
 """What the arrivals of a turn may cost, seconds."""
 
@@ -66,6 +71,7 @@ class ArrivalTurns:
         self._cost = cost or (lambda _flow: 0.0)
         self._most = most
         self._polled_ns = clock.now_ns()
+        self._said_ns: dict[str, int] = {}
         self.last_ns = 0
         """Arrival time of the last one taken."""
 
@@ -77,12 +83,15 @@ class ArrivalTurns:
             poll: Whether to take in what has come since; not when the node is to end.
         """
         turn = self._poll(0.0 if self.waiting else timeout_s) if poll else []
-        turn += self._queue.take(self._most, TURN_S, self._cost)
-        return [self._stamped(arrival) for arrival in turn]
+        waited = self._waited()
+        taken = self._queue.take(self._most, TURN_S, self._cost)
+        begins_ns = taken[0].arrival_ns if taken else self.last_ns
+        turn += [SamplesWait(begins_ns, node, self._polled_ns) for node in waited]
+        return [self._stamped(arrival) for arrival in (*turn, *taken)]
 
     def until_ns(self) -> int:
-        """Timers may run up to this: now, or when what waits arrived."""
-        oldest_ns = min(self._queue.oldest_ns().values(), default=self._clock.now_ns())
+        """Timers may run up to this: the last look at what came, or when what waits arrived."""
+        oldest_ns = min(self._queue.oldest_ns().values(), default=self._polled_ns)
         return max(oldest_ns, self.last_ns) if self.waiting else oldest_ns
 
     def lags_ns(self) -> dict[str, int]:
@@ -109,6 +118,17 @@ class ArrivalTurns:
             return []
         log.warning("was away", for_s=(self._polled_ns - before_ns) // SECOND_NS)
         return [fusion_began(arrivals[0].arrival_ns if arrivals else self._polled_ns)]
+
+    def _waited(self) -> list[str]:
+        """Nodes of which it is to be said that their samples wait."""
+        oldest_ns, limit_ns = self._queue.oldest_ns(), self._polled_ns - WAITED_NS
+        behind = {flow for flow, at_ns in oldest_ns.items() if at_ns <= limit_ns}
+        queue = self._queue
+        waited = [n for n, count in queue.samples.items() if count and queue.flow_of(n) in behind]
+        self._said_ns = {node: self._said_ns.get(node, -WAITED_NS) for node in waited}
+        due = [node for node, said_ns in self._said_ns.items() if said_ns <= limit_ns]
+        self._said_ns |= dict.fromkeys(due, self._polled_ns)
+        return due
 
     def _stamped(self, arrival: Arrival) -> Arrival:
         if arrival.arrival_ns < self.last_ns:

@@ -153,6 +153,16 @@ def scene_model(deployment: Deployment, scene: str, path: Path) -> SceneModel:
     return model
 
 
+def budget_now(deployment: Deployment, scene: str, path: Path, every: int = 1) -> Budget:
+    """Threshold of a scene's alarm by a model file, if every so many windows count.
+
+    Raises:
+        ModelFileError: See `scene_model`.
+    """
+    scorer = Scorer({scene: scene_model(deployment, scene, path)}, "cpu")
+    return scorer.budget(scene, deployment.scenes[scene].alarm, every)
+
+
 def aligner_of(deployment: Deployment, scene: str) -> Aligner:
     """The aligner of a scene, as the deployment sets it."""
     settings: SceneSettings = deployment.scenes[scene]

@@ -17,15 +17,15 @@ from typing import Protocol, TypeVar
 import structlog
 from prometheus_client import CollectorRegistry
 
-from nodes.ack_points import AckPoints
 from nodes.alarm_rates import AlarmRates
 from nodes.answer_handover import AnswerHandover
 from nodes.arrival_turns import ArrivalTurns
 from nodes.assembly import build_engine
 from nodes.claim import Claim
+from nodes.committing import Committing
 from nodes.fair_queue import FairQueue
 from nodes.full_pictures import FullPictures
-from nodes.fusion_metrics import FusionMetrics
+from nodes.fusion_report import FusionReport, Shown
 from nodes.handing_on import HandingOn
 from nodes.health import Health
 from nodes.inhibition import Inhibition
@@ -37,7 +37,6 @@ from nodes.places import answer_store, evidence_folder, fusion_store, score_hist
 from nodes.recorder import Recorder
 from nodes.restoring import STANDING, restore
 from nodes.retention import kept_by_fusion
-from nodes.retention_metrics import RetentionMetrics
 from nodes.score_minutes import ScoreMinutes
 from nodes.small_streams import kept_streams
 from nodes.sync_watching import SyncWatching
@@ -45,13 +44,12 @@ from nodes.withholding import Withholding
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.clock import Clock
-from pipeline.core.event import HEALTH_PREFIX, Event
+from pipeline.core.event import HEALTH_PREFIX
 from pipeline.core.retention import Sweeper
 from pipeline.core.sample import StreamInfo
 from pipeline.detection.evidence_files import EvidenceFiles
 from pipeline.detection.full_frames import fuller
-from pipeline.detection.outcome import SceneState
-from pipeline.store import Commit, FusionStore, SceneCheckpoint
+from pipeline.store import FusionStore
 from pipeline.transport.memory import keep_large_blocks
 from pipeline.transport.receiver import Receiver
 
@@ -65,8 +63,6 @@ class _Closable(Protocol):
 _Thing = TypeVar("_Thing", bound=_Closable)
 
 SECOND_NS = 1_000_000_000
-IDLE_COMMIT_NS = SECOND_NS
-REPORT_NS = SECOND_NS // 4
 CLIPS_S = 2.0
 """Longest wait for clips under way when the node ends, after what draining gave them, seconds."""
 
@@ -94,22 +90,15 @@ class FusionNode:
         self._reachable = reachable
         self._deployment = deployment
         self._clock = clock
-        self._points = AckPoints()
-        self._resume: dict[tuple[str, str, str], int] = {}
-        self._committed_ns = 0
-        self._reported_ns = -REPORT_NS
         self._began = False
         self._pause = threading.Event()
-        self._health: Health | None = None
-        self._metrics: FusionMetrics | None = None
+        self._report: FusionReport | None = None
         self._closers: list[_Closable] = []
         self._retention = Sweeper(())
 
     def register(self, health: Health, registry: CollectorRegistry) -> None:
         """Take what health and metrics are reported to."""
-        self._health = health
-        self._metrics = FusionMetrics(registry)
-        registry.register(RetentionMetrics(lambda: self._retention))
+        self._report = FusionReport(health, registry, lambda: self._retention)
 
     def start(self) -> None:
         """Load models, and begin unless another fusion node has the scenes (`nodes.claim`)."""
@@ -143,7 +132,8 @@ class FusionNode:
         self._turn(self._turns.take(self._wait_s(timeout_s)))
         self._handing_on.step(0.0)
         self._retention.look(self._clock.now_ns())
-        self._report()
+        if self._report is not None:
+            self._report.look(self._clock.now_ns(), self._shown)
         return True
 
     def drain(self, timeout_s: float) -> None:
@@ -160,7 +150,7 @@ class FusionNode:
             self._turn(self._turns.take(0.0, poll=False))
         self._pictures.close()
         self._files.finished(timeout_s / 2)
-        self._commit({}, (), force=True)
+        self._committing.commit({}, (), self._engine.newly_released(), force=True)
         self._handing_on.hurry()
         while self._clock.now_ns() < until_ns and not self._handing_on.idle:
             self._handing_on.step(0.05)
@@ -180,8 +170,8 @@ class FusionNode:
         self._retention = Sweeper(kinds(kept_by_fusion(self._deployment, self._store)))
         alarms = {scene: self._deployment.scenes[scene].alarm for scene in budgets}
         self._rates = AlarmRates(alarms, self._store, self._answers)
-        if self._metrics is not None:
-            self._metrics.standing(self._store.events(limit=STANDING))
+        if self._report is not None:
+            self._report.begin(self._store.events(limit=STANDING))
         self._recorder = self._kept(Recorder(self._deployment))
         self._minutes = self._kept(ScoreMinutes(score_history(self._deployment), self._clock))
         thresholds = {scene: budget.threshold for scene, budget in budgets.items()}
@@ -191,9 +181,22 @@ class FusionNode:
         self._receiver: Receiver = self._kept(
             sample_receiver(self._deployment, self._clock, self._resume_points)
         )
+        self._committing = Committing(
+            self._store, self._files, self._recorder, self._receiver, self._handing_on, self._clock
+        )
         load = self._load = KeepingUp(self._deployment, self._engine, self._clock)
         queue = FairQueue(load.flows.of_node, {n: len(s) for n, s in load.flows.scenes.items()})
         self._turns = ArrivalTurns(self._receiver, self._clock, queue, load.cost)
+        self._shown = Shown(
+            engine=self._engine,
+            receiver=self._receiver,
+            recorder=self._recorder,
+            files=self._files,
+            pictures=self._pictures,
+            syncs=self._syncs,
+            load=load,
+            handing_on=self._handing_on,
+        )
         now_ns = self._clock.now_ns()
         self._say(fusion_began(now_ns), *load.standing(now_ns))
         log.info("listening", address=self._receiver.address)
@@ -207,8 +210,8 @@ class FusionNode:
         return at, fusion_key(self._deployment)
 
     def _stand_by(self, timeout_s: float) -> None:
-        if self._health is not None:
-            self._health.ready("scenes", False, self._claim.waits_for)
+        if self._report is not None:
+            self._report.stand_by(self._claim.waits_for)
         self._pause.wait(timeout_s)
 
     def _turn(self, arrivals: Sequence[Arrival]) -> None:
@@ -218,7 +221,7 @@ class FusionNode:
         now_ns = self._clock.now_ns()
         for arrival in arrivals:
             self._recorder.write(arrival)
-            self._points.follow(arrival)
+            self._committing.follow(arrival)
             self._syncs.take(arrival)
             self._live.take(arrival)
             self._engine.take(arrival)
@@ -228,7 +231,8 @@ class FusionNode:
         for event in outcome.events:
             self._recorder.event(event, now_ns)
         decided = self._load.decide(self._turns.lags_ns)
-        self._commit(outcome.states | decided, outcome.events)
+        states = outcome.states | decided
+        self._committing.commit(states, outcome.events, self._engine.newly_released())
         self._say(*self._load.said(decided, self._turns.last_ns))
         self._pictures.look(self._receiver, now_ns)
         self._recorder.look(now_ns)
@@ -237,10 +241,8 @@ class FusionNode:
         self._rates.look(now_ns)
         self._minutes.take(outcome.scores)
         self._live.show(outcome.windows, outcome.scores)
-        if self._metrics is not None:
-            self._metrics.turn(outcome, now_ns)
-            for scene, live in self._engine.live({one.scene for one in outcome.scores}).items():
-                self._metrics.scoring(scene, live, self._rates.of(scene, live.watched))
+        if self._report is not None:
+            self._report.turn(outcome, now_ns, self._engine, self._rates)
         self._load.end(outcome)
 
     def _say(self, *said: Arrival) -> None:
@@ -248,39 +250,6 @@ class FusionNode:
         for one in said:
             self._recorder.write(one)
             self._engine.take(one)
-
-    def _commit(
-        self,
-        states: Mapping[str, SceneState],
-        events: Sequence[Event],
-        *,
-        force: bool = False,
-    ) -> None:
-        """Commit, then ack. Points alone (nothing scored) are committed about once a second."""
-        for node, session, stream, sequence in self._points.points(self._engine.newly_released()):
-            self._resume[node, session, stream] = sequence
-        now_ns, seals = self._clock.now_ns(), self._files.sealed()
-        rest = now_ns - self._committed_ns < IDLE_COMMIT_NS and not force
-        if not states and not events and not seals and (rest or not self._resume):
-            return
-        # A kill must not leave windows committed whose samples no recording holds, nor an event
-        # whose evidence does not come to be.
-        self._files.settle()
-        self._recorder.flush(now_ns)
-        scenes = {
-            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight, s.evidence)
-            for n, s in states.items()
-        }
-        self._store.commit(Commit(scenes, self._resume, tuple(events), seals))
-        self._files.put_away(seals)
-        self._committed_ns = now_ns
-        self._handing_on.committed(events)
-        acks: dict[tuple[str, str], dict[str, int]] = {}
-        for (node, session, stream), sequence in self._resume.items():
-            acks.setdefault((node, session), {})[stream] = sequence
-        for (node, session), points in acks.items():
-            self._receiver.ack(node, points, session)
-        self._resume = {}
 
     def _begin_handing_on(self, thresholds: Mapping[str, float]) -> HandingOn:
         handing_on = HandingOn(
@@ -306,27 +275,6 @@ class FusionNode:
         if deadline_ns is None:
             return timeout_s
         return min(timeout_s, max((deadline_ns - self._clock.now_ns()) / SECOND_NS, 0.0))
-
-    def _report(self) -> None:
-        """Say how everything is: now and then, as it costs as much as there are scenes."""
-        now_ns = self._clock.now_ns()
-        if self._health is None or self._metrics is None:
-            return
-        if 0 <= now_ns - self._reported_ns < REPORT_NS:
-            return
-        self._reported_ns = now_ns
-        self._health.ready("scenes", True)
-        lost = [n.node for n in self._receiver.nodes() if n.lost]
-        self._health.ready("capture nodes", not lost, ", ".join(lost))
-        self._health.ready("models", not self._engine.unfit, "; ".join(self._engine.unfit.values()))
-        self._metrics.look(self._receiver, self._engine, self._files)
-        self._metrics.equipment.fetched(self._pictures.counters)
-        self._metrics.equipment.recording(self._recorder.lost, self._recorder.removed)
-        self._metrics.equipment.syncs(self._syncs.watches)
-        self._metrics.equipment.unseen(self._engine.health.sight.unseen())
-        self._metrics.equipment.books(self._engine.health.ledger.books)
-        self._metrics.load.look(self._load)
-        self._metrics.held(self._handing_on.held, self._handing_on.counts)
 
     def _kept(self, thing: _Thing) -> _Thing:
         self._closers.append(thing)

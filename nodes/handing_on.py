@@ -8,9 +8,10 @@ at its first phase (the rules are in `nodes.inhibition`):
   ``hold_s`` later: what had one cause is seen to be well again within a moment, in no order. When
   it ends first, or in that time, it goes on as withheld, with the reason, and is counted there.
 - It *waits* when it may follow from one that is not found yet: a stream is told as gone a moment
-  before its node. It waits ``hold_s`` at most. Only events of the equipment wait, which was
-  judged over seconds anyway. An event of a scene never does: suspicion is no reason to tell
-  later that somebody covers the camera, and so its way stays as quick as it is.
+  before its node, a node in one scene before it is in another that has more of its streams. It
+  waits ``hold_s`` at most, twice that where its node may wait too. Only events of the equipment
+  wait, which was judged over seconds anyway. An event of a scene never does: suspicion is no
+  reason to tell later that somebody covers the camera, and so its way stays as quick as it is.
 - Or it is sent, and then all that follows of it, whatever comes.
 
 What is held or waits stays unforwarded in the store, so a kill loses none of it: why an event is
@@ -54,11 +55,13 @@ class _Wait:
         scene: Its scene.
         held: What it is held for; None: nothing is found.
         since_ns: Since when nothing stands that it follows from; None: something does.
+        times: How many times ``hold_ns`` it waits from then on.
     """
 
     scene: str
     held: Held | None = None
     since_ns: int | None = None
+    times: int = 1
 
 
 class HandingOn:
@@ -151,8 +154,12 @@ class HandingOn:
         self._hold_ns, self._changed = 0, True
 
     def _due_ns(self) -> float:
-        since = [w.since_ns for w in self._waits.values() if w.since_ns is not None]
-        return min(since) + self._hold_ns if since else float("inf")
+        due = (
+            wait.since_ns + wait.times * self._hold_ns
+            for wait in self._waits.values()
+            if wait.since_ns is not None
+        )
+        return min(due, default=float("inf"))
 
     def _look_again(self, now_ns: int) -> None:
         for event_id in list(self._waits):
@@ -194,12 +201,12 @@ class HandingOn:
 
     def _may_wait(self, wait: _Wait, first: Event, now_ns: int) -> bool:
         """Whether an event that follows from nothing that stands may still wait."""
-        if wait.held is None and not self._inhibition.may_follow(first):
-            return False
-        if wait.held is not None and wait.held.cause in self._causes:
+        times = self._inhibition.waits(first) if wait.held is None else 1
+        if not times or (wait.held is not None and wait.held.cause in self._causes):
             return False
         wait.since_ns = now_ns if wait.since_ns is None else wait.since_ns
-        return now_ns - wait.since_ns < self._hold_ns
+        wait.times = times
+        return now_ns - wait.since_ns < times * self._hold_ns
 
     def _hold(self, wait: _Wait, found: Held) -> None:
         wait.since_ns = None

@@ -7,7 +7,8 @@ stream that cannot see. Three kinds of event follow from one:
   is not trusted, samples of it are unaccounted for. So one alert tells of a node and not one for
   each stream.
 - Of the equipment, about the same node in another scene, if it names no other stream there: of a
-  node that is gone for one scene, streams of another may come.
+  node that is gone for one scene, streams of another may come. So one in a scene with some of
+  its streams waits a moment for one that names more.
 - Of a scene, when it comes *mainly from streams that cannot see*: at each of its peaks so far
   these were seen to be blind, and they have more than `MAIN_SHARE` of what adds to the score (its
   Shapley values). Not when the others would carry it: when one of them alone, or what they add
@@ -87,9 +88,11 @@ class Inhibition:
             for node, own in deployment.nodes.items()
         }
         self._abouts = dict(self._all(deployment))
-        self._found_gone = frozenset(
-            about.node for about in self._abouts.values() if not about.stream and about.watched
-        )
+        self._gone_by: dict[str, set[frozenset[str]]] = {}  # streams of a node, in any scene
+        for (scene, _), about in self._abouts.items():
+            if about.watched and not about.stream:
+                used = self._streams[about.node].intersection(deployment.scenes[scene].streams)
+                self._gone_by.setdefault(about.node, set()).add(used)
 
     def cause_of(self, life: Sequence[Event], causes: Iterable[Event]) -> Held | None:
         """Why an event is not sent; None when it is.
@@ -110,14 +113,21 @@ class Inhibition:
                 return Held(life[0].id, cause.id, f"{said}, see {cause.id}")
         return None
 
-    def may_follow(self, event: Event) -> bool:
-        """Whether an event may follow from one that is found only a moment later.
+    def waits(self, event: Event) -> int:
+        """How many times ``hold_s`` an event waits for one that it may follow from; 0: it does not.
 
-        That is a stream of which nothing comes, when its node may turn out to be gone.
+        A node that is gone in one scene waits for the same in one that has more of its streams; a
+        stream of which nothing comes for its node, which may turn out to be gone and wait itself.
         """
         about = self._abouts.get((event.scene, event.alarm)) if event.health else None
-        named = about is not None and about.stream and about.node in self._found_gone
-        return self._on and bool(named) and _of_its_node(event)
+        if about is None or not self._on:
+            return 0
+        gone_by = self._gone_by.get(about.node, set())
+        if not about.stream:
+            return int(any(frozenset(event.incomplete) < more for more in gone_by))
+        if not gone_by or not _of_its_node(event):
+            return 0
+        return 1 + any(some < more for some in gone_by for more in gone_by)
 
     def _all(self, deployment: Deployment) -> Iterator[tuple[tuple[str, str], _About]]:
         for scene, own in deployment.scenes.items():

@@ -40,6 +40,7 @@ def try_sinks(deployment: Deployment, clock: Clock) -> Iterator[Tried]:
         deployment=deployment.name,
         evidence=evidence_folder(deployment),
         scenes=tuple(deployment.scenes),
+        trial=True,
     )
     phases = marked_event(next(iter(deployment.scenes)), clock)
     for settings in deployment.alert.sinks:

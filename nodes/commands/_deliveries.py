@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.event_lines import ID
+from pipeline.core.redact import redact_url
 from pipeline.core.timestamps import format_iso
 from pipeline.store import Delivery, OutboxStore
 from pipeline.store.outbox_holds import Hold
@@ -68,6 +70,20 @@ def shown(deliveries: Deliveries) -> None:
             escape(one.error),
         )
     Console().print(table if deliveries.found else "no deliveries")
+
+
+def told(deliveries: Deliveries) -> list[str]:
+    """What became of an event at each sink, a line for each: how many of its phases are how."""
+    found: dict[str, Counter[str]] = {}
+    for one in deliveries.found:
+        state = _state(deliveries, one)
+        failed = one.error if one.state != "delivered" else ""
+        said = f"{state}: {redact_url(failed)}" if failed else state
+        found.setdefault(one.sink, Counter())[said] += 1
+    return [
+        f"{sink} " + ", ".join(f"{count} {state}" for state, count in states.items())
+        for sink, states in found.items()
+    ]
 
 
 def plain(deliveries: Deliveries) -> list[dict[str, Any]]:

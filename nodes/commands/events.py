@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,28 +13,23 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from nodes.alarm_rates import SceneRates, committed_rates
-from nodes.commands import _deliveries, _event_files
+from nodes.commands import _deliveries, _event_files, _event_shown
 from nodes.commands._event_files import answers_of, data_folder, evidence_of, open_store
-from nodes.event_choice import one_event
 from nodes.event_lines import local_time, print_events
 from nodes.forgetting import Chosen, choose, forget_events
-from nodes.places import answer_store, has_answers
-from nodes.withholding import Withholding
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError
-from pipeline.core.event import Event
-from pipeline.detection.full_frames import read_note
-from pipeline.store import FusionStore, OutboxStore
+from pipeline.store import OutboxStore
 
 group = typer.Typer(
     help="List events, show one, forget some, or retry deliveries that were moved aside.",
     no_args_is_help=True,
 )
 _event_files.add_to(group)
+_event_shown.add_to(group)
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Config = Annotated[
@@ -107,51 +101,6 @@ def rate(
         _print_json([asdict(one) for one in found])
     else:
         _print_rates(found)
-
-
-@group.command()
-def show(
-    config: Config,
-    event: Annotated[str, typer.Argument(help="Id of the event, or how it begins.")],
-    as_json: AsJson = False,
-) -> None:
-    """Show every phase of an event and where each went."""
-    data = data_folder(config)
-    with closing(open_store(config)) as store:
-        phases = one_event(store, event)
-        withheld = _withheld(config, store, phases)
-    deliveries = _deliveries.of_event(data, phases[0].id)
-    note = read_note(evidence_of(config) / phases[0].id)
-    if as_json:
-        plain = _deliveries.plain(deliveries)
-        shown = {"phases": phases, "deliveries": plain, "pictures": note, "withheld": withheld}
-        _print_json(shown)
-        return
-    console = Console()
-    for phase in phases:
-        console.print(
-            f"[bold]{phase.phase.value}[/bold] revision {phase.revision}", highlight=False
-        )
-        console.print_json(data=msgspec.to_builtins(phase))
-    if note is not None and note.note:
-        console.print(escape(note.note), highlight=False)
-    if withheld:
-        console.print(f"not sent: {escape(withheld)}", highlight=False)
-    _deliveries.shown(deliveries)
-
-
-def _withheld(config: Path, store: FusionStore, phases: Sequence[Event]) -> str:
-    """Why an event was not sent to any sink; empty when it was, or nobody can tell."""
-    held = store.held.of([phases[0].id])
-    if held:
-        return held[phases[0].id].words
-    if config.is_dir():
-        return ""  # how long an answer holds stands in the deployment file
-    deployment = load_deployment(config)
-    if not has_answers(deployment):
-        return ""
-    with closing(answer_store(deployment, create=False)) as answers:
-        return Withholding(store, answers, deployment.feedback).fate(phases).withheld
 
 
 @group.command()

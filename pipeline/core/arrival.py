@@ -85,6 +85,25 @@ class HopSet:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class SamplesWait:
+    """Samples of a node wait their turn: the fusion node is behind, the node is not silent.
+
+    Like `HopSet` it depends on how busy the fusion node was, so a recording holds it, and a replay
+    tells no silence either.
+
+    Attributes:
+        arrival_ns: When it was said.
+        node: The node.
+        until_ns: When the fusion node looked and they waited; arrivals that are taken after this
+            may bear times up to then.
+    """
+
+    arrival_ns: int
+    node: str
+    until_ns: int
+
+
 def fusion_began(now_ns: int) -> LedgerReport:
     """The fusion node itself begins: until now nothing could arrive.
 
@@ -93,4 +112,6 @@ def fusion_began(now_ns: int) -> LedgerReport:
     return LedgerReport(now_ns, "", {})
 
 
-Arrival: TypeAlias = StreamOpened | SampleArrived | StreamEnded | LedgerReport | HopSet
+Arrival: TypeAlias = (
+    StreamOpened | SampleArrived | StreamEnded | LedgerReport | HopSet | SamplesWait
+)

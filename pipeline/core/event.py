@@ -104,7 +104,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         clock_uncertainty_ns: Largest uncertainty of any stream used.
         incomplete: Streams that were missing at the peak.
         degraded: Streams that saw badly at the peak, and why ("dark", "frozen", "clipped").
-        ledger: Account per stream.
+        ledger: Account per stream of its scene, as it was known then.
         evidence: Snapshot, clip and sound.
         explanation: Why the peak is anomalous: who, where, what was expected; None when the
             scorer did not say.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.core.event import Account
 from pipeline.core.window import Window
+from pipeline.detection.accounts import Accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +14,12 @@ class Cut:
 
     Attributes:
         window: The window.
-        accounts: Loss ledger per stream.
+        accounts: Loss ledger.
         unfit: Streams that the scene's model cannot use.
         left_out: Whether it is not scored, as the fusion node cannot keep up (`HopSet`).
     """
 
     window: Window
-    accounts: Mapping[str, Account]
+    accounts: Accounts
     unfit: frozenset[str]
     left_out: bool = False

@@ -36,20 +36,22 @@ from pipeline.core.arrival import (
     StreamOpened,
     fusion_began,
 )
-from pipeline.core.event import Account, Event
+from pipeline.core.event import Event
 from pipeline.core.sample import Sample
 from pipeline.core.window import Window
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.cut import Cut
 from pipeline.detection.due_scenes import DueScenes
 from pipeline.detection.engine_scene import Scene
 from pipeline.detection.equipment import Equipment, SceneOver
-from pipeline.detection.events import event_of, quoted
+from pipeline.detection.events import event_of
 from pipeline.detection.evidence import EvidenceKeeper
 from pipeline.detection.hop import Hop
 from pipeline.detection.incidents import Incidents
 from pipeline.detection.intake import Intake
 from pipeline.detection.outcome import Outcome, SceneState
 from pipeline.detection.resume_hold import ResumeHold
+from pipeline.detection.scene_states import SceneStates
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.scoring_state import SceneScoring
@@ -86,7 +88,8 @@ class Engine:
         self._evidence = evidence
         self.health = health or Equipment()
         self.incidents = incidents or Incidents()
-        self._accounts: Mapping[str, Account] = {}
+        self._states = SceneStates(scorer, self.health.sight, evidence)
+        self._accounts = Accounts(streams)
         self._cuts: list[Cut] = []
         self._due = DueScenes(scenes)
         prepare = prepare or (scorer.prepare if scorer is not None else None)
@@ -108,18 +111,10 @@ class Engine:
         """Go on where the last commit left off; timers wait for the streams to come back."""
         for name, state in states.items():
             scene = self._scenes.get(name)
-            if scene is None:
-                continue
-            self._due.stir(scene)
-            scene.aligner.resume_at(state.next_window)
-            if scene.alarm is not None and state.alarm:
-                scene.alarm.restore(state.alarm)
-            if self._scorer is not None and scene.alarm is not None and state.scoring:
-                self._scorer.restore(name, state.scoring)
-            self.health.sight.resume(name, state.sight)
-            if self._evidence is not None:
-                self._evidence.restore(name, state.evidence)
-            self._timers.hold(now_ns)
+            if scene is not None:
+                self._due.stir(scene)
+                self._states.restore(scene, state)
+                self._timers.hold(now_ns)
 
     def take(self, arrival: Arrival) -> None:
         """Take one arrival; windows that it completes wait for `collect`."""
@@ -140,7 +135,7 @@ class Engine:
             case StreamEnded(stream=stream):
                 self._intake.end(stream)
             case LedgerReport(accounts=accounts):
-                self._accounts = {**self._accounts, **quoted(accounts)}
+                self._accounts = self._accounts.after(accounts)
         self._cut(arrival.arrival_ns)
         self.health.look(arrival.arrival_ns, self._accounts, len(self._cuts))
         if isinstance(arrival, StreamEnded):
@@ -176,8 +171,7 @@ class Engine:
             outcome.events.extend(self._finish(name, self._accounts))
         outcome.events = [self.incidents.marked(event) for event in outcome.events]
         moved = [*(cut.window.scene for cut in cuts), *(e.scene for e in outcome.events), *over]
-        states = ((name, self._state(self._scenes[name])) for name in dict.fromkeys(moved))
-        outcome.states = {name: state for name, state in states if state is not None}
+        outcome.states = self._states.of(self._scenes[name] for name in dict.fromkeys(moved))
         return outcome
 
     def hops(self) -> dict[str, Hop]:
@@ -195,15 +189,13 @@ class Engine:
             index = scene.aligner.next_index
             if scene.alarm is not None and index is not None:
                 scene.alarm.hop.decide(wide, index, lags_ns.get(name, 0))
-        states = ((name, self._state(self._scenes[name])) for name in times)
-        return {name: state for name, state in states if state is not None}
-
-    def released(self) -> dict[str, int]:
-        """Per stream the highest sequence that no window to come needs; call after `collect`."""
-        return self._intake.releases.all()
+        return self._states.of(self._scenes[name] for name in times)
 
     def newly_released(self) -> dict[str, int]:
-        """As `released`, of streams of which it may be another than at the last call."""
+        """Per stream the highest sequence that no window to come needs; call after `collect`.
+
+        Of the streams of which it may be another than at the last call.
+        """
         return self._intake.releases.new(self._intake.ended)
 
     @property
@@ -239,7 +231,7 @@ class Engine:
         alarm = self._scenes[name].alarm
         return (alarm is not None and alarm.standing) or self.health.stands(name)
 
-    def _finish(self, name: str, accounts: Mapping[str, Account]) -> Iterable[Event]:
+    def _finish(self, name: str, accounts: Accounts) -> Iterable[Event]:
         alarm = self._scenes[name].alarm
         for transition in alarm.finish() if alarm is not None else ():
             yield self._publish(transition, None, accounts)
@@ -288,21 +280,6 @@ class Engine:
             else:
                 yield one
 
-    def _state(self, scene: Scene) -> SceneState | None:
-        """Where a scene stands; None before its first window."""
-        index = scene.aligner.next_index
-        if index is None:
-            return None
-        alarm = scene.alarm.state() if scene.alarm is not None else b""
-        sight = self.health.sight.state(scene.name)
-        evidence = self._evidence.state(scene.name) if self._evidence is not None else b""
-        return SceneState(index, alarm, self._scoring(scene), sight, evidence)
-
-    def _scoring(self, scene: Scene) -> bytes:
-        if self._scorer is None or scene.alarm is None:
-            return b""
-        return self._scorer.state(scene.name)
-
     def _alarm(self, cut: Cut, score: WindowScore) -> Iterable[Event]:
         alarm = self._scenes[cut.window.scene].alarm
         if alarm is None:
@@ -312,10 +289,8 @@ class Engine:
         for transition in alarm.update(score):
             yield self._publish(transition, cut.window, cut.accounts)
 
-    def _publish(
-        self, transition: Transition, window: Window | None, accounts: Mapping[str, Account]
-    ) -> Event:
-        event = event_of(transition, accounts)
+    def _publish(self, transition: Transition, window: Window | None, accounts: Accounts) -> Event:
+        event = event_of(transition, accounts.of(transition.scene))
         if self._evidence is None:
             return event
         return self._evidence.attach(event, window, transition.peak.start_ns)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from pipeline.core.arrival import Arrival, StreamOpened
-from pipeline.core.event import Account, Event
+from pipeline.core.event import Event
 from pipeline.core.sample import Sample
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.hop_health import HopHealth
 from pipeline.detection.ledger_health import LedgerHealth
 from pipeline.detection.sight_health import SightHealth, SightScene
@@ -30,11 +31,11 @@ class SceneOver:
 
     Attributes:
         scene: The scene.
-        accounts: Loss ledger per stream then.
+        accounts: Loss ledger then.
     """
 
     scene: str
-    accounts: Mapping[str, Account]
+    accounts: Accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class _Waiting:
 
     place: int
     told: Event | Silent | SceneOver
-    accounts: Mapping[str, Account]
+    accounts: Accounts
 
 
 class Equipment:
@@ -108,19 +109,19 @@ class Equipment:
         """The first silence that is due at `now_ns`."""
         return self._silence.due(now_ns)
 
-    def keep(self, told: Silent, accounts: Mapping[str, Account], place: int) -> None:
+    def keep(self, told: Silent, accounts: Accounts, place: int) -> None:
         """Judge a silence once the first `place` windows are."""
         self._waiting.append(_Waiting(place, told, accounts))
 
-    def look(self, now_ns: int, accounts: Mapping[str, Account], place: int) -> None:
+    def look(self, now_ns: int, accounts: Accounts, place: int) -> None:
         """Compare the streams in time; what there is to tell comes after `place` windows."""
         for event in (*self.sync.look(now_ns, accounts), *self.ledger.told(accounts)):
             self._waiting.append(_Waiting(place, event, accounts))
         for event in self.hop.told():
-            told = replace(event, ledger=dict(accounts))
+            told = replace(event, ledger=accounts.of(event.scene))
             self._waiting.append(_Waiting(place, told, accounts))
 
-    def over(self, scene: str, accounts: Mapping[str, Account], place: int) -> None:
+    def over(self, scene: str, accounts: Accounts, place: int) -> None:
         """A scene is over once the first `place` windows are judged."""
         self._waiting.append(_Waiting(place, SceneOver(scene, accounts), accounts))
 
@@ -133,11 +134,11 @@ class Equipment:
             else:
                 yield waiting.told
 
-    def finish(self, scene: str, accounts: Mapping[str, Account]) -> Iterable[Event]:
+    def finish(self, scene: str, accounts: Accounts) -> Iterable[Event]:
         """All streams of a scene ended: what stands is over."""
         for one in (self.sync, self.sight, self.ledger):
             for event in one.finish(scene):
-                yield replace(event, ledger=dict(accounts))
+                yield replace(event, ledger=accounts.of(event.scene))
 
     def stands(self, scene: str) -> bool:
         """Whether an event of a scene has not been cleared."""

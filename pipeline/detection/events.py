@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.core.event import Account, Event, ModalityScore
-from pipeline.core.ledger import StreamAccount
 from pipeline.detection.score import WindowScore
 from pipeline.detection.transition import Transition, anomaly_score
 
@@ -18,7 +17,7 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
 
     Args:
         transition: What the alarm says.
-        accounts: Loss ledger per stream as it was known when the window was cut.
+        accounts: Loss ledger per stream of the scene, as it was known when the window was cut.
     """
     peak = transition.peak
     return Event(
@@ -41,14 +40,6 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
         explanation=peak.explanation,
         widened=transition.widened,
     )
-
-
-def quoted(accounts: Mapping[str, StreamAccount]) -> dict[str, Account]:
-    """The loss ledger as events quote it."""
-    return {
-        name: Account(a.captured, a.delivered, a.spooled, dict(a.dropped))
-        for name, a in accounts.items()
-    }
 
 
 def contributions(peak: WindowScore) -> dict[str, ModalityScore]:

@@ -14,9 +14,9 @@ class InhibitionSettings(Settings):
     """Whether any are."""
 
     hold_s: float = Field(default=3.0, ge=0, le=60)
-    """How long an event that may follow from one not yet found waits for that, and how long one
-    that follows from one just cleared is given to clear too, seconds. Events of a scene's own
-    never wait to be sent at first."""
+    """How long an event that may follow from one not yet found waits for that (twice so long where
+    that one may wait itself), and how long one that follows from one just cleared is given to
+    clear too, seconds. Events of a scene's own never wait to be sent at first."""
 
     @property
     def hold_ns(self) -> int:

@@ -26,8 +26,9 @@ from pipeline.core.arrival import (
     StreamOpened,
     fusion_began,
 )
-from pipeline.core.event import Account, Event, Phase
+from pipeline.core.event import Event, Phase
 from pipeline.core.ledger import StreamAccount
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.equipment_alarm import EquipmentAlarm, alarm_name
 from pipeline.detection.stream_books import BACKLOG, StreamBooks
 
@@ -106,11 +107,11 @@ class LedgerHealth:
             for stream, account in arrival.accounts.items():
                 self._judge(stream, account, arrival)
 
-    def told(self, accounts: Mapping[str, Account]) -> Iterator[Event]:
+    def told(self, accounts: Accounts) -> Iterator[Event]:
         """What there is to tell since the last call."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
-            yield replace(event, ledger=dict(accounts))
+            yield replace(event, ledger=accounts.of(event.scene))
 
     def finish(self, scene: str) -> Iterator[Event]:
         """All streams of a scene ended: what stands is over."""

@@ -2,7 +2,7 @@
 
 Windows overlap and an anomaly lasts, so alarms are not counted in windows. A peak is the highest
 level that was held for an alarm's minimum duration; two belong together when less than the
-merge gap lies between them.
+merge gap lies between them, as for the alarm, which is over once its level was missed so long.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def _held_levels(levels: Array, end_ns: Times, hop_ns: int, count: int) -> tuple
 
 
 def _separate(levels: Array, ends: Times, apart_ns: int) -> Array:
-    """Greedy declustering: the highest first, nothing within `apart_ns` of one already taken."""
-    lows = np.searchsorted(ends, ends - apart_ns).tolist()
-    highs = np.searchsorted(ends, ends + apart_ns + 1).tolist()
+    """Greedy declustering: the highest first, nothing nearer than `apart_ns` to one taken."""
+    lows = np.searchsorted(ends, ends - apart_ns, "right").tolist()
+    highs = np.searchsorted(ends, ends + apart_ns).tolist()
     free = bytearray(b"\1") * len(levels)
     peaks: list[float] = []
     for at in np.argsort(-levels, kind="stable").tolist():

@@ -35,13 +35,10 @@ class Releases:
         self._passed[sample.stream] = sample.sequence
         self._newly_passed.add(sample.stream)
 
-    def all(self) -> dict[str, int]:
-        """Per stream the highest sequence that no window to come needs."""
-        streams = {*self._users, *self._passed}
-        return self._of(streams, self._due.scenes)
-
     def new(self, ended: Iterable[str]) -> dict[str, int]:
-        """As `all`, of streams of which it may be another than at the last call.
+        """Per stream the highest sequence that no window to come needs.
+
+        Of the streams of which it may be another than at the last call.
 
         Args:
             ended: Streams that ended: what of them is needed goes by the time as well.

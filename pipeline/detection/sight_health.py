@@ -28,7 +28,8 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.core.errors import StoreError
-from pipeline.core.event import Account, Event
+from pipeline.core.event import Event
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.cut import Cut
 from pipeline.detection.equipment_alarm import EquipmentAlarm, alarm_name
 from pipeline.detection.score import WindowScore
@@ -150,7 +151,7 @@ class SightHealth:
         look = Look(*span, reasons, window.uncertainty_ns, left)
         yield from _judge(scene, look, cut.accounts)
 
-    def silent(self, silent: Silent, accounts: Mapping[str, Account]) -> Iterator[Event]:
+    def silent(self, silent: Silent, accounts: Accounts) -> Iterator[Event]:
         """Nothing has come of a scene for some time; what there is to tell."""
         lasted_ns = silent.now_ns - silent.since_ns
         look = Look(silent.since_ns, silent.now_ns, lasted_ns, silent.reasons)
@@ -175,7 +176,7 @@ class SightHealth:
         }
 
 
-def _judge(scene: _Scene, look: Look, accounts: Mapping[str, Account]) -> Iterator[Event]:
+def _judge(scene: _Scene, look: Look, accounts: Accounts) -> Iterator[Event]:
     gone = gone_nodes(scene.own.nodes, look.reasons)
     found: list[Event | None] = []
     told: set[str] = set()
@@ -189,7 +190,7 @@ def _judge(scene: _Scene, look: Look, accounts: Mapping[str, Account]) -> Iterat
         found.append(alarm.judge(look, reason, held=stream in told))
     for event in found:
         if event is not None:
-            yield replace(event, ledger=dict(accounts))
+            yield replace(event, ledger=accounts.of(event.scene))
 
 
 def _scene(name: str, own: SightScene) -> _Scene:

@@ -3,7 +3,8 @@
 Timers run by the times of arrivals. One is due when nothing has arrived for ``after_s``, another
 when it was ``startup_s``, which a stream never seen is given; then it waits for an arrival. While
 the fusion node was away nothing could arrive: when it begins, or goes on after it stood still
-(`fusion_began`, which recordings hold), only the longer time is waited for.
+(`fusion_began`, which recordings hold), only the longer time is waited for. While it is behind, a
+scene whose samples wait for their turn (`SamplesWait`, likewise) is not silent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pipeline.core.arrival import (
     Arrival,
     LedgerReport,
     SampleArrived,
+    SamplesWait,
     StreamEnded,
     StreamOpened,
     fusion_began,
@@ -85,6 +87,7 @@ class Silence:
     def __init__(self, scenes: Mapping[str, SilenceSettings]) -> None:
         self._scenes = {name: _Scene(own) for name, own in scenes.items()}
         self._users: dict[str, list[_Scene]] = {}
+        self._of_node: dict[str, set[str]] = {}  # streams that a node opened
         for scene in self._scenes.values():
             for stream in scene.own.streams:
                 self._users.setdefault(stream, []).append(scene)
@@ -98,7 +101,14 @@ class Silence:
         return None if self._next_ns == NEVER else self._next_ns
 
     def begin(self, arrival: Arrival) -> None:
-        """Count anew when the fusion node begins with this arrival, or when it is the first."""
+        """Count anew if the fusion node begins with this arrival, it is the first, or samples wait.
+
+        Timers run up to an arrival after this and before it is taken.
+        """
+        if isinstance(arrival, SamplesWait):
+            for stream in self._of_node.get(arrival.node, ()):
+                for scene in self._users.get(stream, ()):
+                    self._heard(scene, arrival.until_ns)
         report = isinstance(arrival, LedgerReport)
         if not self._started or (report and arrival == fusion_began(arrival.arrival_ns)):
             self._started = True
@@ -115,6 +125,7 @@ class Silence:
                     self._heard(scene, arrival.arrival_ns)
             case StreamOpened(info=info):
                 self._ended.discard(info.name)
+                self._of_node.setdefault(arrival.node, set()).add(info.name)
                 for scene in self._users.get(info.name, ()):
                     scene.infos[info.name] = info
                     self._heard(scene, arrival.arrival_ns)
@@ -138,7 +149,7 @@ class Silence:
         return Silent(name, since_ns, time_ns, {s: _reason(scene, s) for s in scene.own.streams})
 
     def _heard(self, scene: _Scene, now_ns: int) -> None:
-        scene.heard_ns = scene.since_ns = now_ns
+        scene.heard_ns = scene.since_ns = max(now_ns, scene.heard_ns)
         scene.told, scene.over = 0, False
         self._next_ns = min(self._next_ns, now_ns + scene.own.waits_ns[0])
 

@@ -29,8 +29,9 @@ from msgspec.structs import replace
 from pipeline.alignment.sync_offset import SyncOffset
 from pipeline.alignment.sync_watch import SECOND_NS, SyncWatch
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
-from pipeline.core.event import Account, Event, Phase
+from pipeline.core.event import Event, Phase
 from pipeline.core.sample import Sample, StreamInfo
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.equipment_alarm import EquipmentAlarm, alarm_name
 
 ALARM = "sync:"
@@ -119,7 +120,7 @@ class SyncHealth:
         for scene in self._scenes.values():
             scene.watch.take(sample)
 
-    def look(self, now_ns: int, accounts: Mapping[str, Account]) -> Iterator[Event]:
+    def look(self, now_ns: int, accounts: Accounts) -> Iterator[Event]:
         """Look at the scenes for which it is time; what there is to tell."""
         for name, scene in self._scenes.items():
             look = scene.watch.look(now_ns)
@@ -127,7 +128,7 @@ class SyncHealth:
                 known = _stream(name, scene, alarm_name(ALARM, offset.second))
                 event = self._judge(scene.settings, known, offset, now_ns)
                 if event is not None:
-                    yield replace(event, ledger=dict(accounts))
+                    yield replace(event, ledger=accounts.of(event.scene))
 
     def finish(self, scene: str) -> Iterator[Event]:
         """All streams of a scene ended: what stands is over."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipeline.core.channel_words import pitch_words
 from pipeline.core.sample import StreamInfo
 from pipeline.core.window import AudioSlice, Slice
 from pipeline.models.features import StreamFeatures
@@ -40,7 +41,7 @@ class AudioFeatures:
         self.item_dims = self.mel.shape[1]
         rate = info.rate_hz or 0.0
         self.edges_hz = tuple(_edges(self.mel[:, b].numpy(), rate) for b in range(self.item_dims))
-        self.labels = tuple(_band(*edges) for edges in self.edges_hz)
+        self.labels = tuple(pitch_words(*edges) for edges in self.edges_hz)
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(P, 3)`` and items ``(I, P)`` in decibels; None when too little is heard."""
@@ -81,9 +82,3 @@ def _edges(weights: npt.NDArray[np.float32], rate_hz: float) -> tuple[float, flo
     bins = np.flatnonzero(weights > 0.25 * weights.max())
     step = rate_hz / 2 / (len(weights) - 1)
     return float(max(bins[0] - 0.5, 0) * step), float((bins[-1] + 0.5) * step)
-
-
-def _band(low: float, high: float) -> str:
-    if high < 1000:
-        return f"{low:.0f} to {high:.0f} Hz"
-    return f"{low / 1000:.1f} to {high / 1000:.1f} kHz"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.channel_words import of_channel
+from pipeline.core.channel_words import channel_words
 from pipeline.core.explanation import Channel
 from pipeline.core.redact import redact_url
 from pipeline.core.sample import Modality, StreamInfo
@@ -23,6 +23,8 @@ Array = npt.NDArray[np.float64]
 _QUOTE = 60
 _NEW_LINE = 0.5  # of at most the square root of 2: about half of its words are new
 _CLEARLY = 2.0  # standard units
+_LASTING = 0.25  # of the window; a level that lasts so long is no peak and no dip
+_SWING = 0.5  # beyond the usual on one side, as a share of it on the other
 _WHOLE = {
     Modality.VIDEO: "the picture as a whole is unusual",
     Modality.AUDIO: "the sound as a whole is unusual",
@@ -84,7 +86,40 @@ def worst_column(stream: StreamModel, features: StreamFeatures, place: int) -> t
     if stream.info.modality is Modality.AUDIO and max(far[0], far[2]) >= _CLEARLY:
         far[1] = 0.0  # a listener notices that it is louder before that it is less steady
     column = int(np.argmax(far))
+    if stream.info.modality is Modality.SENSOR:
+        column = _as_seen(stream, features, place, column, normal)
     return column, bool(normal[column] > 0)
+
+
+def _as_seen(
+    stream: StreamModel, features: StreamFeatures, place: int, column: int, normal: Array
+) -> int:
+    """The column to tell of a sensor where the furthest is how far it was from its mean.
+
+    A level that rises within the window leaves its lowest reading far below the mean, and nobody
+    who sees it would call that a dip. The side is told on which readings are further beyond the
+    usual ones; and that the level is higher or lower, once that has lasted.
+    """
+    value, dip, peak = (stream.extractor.columns.index(c) for c in ("value", "dip", "peak"))
+    if column not in (dip, peak) or normal[column] <= 0:
+        return column
+    seen = features.places[place]
+    above, below = _beyond(stream, features, place)
+    rises = above > below
+    lasted = seen[dip if rises else peak] / max(seen[dip] + seen[peak], 1e-30)
+    level = normal[value] if rises else -normal[value]
+    if level >= _CLEARLY and lasted >= _LASTING:
+        return value
+    side = peak if rises else dip
+    return side if normal[side] >= _CLEARLY else column
+
+
+def _beyond(stream: StreamModel, features: StreamFeatures, place: int) -> tuple[float, float]:
+    """How far the highest reading of a channel is above the usual, and the lowest below it."""
+    value, dip, peak = (stream.extractor.columns.index(c) for c in ("value", "dip", "peak"))
+    seen, (least, most) = features.places[place], stream.usual[:, place]
+    above = float(seen[value] + seen[peak] - most[value])
+    return above, float(least[value] - (seen[value] - seen[dip]))
 
 
 def _video(name: str, label: str, up: bool) -> str:
@@ -127,6 +162,9 @@ def _audio(name: str, label: str, up: bool) -> str:
 def _sensor(stream: StreamModel, features: StreamFeatures, place: int, name: str, up: bool) -> str:
     columns = stream.extractor.columns
     high, low = _SENSOR_WORDS.get(name, ("vibrating more", "vibrating less"))
+    if up and name in ("dip", "peak"):
+        sides = sorted(_beyond(stream, features, place))
+        high = "swinging more" if sides[0] > _SWING * sides[1] else high
     shown = columns.index(name)
     seen = features.places[place, shown]
     least, most = stream.usual[:, place, shown]
@@ -158,14 +196,8 @@ def describe_between(
         relation: As in `pipeline.models.together.Together.names`, ``a`` or ``a|b+c``.
         channels: Channels that were not as expected.
     """
-    told = next((f"; {_channel(one)}" for one in channels if one.given), "")
+    told = next((f"; {channel_words(one)}" for one in channels if one.given), "")
     return f"{_misfit(streams, relation)}{told}"
-
-
-def _channel(channel: Channel) -> str:
-    what = "" if channel.what == "value" else f" ({of_channel(channel.what)})"
-    seen, low, high = (f"{value:.3g}" for value in (channel.seen, channel.low, channel.high))
-    return f"{channel.name}{what} seen {seen}, expected {low} to {high}"
 
 
 def _misfit(streams: Sequence[StreamInfo], relation: str) -> str:

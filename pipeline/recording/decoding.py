@@ -13,13 +13,14 @@ from pipeline.core.arrival import (
     HopSet,
     LedgerReport,
     SampleArrived,
+    SamplesWait,
     StreamEnded,
     StreamOpened,
 )
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, StreamInfo
-from pipeline.recording.layout import HOPS, TOPIC
+from pipeline.recording.layout import HOPS, TOPIC, WAITS
 from pipeline.recording.mcap_index import McapIndex
 from pipeline.recording.mcap_reader import Message
 from pipeline.recording.messages import sample_codec
@@ -68,6 +69,11 @@ class _Hop(msgspec.Struct):
     repeated: bool = False
 
 
+class _Wait(msgspec.Struct):
+    node: str
+    until_ns: int
+
+
 class _Clock(msgspec.Struct):
     node: str
     offset_ns: int
@@ -79,6 +85,7 @@ _OPENED_DECODER = msgspec.json.Decoder(_Opened)
 _ENDED_DECODER = msgspec.json.Decoder(_Ended)
 _LEDGER_DECODER = msgspec.json.Decoder(_Ledger)
 _HOP_DECODER = msgspec.json.Decoder(_Hop)
+_WAIT_DECODER = msgspec.json.Decoder(_Wait)
 _CLOCK_DECODER = msgspec.json.Decoder(_Clock)
 
 
@@ -162,9 +169,15 @@ def _hop(message: Message) -> Recorded:
     return Recorded(HopSet(message.log_time_ns, body.scene, *how), body.repeated)
 
 
+def _wait(message: Message) -> Recorded:
+    body = _WAIT_DECODER.decode(message.body)
+    return Recorded(SamplesWait(message.log_time_ns, body.node, body.until_ns))
+
+
 _CONTROL_DECODERS: dict[str, _Decode] = {
     "streams": _opened,
     "ended": _ended,
     "ledger": _ledger,
     HOPS: _hop,
+    WAITS: _wait,
 }

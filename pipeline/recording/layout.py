@@ -38,6 +38,9 @@ CONTROL: dict[str, schemas.Schema] = {
 HOPS = "hops"
 """Topic of changes of the hop; only where there was one."""
 
+WAITS = "waits"
+"""Topic of samples that waited, as the fusion node was behind; only where some did."""
+
 SCORES = "scores"
 """Topic of the scores; only the recording of an event has it."""
 

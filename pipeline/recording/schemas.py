@@ -191,6 +191,7 @@ HOP_SET = _json(
     left_out="integer",
     repeated="boolean",
 )
+SAMPLES_WAIT = _json("fusewatch.SamplesWait", node="string", until_ns="integer")
 CLOCK_OFFSET = _json(
     "fusewatch.ClockOffset", node="string", offset_ns="integer", uncertainty_ns="integer"
 )

@@ -20,6 +20,7 @@ from pipeline.core.arrival import (
     Arrival,
     HopSet,
     SampleArrived,
+    SamplesWait,
     StreamEnded,
     StreamOpened,
 )
@@ -38,6 +39,7 @@ from pipeline.recording.layout import (
     TOTALS,
     VERSION,
     VERSION_KEY,
+    WAITS,
     StreamTotal,
 )
 from pipeline.recording.mcap_writer import CHUNK_BYTES, MAX_TIME_NS, McapWriter
@@ -137,6 +139,10 @@ class RecordingWriter:
             self._note("ended", arrival.arrival_ns, ended)
         elif isinstance(arrival, HopSet):
             self._write_hop(arrival, repeated=False)
+        elif isinstance(arrival, SamplesWait):
+            self._open_topic(WAITS, schemas.SAMPLES_WAIT)
+            wait = {"node": arrival.node, "until_ns": arrival.until_ns}
+            self._note(WAITS, arrival.arrival_ns, wait)
         else:
             self._accounts.update(arrival.accounts)
             ledger = {"node": arrival.node, "accounts": dict(arrival.accounts)}

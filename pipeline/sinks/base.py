@@ -40,12 +40,15 @@ class SinkContext:
         deployment: Name of the deployment, for titles and topics.
         evidence: Folder that the paths in `Event.evidence` are relative to.
         scenes: Scenes of the deployment, for sinks that announce them ahead of any event.
+        trial: Whether the sink is tried while the alert node may run: it takes no name at the
+            receiver that is the node's, and says nothing of whether that is there.
     """
 
     clock: Clock
     deployment: str
     evidence: Path
     scenes: tuple[str, ...] = ()
+    trial: bool = False
 
 
 class Sink(Protocol):

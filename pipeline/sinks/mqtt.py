@@ -19,7 +19,9 @@ comes late, a revived one say, is published as an event but does not turn the st
 one that tells of the equipment and not of the scene leaves the scene's state alone.
 
 One connection is right here: a broker takes thousands of messages a second of one, keeps their
-order only within one, and the last will of another would say ``offline`` of a node that is not.
+order only within one, and the last will of another would say ``offline`` of a node that is not. A
+trial (``fusewatch alert test``) goes by a name of its own, for a broker ends the connection whose
+name another takes, and has neither a last will nor a status.
 """
 
 from __future__ import annotations
@@ -102,6 +104,7 @@ class MqttSink:
         self._evidence = context.evidence
         self._where = settings.where
         self._scenes = dict.fromkeys(context.scenes)
+        self._trial = context.trial
         self._latest: dict[str, tuple[int, int]] = {}
         self._client: paho.Client | None = None
         self._answered = threading.Event()
@@ -147,7 +150,7 @@ class MqttSink:
         client, self._client = self._client, None
         if client is None:
             return
-        if client.is_connected():
+        if client.is_connected() and not self._trial:
             goodbye = self._publish(client, self._status_topic, OFFLINE.encode(), True)
             if goodbye.rc == paho.MQTT_ERR_SUCCESS:
                 goodbye.wait_for_publish(CLOSING_S)
@@ -193,8 +196,9 @@ class MqttSink:
     def _make_client(self) -> paho.Client:
         chosen = self._settings
         name = chosen.client_id or f"fusewatch-{self._deployment}-{chosen.key}"
-        client = make_client(chosen, name, chosen.timeout_s)
-        client.will_set(self._status_topic, OFFLINE, qos=1, retain=True)
+        client = make_client(chosen, name + "-test" * self._trial, chosen.timeout_s)
+        if not self._trial:
+            client.will_set(self._status_topic, OFFLINE, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         return client
@@ -211,7 +215,8 @@ class MqttSink:
         self._refusal = str(reason) if reason.is_failure else ""
         if not self._refusal:
             self._announce(client)
-            self._publish(client, self._status_topic, ONLINE.encode(), True)
+            if not self._trial:
+                self._publish(client, self._status_topic, ONLINE.encode(), True)
         self._answered.set()
 
     def _on_publish(

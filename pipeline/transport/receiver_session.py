@@ -15,14 +15,12 @@ from typing import TypeAlias
 
 import structlog
 
-from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, StreamEnded, StreamOpened
-from pipeline.core.ledger import DropReason
+from pipeline.core.arrival import Arrival, LedgerReport
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.transport.fetches import Fetches
 from pipeline.transport.fetching import Fetched, Full
 from pipeline.transport.peer import NodeStatus, Peer, StreamState
 from pipeline.transport.protocol import (
-    FUTURE_NS,
     PROTOCOL_VERSION,
     SAMPLE_COST,
     Ack,
@@ -36,11 +34,11 @@ from pipeline.transport.protocol import (
     Message,
     Refusal,
     Refused,
-    Reject,
     StreamSaid,
     Welcome,
 )
 from pipeline.transport.registry import Registry
+from pipeline.transport.stream_intake import StreamIntake
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +81,7 @@ class ReceiverSession:
         self.fetches = Fetches(
             self._connected, lambda *said: self.outgoing.append(said), self.refuse
         )
+        self._intake = StreamIntake(self, max_streams)
 
     def refuse(self, connection: bytes, code: Refusal, detail: str, attempt: int = 0) -> None:
         """Count and answer something that is not taken."""
@@ -129,7 +128,7 @@ class ReceiverSession:
         if peer is None or peer.session != hello.session:
             peer = self._new_session(connection, hello, now_ns)
         else:  # a later life may have only some of its streams left to deliver
-            self._end_missing(peer, {info.name for info in hello.streams}, now_ns)
+            self._intake.end_missing(peer, {info.name for info in hello.streams}, now_ns)
         self._registry.connect(peer, connection)
         points = peer.greet(now_ns, hello.attempt, self._credit)
         limits = (self._credit, self._max_message)
@@ -150,9 +149,9 @@ class ReceiverSession:
             return
         self._heard(peer, now_ns)
         if isinstance(message, StreamSaid):
-            self._stream_said(peer, message.info, now_ns)
+            self._intake.said(peer, message.info, now_ns)
         elif isinstance(message, End):
-            self._ended(peer, message.stream, now_ns)
+            self._intake.ended(peer, message.stream, now_ns)
         elif isinstance(message, LedgerSaid):
             if len(message.accounts) <= 2 * self._max_streams:
                 self.arrivals.append(LedgerReport(now_ns, peer.node, message.accounts))
@@ -180,31 +179,10 @@ class ReceiverSession:
             self.refuse(connection, Refusal.HELLO_FIRST, "say HELLO first")
             return
         self._heard(peer, now_ns)
-        rejected: dict[tuple[str, DropReason], list[int]] = {}
-        before = len(self.arrivals)
-        latest_ns, node, streams = now_ns + FUTURE_NS, peer.node, peer.streams
-        replayed = 0
-        for sample in samples:
-            state, sequence = streams.get(sample.stream), sample.sequence
-            if state is None or state.info is None:
-                fault: DropReason | None = DropReason.REFUSED
-            elif sequence < state.wanted:
-                self.counters["duplicate"] += 1
-                replayed += sequence <= state.seen
-                state.seen = max(state.seen, sequence)
-                continue
-            else:
-                state.wanted, state.seen = sequence + 1, sequence
-                fault = state.fault_of(sample, latest_ns)
-            if fault is None:
-                self.arrivals.append(SampleArrived(now_ns, node, sample))
-            else:
-                rejected.setdefault((sample.stream, fault), []).append(sequence)
-        self._reject(peer, rejected)
+        taken, replayed = self._intake.samples(peer, samples, now_ns)
         if replayed and replayed == len(samples):
             return  # paid for when it came the first time
-        cost = payload_bytes + SAMPLE_COST * len(samples)
-        self._charge(peer, cost, len(self.arrivals) - before)
+        self._charge(peer, payload_bytes + SAMPLE_COST * len(samples), taken)
 
     def grant(
         self, done: Mapping[str, list[int]], now_ns: int, waiting: Mapping[str, int] | None = None
@@ -267,7 +245,7 @@ class ReceiverSession:
     def _new_session(self, connection: bytes, hello: Hello, now_ns: int) -> Peer:
         old = self._registry.by_name(hello.node)
         if old is not None:
-            self._end_missing(old, {info.name for info in hello.streams}, now_ns)
+            self._intake.end_missing(old, {info.name for info in hello.streams}, now_ns)
         peer = Peer(hello.node, hello.session, connection, now_ns)
         points = self._resume(hello.node, hello.session, hello.streams)
         for name in {*points, *(info.name for info in hello.streams)}:
@@ -295,40 +273,9 @@ class ReceiverSession:
             peer.lost = False
             log.info("node is back", node=peer.node)
 
-    def _stream_said(self, peer: Peer, info: StreamInfo, now_ns: int) -> None:
-        state = peer.streams.get(info.name)
-        if state is None:
-            if len(peer.streams) >= self._max_streams:
-                self.refuse(peer.connection, Refusal.TOO_MANY_STREAMS, f"at {info.name}")
-                return
-            state = peer.streams[info.name] = StreamState()
-        if state.info != info or state.ended:
-            state.describe(info)
-            self.arrivals.append(StreamOpened(now_ns, peer.node, info, peer.session))
-
-    def _ended(self, peer: Peer, stream: str, now_ns: int) -> None:
-        state = peer.streams.get(stream)
-        if state is None or state.info is None:
-            self.refuse(peer.connection, Refusal.OUT_OF_PLACE, f"end of an unknown {stream}")
-        elif not state.ended:
-            state.ended = True
-            self.arrivals.append(StreamEnded(now_ns, peer.node, stream))
-
-    def _end_missing(self, peer: Peer, going_on: set[str], now_ns: int) -> None:
-        for stream, state in peer.streams.items():
-            if state.info is not None and stream not in going_on:
-                self._ended(peer, stream, now_ns)
-
     def _bye(self, peer: Peer, now_ns: int) -> None:
-        self._end_missing(peer, set(), now_ns)
+        self._intake.end_missing(peer, set(), now_ns)
         peer.said_bye = True
         self._registry.disconnect(peer)
         self.outgoing.append((peer.connection, Bye()))
         log.info("node said goodbye", node=peer.node)
-
-    def _reject(self, peer: Peer, rejected: Mapping[tuple[str, DropReason], list[int]]) -> None:
-        for (stream, reason), sequences in rejected.items():
-            self.counters[f"rejected_{reason.value}"] += len(sequences)
-            if stream in peer.streams:
-                peer.streams[stream].reject(sequences, reason)
-            self.outgoing.append((peer.connection, Reject(stream, sequences, reason)))

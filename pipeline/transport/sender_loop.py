@@ -13,11 +13,9 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from pipeline.core.clock import Clock
-from pipeline.core.codec import Described, SampleHeader, pack
 from pipeline.core.errors import ProtocolError, TransportError
 from pipeline.transport.clock_probe import ClockSync
 from pipeline.transport.full_line import frames_of
-from pipeline.transport.kept import Kept
 from pipeline.transport.link import (
     READABLE,
     WRITABLE,
@@ -28,10 +26,10 @@ from pipeline.transport.link import (
     receive_frames,
     send_frames,
 )
-from pipeline.transport.protocol import Data, Message, decode, encode
+from pipeline.transport.protocol import Message, decode, encode
+from pipeline.transport.sample_message import message_of, parts_of
 from pipeline.transport.security import CurveClient
 from pipeline.transport.sender_session import LinkState, SenderSession
-from pipeline.transport.shared_arena import Lease
 from pipeline.transport.spooling import Spooling
 from pipeline.transport.whereabouts import Whereabouts
 
@@ -191,46 +189,19 @@ class SenderLoop:
             with self._changed:
                 item = self.session.next()
                 if isinstance(item, list):
-                    parts, leases = self._parts(item)
+                    arena = self.session.arena if self.session.shared else None
+                    parts, leases = parts_of(item, arena)
                 self._asleep = item is None and self.session.drained
                 if self._asleep:
                     self._changed.notify_all()
                 hungry = self.session.hungry
             if isinstance(item, list):
-                self._send_samples(self._socket, parts, leases)
+                send_frames(self._socket, message_of(parts, leases))
             elif item is not None:
                 send_frames(self._socket, frames_of(item))
             elif not (hungry and self._spooling is not None and self._spooling.prepare()):
                 return False
         return False
-
-    def _parts(
-        self, samples: Sequence[Kept]
-    ) -> tuple[list[Described], list[tuple[SampleHeader, Lease]]]:
-        """Samples as the codec takes them, and those whose payloads stay in shared memory."""
-        arena = self.session.arena if self.session.shared else None
-        parts: list[Described] = []
-        leases = []
-        for kept in samples:
-            payload = kept.payload
-            if isinstance(payload, Lease):
-                if payload.arena is arena:
-                    payload.lend()
-                    leases.append((kept.header, payload))
-                payload = payload.view()
-            if payload is not None:
-                parts.append((kept.stream.name, kept.header, payload))
-        return parts, leases
-
-    @staticmethod
-    def _send_samples(
-        socket: Socket, parts: Sequence[Described], leases: Sequence[tuple[SampleHeader, Lease]]
-    ) -> None:
-        header, joined, *large = pack(parts)
-        places = [(head.frame, lease.offset, lease.size) for head, lease in leases]
-        left_out = {frame for frame, _, _ in places}
-        inline = [frame for number, frame in enumerate(large, 2) if number not in left_out]
-        send_frames(socket, [encode(Data(bytes(header), bytes(joined), places)), *inline])
 
     def _say(self, message: Message) -> None:
         """Say something that will be said again; not now if the socket is full."""

@@ -14,7 +14,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,8 +86,8 @@ class Hand:
         self._socket = node._receiver._socket
         plain = node._receiver.poll
 
-        def counted(timeout_s: float) -> list[Arrival]:
-            found = plain(timeout_s)
+        def counted(timeout_s: float, waiting: Mapping[str, int]) -> list[Arrival]:
+            found = plain(timeout_s, waiting)
             self._taken += sum(isinstance(one, SampleArrived) for one in found)
             return found
 

@@ -71,8 +71,10 @@ class Stages:
 
 def watched(stages: Stages) -> None:
     """Time the stages of every fusion node of this process."""
+    from nodes.committing import Committing
     from nodes.fusion import FusionNode
     from nodes.fusion_metrics import FusionMetrics
+    from nodes.fusion_report import FusionReport
     from nodes.live_view import LiveView
     from pipeline.detection.engine import Engine
     from pipeline.detection.scorer import Scorer
@@ -85,9 +87,10 @@ def watched(stages: Stages) -> None:
     stages.wrap(Engine, "advance", "align")
     stages.wrap(Scorer, "score", "score")
     stages.wrap(Engine, "collect", "judge")
-    stages.wrap(FusionNode, "_commit", "commit")
+    stages.wrap(Engine, "newly_released", "commit")
+    stages.wrap(Committing, "commit", "commit")
     stages.wrap(FusionStore, "commit", "commit")
-    stages.wrap(FusionNode, "_report", "tell")
+    stages.wrap(FusionReport, "look", "tell")
     stages.wrap(FusionMetrics, "turn", "tell")
     stages.wrap(FusionMetrics, "scoring", "tell")
     stages.wrap(LiveView, "show", "tell")

@@ -27,6 +27,7 @@ import platformdirs
 
 from pipeline.alignment.sync_watch_settings import SyncWatchSettings
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.sync_health import SyncHealth
 from tests.benchmarks.synthetic_sites import Part, Site, recorded
 from tests.requirements import shared_data
@@ -59,7 +60,7 @@ def watch(name: str, moments: Iterator[Moment]) -> None:
         began_s = time.process_time()
         health.take(Sample("cam", number, now_ns, picture, Encoding.RAW))
         health.take(Sample("mic", number, now_ns, sound[:, None], Encoding.PCM))
-        told = list(health.look(now_ns, {}))
+        told = list(health.look(now_ns, Accounts()))
         spent_s += time.process_time() - began_s
         events += [f"{event.phase}: {event.summary}" for event in told]
         if scene.last is not None and scene.last is not before:

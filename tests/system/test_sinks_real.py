@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from nodes.sink_trial import try_sinks
+from pipeline.config import load_deployment
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import SinkRejected, SinkUnavailable
 from pipeline.core.event import HEALTH_PREFIX, Event, Phase, from_json
@@ -240,6 +242,29 @@ def test_a_late_phase_does_not_turn_the_state_back(broker) -> None:
         states = [json.loads(m.payload)["phase"] for m in listener.on("/state")]
         assert states == [Phase.CLEARED, Phase.RAISED]
         assert len(listener.on("/event")) == 3
+
+
+def test_a_trial_neither_cuts_the_running_node_off_nor_says_that_it_is_offline(
+    broker, tmp_path: Path
+) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(
+        "name: site\nnodes:\n  a: {sources: [{type: scene, video: cam, audio: mic, sensor: plc}]}\n"
+        "scenes:\n  hall: {streams: [cam]}\nalert:\n"
+        f"  sinks: [{{type: mqtt, port: {broker.port}, timeout_s: 5}}]\n"
+    )
+    cut: list[object] = []
+    with MqttListener(broker.port) as listener:
+        running = mqtt(broker, "hall")
+        running.open()
+        running._client.on_disconnect = lambda *_: cut.append(_)
+        assert [tried.error for tried in try_sinks(load_deployment(file), NodeClock())] == [""]
+        running.deliver(event(7))
+        listener.wait(lambda got: len(events_in(got)) >= 3)
+        assert [m.payload for m in listener.on("/status")] == [b"online"]
+        assert cut == []
+        running.close()
+        listener.wait_last(b"offline")
 
 
 def test_an_event_of_the_equipment_leaves_the_scenes_state_alone(broker) -> None:

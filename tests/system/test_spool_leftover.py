@@ -59,7 +59,7 @@ class Fusion:
                 self._engine.take(arrival)
             self._engine.advance(CLOCK.now_ns())
             self._engine.collect()
-            for node, session, stream, last in self._points.points(self._engine.released()):
+            for node, session, stream, last in self._points.points(self._engine.newly_released()):
                 self._receiver.ack(node, {stream: last}, session)
 
 

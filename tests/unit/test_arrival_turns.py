@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nodes.arrival_turns import AWAY_NS, ArrivalTurns
-from pipeline.core.arrival import Arrival, StreamEnded, fusion_began
+from pipeline.core.arrival import (
+    Arrival,
+    SampleArrived,
+    SamplesWait,
+    StreamEnded,
+    fusion_began,
+)
 from pipeline.core.clock import ManualClock
+from pipeline.core.sample import Encoding, Sample
 
 SECOND = 1_000_000_000
 
@@ -72,3 +79,37 @@ def test_that_the_node_was_away_comes_before_what_arrived_once_however_many_turn
     assert turns.take(0.0) == arrivals(3, 1)
     clock.advance(AWAY_NS)
     assert turns.take(0.0) == [fusion_began(clock.now_ns())]
+
+
+def test_timers_run_no_further_than_the_node_has_looked() -> None:
+    clock = ManualClock(100 * SECOND)
+    turns = ArrivalTurns(Polls(arrivals(1, 2), [StreamEnded(111 * SECOND, "n", "a")]), clock)
+    turns.take(0.0)
+    clock.advance(11 * SECOND)  # what it took to take them: nobody looked whether more came
+    assert turns.until_ns() == 100 * SECOND
+    assert turns.take(0.0)[0] == fusion_began(111 * SECOND)
+    assert turns.until_ns() == 111 * SECOND
+
+
+def waiting(node: str, at_ns: int, count: int) -> list[Arrival]:
+    return [
+        SampleArrived(at_ns, node, Sample(node, number, at_ns, "", Encoding.UTF8))
+        for number in range(count)
+    ]
+
+
+def test_who_has_waited_is_said_once_a_second_before_what_is_taken() -> None:
+    clock = ManualClock(100 * SECOND)
+    slow, others = waiting("slow", clock.now_ns(), 9), iter(range(99))
+    polls = Polls(slow)
+    turns = ArrivalTurns(polls, clock, most=2)
+    said = []
+    for _ in range(6):
+        taken = turns.take(0.0)
+        waits = [one for one in taken if isinstance(one, SamplesWait)]
+        assert taken[: len(waits)] == waits
+        said += waits
+        clock.advance(SECOND // 2)
+        polls.left = [[StreamEnded(clock.now_ns(), "quick", f"{next(others)}")]]
+    assert [(w.node, w.until_ns / SECOND) for w in said] == [("slow", 101), ("slow", 102)]
+    assert all(w.arrival_ns <= w.until_ns for w in said)

@@ -7,7 +7,7 @@ import pytest
 from tests.benchmarks.fleet_growth import line_of
 from tests.benchmarks.fleet_paper import Units, main, needs
 from tests.benchmarks.fleet_site import Layout
-from tests.benchmarks.fleet_worker import Stages, ages_s, quantile_s
+from tests.benchmarks.fleet_worker import Stages, ages_s, quantile_s, watched
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -37,6 +37,16 @@ def test_ages_are_those_between_two_readings_of_all_workers():
     assert quantile_s(ages, 0.25) == pytest.approx(0.125)
     assert quantile_s(ages, 0.7) == pytest.approx(0.375)
     assert quantile_s(ages, 0.99) == float("inf")
+
+
+def test_what_is_timed_of_a_fusion_node_is_there():
+    class Named(Stages):
+        def wrap(self, owner, name, stage):
+            found.append(callable(getattr(owner, name, None)) or f"{owner.__name__}.{name}")
+
+    found = []
+    watched(Named())
+    assert set(found) == {True}
 
 
 def test_a_stage_is_without_those_inside_it():

@@ -2,109 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import wave
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import simplejpeg
-import structlog
 
-from nodes.cli import run
 from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.errors import ConfigError, FusewatchError, RecordingError, SourceUnavailable
-from pipeline.core.sample import Encoding, Modality, Sample
+from pipeline.core.sample import Encoding, Modality
 from pipeline.recording import Recording
-from pipeline.recording.import_report import InputReport
 from pipeline.recording.importing import (
     DEFAULT_START_NS,
     ImportPlan,
-    ImportReport,
     run_import,
 )
+from tests.import_samples import (
+    MS,
+    RATE,
+    footage,
+    imported,
+    number_of,
+    one,
+    sound,
+    stamps_ms,
+    table,
+)
 from tests.requirements import shared_data
-
-MS = 1_000_000
-RATE = 8000
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command sets up logs for its own process; here others come after it."""
-    monkeypatch.setenv("FUSEWATCH_LOG_LEVEL", "info")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-def footage(path: Path, frames: int = 30, fps: int = 10, codec: str = "ffv1") -> Path:
-    """Each frame's brightness says its number."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=fps)
-        stream.width, stream.height = 64, 48
-        stream.pix_fmt = {"mjpeg": "yuvj420p", "ffv1": "bgr0"}.get(codec, "yuv420p")
-        for number in range(frames):
-            picture = np.full((48, 64, 3), 20 + 6 * number, np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-            frame.pts = number
-            frame.time_base = Fraction(1, fps)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def sound(path: Path, samples: int = 3 * RATE) -> Path:
-    """Sample n has the value n modulo 30000."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes((np.arange(samples) % 30_000).astype("<i2").tobytes())
-    return path
-
-
-def table(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def imported(plan: ImportPlan) -> tuple[ImportReport, dict[str, list[SampleArrived]]]:
-    report = run_import(plan)
-    streams: dict[str, list[SampleArrived]] = {}
-    last_ns = 0
-    with Recording(plan.output) as recording:
-        assert recording.truncated is None
-        for arrival in recording.arrivals():
-            assert arrival.arrival_ns >= last_ns
-            last_ns = arrival.arrival_ns
-            if isinstance(arrival, SampleArrived):
-                streams.setdefault(arrival.sample.stream, []).append(arrival)
-    return report, streams
-
-
-def stamps_ms(arrivals: list[SampleArrived], start_ns: int = DEFAULT_START_NS) -> list[float]:
-    return [(a.sample.timestamp_ns - start_ns) / MS for a in arrivals]
-
-
-def brightness(sample: Sample) -> float:
-    return float(simplejpeg.decode_jpeg(bytes(sample.data)).mean())  # type: ignore[arg-type]
-
-
-def number_of(sample: Sample) -> int:
-    return round((brightness(sample) - 20) / 6)
-
-
-def one(report: ImportReport) -> InputReport:
-    return report.inputs[0]
 
 
 def test_everything_together_is_one_timeline(tmp_path: Path) -> None:
@@ -199,127 +124,6 @@ def test_a_short_last_block_does_not_change_the_length_of_the_others(tmp_path: P
     assert [len(a.sample.data) for a in streams["m"]] == [2000, 2000, 2000, 700]  # type: ignore[arg-type]
 
 
-def test_gaps_and_text_in_number_columns_become_nan_and_are_counted(tmp_path: Path) -> None:
-    text = (
-        "timestamp,a,note,b\n0,1,x,2\n1,,y,broken\n2,nan,z,3\n3,inf,w,4\noops,1,,1\n"
-        "2.5,9,,9\n4,5\n5,1,2,3,4\n"
-    )
-    plan = ImportPlan(
-        scene="x", output=tmp_path / "o.mcap", sensors={"s": table(tmp_path / "s.csv", text)}
-    )
-    report, streams = imported(plan)
-    values = np.array([a.sample.data for a in streams["s"]])
-    nan = np.nan
-    wanted = [[1, nan, 2], [nan, nan, nan], [nan, nan, 3], [nan, nan, 4], [5, nan, nan], [1, 2, 3]]
-    np.testing.assert_array_equal(values, np.array(wanted))
-    item = one(report)
-    assert item.dropped == {"corrupt": 1, "out_of_order": 1}
-    assert item.faults["cells with text in a number column"] == 5
-    assert item.faults["cells with an infinite number"] == 1
-    assert item.faults["rows with more cells than columns"] == 1
-    assert item.account.missing == 0
-
-
-def test_semicolons_decimal_commas_and_calendar_times_are_understood(tmp_path: Path) -> None:
-    text = "datetime;Pressure;Flow\n2020-03-09 10:14:33;0,5;32\n2020-03-09 10:14:34;0,25;31,5\n"
-    plan = ImportPlan(
-        scene="x",
-        output=tmp_path / "o.mcap",
-        sensors={"s": table(tmp_path / "s.csv", text)},
-        video={"v": footage(tmp_path / "v.mkv", 5)},
-    )
-    report, streams = imported(plan)
-    assert report.start_ns == 1583748873 * 10**9
-    assert streams["v"][0].sample.timestamp_ns == report.start_ns
-    assert [a.sample.data.tolist() for a in streams["s"]] == [[0.5, 32.0], [0.25, 31.5]]  # type: ignore[union-attr]
-
-
-def test_a_given_start_moves_what_has_no_calendar_and_tells_what_lies_apart(
-    tmp_path: Path,
-) -> None:
-    text = "datetime,a\n2020-03-09T10:14:33Z,1\n2020-03-09T10:14:34Z,2\n"
-    plan = ImportPlan(
-        scene="x",
-        output=tmp_path / "o.mcap",
-        sensors={"s": table(tmp_path / "s.csv", text)},
-        audio={"m": sound(tmp_path / "a.wav", 1600)},
-        start_ns=1_700_000_000 * 10**9,
-    )
-    report, streams = imported(plan)
-    assert streams["m"][0].sample.timestamp_ns == 1_700_000_000 * 10**9
-    assert streams["s"][0].sample.timestamp_ns == 1583748873 * 10**9
-    assert all("no moment in common" in " ".join(i.notes) for i in report.inputs)
-
-
-@pytest.mark.parametrize(
-    ("text", "channels", "first"),
-    [
-        (
-            "1, 1458748404944, 21.8\n2, 1458748405048, 21.4\n",
-            ("column0", "column2"),
-            1458748404.944,
-        ),
-        ('"date","T"\n"1","2015-02-04 17:51:00",23.1\n', ("row", "T"), 1423072260.0),
-        ("x,seconds\n5,0.5\n6,1.5\n", ("x",), None),
-        ("0.0,5\n0.1,6\n", ("column1",), None),
-    ],
-)
-def test_tables_of_many_habits_are_read(
-    tmp_path: Path, text: str, channels: tuple[str, ...], first: float | None
-) -> None:
-    plan = ImportPlan(
-        scene="x", output=tmp_path / "o.mcap", sensors={"s": table(tmp_path / "s.csv", text)}
-    )
-    report, _ = imported(plan)
-    with Recording(plan.output) as recording:
-        assert recording.streams["s"].channels == channels
-    if first is not None:
-        assert report.start_ns == round(first * 1000) * MS
-
-
-def test_a_first_column_that_only_may_be_the_time_is_said(tmp_path: Path) -> None:
-    file = table(tmp_path / "s.csv", "when,a\n0,1\n1,2\n2,1\n")
-    report, _ = imported(ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file}))
-    assert one(report).notes == ["column 'when' is taken for the time; call it 'time' if it is"]
-
-
-def test_columns_that_look_like_labels_are_pointed_out_and_can_be_left_out(
-    tmp_path: Path,
-) -> None:
-    file = table(tmp_path / "s.csv", "t,a,anomaly\n0,1,0\n1,2,1\n")
-    report, _ = imported(ImportPlan(scene="x", output=tmp_path / "1.mcap", sensors={"s": file}))
-    assert "--exclude anomaly" in one(report).notes[0]
-    report, streams = imported(
-        ImportPlan(scene="x", output=tmp_path / "2.mcap", sensors={"s": file}, exclude=["anomaly"])
-    )
-    assert len(streams["s"][0].sample.data) == 1  # type: ignore[arg-type]
-    assert one(report).notes == []
-
-
-def test_a_regular_table_has_a_rate_and_an_irregular_one_has_none(tmp_path: Path) -> None:
-    regular = "t,a\n" + "".join(f"{i * 0.1:.3f},{i}\n" for i in range(50))
-    wild = "t,a\n0,1\n1,1\n7,1\n7.5,1\n20,1\n"
-    plan = ImportPlan(
-        scene="x",
-        output=tmp_path / "o.mcap",
-        sensors={"r": table(tmp_path / "r.csv", regular), "w": table(tmp_path / "w.csv", wild)},
-    )
-    run_import(plan)
-    with Recording(plan.output) as recording:
-        assert recording.streams["r"].rate_hz == 10.0
-        assert recording.streams["w"].rate_hz is None
-
-
-def test_lines_without_a_time_take_that_of_the_line_before(tmp_path: Path) -> None:
-    text = "[2024-05-01T12:00:00Z] start\n  at line 3\n2024-05-01 12:00:01,500 stop\n"
-    plan = ImportPlan(
-        scene="x", output=tmp_path / "o.mcap", text={"l": table(tmp_path / "l.txt", text)}
-    )
-    report, streams = imported(plan)
-    assert stamps_ms(streams["l"], report.start_ns) == [0, 0, 1500]
-    assert one(report).faults == {"lines without a time of their own": 1}
-
-
 def test_motion_jpeg_is_passed_through_unchanged(tmp_path: Path) -> None:
     path = footage(tmp_path / "v.avi", 8, codec="mjpeg")
     with av.open(str(path)) as container:
@@ -394,62 +198,6 @@ def test_what_cannot_be_imported_is_refused_with_a_reason_and_leaves_nothing(
     with pytest.raises(error, match=words):
         run_import(ImportPlan(scene="x", output=tmp_path / "o.mcap", **files))  # type: ignore[arg-type]
     assert not (tmp_path / "o.mcap").exists()
-
-
-def test_the_command_names_streams_and_prints_a_summary(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "o.mcap"
-    footage(tmp_path / "v.mkv", 5)
-    table(tmp_path / "s.csv", "t,a\n0,1\n1,2\n")
-    arguments = [
-        "import", "--scene", "room", "--video", str(tmp_path / "v.mkv"),
-        "--video", f"door={tmp_path / 'v.mkv'}", "--video", str(tmp_path / "v.mkv"),
-        "--sensors", str(tmp_path / "s.csv"), "--start", "2024-05-01T00:00:00Z",
-        "-o", str(output), "--json",
-    ]  # fmt: skip
-    assert run(arguments) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert summary["start"] == "2024-05-01T00:00:00.000Z"
-    names = [item["stream"] for item in summary["inputs"]]
-    assert names == ["room-video", "door", "room-video-2", "room-sensors"]
-    assert run(["recording", "info", str(output), "--json"]) == 0
-    info = json.loads(capsys.readouterr().out)
-    assert info["truncated"] is None and info["scenes"]["room"] == names
-    assert run(["recording", "info", str(output), "--check"]) == 0
-    assert run(arguments) == 69
-    assert "exists already" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["--video", "v.mkv", "--start", "tomorrow"],
-        ["--video", "v.mkv", "--video-size", "big"],
-        ["--video", "a=v.mkv", "--video", "a=w.mp4"],
-        ["--video", "v.mkv", "--video-times", "door=t.csv"],
-        ["--audio-times", "t.csv", "--video", "v.mkv"],
-    ],
-)
-def test_wrong_usage_of_the_command_is_code_64(tmp_path: Path, arguments: list[str]) -> None:
-    assert run(["import", "--scene", "x", "-o", str(tmp_path / "o.mcap"), *arguments]) == 64
-
-
-def test_the_repair_command_saves_a_recording_that_is_cut(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "o.mcap"
-    plan = ImportPlan(scene="x", output=output, audio={"m": sound(tmp_path / "a.wav", 80_000)})
-    run_import(plan)
-    output.write_bytes(output.read_bytes()[:-3000])
-    assert run(["recording", "info", str(output)]) == 0
-    assert "cut off" in " ".join(capsys.readouterr().out.split())
-    assert run(["recording", "repair", str(output), "-o", str(tmp_path / "fixed.mcap")]) == 0
-    assert "messages saved" in capsys.readouterr().out
-    with Recording(tmp_path / "fixed.mcap") as recording:
-        assert recording.truncated is None
-    assert run(["recording", "info", str(tmp_path / "a.wav")]) == 69
 
 
 @pytest.mark.data

@@ -53,6 +53,50 @@ def test_a_node_of_which_other_streams_may_come_explains_only_those_it_names(sit
     assert site.told(node[0], mic[0], other[0]) == ["", "", ""]
 
 
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Site]:
+    """A node that feeds two scenes, one of which has a stream more of it."""
+    own = deployment()
+    hall = own.scenes["hall"].model_copy(update={"streams": ["cam", "mic", "door"]})
+    gate = own.nodes["gate"].sources
+    gate.append(gate[0].model_copy(update={"stream": "door"}))
+    made = Site(tmp_path, own.model_copy(update={"scenes": own.scenes | {"hall": hall}}))
+    yield made
+    made.close()
+
+
+ALL = ("cam", "mic", "door")
+
+
+@pytest.mark.parametrize("narrow_first", [True, False])
+def test_one_alert_tells_of_a_node_that_feeds_two_scenes(shared: Site, narrow_first: bool) -> None:
+    more = equipment("hall", "node:gate", incomplete=ALL)
+    fewer, stream = equipment("yard", "node:gate"), gone("lane", "cam")
+    shared.commit(stream[0])
+    shared.wait(2)
+    for one in (fewer, more) if narrow_first else (more, fewer):
+        shared.commit(one[0])
+        shared.wait(2)
+    shared.wait(60)
+    assert shared.told(more[0], fewer[0], stream[0]) == ["", None, None]
+    shared.commit(fewer[1], stream[1], more[1])
+    assert shared.told(more[1], fewer[0], stream[0]) == ["", more[0].id, more[0].id]
+
+
+def test_a_node_that_is_gone_in_one_scene_only_is_told_after_a_moment(shared: Site) -> None:
+    fewer, stream = equipment("yard", "node:gate"), gone("lane", "cam")
+    shared.commit(stream[0])
+    shared.wait(2)
+    shared.commit(fewer[0])
+    shared.wait(2.9)
+    assert shared.told(fewer[0], stream[0]) == [None, None]
+    shared.wait(0.2)
+    assert shared.told(fewer[0], stream[0]) == ["", None]  # which follows from it
+    more = equipment("hall", "node:gate", incomplete=ALL)
+    shared.commit(more[0])
+    assert shared.told(more[0]) == [""]  # one stream more is news
+
+
 def test_a_stream_that_is_told_as_gone_before_its_node_waits_a_moment_for_it(site: Site) -> None:
     stream, node = gone("lane", "cam"), equipment("hall", "node:gate")
     site.commit(stream[0])

@@ -20,6 +20,7 @@ from pipeline.core.arrival import (
 from pipeline.core.event import Event, Phase, to_json
 from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.equipment import Equipment
 from pipeline.detection.ledger_health import LedgerHealth
@@ -77,7 +78,7 @@ class Watch:
     def take(self, *arrivals: Arrival) -> None:
         for arrival in arrivals:
             self.health.take(arrival)
-            self.events += self.health.told({})
+            self.events += self.health.told(Accounts())
 
     def begin(self) -> None:
         self.take(fusion_began(self.link.now_ns), self.link.opened())
@@ -273,13 +274,15 @@ def test_an_event_that_stands_from_an_earlier_run_is_cleared_once_all_is_calm(wa
 
 def test_the_engine_tells_it_however_often_it_is_asked_and_a_replay_tells_the_same() -> None:
     link = Link()
-    steps: list[Arrival] = [fusion_began(START), link.opened()]
+    elsewhere = LedgerReport(START, "m", {"b": StreamAccount(9, 9, 0)})
+    steps: list[Arrival] = [fusion_began(START), elsewhere, link.opened()]
     for second in range(80):
         steps += link.second(lose=2 if second == 8 else 0)
     steps.append(StreamEnded(link.now_ns, "n", "a"))
     told = [_events(steps, every) for every in (1, 7, 10_000)]
     assert [event.phase for event in told[0]] == [Phase.RAISED, Phase.CLEARED]
     assert told[0][0].ledger["a"].captured > 90
+    assert told[0][0].ledger.keys() == told[0][1].ledger.keys() == {"a"}
     assert told[0][1].ledger["a"].captured > told[0][0].ledger["a"].captured
     lines = [[to_json(event) for event in events] for events in told]
     assert lines[0] == lines[1] == lines[2]

@@ -203,7 +203,7 @@ def test_after_a_crash_nothing_is_told_twice_and_nothing_is_forgotten(
     steps, told = unplugged
     crash_ns = START_NS + round(crash_s * SECOND)
     first = Run().take([a for a in steps if a.arrival_ns <= crash_ns])
-    released = first.machine.released()
+    released = first.machine.newly_released()
     second = Run()
     second.machine.restore(first.states, crash_ns)
     second.machine.health.restore(first.events)

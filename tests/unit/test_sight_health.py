@@ -14,6 +14,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.event import Account, Event, Phase
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import AudioSlice, SensorSlice, Slice, TextSlice, VideoSlice, Window
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.cut import Cut
 from pipeline.detection.score import WindowScore
 from pipeline.detection.sight_health import SightHealth, SightScene
@@ -28,6 +29,7 @@ LOG = StreamInfo("log", Modality.TEXT)
 ALL = (CAM, MIC, DOOR, LOG)
 NODES = {"pi": ("cam", "mic"), "plc": ("door", "log")}
 SETTINGS = SightSettings(after_s=10, clear_after_s=5, startup_s=30)
+ACCOUNTS = Accounts({"hall": ["cam"]}, {"cam": Account(captured=7)})
 
 
 def slice_of(info: StreamInfo, coverage: float) -> Slice:
@@ -81,7 +83,7 @@ class Room:
             }
             window = Window(*span, slices, unsure_ns or {})
             score = WindowScore(*span, 1.0, missing=missing, degraded=bad or {})
-            cut = Cut(window, {"cam": Account(captured=7)}, unfit)
+            cut = Cut(window, ACCOUNTS, unfit)
             found += self.health.see(cut, score if self.scored else None)
             self.at += 1
         self.told += found

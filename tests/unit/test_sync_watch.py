@@ -20,6 +20,7 @@ from pipeline.config import load_deployment
 from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.event import Event, Phase, to_json
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.detection.accounts import Accounts
 from pipeline.detection.sync_health import SyncHealth
 from pipeline.recording.writer import RecordingWriter
 
@@ -187,7 +188,7 @@ class Looks:
             none = np.zeros(0)
             found = SyncOffset("mic", "cam", round(ms * MS), 20 * MS, agreement, 0.1, none, none)
             self._next = SyncLook(self.now_ns, "mic", (found,))
-            told += self.health.look(self.now_ns, {})
+            told += self.health.look(self.now_ns, Accounts())
         return told
 
 

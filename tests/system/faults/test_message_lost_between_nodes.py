@@ -63,7 +63,7 @@ class Fusion:
             for arrival in self.receiver.poll(0.02):
                 self._take(arrival)
             self.events += self.engine.collect().events
-            self.receiver.ack("pi", self.engine.released())
+            self.receiver.ack("pi", self.engine.newly_released())
 
     def _take(self, arrival: Arrival) -> None:
         self._recording.write(arrival)

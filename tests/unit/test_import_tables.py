@@ -1,0 +1,144 @@
+"""Tables and logs of many habits become readings and lines with their own times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.recording import Recording
+from pipeline.recording.importing import (
+    ImportPlan,
+    run_import,
+)
+from tests.import_samples import (
+    MS,
+    footage,
+    imported,
+    one,
+    sound,
+    stamps_ms,
+    table,
+)
+
+
+def test_gaps_and_text_in_number_columns_become_nan_and_are_counted(tmp_path: Path) -> None:
+    text = (
+        "timestamp,a,note,b\n0,1,x,2\n1,,y,broken\n2,nan,z,3\n3,inf,w,4\noops,1,,1\n"
+        "2.5,9,,9\n4,5\n5,1,2,3,4\n"
+    )
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", sensors={"s": table(tmp_path / "s.csv", text)}
+    )
+    report, streams = imported(plan)
+    values = np.array([a.sample.data for a in streams["s"]])
+    nan = np.nan
+    wanted = [[1, nan, 2], [nan, nan, nan], [nan, nan, 3], [nan, nan, 4], [5, nan, nan], [1, 2, 3]]
+    np.testing.assert_array_equal(values, np.array(wanted))
+    item = one(report)
+    assert item.dropped == {"corrupt": 1, "out_of_order": 1}
+    assert item.faults["cells with text in a number column"] == 5
+    assert item.faults["cells with an infinite number"] == 1
+    assert item.faults["rows with more cells than columns"] == 1
+    assert item.account.missing == 0
+
+
+def test_semicolons_decimal_commas_and_calendar_times_are_understood(tmp_path: Path) -> None:
+    text = "datetime;Pressure;Flow\n2020-03-09 10:14:33;0,5;32\n2020-03-09 10:14:34;0,25;31,5\n"
+    plan = ImportPlan(
+        scene="x",
+        output=tmp_path / "o.mcap",
+        sensors={"s": table(tmp_path / "s.csv", text)},
+        video={"v": footage(tmp_path / "v.mkv", 5)},
+    )
+    report, streams = imported(plan)
+    assert report.start_ns == 1583748873 * 10**9
+    assert streams["v"][0].sample.timestamp_ns == report.start_ns
+    assert [a.sample.data.tolist() for a in streams["s"]] == [[0.5, 32.0], [0.25, 31.5]]  # type: ignore[union-attr]
+
+
+def test_a_given_start_moves_what_has_no_calendar_and_tells_what_lies_apart(
+    tmp_path: Path,
+) -> None:
+    text = "datetime,a\n2020-03-09T10:14:33Z,1\n2020-03-09T10:14:34Z,2\n"
+    plan = ImportPlan(
+        scene="x",
+        output=tmp_path / "o.mcap",
+        sensors={"s": table(tmp_path / "s.csv", text)},
+        audio={"m": sound(tmp_path / "a.wav", 1600)},
+        start_ns=1_700_000_000 * 10**9,
+    )
+    report, streams = imported(plan)
+    assert streams["m"][0].sample.timestamp_ns == 1_700_000_000 * 10**9
+    assert streams["s"][0].sample.timestamp_ns == 1583748873 * 10**9
+    assert all("no moment in common" in " ".join(i.notes) for i in report.inputs)
+
+
+@pytest.mark.parametrize(
+    ("text", "channels", "first"),
+    [
+        (
+            "1, 1458748404944, 21.8\n2, 1458748405048, 21.4\n",
+            ("column0", "column2"),
+            1458748404.944,
+        ),
+        ('"date","T"\n"1","2015-02-04 17:51:00",23.1\n', ("row", "T"), 1423072260.0),
+        ("x,seconds\n5,0.5\n6,1.5\n", ("x",), None),
+        ("0.0,5\n0.1,6\n", ("column1",), None),
+    ],
+)
+def test_tables_of_many_habits_are_read(
+    tmp_path: Path, text: str, channels: tuple[str, ...], first: float | None
+) -> None:
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", sensors={"s": table(tmp_path / "s.csv", text)}
+    )
+    report, _ = imported(plan)
+    with Recording(plan.output) as recording:
+        assert recording.streams["s"].channels == channels
+    if first is not None:
+        assert report.start_ns == round(first * 1000) * MS
+
+
+def test_a_first_column_that_only_may_be_the_time_is_said(tmp_path: Path) -> None:
+    file = table(tmp_path / "s.csv", "when,a\n0,1\n1,2\n2,1\n")
+    report, _ = imported(ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file}))
+    assert one(report).notes == ["column 'when' is taken for the time; call it 'time' if it is"]
+
+
+def test_columns_that_look_like_labels_are_pointed_out_and_can_be_left_out(
+    tmp_path: Path,
+) -> None:
+    file = table(tmp_path / "s.csv", "t,a,anomaly\n0,1,0\n1,2,1\n")
+    report, _ = imported(ImportPlan(scene="x", output=tmp_path / "1.mcap", sensors={"s": file}))
+    assert "--exclude anomaly" in one(report).notes[0]
+    report, streams = imported(
+        ImportPlan(scene="x", output=tmp_path / "2.mcap", sensors={"s": file}, exclude=["anomaly"])
+    )
+    assert len(streams["s"][0].sample.data) == 1  # type: ignore[arg-type]
+    assert one(report).notes == []
+
+
+def test_a_regular_table_has_a_rate_and_an_irregular_one_has_none(tmp_path: Path) -> None:
+    regular = "t,a\n" + "".join(f"{i * 0.1:.3f},{i}\n" for i in range(50))
+    wild = "t,a\n0,1\n1,1\n7,1\n7.5,1\n20,1\n"
+    plan = ImportPlan(
+        scene="x",
+        output=tmp_path / "o.mcap",
+        sensors={"r": table(tmp_path / "r.csv", regular), "w": table(tmp_path / "w.csv", wild)},
+    )
+    run_import(plan)
+    with Recording(plan.output) as recording:
+        assert recording.streams["r"].rate_hz == 10.0
+        assert recording.streams["w"].rate_hz is None
+
+
+def test_lines_without_a_time_take_that_of_the_line_before(tmp_path: Path) -> None:
+    text = "[2024-05-01T12:00:00Z] start\n  at line 3\n2024-05-01 12:00:01,500 stop\n"
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", text={"l": table(tmp_path / "l.txt", text)}
+    )
+    report, streams = imported(plan)
+    assert stamps_ms(streams["l"], report.start_ns) == [0, 0, 1500]
+    assert one(report).faults == {"lines without a time of their own": 1}
