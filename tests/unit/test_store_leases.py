@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from nodes.claim import RENEW_NS, TRY_NS, Claim
 from pipeline.config import Deployment, load_deployment
@@ -68,6 +69,20 @@ def test_who_lost_a_scene_can_commit_nothing_and_forward_nothing(
     assert second.resume_points("n", "s") == {"t": 1}
     assert len(second.unforwarded()) == len(second.events()) == 1
     second.commit(step(2))
+
+
+def test_a_write_that_is_refused_is_told_with_both_tokens(
+    stores: tuple[FusionStore, FusionStore],
+) -> None:
+    first, second = stores
+    first.leases.claim(["hall"], ONE)
+    grow_old(first)
+    second.leases.claim(["hall"], TWO)
+    with structlog.testing.capture_logs() as told, pytest.raises(LeaseLost):
+        first.commit(step(1))
+    assert [(one["event"], one["scene"], one["lease"], one["newest"]) for one in told] == [
+        ("write refused", "hall", 1, 2)
+    ]
 
 
 def test_of_several_scenes_all_are_claimed_or_none(
