@@ -84,6 +84,7 @@ class Line:
         back: From far to near.
 
     Attributes:
+        machines: Both.
         near_address: IPv4 address of the near end.
         far_address: IPv4 address of the far end.
         there: Packets from near to far; their `way` may be replaced while they go.
@@ -98,6 +99,7 @@ class Line:
         there: Way | None = None,
         back: Way | None = None,
     ) -> None:
+        self.machines = near, far
         self.near_address, self.far_address = f"10.77.{number}.1", f"10.77.{number}.2"
         self.there = LineQueue(there or Way(), seed=2 * number)
         self.back = LineQueue(back or Way(), seed=2 * number + 1)

@@ -75,12 +75,16 @@ class RaySite:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._ray is not None and self._ray.stdin is not None:
-            self._ray.stdin.close()
-            self._ray.wait(ENDED_S)
-        self._end_workers()
-        for name in (DATA, SERVER, WAY):
+        for name in OWN:
             os.environ.pop(name)
+        try:
+            if self._ray is not None and self._ray.stdin is not None:
+                self._ray.stdin.close()
+                self._ray.wait(ENDED_S)
+        finally:
+            if self._ray is not None:
+                self._ray.kill()
+            self._end_workers()
 
     @property
     def hub(self) -> Machine:

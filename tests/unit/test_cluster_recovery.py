@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ from nodes.cluster.keeper import RUNNING, Kept
 from nodes.cluster.placement import Machine, Need
 from nodes.cluster.placer import Placer
 from nodes.cluster.placer_node import LOOK_S
+from nodes.cluster.wanted import placed_elsewhere
 from nodes.commands.fusion import WORKER_DRAIN_S
 from nodes.supervisor import POLL_S
 from pipeline.config import Deployment, load_deployment
@@ -108,7 +110,8 @@ class Plant:
         store = FusionStore(self.folder / "shared.db")
         holder = Holder("fusion of home", machine.id, pid, machine.id)
         self.patch.setattr(claim, "holder_of", lambda _: holder)
-        claims = Claim(self.deployment, store, self.clock)
+        elsewhere = partial(placed_elsewhere, store, group, machine.address)
+        claims = Claim(self.deployment, store, self.clock, elsewhere)
         self.gone_at_s.pop(group, None)
         self.kept[group] = Worker(machine, pid, self.now_s + self.start_s, claims, store)
         self.all.append(self.kept[group])
@@ -177,7 +180,8 @@ class Recovery:
             self._again_s = None
             plant.start(GROUP, plant.kept[GROUP].machine)
         if plant.now_s >= self._due_s:
-            self.placer.look([], self.store.directory.served())
+            sights, _ = self.placer.look([], self.store.directory.served())
+            self.store.cluster.see(sights)
             self._due_s = plant.now_s + self.look_s
         if number % round(STEP_S / TICK_S) == 0:
             for worker in plant.all:
