@@ -38,7 +38,7 @@ RESEND_MS = 1000
 
 
 class RaySite:
-    """See the module; the machines are there until the exit.
+    """See the module; the machines are there until the exit. The first order waits for Ray's head.
 
     Args:
         folder: For the machines' data.
@@ -47,7 +47,6 @@ class RaySite:
 
     Attributes:
         nodes: Machines that are nodes of Ray now.
-        address: Of Ray's head.
     """
 
     def __init__(self, folder: Path, exchange: Exchange, database: Postgres) -> None:
@@ -57,7 +56,6 @@ class RaySite:
         self.nodes: set[str] = set()
         self._database = database
         self._ray: subprocess.Popen[str] | None = None
-        self.address = ""
 
     def __enter__(self) -> Self:
         # For this process, which is on none of the machines.
@@ -71,7 +69,6 @@ class RaySite:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.address = self._order("about")["address"]
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -90,6 +87,11 @@ class RaySite:
     def hub(self) -> Machine:
         """The machine of Ray's head, of the database and of what places the workers."""
         return self.exchange.machines[HUB]
+
+    @property
+    def address(self) -> str:
+        """Of Ray's head."""
+        return str(self._order("about")["address"])
 
     def surroundings(self, name: str) -> dict[str, str]:
         """Environment of what runs on a machine."""
