@@ -36,12 +36,14 @@ class Capture:
         self._ended: dict[str, dict[str, Any]] = {}
         self._captured_s = dict.fromkeys(STREAMS, 0.0)
         self._running: dict[str, subprocess.Popen[str]] = {}
+        self._logs: dict[str, Path] = {}
         for node, streams in STREAMS.items():
             script = config.with_name(f"{node}.script")
             write_parts(script, streams, parts_of(node))
             machine = site.exchange.connect(node, LAN)
             command = ("-P", "-m", "tests.system.scripted_node", str(config), node, str(script))
-            with config.with_name(f"{node}.log").open("wb") as log:
+            self._logs[node] = config.with_name(f"{node}.log")
+            with self._logs[node].open("wb") as log:
                 self._running[node] = subprocess.Popen(
                     machine.command(sys.executable, *command),
                     env=site.surroundings(node),
@@ -83,6 +85,12 @@ class Capture:
             for stream, (captured, delivered, missing) in told["accounts"].items():
                 assert captured == delivered > 0, stream
                 assert missing == 0, stream
+
+    def told(self, node: str) -> dict[int, str]:
+        """Where a node was told that its worker is, by the token of the worker's lease."""
+        lines = self._logs[node].read_text().splitlines()
+        told = [json.loads(line) for line in lines if line.startswith("{")]
+        return {o["lease"]: o["address"] for o in told if o["event"] == "fusion node found"}
 
     def _say(self, what: str) -> None:
         for running in self._running.values():

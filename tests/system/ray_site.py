@@ -54,6 +54,7 @@ class RaySite:
         self.folder = folder
         self.exchange = exchange
         self.nodes: set[str] = set()
+        self._known: set[str] = set()
         self._database = database
         self._ray: subprocess.Popen[str] | None = None
 
@@ -93,6 +94,11 @@ class RaySite:
         """Of Ray's head."""
         return str(self._order("about")["address"])
 
+    @property
+    def workplaces(self) -> dict[str, str]:
+        """Addresses of machines that are, or were, nodes of Ray."""
+        return {name: self.exchange.addresses[name] for name in self._known}
+
     def surroundings(self, name: str) -> dict[str, str]:
         """Environment of what runs on a machine."""
         before = os.environ.get("PYTHONPATH", "")
@@ -108,7 +114,8 @@ class RaySite:
 
     def add(self, name: str) -> None:
         """A node joins, or comes back at the address and with the data that it had."""
-        if name not in self.exchange.machines:
+        if name not in self._known:
+            self._known.add(name)
             machine = self.exchange.connect(name)
             say = f"echo {RESEND_MS} > /proc/sys/net/ipv4/tcp_rto_max_ms"
             subprocess.run(machine.command("sh", "-c", say), stderr=subprocess.DEVNULL, check=False)

@@ -21,62 +21,27 @@ from pathlib import Path
 
 import pytest
 
-from nodes.dashboard.records import Records
-from nodes.dashboard.views import AnswerGiven
-from nodes.places import evidence_folder, fusion_store
-from pipeline.config import load_deployment
-from pipeline.core.clock import NodeClock
+from nodes.places import fusion_store
+from pipeline.config.addresses import host_of
 from pipeline.detection.kept_scoring import watched_in
 from pipeline.models.checkpoint import load_model, save_model
-from pipeline.store import Action, FusionStore
+from pipeline.store import FusionStore
 from tests.crash import hall
 from tests.crash.kills import Kills
-from tests.crash.world import plain
 from tests.system.cluster_capture import UP_S, Capture
 from tests.system.cluster_run import ClusterRun, Fault, first_start_s, lives, next_window, tokens
+from tests.system.cluster_told import Undisturbed, is_shown, told_of_samples
 from tests.system.exchange import Exchange
 from tests.system.lines import require_lines
 from tests.system.postgres import Postgres
 from tests.system.ray_site import HUB, RaySite, is_running
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(600)]
 
-DAY_NS = 86_400 * 10**9
+FAULTS = 4
 ALARM_S = 8.0
 """Seconds into the script, at which an alarm stands."""
-
-
-@dataclass
-class Undisturbed:
-    """What a run told that nothing happened to.
-
-    Attributes:
-        events: Every phase.
-        next_window: Where it ended.
-        watched: When the scene was watched, as spans without a gap.
-    """
-
-    events: list[bytes]
-    next_window: int
-    watched: list[tuple[int, int]]
-
-    def is_told_by(self, store: FusionStore) -> None:
-        """See that a store tells the same of the hall."""
-        assert told_of_samples(store) == self.events
-        at = store.checkpoint("hall")
-        assert at is not None
-        assert at.next_window == self.next_window
-        assert watched_in("hall", at.scoring).spans == self.watched, "no window was passed over"
-
-
-def told_of_samples(store: FusionStore) -> list[bytes]:
-    """Every event of the hall that is of the script's time.
-
-    That nothing comes is told by the clock on the wall, as it is while the script is held or over.
-    """
-    told = store.events("hall", all_phases=True)
-    return [plain(event) for event in told if event.start_ns < hall.START_NS + DAY_NS]
 
 
 @pytest.fixture(scope="module")
@@ -285,30 +250,20 @@ def model_is_another(cluster: Cluster, own: Path) -> None:
 
 
 def is_known(cluster: Cluster) -> None:
-    """See that the store knows the model, ``status`` the owners, the alert node every event."""
+    """See that all know what they should: the store, ``status``, alert and capture nodes."""
     store, run = cluster.store, cluster.run
+    newest = lives(store)["hall"]
+    for node in hall.NODES:
+        told = cluster.capture.told(node)
+        assert told[newest.token] == newest.address, "it asked again, over its line"
+        assert len(told) > FAULTS
+        assert {host_of(at) for at in told.values()} == set(cluster.site.workplaces.values())
     at = store.checkpoint("hall")
     assert at is not None
-    newest = load_model(run.folder / "own.model").digest
-    assert newest.encode() in at.scoring, "the windows since were scored by it"
-    told = json.loads(run.run("status", "--json").stdout)
-    assert {one["group"]: one["token"] for one in told["groups"]} == tokens(store)
+    digest = load_model(run.folder / "own.model").digest
+    assert digest.encode() in at.scoring, "the windows since were scored by it"
+    status = json.loads(run.run("status", "--json").stdout)
+    assert {one["group"]: one["token"] for one in status["groups"]} == tokens(store)
     wait_until(lambda: not store.unforwarded(), UP_S)
     events = [event.key for event in store.events(all_phases=True)]
     assert sorted(run.heard()) == sorted(events), "each once"
-
-
-def is_shown(run: ClusterRun) -> None:
-    """See that the page has the evidence that several workers made, whole, and takes answers."""
-    assert run.run("events:verify").returncode == 0
-    deployment = load_deployment(run.config)
-    with closing(Records(deployment, NodeClock())) as page:
-        rows = [row for row in page.events("hall", None, None, 100) if not row.health]
-        assert rows
-        for row in rows:
-            shown = page.event(row.id)
-            assert shown is not None
-            assert {"snapshot", "clip"} <= shown.evidence.keys()
-            assert all((evidence_folder(deployment) / p).is_file() for p in shown.evidence.values())
-        assert page.answer(rows[0].id, AnswerGiven(action=Action.SEEN), "Ada") is not None
-        assert [group.owner != "" for group in page.groups()] == [True, True]
