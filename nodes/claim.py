@@ -35,9 +35,17 @@ class Claim:
         deployment: Its scenes, and whether the store is shared.
         store: The store.
         clock: Node time.
+        elsewhere: Where the scenes are to be fused instead, for which no claim is made; empty:
+            nowhere else.
     """
 
-    def __init__(self, deployment: Deployment, store: FusionStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        store: FusionStore,
+        clock: Clock,
+        elsewhere: Callable[[], str] = str,
+    ) -> None:
         self._scenes = sorted(deployment.scenes)
         self._holder = holder_of(deployment)
         self._leases = store.leases
@@ -45,6 +53,7 @@ class Claim:
         self._place: Callable[[], tuple[str, str]] | None = None
         self._published = ("", "")
         self._clock = clock
+        self._elsewhere = elsewhere
         self._standby = deployment.fusion.standby
         self._due_ns = 0
         self._waits_for = ""
@@ -98,16 +107,22 @@ class Claim:
         self._leases.release()
 
     def _try(self) -> None:
+        if there := self._elsewhere():
+            self._stand_by(f"its scenes are placed on {there}")
+            return
         try:
             self._leases.claim(self._scenes, self._holder)
         except AlreadyRunning as error:
             if not self._standby:
                 raise
-            if error.message != self._waits_for:
-                log.info("standing by", because=error.message)
-            self._waits_for = error.message
+            self._stand_by(error.message)
         else:
             self.held, self._waits_for = True, ""
+
+    def _stand_by(self, because: str) -> None:
+        if because != self._waits_for:
+            log.info("standing by", because=because)
+        self._waits_for = because
 
 
 def holder_of(deployment: Deployment) -> Holder:

@@ -76,6 +76,7 @@ class FusionNode:
         name: Name of the process.
         reachable: As a worker of a cluster, which has a part of the scenes in the store: where
             capture nodes reach what it listens on, for the directory. None: it is no worker.
+        elsewhere: As a worker, where its scenes are to be fused instead, see `Claim`.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class FusionNode:
         *,
         name: str = "fusion",
         reachable: Callable[[str], str] | None = None,
+        elsewhere: Callable[[FusionStore], str] = lambda _store: "",
     ) -> None:
         self.name = name
-        self._reachable = reachable
+        self._reachable, self._elsewhere = reachable, elsewhere
         self._deployment = deployment
         self._clock = clock
         self._began = False
@@ -118,7 +120,8 @@ class FusionNode:
         if self._reachable is not None:
             self._store.limit_to(self._deployment.scenes)
         self._answers = self._kept(answer_store(self._deployment))
-        self._claim = Claim(self._deployment, self._store, self._clock)
+        elsewhere = partial(self._elsewhere, self._store)
+        self._claim = Claim(self._deployment, self._store, self._clock, elsewhere)
         if self._claim.look():
             self._begin()
 

@@ -3,8 +3,9 @@
 A node is started, stepped until it says that it is finished or somebody asks it to stop,
 drained, closed. ``SIGTERM`` and ``SIGINT`` ask it to stop, a second one ends it at once;
 ``SIGHUP`` reloads; the end of the process that started it (see `nodes.supervisor`) counts as
-``SIGTERM``. An error in any thread ends the process: a node that half works is worse than one
-that is started again. Two nodes of one name cannot work on one data folder, see `nodes.lock`.
+``SIGTERM``. Who is asked before it has started does not start. An error in any thread ends the
+process: a node that half works is worse than one that is started again. Two nodes of one name
+cannot work on one data folder, see `nodes.lock`.
 
 Exit codes: 0 after an orderly end, the error's own for ours, 70 for any other.
 """
@@ -12,6 +13,7 @@ Exit codes: 0 after an orderly end, the error's own for ours, 70 for any other.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -123,6 +125,9 @@ def node_clock() -> NodeClock:
 
 
 def _run(node: Node, options: RunOptions, requests: Requests) -> None:
+    if requests.stop:  # it would take up, for a moment, what is somebody else's by now
+        log.info("node not started", node=node.name, reason=requests.reason)
+        return
     health = Health()
     server = HealthServer(options.http, health, options.outside) if options.http else None
     port = server.start() if server else None
@@ -226,7 +231,11 @@ class Requests:
 
     def _watch_parent(self) -> None:
         pipe = os.environ.pop(PARENT_PIPE, "")
-        if pipe.isdecimal():
+        if not pipe.isdecimal():
+            return
+        if select.select([int(pipe)], [], [], 0)[0]:
+            self._await_end(int(pipe))
+        else:
             threading.Thread(target=self._await_end, args=(int(pipe),), daemon=True).start()
 
     def _await_end(self, pipe: int) -> None:

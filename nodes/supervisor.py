@@ -59,7 +59,7 @@ __all__ = [
 UNAVAILABLE = 69
 _HOPELESS = frozenset({64, ConfigError.exit_code})  # the same command would fail the same way
 _IN_ORDER = frozenset({0, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT})
-_POLL_S = 0.05
+POLL_S = 0.05
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +108,7 @@ class Supervisor:
                 if self._reload:
                     self._reload = False
                     self._signal(self._running, signal.SIGHUP)
-                time.sleep(_POLL_S)
+                time.sleep(POLL_S)
             self._stop_all()
         finally:
             self._kill_all()
@@ -242,7 +242,7 @@ class Supervisor:
             self._signal(alive, signal.SIGTERM)
             deadline_s = self._now_s() + self._drain_s
             while alive and not self._hurry and self._now_s() < deadline_s:
-                time.sleep(_POLL_S)
+                time.sleep(POLL_S)
                 self._look(later)
                 alive = [r for r in alive if not self._has_stopped(r)]
             self._signal(alive, signal.SIGKILL)

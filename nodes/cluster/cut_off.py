@@ -1,7 +1,9 @@
 """Finds workers that are there but do not serve, and will not where they are.
 
-- One whose leases ran out in its hands, and still the same process, does not reach the store, or
-  hangs: `GRACE_S` after that it is given up. It can do no harm, whatever it believes.
+- One that let its leases grow stale, and still the same process, does not reach the store, or
+  hangs: `GRACE_S` after that it is given up, for it had time for one more renewal then. So its
+  successor starts while the leases run out, and has them the moment that they do. Should it live
+  on, it can do no harm, whatever it believes.
 - One whose process ended `ENDS` times since it last served cannot start there: the machine is cut
   off from the store, or lacks what it needs.
 
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from nodes.cluster.keeper import RUNNING, Kept
 from pipeline.store import Served, place_of
 
-GRACE_S = 2.0
+GRACE_S = 2.5
 ENDS = 3
 BAR_S, LONGEST_BAR_S = 300.0, 3600.0
 
@@ -29,7 +31,7 @@ class _Seen:
         machine: Where.
         pid: Its process, if that served; 0: it did not yet.
         restarts: How often it had been started again.
-        unserved_s: Since when it does not serve; None: it does.
+        unserved_s: Since when it does not serve, or not as it should; None: it does.
     """
 
     machine: str
@@ -72,9 +74,9 @@ class CutOff:
         return [group for group, seen in self._seen.items() if _lost(workers[group], seen, now_s)]
 
     def _serves(self, group: str, kept: Kept, served: Mapping[str, Served]) -> bool:
-        """Whether the group is served, and by this very process."""
+        """Whether the group is served, by this very process, which renews its leases."""
         place = place_of(self._groups.get(group, ()), served)
-        return place is not None and place.held_by(kept.pid)
+        return place is not None and place.held_by(kept.pid) and not place.stale
 
 
 def _lost(kept: Kept, seen: _Seen, now_s: float) -> bool:

@@ -4,7 +4,8 @@ The actors are detached and found by their names, so a placer that is started ag
 workers of the one before. Each life of a worker has an actor of its own name: that of one on a
 machine that was lost stays taken until Ray is sure of the loss, which takes it longer than us.
 
-What they are asked takes moments. One that cannot be reached for `LOST_S` is lost, and its machine
+What they are asked takes moments, and a look waits no longer than `ANSWER_S`: who answers later is
+heard at the next one. One that cannot be reached for `LOST_S` is lost, and its machine
 gets no worker for `SUSPECT_S`; one that can, but does not answer for `SILENT_S`, is ended. Should a
 worker that was lost live on, it does no harm: another has its lease, and Ray ends it when it can.
 """
@@ -30,7 +31,7 @@ from pipeline.core.extras import installing
 log = structlog.get_logger(__name__)
 
 NAMESPACE = "fusewatch"
-ANSWER_S = 2.0
+ANSWER_S, FIRST_ANSWER_S = 0.5, 2.0
 LOST_S, SUSPECT_S = 3.0, 30.0
 SILENT_S, STARTING_S = 20.0, 90.0
 
@@ -169,7 +170,7 @@ class RayCluster:
             group = name.removeprefix(self._prefix).rpartition(":")[0]
             known = _Known(self._ray.get_actor(name), "", self._now_s())
             try:
-                known.last = self._ray.get(known.actor.look.remote(), timeout=ANSWER_S)
+                known.last = self._ray.get(known.actor.look.remote(), timeout=FIRST_ANSWER_S)
             except (self._ray.exceptions.RayError, TimeoutError) as error:
                 log.warning("worker does not answer, ending it", group=group, error=_first(error))
             if known.last is None or group in self._known:

@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from nodes.cluster.narrowing import for_group, reachable_at, worker_name
+from nodes.cluster.wanted import placed_elsewhere
 from nodes.commands._options import WithoutModel
 from nodes.fusion import FusionNode
 from nodes.logs import configure_logs
@@ -54,9 +55,14 @@ def command(
     require_models(deployment, config)
     fusion = FusionNode(deployment, node_clock())
     if group is not None:
-        reachable = partial(reachable_at, loaded.deployment, host=host or socket.gethostname())
-        name = worker_name(group)
-        fusion = FusionNode(deployment, node_clock(), name=name, reachable=reachable)
+        host = host or socket.gethostname()
+        fusion = FusionNode(
+            deployment,
+            node_clock(),
+            name=worker_name(group),
+            reachable=partial(reachable_at, loaded.deployment, host=host),
+            elsewhere=partial(placed_elsewhere, group=group, host=host),
+        )
     configure_logs(fusion.name, secrets=loaded.secrets)
     for scene in unlearnt:
         fix = f"fusewatch commission --live {config}, then start this again"

@@ -87,12 +87,13 @@ def _patience(url: URL) -> dict[str, str | int]:
 
     One that sleeps within a transaction loses its locks: stopped halfway through a commit, it would
     hold up all others. One that is cut off is told so by `LINE_S`, not after a quarter of an hour.
+    What the URL says of it itself (``?tcp_user_timeout=60000``) stands.
     """
     if not url.get_driver_name().startswith("psycopg"):
         return {}
     held_ms, wait_ms = round(HELD_S * 1e3), round(BUSY_S * 1e3)
     options = f"-c idle_in_transaction_session_timeout={held_ms} -c lock_timeout={wait_ms}"
-    return {
+    ours: dict[str, str | int] = {
         "options": options,
         "connect_timeout": round(LINE_S),
         "tcp_user_timeout": round(LINE_S * 1e3),
@@ -100,6 +101,7 @@ def _patience(url: URL) -> dict[str, str | int]:
         "keepalives_interval": round(LINE_S / 3),
         "keepalives_count": 2,
     }
+    return {name: value for name, value in ours.items() if name not in url.query}
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI border

@@ -9,13 +9,14 @@ that lost a scene nobody is told any more, whatever it wrote.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import ColumnElement, literal_column, select
+from sqlalchemy import ColumnElement, Row, literal_column, select
 
 from pipeline.store.database import Database
 from pipeline.store.fusion_tables import DIRECTORY, LEASES
-from pipeline.store.leases import LEASE_S, NOW, Leases
+from pipeline.store.leases import LEASE_S, NOW, STALE_S, Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Served:
         holder: Who it is, for people.
         since_s: When it claimed the scene, seconds since 1970.
         live: Whether the lease holds.
+        age_s: How long ago it was renewed, seconds; long ago too when it was let go of.
     """
 
     scene: str
@@ -39,10 +41,16 @@ class Served:
     holder: str
     since_s: float
     live: bool
+    age_s: float = field(default=0.0, compare=False)
 
     def held_by(self, pid: int) -> bool:
         """Whether the holder is a process of this id."""
         return self.holder.endswith(f"(process {pid})")
+
+    @property
+    def stale(self) -> bool:
+        """Whether a holder that is well would have renewed it since."""
+        return not self.live or self.age_s >= STALE_S
 
 
 class Directory:
@@ -89,18 +97,21 @@ class Directory:
         with self._database.read() as connection:
             now: ColumnElement[float] = literal_column(NOW[connection.dialect.name])
             wanted = select(*columns, now.label("now_s")).join(DIRECTORY, current, isouter=True)
-            return {
-                row.scene: Served(
-                    scene=row.scene,
-                    address=row.address or "",
-                    public=row.public or "",
-                    token=row.token,
-                    holder=row.holder,
-                    since_s=row.since_s,
-                    live=float(row.now_s) - row.renewed_s < LEASE_S,
-                )
-                for row in connection.execute(wanted)
-            }
+            return {row.scene: _served(row) for row in connection.execute(wanted)}
+
+
+def _served(row: Row[Any]) -> Served:
+    age_s = float(row.now_s) - row.renewed_s
+    return Served(
+        scene=row.scene,
+        address=row.address or "",
+        public=row.public or "",
+        token=row.token,
+        holder=row.holder,
+        since_s=row.since_s,
+        live=age_s < LEASE_S,
+        age_s=age_s,
+    )
 
 
 def place_of(scenes: Sequence[str], served: Mapping[str, Served]) -> Served | None:

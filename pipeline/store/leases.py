@@ -29,8 +29,10 @@ from pipeline.store.fusion_tables import LEASES
 
 log = structlog.get_logger(__name__)
 
-LEASE_S = 15.0
+LEASE_S = 10.0
 """A lease that was not renewed for so long is free, seconds."""
+STALE_S = LEASE_S / 2
+"""One that is well is renewed twice in so long: holders renew it five times in `LEASE_S`."""
 NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "extract(epoch from clock_timestamp())",
@@ -100,6 +102,8 @@ class Leases:
             return
         newest = {row.scene: row for row in connection.execute(select(LEASES)).all()}
         lost = next(s for s, token in self._tokens.items() if newest[s].token != token)
+        leases = {"lease": self._tokens[lost], "newest": newest[lost].token}
+        log.warning("write refused", scene=lost, **leases, holder=newest[lost].holder)
         raise LeaseLost(
             f"scene {lost} is fused by {newest[lost].holder} since {_when(newest[lost])}",
             where=self._database.where,

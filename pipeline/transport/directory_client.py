@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 10.0
 ANSWER_S = 2.0
-FIRST_S, LONGEST_S = 0.2, 4.0
+FIRST_S, LONGEST_S = 0.2, 2.0
 _SLICE_S = 0.1  # how soon it is noticed that nobody wants to know any more
 
 

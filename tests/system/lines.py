@@ -63,9 +63,9 @@ class Machine:
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
-            _ip("netns", "add", self.namespace)
-            opened.callback(_ip, "netns", "del", self.namespace)
-            _ip("-n", self.namespace, "link", "set", "lo", "up")
+            run_ip("netns", "add", self.namespace)
+            opened.callback(run_ip, "netns", "del", self.namespace)
+            run_ip("-n", self.namespace, "link", "set", "lo", "up")
             self._opened = opened.pop_all()
         return self
 
@@ -84,6 +84,7 @@ class Line:
         back: From far to near.
 
     Attributes:
+        machines: Both.
         near_address: IPv4 address of the near end.
         far_address: IPv4 address of the far end.
         there: Packets from near to far; their `way` may be replaced while they go.
@@ -98,6 +99,7 @@ class Line:
         there: Way | None = None,
         back: Way | None = None,
     ) -> None:
+        self.machines = near, far
         self.near_address, self.far_address = f"10.77.{number}.1", f"10.77.{number}.2"
         self.there = LineQueue(there or Way(), seed=2 * number)
         self.back = LineQueue(back or Way(), seed=2 * number + 1)
@@ -139,9 +141,9 @@ class Line:
         fcntl.ioctl(
             file, _TUNSETIFF, struct.pack("16sH22x", device.encode(), _IFF_TUN | _IFF_NO_PI)
         )
-        _ip("link", "set", device, "netns", machine.namespace)
-        _ip("-n", machine.namespace, "address", "add", f"{address}/30", "dev", device)
-        _ip("-n", machine.namespace, "link", "set", device, "up")
+        run_ip("link", "set", device, "netns", machine.namespace)
+        run_ip("-n", machine.namespace, "address", "add", f"{address}/30", "dev", device)
+        run_ip("-n", machine.namespace, "link", "set", device, "up")
         return file
 
     def _carry(self, near: int, far: int, stop: int) -> None:
@@ -171,5 +173,10 @@ def _read(device: int) -> bytes:
         return b""
 
 
-def _ip(*arguments: str) -> None:
+def run_ip(*arguments: str) -> None:
+    """Run the program ``ip``, which changes interfaces, addresses and routes.
+
+    Raises:
+        CalledProcessError: It failed; what it said is its ``stderr``.
+    """
     subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=30)

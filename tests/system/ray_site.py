@@ -1,7 +1,7 @@
-"""A cluster of Ray on one machine, each of its nodes a machine of its own to the deployment.
+"""A cluster of Ray on one machine, each of its nodes on a machine of its own to all others.
 
-A node has an address (of the loopback), a data folder and a line to the database of its own.
-Processes of one folder keep apart by its lock, those of two by their leases alone.
+A machine is a network namespace with an address, and has a data folder. Ray's head and the database
+are on the hub. Processes of one folder keep apart by its lock, those of two by their leases alone.
 """
 
 from __future__ import annotations
@@ -9,97 +9,202 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
+from sqlalchemy import text
+
+from pipeline.store import FusionStore
 from tests.requirements import require_module
-from tests.system.cut_line import CutLine
+from tests.system.exchange import Exchange
+from tests.system.lines import Machine
+from tests.system.postgres import Postgres
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED_S = 60.0
-STORE_BYTES = 80 << 20
-DATA, DATABASE = "CLUSTER_TEST_DATA", "CLUSTER_TEST_DATABASE"
-HEAD = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+HUB = "hub"
+DATA, SERVER, WAY = "CLUSTER_TEST_DATA", "CLUSTER_TEST_SERVER", "CLUSTER_TEST_WAY"
+PATIENT = "?tcp_user_timeout=120000"
+"""One who is cut off from the database goes on believing: by default it is told so after 15 s."""
+RESEND_MS = 1000
+"""Longest pause before what was not acknowledged is sent again: a mended line is soon used."""
 
 
 class RaySite:
-    """Ray's head, which takes no worker, and nodes that take as many as they have CPUs for.
+    """See the module; the machines are there until the exit. The first order waits for Ray's head.
 
     Args:
-        folder: For the nodes' data.
-        database: Port of the PostgreSQL server.
+        folder: For the machines' data.
+        exchange: What connects them.
+        database: A server on its hub.
+
+    Attributes:
+        nodes: Machines that are nodes of Ray now.
     """
 
-    def __init__(self, folder: Path, database: int) -> None:
+    def __init__(self, folder: Path, exchange: Exchange, database: Postgres) -> None:
         require_module("ray")
         self.folder = folder
-        self.nodes: dict[str, Any] = {}
-        self.addresses: dict[str, str] = {}
-        self.lines: dict[str, CutLine] = {}
+        self.exchange = exchange
+        self.nodes: set[str] = set()
+        self._known: set[str] = set()
         self._database = database
-        self._cluster: Any = None
-        self._head_port = 0
+        self._ray: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> RaySite:
-        from ray.cluster_utils import Cluster
-
-        os.environ |= {DATA: str(self.folder / "head"), DATABASE: str(self._database)}
-        os.environ |= {"RAY_DISABLE_IMPORT_WARNING": "1", "RAY_worker_niceness": "0"}
-        before = os.environ.get("PYTHONPATH", "")
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), before)))
-        self._cluster = Cluster(initialize_head=True, head_node_args=HEAD)
-        self._head_port = int(self.address.rpartition(":")[2])
+    def __enter__(self) -> Self:
+        # For this process, which is on none of the machines.
+        way = f"?host={self._database.folder}&port={self._database.port}"
+        os.environ |= {DATA: str(self.folder / HUB), SERVER: "", WAY: way}
+        hub = self.exchange.addresses[HUB]
+        self._ray = subprocess.Popen(
+            self.hub.command(sys.executable, "-P", "-m", "tests.system.ray_nodes", hub),
+            env=self.surroundings(HUB),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._cluster.shutdown()
-        self._end_workers()
-        for line in self.lines.values():
-            line.__exit__(None, None, None)
-        for name in (DATA, DATABASE):
+    def __exit__(self, *error: object) -> None:
+        for name in OWN:
             os.environ.pop(name)
+        try:
+            if self._ray is not None and self._ray.stdin is not None:
+                self._ray.stdin.close()
+                self._ray.wait(ENDED_S)
+        finally:
+            if self._ray is not None:
+                self._ray.kill()
+            self._end_workers()
+
+    @property
+    def hub(self) -> Machine:
+        """The machine of Ray's head, of the database and of what places the workers."""
+        return self.exchange.machines[HUB]
 
     @property
     def address(self) -> str:
-        return str(self._cluster.address)
+        """Of Ray's head."""
+        return str(self._order("about")["address"])
+
+    @property
+    def workplaces(self) -> dict[str, str]:
+        """Addresses of machines that are, or were, nodes of Ray."""
+        return {name: self.exchange.addresses[name] for name in self._known}
+
+    def surroundings(self, name: str) -> dict[str, str]:
+        """Environment of what runs on a machine."""
+        before = os.environ.get("PYTHONPATH", "")
+        server = f"{self.exchange.addresses[HUB]}:{self._database.port}"
+        return {
+            **os.environ,
+            **{DATA: str(self.folder / name), SERVER: server, WAY: PATIENT},
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), before))),
+            "FUSEWATCH_LOG_FORMAT": "json",
+            "RAY_DISABLE_IMPORT_WARNING": "1",
+            "RAY_worker_niceness": "0",
+        }
 
     def add(self, name: str) -> None:
         """A node joins, or comes back at the address and with the data that it had."""
-        if name not in self.lines:
-            self.lines[name] = CutLine(self._database).__enter__()
-            self.addresses[name] = f"127.0.0.{2 + len(self.addresses)}"
-        own = {DATA: str(self.folder / name), DATABASE: str(self.lines[name].port)}
-        self.nodes[name] = self._cluster.add_node(
-            num_cpus=1,
-            node_ip_address=self.addresses[name],
-            object_store_memory=STORE_BYTES,
-            env_vars=own,
-            wait=True,
-        )
+        if name not in self._known:
+            self._known.add(name)
+            machine = self.exchange.connect(name)
+            say = f"echo {RESEND_MS} > /proc/sys/net/ipv4/tcp_rto_max_ms"
+            subprocess.run(machine.command("sh", "-c", say), stderr=subprocess.DEVNULL, check=False)
+        own = {name: value for name, value in self.surroundings(name).items() if name in OWN}
+        place = self.exchange.machines[name].namespace, self.exchange.addresses[name]
+        self._order("add", name=name, namespace=place[0], address=place[1], env=own)
+        self.nodes.add(name)
 
     def remove(self, name: str) -> None:
-        """A node is lost: its processes are killed."""
-        self._cluster.remove_node(self.nodes.pop(name), allow_graceful=False)
+        """A node is lost: Ray's processes there are killed."""
+        self.nodes.remove(name)
+        self._order("remove", name=name)
 
     def lose_head(self) -> None:
         """The head is lost; the nodes are left to themselves."""
-        self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
+        self._order("lose_head")
 
     def restart_head(self) -> None:
         """A head is back at the same address; of the nodes it knows nothing."""
-        self._cluster.add_node(**HEAD, gcs_server_port=self._head_port)
+        self._order("restart_head")
 
     def rejoin(self, name: str) -> None:
         """What a node's service does when Ray's processes there ended: start them again."""
         self.remove(name)
         self.add(name)
+
+    @contextmanager
+    def cut_off(self, name: str, store: FusionStore) -> Iterator[None]:
+        """Cut a machine off from all others."""
+        cut, mend = (partial(do, name) for do in (self.exchange.cut, self.exchange.mend))
+        with self._halted(name, store, cut, mend):
+            yield
+
+    @contextmanager
+    def stopped(self, pid: int, name: str, store: FusionStore) -> Iterator[None]:
+        """Stop a process of a machine."""
+        stop, go_on = (partial(os.kill, pid, n) for n in (signal.SIGSTOP, signal.SIGCONT))
+        with self._halted(name, store, stop, go_on):
+            yield
+
+    @contextmanager
+    def _halted(
+        self, name: str, store: FusionStore, halt: Callable[[], None], go_on: Callable[[], None]
+    ) -> Iterator[None]:
+        """Halt something of a machine at a moment when nothing there is within a transaction.
+
+        PostgreSQL would end that after a while, and its owner would be told so instead of that
+        another has its scenes.
+        """
+        pause = threading.Event()
+        halt()
+        try:
+            while self._within_transaction(name, store):
+                go_on()
+                pause.wait(0.05)
+                halt()
+            yield
+        finally:
+            go_on()
+
+    def refused(self, scene: str, token: int) -> list[dict[str, Any]]:
+        """What the holder of a scene by this token told of writes that the store refused it."""
+        wanted = ("write refused", scene, token)
+        told = map(json.loads, self.log().splitlines())
+        return [o for o in told if (o["event"], o.get("scene"), o.get("lease")) == wanted]
+
+    def log(self) -> str:
+        """What the workers wrote, which Ray keeps."""
+        sessions = self._order("about")["sessions"]
+        files = [
+            file for one in sessions for file in sorted(Path(one, "logs").glob("worker-*.err"))
+        ]
+        lines = (line for file in files for line in file.read_text().splitlines(keepends=True))
+        return "".join(line for line in lines if line.startswith('{"') and line.endswith("}\n"))
+
+    def _within_transaction(self, name: str, store: FusionStore) -> bool:
+        with store.database.read() as connection:
+            at = {"at": self.exchange.addresses[name]}
+            return bool(connection.execute(WITHIN, at).scalar())
+
+    def _order(self, what: str, **values: object) -> Any:
+        ray = self._ray
+        assert ray is not None
+        assert ray.stdin is not None
+        assert ray.stdout is not None
+        print(json.dumps({"do": what, **values}), file=ray.stdin, flush=True)
+        answer = ray.stdout.readline()
+        assert answer, f"Ray's cluster utility ended with {ray.wait(ENDED_S)}"
+        return json.loads(answer)
 
     def _end_workers(self) -> None:
         """See that every worker ends by itself, as its keeper has; one that does not is killed."""
@@ -112,6 +217,13 @@ class RaySite:
     def _workers(self) -> list[int]:
         files = self.folder.glob("*/*/groups/*/run/fusion-*.json")
         return [pid for path in files if is_running(pid := pid_in(path))]
+
+
+OWN = frozenset({DATA, SERVER, WAY})
+WITHIN = text(
+    "select count(*) from pg_stat_activity "
+    "where client_addr = cast(:at as inet) and xact_start is not null"
+)
 
 
 def pid_in(run_file: Path) -> int:

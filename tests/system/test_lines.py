@@ -1,12 +1,15 @@
-"""Lines between network namespaces carry real packets as late as they say, or not at all."""
+"""Lines and exchanges between network namespaces carry real packets as they say, or not at all."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from tests.system.exchange import Exchange
 from tests.system.line_queue import Way
 from tests.system.lines import Line, Machine, require_lines
 
@@ -48,10 +51,9 @@ def line():
         yield near, far, laid
 
 
-@pytest.fixture
-def asked(line):
-    """Ask over the line; milliseconds to the answer, or ``nothing``."""
-    near, far, laid = line
+@contextmanager
+def asking(near: Machine, far: Machine, address: str) -> Iterator[Callable[[], str]]:
+    """Ask one machine from another; milliseconds to the answer, or ``nothing``."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with (
         subprocess.Popen(far.command(sys.executable, "-c", ECHO), **pipes) as echo,
@@ -59,7 +61,7 @@ def asked(line):
     ):
 
         def over_the_line() -> str:
-            ask.stdin.write(f"{laid.far_address}\n")
+            ask.stdin.write(f"{address}\n")
             ask.stdin.flush()
             return ask.stdout.readline().strip()
 
@@ -69,6 +71,13 @@ def asked(line):
         finally:
             echo.kill()
             ask.kill()
+
+
+@pytest.fixture
+def asked(line):
+    near, far, laid = line
+    with asking(near, far, laid.far_address) as over_the_line:
+        yield over_the_line
 
 
 def test_an_answer_takes_the_delay_of_both_ways(asked) -> None:
@@ -93,3 +102,24 @@ def test_the_line_may_change_while_it_is_in_use(line, asked) -> None:
     assert laid.there.counts["lost"] >= 1
     laid.there.way = Way(100.0)
     assert float(asked()) >= 110.0
+
+
+def test_an_exchange_drops_what_it_is_told_to_between_whom_it_is_told_to() -> None:
+    require_lines()
+    with Exchange() as exchange:
+        one, two = exchange.connect("one"), exchange.connect("two")
+        edge = exchange.connect("edge", (Way(20.0), Way(20.0)))
+        with (
+            asking(one, two, exchange.addresses["two"]) as by_cable,
+            asking(edge, one, exchange.addresses["one"]) as by_line,
+        ):
+            assert float(by_cable()) < 20.0
+            assert float(by_line()) >= 40.0
+            exchange.cut("one", "two")
+            assert by_cable() == "nothing"
+            assert float(by_line()) >= 40.0
+            exchange.mend("one", "two")
+            exchange.cut("one")
+            assert by_cable() == by_line() == "nothing"
+            exchange.mend("one")
+            assert float(by_cable()) < 20.0

@@ -9,6 +9,7 @@ from nodes.cluster.keeper import ENDED, Kept
 from nodes.cluster.placement import Machine, Need
 from nodes.cluster.placer import Placer
 from pipeline.store import Served, Sight, Wish
+from pipeline.store.leases import STALE_S
 
 ONE, TWO = (Machine(f"m{n}", f"10.0.0.{n}", 4.0) for n in (1, 2))
 GROUPS = {"a": ("hall", "yard"), "b": ("shed",)}
@@ -56,6 +57,11 @@ class Plant:
         """Nobody renews the leases of a group."""
         for scene in GROUPS[group]:
             self.served[scene] = replace(self.served[scene], live=False)
+
+    def age(self, group: str, seconds: float) -> None:
+        """Leases of a group were renewed so long ago."""
+        for scene in GROUPS[group]:
+            self.served[scene] = replace(self.served[scene], age_s=seconds)
 
     def at(self) -> dict[str, str]:
         return {group: kept.machine for group, kept in self.running.items()}
@@ -170,6 +176,22 @@ def test_a_worker_whose_leases_ran_out_in_its_hands_is_replaced_on_another_machi
     other = site.plant.at()["b"]
     site.look(25)
     assert site.plant.at() == {"a": site.plant.at()["a"], "b": other}, "no way back for a while"
+
+
+def test_a_worker_that_does_not_renew_its_leases_is_replaced_while_they_last() -> None:
+    site = Site()
+    site.plant.there = [ONE, TWO]
+    site.look(2)
+    where = site.plant.at()
+    site.plant.age("a", STALE_S)
+    site.look(2)
+    site.plant.age("a", 0.0)
+    site.look()
+    site.plant.age("a", STALE_S)
+    site.look(3)
+    assert site.plant.at() == where, "it had renewed them in between"
+    site.look()
+    assert site.plant.at()["a"] not in ("", where["a"])
 
 
 def test_a_worker_that_was_cut_off_stays_where_it_is_when_there_is_no_other_machine() -> None:

@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from nodes.health import Health
 from nodes.run_files import RunFile, read_run_files, write_run_file
-from nodes.runner import CLOCK_OFFSET, RunOptions, node_clock, run_node
+from nodes.runner import CLOCK_OFFSET, PARENT_PIPE, RunOptions, node_clock, run_node
 from pipeline.core.errors import ConfigError, SourceUnavailable
 
 Step = Callable[[], bool]
@@ -25,8 +26,8 @@ class ScriptedNode:
 
     name = "hall"
 
-    def __init__(self, *steps: Step) -> None:
-        self._steps: Iterator[Step] = iter(steps)
+    def __init__(self, *steps: Step, then: Iterable[Step] = ()) -> None:
+        self._steps: Iterator[Step] = chain(steps, then)
         self.calls: list[str] = []
         self.fail_in = ""
         self.health: Health | None = None
@@ -75,6 +76,38 @@ def test_a_node_that_finishes_is_drained_and_closed(options: RunOptions) -> None
     node = ScriptedNode(more, more)
     assert run_node(node, options) == 0
     assert node.calls == ["register", "start", "step", "step", "step", "drain 3.0", "close"]
+
+
+def test_a_node_whose_parent_has_ended_is_not_started(
+    options: RunOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, kept = os.pipe()
+    monkeypatch.setenv(PARENT_PIPE, str(heard))
+    os.close(kept)
+    node = ScriptedNode(more)
+    try:
+        assert run_node(node, options) == 0
+    finally:
+        os.close(heard)
+    assert node.calls == []
+
+
+def test_a_node_whose_parent_ends_is_stopped_in_order(
+    options: RunOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, kept = os.pipe()
+    monkeypatch.setenv(PARENT_PIPE, str(heard))
+
+    def parent_ends() -> bool:
+        os.close(kept)
+        return True
+
+    node = ScriptedNode(parent_ends, then=repeat(more))
+    try:
+        assert run_node(node, options) == 0
+    finally:
+        os.close(heard)
+    assert node.calls[-3:] == ["step", "drain 3.0", "close"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

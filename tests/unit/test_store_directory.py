@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.core.errors import LeaseLost
 from pipeline.store import Commit, FusionStore, place_of
+from pipeline.store.leases import STALE_S
 from tests.event_samples import event
 from tests.lease_samples import ONE, TWO, grow_old
 
@@ -62,6 +63,24 @@ def test_who_lets_go_is_told_of_no_more(stores: tuple[FusionStore, FusionStore])
     first.directory.publish("tcp://one:1", "")
     first.leases.release()
     assert address(second, "hall") == ""
+
+
+def test_a_lease_that_is_not_renewed_grows_stale_before_it_runs_out(
+    stores: tuple[FusionStore, FusionStore],
+) -> None:
+    first, second = stores
+    first.leases.claim(["hall"], ONE)
+    first.directory.publish("tcp://one:1", "")
+    before = second.directory.served()["hall"]
+    assert (before.live, before.stale) == (True, False)
+    grow_old(first, STALE_S)
+    aged = second.directory.served()["hall"]
+    assert (aged.live, aged.stale) == (True, True)
+    assert aged == before, "it is where it was"
+    first.leases.renew()
+    assert not second.directory.served()["hall"].stale
+    first.leases.release()
+    assert second.directory.served()["hall"].stale
 
 
 def test_scenes_of_two_workers_are_no_place_for_one_node(

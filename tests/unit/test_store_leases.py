@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 
 from nodes.claim import RENEW_NS, TRY_NS, Claim
+from nodes.cluster import wanted
+from nodes.cluster.wanted import placed_elsewhere
 from pipeline.config import Deployment, load_deployment
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import AlreadyRunning, ConfigError, LeaseLost
-from pipeline.store import Commit, FusionStore, Holder, SceneCheckpoint
+from pipeline.store import Commit, FusionStore, Holder, SceneCheckpoint, Sight
 from tests.event_samples import event
 from tests.lease_samples import ONE, TWO, grow_old
 
@@ -68,6 +72,20 @@ def test_who_lost_a_scene_can_commit_nothing_and_forward_nothing(
     assert second.resume_points("n", "s") == {"t": 1}
     assert len(second.unforwarded()) == len(second.events()) == 1
     second.commit(step(2))
+
+
+def test_a_write_that_is_refused_is_told_with_both_tokens(
+    stores: tuple[FusionStore, FusionStore],
+) -> None:
+    first, second = stores
+    first.leases.claim(["hall"], ONE)
+    grow_old(first)
+    second.leases.claim(["hall"], TWO)
+    with structlog.testing.capture_logs() as told, pytest.raises(LeaseLost):
+        first.commit(step(1))
+    assert [(one["event"], one["scene"], one["lease"], one["newest"]) for one in told] == [
+        ("write refused", "hall", 1, 2)
+    ]
 
 
 def test_of_several_scenes_all_are_claimed_or_none(
@@ -130,6 +148,27 @@ def test_a_node_that_stands_by_takes_over_when_the_other_is_gone(
     clock.advance(RENEW_NS)
     with pytest.raises(LeaseLost):
         held.look()
+
+
+def test_a_worker_whose_scenes_are_placed_elsewhere_does_not_claim_them_when_they_are_free(
+    stores: tuple[FusionStore, FusionStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, placer = stores
+    clock = ManualClock(10**18)
+    standby = deployment(tmp_path / "a", f"{SHARED}, standby: true")
+    elsewhere = partial(placed_elsewhere, store, "all", "10.0.0.1")
+    waiting = Claim(standby, store, clock, elsewhere)
+    placer.cluster.see([Sight("all", "10.0.0.2", "serving")])
+    assert not waiting.look()
+    assert waiting.waits_for == "its scenes are placed on 10.0.0.2"
+    with monkeypatch.context() as later:
+        later.setattr(wanted, "FRESH_S", -1.0)
+        assert elsewhere() == "", "nobody has looked for long"
+    for sight in (Sight("all", "", "unplaced"), Sight("all", "10.0.0.1", "starting")):
+        placer.cluster.see([sight])
+        assert elsewhere() == ""
+    clock.advance(TRY_NS)
+    assert waiting.look()
 
 
 def test_a_node_that_does_not_stand_by_says_who_has_the_scene(
