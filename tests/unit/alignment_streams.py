@@ -21,6 +21,7 @@ MICROPHONE = StreamInfo("microphone", Modality.AUDIO, 8000.0, (1,), "int16")
 PROBE = StreamInfo("probe", Modality.SENSOR, 20.0, (2,), "float64", channels=("a", "b"))
 LOG = StreamInfo("log", Modality.TEXT)
 SCENE = (CAMERA, MICROPHONE, PROBE, LOG)
+CAMERA_AND_PROBE = ("camera", "probe")
 
 
 def frame(index: int, *, stamp_ns: int | None = None, start_ns: int = T0, **more: int) -> Sample:

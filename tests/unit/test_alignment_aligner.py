@@ -13,6 +13,7 @@ from pipeline.core.errors import AlignmentError
 from pipeline.core.sample import Modality, StreamInfo
 from tests.unit.alignment_streams import (
     CAMERA,
+    CAMERA_AND_PROBE,
     LOG,
     MICROPHONE,
     MS,
@@ -37,8 +38,6 @@ from tests.unit.alignment_streams import (
     video,
     wait,
 )
-
-CAMERA_AND_PROBE = ("camera", "probe")
 
 
 def test_clean_streams_come_out_exactly_as_they_went_in() -> None:

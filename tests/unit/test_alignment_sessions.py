@@ -10,6 +10,7 @@ from pipeline.alignment.account import Discard
 from pipeline.core.sample import Encoding, Sample
 from tests.unit.alignment_streams import (
     CAMERA,
+    CAMERA_AND_PROBE,
     MS,
     PROBE,
     T0,
@@ -28,8 +29,6 @@ from tests.unit.alignment_streams import (
     unaccounted,
     video,
 )
-
-CAMERA_AND_PROBE = ("camera", "probe")
 
 
 def test_the_same_sample_twice_is_counted_once() -> None:
