@@ -121,6 +121,22 @@ def test_a_door_that_is_open_for_a_part_of_the_time_is_background():
     ]
 
 
+def test_whoever_works_at_one_place_now_and_then_is_seen_whole_there():
+    random = np.random.default_rng(6)
+
+    def worker(shirt: int) -> np.ndarray:
+        picture = place(random)
+        picture[26:40, 50:58], picture[40:54, 50:58] = SHIRTS[shirt], (60, 40, 35)
+        return picture
+
+    # 3 % of the pictures show somebody there, all in the same trousers.
+    shown = {number: number % 4 for number in range(0, 200, 33)}
+    pictures = [worker(shown[n]) if n in shown else place(random) for n in range(200)]
+    background = fit_background(pictures)
+    (seen,) = things_in(view(worker(4)), background)
+    assert (seen.top, seen.height) == (pytest.approx(26, abs=1), pytest.approx(28, abs=2))
+
+
 def test_a_place_where_nothing_ever_passes_tells_nothing_of_things():
     random = np.random.default_rng(8)
     assert fit_objects([[view(place(random))] for _ in range(40)], 100, 0) is None
