@@ -146,10 +146,11 @@ def _look(
     *,
     until_back: bool = False,
 ) -> None:
-    """Look on until then, or until nothing stands of what was told."""
+    """Look on until then, or until the hop is as set and nothing stands of what was told."""
     for status, told in shown:
-        run.seen.append(Seen(time.monotonic() - began, status, told))
-        back = not told or told[-1].phase is Phase.CLEARED
+        seen = Seen(time.monotonic() - began, status, told)
+        run.seen.append(seen)
+        back = seen.times(FLOOD) == 1 and (not told or told[-1].phase is Phase.CLEARED)
         if time.monotonic() > until or (until_back and back):
             return
 
