@@ -265,7 +265,7 @@ def test_down_drains_all_and_then_it_is_over() -> None:
     site.look()
     assert sorted(site.plant.stopped) == ["a", "b"]
     assert not site.placer.finished
-    site.look()
+    assert {sight.state for sight in site.look().values()} == {"down"}
     assert site.placer.finished
     assert site.wishes == []
     assert site.plant.running == {}
