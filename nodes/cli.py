@@ -33,6 +33,10 @@ from pipeline.core.redact import redact_url
 
 COMMANDS = Path(commands.__file__).parent
 DEBUG = "FUSEWATCH_DEBUG"
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+"""Read by numpy and OpenCV when they are imported, which is after this: else each process takes a
+thread of every core for pictures and sums that are done sooner by one, and nodes on one machine
+fight for them. torch has ``fusion.threads``."""
 USAGE, INTERNAL, INTERRUPTED = 64, 70, 130
 _CLICK_USAGE, _CLICK_ABORT = 2, 1
 
@@ -133,6 +137,8 @@ def fusewatch(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
     raise SystemExit(run(sys.argv[1:] if arguments is None else arguments))
 
 

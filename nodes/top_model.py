@@ -54,7 +54,12 @@ class SceneStatus:
         complete: Part of them in which no stream was missing; None: there was none.
         windows_hz: Windows cut a second since the reading before; None: not known yet.
         score: Anomaly score of the last window; None: no model, or none was scored.
-        delay_s: From the end of a window to its score, mean; None: none was scored.
+        delay_s: From the end of a window to its score, mean of those scored since the reading
+            before, or of all if none was; None: none was scored.
+        load: Share of the fusion node's time that it needs; None: not known yet.
+        waits_s: How long the first of its samples that is not taken has waited; None: not known.
+        hop_times: How many times further apart than set its windows are scored, as the fusion
+            node cannot keep up; 1: as set.
         alarms: Alarms that stand.
         health: Events of the equipment that stand.
         held: Events not sent, as they follow from another that stands, or may.
@@ -71,6 +76,9 @@ class SceneStatus:
     windows_hz: float | None
     score: float | None
     delay_s: float | None
+    load: float | None
+    waits_s: float | None
+    hop_times: int | None
     alarms: int | None
     health: int | None
     held: int | None

@@ -160,16 +160,18 @@ def _scene(name: str, alarm: AlarmSettings, fusion: Reading, before: Reading | N
 
     complete = of("fusewatch_windows_total", complete="true") or 0.0
     windows = fusion.by("scene", "fusewatch_windows_total").get(name, 0.0)
-    scored = of("fusewatch_window_age_seconds_count")
     spent = of("fusewatch_alarm_budget_spent")
-    age_s = of("fusewatch_window_age_seconds_sum")
+    times = of("fusewatch_hop_times")
     return SceneStatus(
         scene=name,
         windows=None if fusion.silent else round(windows),
         complete=complete / windows if windows else None,
         windows_hz=_rate(fusion, before, "fusewatch_windows_total", scene=name),
         score=of("fusewatch_anomaly_score"),
-        delay_s=age_s / scored if scored and age_s is not None else None,
+        delay_s=_delay_s(name, fusion, before),
+        load=of("fusewatch_scene_load"),
+        waits_s=of("fusewatch_scene_lag_seconds"),
+        hop_times=None if times is None else round(times),
         alarms=count("fusewatch_events_standing", kind="alarm"),
         health=count("fusewatch_events_standing", kind="health"),
         held=count("fusewatch_events_held"),
@@ -179,6 +181,20 @@ def _scene(name: str, alarm: AlarmSettings, fusion: Reading, before: Reading | N
         over=spent is not None and spent > alarm.allowed,
         budget_ratio=of("fusewatch_alarm_budget_ratio", period="day"),
     )
+
+
+def _delay_s(scene: str, now: Reading, before: Reading | None) -> float | None:
+    """Mean age of the windows scored between two readings; of all, if none was."""
+
+    def of(reading: Reading | None, part: str) -> float:
+        metric = f"fusewatch_window_age_seconds_{part}"
+        return 0.0 if reading is None else _value(reading, metric, scene=scene) or 0.0
+
+    count, age_s = of(now, "count"), of(now, "sum")
+    earlier = of(before, "count")
+    if 0 < earlier < count:
+        count, age_s = count - earlier, age_s - of(before, "sum")
+    return age_s / count if count else None
 
 
 def _sink(name: str, alert: Reading) -> SinkStatus:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import (
@@ -21,11 +21,15 @@ from nodes.cluster.showing import SERVING, groups_table
 from nodes.top_model import SceneStatus, SinkStatus, Status, StreamStatus
 from nodes.top_status import CAPTURE
 
+BUSY, WAITS_S = 0.5, 1.0
+"""What scenes need is shown when together it is more than this share of the time, or when what
+arrived waits longer than this, seconds."""
 OLD_S = 5.0
 """A stream whose last sample is older than this is marked, seconds."""
 
 RAISED = "alarms, faults of equipment: standing now; last day: alarms raised in 24 hours"
 RULE = "captured = delivered + spooled + dropped; missing: on the way, and nobody says why"
+LOAD = "needs: of the fusion node's time; waits: what arrived; hop: times as wide as set"
 HELD = "held: while its cause stands (scenes), for later (sinks: events list --held)"
 GOOD, DIM, ODD, BAD = "green", "dim", "yellow", "bold red"
 _UNKNOWN = Text("-", DIM)
@@ -45,7 +49,10 @@ def view(status: Status) -> RenderableType:
     if status.groups or status.groups_trouble:
         trouble = Text(f"groups: {status.groups_trouble}", BAD)
         parts += [Text(), trouble if status.groups_trouble else groups_table(status.groups)]
-    parts += [Text(), _scenes(status.scenes), Text(RAISED, DIM), Text(), _sinks(status.sinks)]
+    parts += [Text(), _scenes(status.scenes), Text(RAISED, DIM)]
+    if _is_busy(status.scenes):
+        parts += [Text(), _load(status.scenes), Text(LOAD, DIM)]
+    parts += [Text(), _sinks(status.sinks)]
     if any(scene.held for scene in status.scenes) or any(sink.held for sink in status.sinks):
         parts.append(Text(HELD, DIM))
     return Group(*parts)
@@ -76,21 +83,31 @@ class LiveView:
 
 def _verdict(status: Status) -> Text:
     """One word for all of it, the worst first."""
+    return next(_wrong(status), Text("every sample is accounted for", GOOD))
+
+
+def _wrong(status: Status) -> Iterator[Text]:
     lost = sum(stream.unexplained or 0 for stream in status.streams)
     if lost:
-        return Text(f"{lost} samples are unaccounted for", BAD)
+        yield Text(f"{lost} samples are unaccounted for", BAD)
     lost_groups = [one.group for one in status.groups if one.state != SERVING]
     if lost_groups:
-        return Text(f"not fused: {', '.join(lost_groups)}", BAD)
+        yield Text(f"not fused: {', '.join(lost_groups)}", BAD)
     gone = [one.name for one in status.processes if not one.answers]
     if gone:
-        return Text(f"not reached: {', '.join(gone)}", BAD)
+        yield Text(f"not reached: {', '.join(gone)}", BAD)
+    if widened := _widened(status):
+        yield Text(f"cannot keep up, looked at less often: {', '.join(widened)}", ODD)
     down = [sink.sink for sink in status.sinks if sink.up is False]
     if down:
-        return Text(f"down: {', '.join(down)}", ODD)
+        yield Text(f"down: {', '.join(down)}", ODD)
     if any(one.trouble for one in status.processes):
-        return Text("not all is ready", ODD)
-    return Text("every sample is accounted for", GOOD)
+        yield Text("not all is ready", ODD)
+
+
+def _widened(status: Status) -> list[str]:
+    """Scenes that are looked at less often than set, as the fusion node cannot keep up."""
+    return [one.scene for one in status.scenes if (one.hop_times or 1) > 1]
 
 
 def _processes(status: Status) -> Table:
@@ -149,6 +166,27 @@ def _scenes(scenes: Sequence[SceneStatus]) -> Table:
             _spent(one),
         )
     return table
+
+
+def _load(scenes: Sequence[SceneStatus]) -> Table:
+    """What scenes need of the fusion node's time, who waits, and what is left out for that."""
+    table = _table("scene", ">needs", ">waits", ">hop")
+    for one in scenes:
+        wide = (one.hop_times or 1) > 1
+        table.add_row(
+            Text(one.scene),
+            _number(one.load, "{:.0%}"),
+            Text(_span(one.waits_s)) if one.waits_s is not None else _UNKNOWN,
+            _UNKNOWN if one.hop_times is None else Text(f"x{one.hop_times}", ODD if wide else ""),
+        )
+    return table
+
+
+def _is_busy(scenes: Sequence[SceneStatus]) -> bool:
+    """Whether a fusion node has little time left, is behind, or leaves windows out."""
+    needed = sum(one.load or 0.0 for one in scenes)
+    waits = any((one.waits_s or 0.0) > WAITS_S or (one.hop_times or 1) > 1 for one in scenes)
+    return needed > BUSY or waits
 
 
 def _spent(scene: SceneStatus) -> Text:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from nodes.cluster.placer import DOWN, MOVE, UPGRADE
+from nodes.cluster.placer import CANNOT_MOVE, DOWN, MOVE, UPGRADE
 from nodes.cluster.placer_node import PLACER
 from pipeline.config.deployment import Deployment
 from pipeline.config.groups import group_of, groups_of
@@ -31,7 +31,7 @@ class GroupStatus:
         owner: Machine and process that hold its leases now; empty: none does.
         token: Newest fencing token of its scenes.
         restarts: How often its process was started again where it is.
-        detail: How that last ended, in words.
+        detail: How that last ended, or why it was not moved, in words.
         age_s: How long ago the placer looked, seconds; None: it never saw the group.
     """
 
@@ -122,15 +122,20 @@ class Operator:
 
         Raises:
             ConfigError: There is no such group.
-            ClusterError: No placer works, or the group does not serve there in time.
+            ClusterError: No placer works, there is no such machine, or the group does not serve
+                there in time.
         """
         group_of(self._deployment, group)
         self._need_placer()
         self._store.cluster.wish([Wish(MOVE, group, machine)])
 
         def is_there() -> bool:
+            if self._wished(MOVE):
+                return False
             now = self._status(group)
-            return now.state == "serving" and machine == now.machine and not self._wished(MOVE)
+            if now.detail.startswith(f"{CANNOT_MOVE}{machine},"):
+                raise ClusterError(now.detail, where=group)
+            return now.state == "serving" and machine == now.machine
 
         self._until(is_there, timeout_s, f"{group} does not serve on {machine}")
 

@@ -31,6 +31,7 @@ from pipeline.store import Served, Sight, Wish, place_of
 log = structlog.get_logger(__name__)
 
 DOWN, MOVE, UPGRADE = "down", "move", "upgrade"
+CANNOT_MOVE = "cannot move to "
 
 
 class Cluster(Protocol):
@@ -81,6 +82,7 @@ class Placer:
         self._cluster = cluster
         self._stopping: set[str] = set()
         self._asked: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
         self._last: dict[str, str] = {}
         self.finished = False
 
@@ -134,17 +136,20 @@ class Placer:
             self._stop(group)
         self.finished = not workers
         done = list(wishes) if self.finished else []
-        return self._sights(machines, workers, {}), done
+        return self._sights(machines, workers, {}, "down", ""), done
 
     def _take_moves(self, wishes: Sequence[Wish], machines: Sequence[Machine]) -> list[Wish]:
-        """Take over where groups are to be; what cannot be is told and forgotten."""
+        """Take over where groups are to be; what cannot be is told of the group, and forgotten."""
         taken = [wish for wish in wishes if wish.kind == MOVE]
         for wish in taken:
+            self._refused.pop(wish.name, None)
             there = [m.id for m in machines if wish.value in (m.address, m.id)]
             if there and wish.name in self._groups:
                 self._asked[wish.name] = there[0]
             else:
                 log.error("cannot move", group=wish.name, to=wish.value)
+                known = ", ".join(sorted({m.address for m in machines})) or "none"
+                self._refused[wish.name] = f"{CANNOT_MOVE}{wish.value}, machines are: {known}"
         return taken
 
     def _wanted(
@@ -240,17 +245,20 @@ class Placer:
         machines: Sequence[Machine],
         workers: Mapping[str, Kept],
         served: Mapping[str, Served],
+        without: str = "unplaced",
+        why: str = "no machine has room for it",
     ) -> list[Sight]:
         address = {machine.id: machine.address for machine in machines}
         sights = []
         for group, scenes in self._groups.items():
             kept = workers.get(group)
             if kept is None:
-                sights.append(Sight(group, "", "unplaced", "no machine has room for it"))
+                sights.append(Sight(group, "", without, why))
                 continue
             state = "stopping" if group in self._stopping else kept.state
             if state == RUNNING:
                 state = "serving" if place_of(scenes, served) else "standing by"
             at = address.get(kept.machine, "")
-            sights.append(Sight(group, at, state, kept.detail, kept.restarts))
+            said = kept.detail or self._refused.get(group, "")
+            sights.append(Sight(group, at, state, said, kept.restarts))
         return sights

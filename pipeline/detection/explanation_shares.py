@@ -30,7 +30,10 @@ import numpy as np
 Value = Callable[[frozenset[str]], float]
 
 EXACT_UP_TO = 6
-_ORDERS = 32  # and as many reversed
+_SETS = 128
+"""About so many sets of streams are asked about, as of seven streams there are. Each is calibrated
+when it is first met, and meanwhile all other scenes wait: a thousand, of 16 streams, took 5 s."""
+_LEAST_ORDERS = 2
 _SEED = 1953
 
 
@@ -43,7 +46,8 @@ def contributions(streams: Sequence[str], value: Value) -> tuple[dict[str, float
     """
     known = cache(value)
     if len(streams) > EXACT_UP_TO:
-        return sampled(streams, known, _ORDERS), True
+        orders = max(_LEAST_ORDERS, _SETS // (2 * len(streams)))
+        return sampled(streams, known, orders), True
     return exact(streams, known), False
 
 

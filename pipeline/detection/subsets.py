@@ -102,6 +102,7 @@ class Subsets:
         self._worth = worth
         self._open: dict[tuple[str, ...], Subset] = {}
         self._known: dict[tuple[str, ...], Subset] = {}
+        self._alone: dict[tuple[str, ...], tuple[Tail, Array]] = {}
         self._every = self._without_ceiling(tuple(names))
         self.held_scores = self._held_scores()
         """Merged ``-log10 p`` of each held-out window by what saw it, ``(n,)``."""
@@ -166,14 +167,24 @@ class Subsets:
         return parts
 
     def _calibrated(self, parts: dict[str, tuple[str, ...]]) -> Subset:
-        together = [self._together(detector, members) for detector, members in parts.items()]
-        tails = {detector: Tail(s) for detector, s in zip(parts, together, strict=True)}
-        scores = [score_of(t.p(s)) for t, s in zip(tails.values(), together, strict=True)]
-        held = np.stack(scores, axis=1)  # (n, detectors)
+        alone = [self._of_parts(detector, members) for detector, members in parts.items()]
+        held = np.stack([scores for _, scores in alone], axis=1)  # (n, detectors)
+        tails = {detector: tail for detector, (tail, _) in zip(parts, alone, strict=True)}
         whole = np.isfinite(held).all(axis=1)
         rows = held[whole] if whole.sum() >= _MIN_ROWS else held
         worth = np.array([self.worth_of(detector) for detector in parts])
         return Subset(parts, tails, Tail(joined(rows * worth, DETECTORS_ORDER)), worth, held)
+
+    def _of_parts(self, detector: str, members: tuple[str, ...]) -> tuple[Tail, Array]:
+        """Calibration of one detector by these parts, and its held-out scores ``(n,)``.
+
+        Most subsets have most of these in common, so each is made once.
+        """
+        if members not in self._alone:
+            together = self._together(detector, members)
+            tail = Tail(together)
+            self._alone[members] = tail, score_of(tail.p(together))
+        return self._alone[members]
 
     def _together(self, detector: str, members: tuple[str, ...]) -> Array:
         """What a detector's parts say together, ``(n,)``; NaN where not seen."""

@@ -22,6 +22,7 @@ LONG = {
     "fleet",
     "fusion",
     "gpu_worker",
+    "overload",
     "peers",
     "phases",
     "real_time",

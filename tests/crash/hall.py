@@ -41,22 +41,31 @@ scenes:
     model: {model}
     alarm: {{budget: 1/week, update_every_s: 2.0}}
     recalibrate: {{enabled: true, horizon_s: 20, per_hour: 50, guard_s: 1}}
-    sight: {{after_s: 4.0, clear_after_s: 2.0}}
+    sight: {{after_s: {sight_s}, clear_after_s: 2.0}}
 fusion:
   device: cpu
   evidence_s: 2.0
   {record}
 {streams}
 """
+SIGHT_S = 4.0
+"""So long nothing comes of a stream before that is told, seconds."""
 SMALL = "streams: {cam: {small: {width: 100}}}"
 
 
-def hall(folder: Path, model: Path, *, record: bool = False, full: FullRing | None = None) -> World:
+def hall(
+    folder: Path,
+    model: Path,
+    *,
+    record: bool = False,
+    full: FullRing | None = None,
+    sight_s: float = SIGHT_S,
+) -> World:
     """The hall, its data in a folder; its camera's pictures sent small when `full` keeps them."""
     folder.mkdir(parents=True, exist_ok=True)
     recording = "record: {folder: recordings}" if record else ""
     small = SMALL if full is not None else ""
-    text = DEPLOYMENT.format(model=model, record=recording, streams=small)
+    text = DEPLOYMENT.format(model=model, record=recording, streams=small, sight_s=sight_s)
     (folder / "d.yaml").write_text(text)
     nodes = {name: CaptureNode(name, streams, full) for name, streams in NODES.items()}
     return World(load_deployment(folder / "d.yaml"), nodes)

@@ -29,7 +29,15 @@ from pipeline.store import FusionStore
 from tests.crash import hall
 from tests.crash.kills import Kills
 from tests.system.cluster_capture import UP_S, Capture
-from tests.system.cluster_run import ClusterRun, Fault, first_start_s, lives, next_window, tokens
+from tests.system.cluster_run import (
+    SIGHT_S,
+    ClusterRun,
+    Fault,
+    first_start_s,
+    lives,
+    next_window,
+    tokens,
+)
 from tests.system.cluster_told import Undisturbed, is_shown, told_of_samples
 from tests.system.exchange import Exchange
 from tests.system.lines import require_lines
@@ -56,7 +64,7 @@ def model(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(folder: Path, model: Path) -> Undisturbed:
-    world = hall.hall(folder / "whole", model)
+    world = hall.hall(folder / "whole", model, sight_s=SIGHT_S)
     world.run(hall.script(), Kills())
     with closing(fusion_store(world.deployment, create=False)) as store:
         at = store.checkpoint("hall")

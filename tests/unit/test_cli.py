@@ -3,6 +3,8 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -185,6 +187,22 @@ def test_main_exits(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["--version"])
     assert caught.value.code == 0
+
+
+def test_a_process_takes_no_thread_of_every_core(tmp_path: Path) -> None:
+    told = (
+        "import atexit, sys; from nodes.cli import main\n"
+        "def tell():\n"
+        "    import cv2, numpy, os\n"
+        "    print(cv2.getNumThreads(), len(os.listdir('/proc/self/task')), file=sys.stderr)\n"
+        "atexit.register(tell); main(['--version'])"
+    )
+    free = {k: v for k, v in os.environ.items() if k not in cli.ONE_THREAD}
+    command = [sys.executable, "-c", told]
+    said = subprocess.run(
+        command, env=free, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert said.stderr.split() == ["1", "1"]
 
 
 def test_our_errors_are_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:

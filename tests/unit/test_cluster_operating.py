@@ -207,6 +207,26 @@ def test_orders_need_a_placer_and_are_withdrawn_when_they_are_not_carried_out(
             operator.move("barn", "10.0.0.1", 1.0)
 
 
+def test_a_move_to_no_machine_of_the_cluster_ends_with_what_the_placer_said(
+    deployment: Deployment, store: FusionStore
+) -> None:
+    with closing(fusion_store(deployment)) as placer:
+        placer.leases.claim([PLACER], WORKER)
+
+        class Refusing(Operator):
+            def _need_placer(self) -> None:
+                placer.cluster.see(
+                    [Sight("hall", "", "serving", "cannot move to 10.9.9.9, machines are: none")]
+                )
+
+            def _wished(self, kind: str, group: str = "") -> bool:
+                placer.cluster.fulfil(placer.cluster.wishes())
+                return super()._wished(kind, group)
+
+        with pytest.raises(ClusterError, match="machines are: none"):
+            Refusing(deployment, store).move("hall", "10.9.9.9", 60.0)
+
+
 def test_an_upgrade_is_over_when_the_next_life_serves(
     deployment: Deployment, store: FusionStore
 ) -> None:

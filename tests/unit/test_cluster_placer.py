@@ -122,8 +122,11 @@ def test_a_group_is_moved_where_it_was_asked_to_be_and_stays() -> None:
     assert site.wishes == []
     site.wishes = [Wish("move", "b", "10.9.9.9"), Wish("move", "nobody", ONE.address)]
     before = site.plant.at()
-    site.look(3)
+    said = site.look(3)["b"].detail
     assert (site.plant.at(), site.wishes) == (before, []), "what cannot be is told and forgotten"
+    assert said == f"cannot move to 10.9.9.9, machines are: {ONE.address}, {TWO.address}"
+    site.wishes = [Wish("move", "b", target.address)]
+    assert site.look()["b"].detail == ""
 
 
 def test_workers_are_upgraded_one_after_the_other_where_they_are() -> None:
@@ -262,7 +265,7 @@ def test_down_drains_all_and_then_it_is_over() -> None:
     site.look()
     assert sorted(site.plant.stopped) == ["a", "b"]
     assert not site.placer.finished
-    site.look()
+    assert {sight.state for sight in site.look().values()} == {"down"}
     assert site.placer.finished
     assert site.wishes == []
     assert site.plant.running == {}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -22,6 +23,7 @@ from nodes.fusion_metrics import FusionMetrics
 from nodes.handing_on import Outcome as Handed
 from nodes.health import Health, HealthServer
 from nodes.holding import QUIET, Holding
+from nodes.keeping_up import KeepingUp
 from nodes.run_files import RunFile, write_run_file
 from nodes.top_model import Status
 from nodes.top_reading import Place, Reading, places, read_all
@@ -35,6 +37,8 @@ from pipeline.core.errors import ConfigError, SinkUnavailable
 from pipeline.core.ledger import DropReason, Ledger
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.live_rate import Watched
+from pipeline.detection.outcome import Outcome
+from pipeline.detection.score import WindowScore
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.stream_books import StreamBooks
 from pipeline.models.past import Past, ScenePast
@@ -173,6 +177,49 @@ def test_what_was_spent_of_a_scenes_budget_is_told_and_marked_when_it_is_too_muc
         assert any(f"{count} of" in line and line.startswith("site ") for line in narrow)
         assert any(re.search(r"(^|\s)2/day", line) for line in narrow)  # words stay whole
         assert max(map(len, narrow)) <= 80
+
+
+class Load:
+    """How one scene keeps up, as the fusion node says it."""
+
+    news = True
+
+    def __init__(self, waits_s: float, times: int, needed: float) -> None:
+        self.lags_ns = {"site": round(waits_s * 10**9)}
+        self.times = {"site": times}
+        self.needed = {"site": needed}
+
+
+def test_a_fusion_node_that_cannot_keep_up_is_told_with_who_is_looked_at_less_often(
+    site: Site,
+) -> None:
+    assert "needs" not in shown(site.status())
+    metrics = site.fusion.load
+    metrics.look(cast("KeepingUp", Load(0.1, 1, 0.2)))
+    (scene,) = site.status().scenes
+    assert (scene.waits_s, scene.hop_times, scene.load) == (0.1, 1, 0.2)
+    assert "needs" not in shown(site.status())
+    metrics.look(cast("KeepingUp", Load(0.1, 1, 0.6)))
+    assert "60%" in shown(site.status())
+    metrics.look(cast("KeepingUp", Load(4.2, 4, 0.8)))
+    status = replace(site.status(), processes=())
+    lines = shown(status, width=80).splitlines()
+    assert "cannot keep up, looked at less often: site" in lines[0]
+    assert ["site", "80%", "4.2", "s", "x4"] in [line.split() for line in lines]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_delay_is_that_of_the_windows_since_the_look_before(site: Site) -> None:
+    def aged(seconds: float) -> None:
+        score = WindowScore("site", 0, 0, 0, 1.0)
+        site.fusion.turn(Outcome(scores=[score]), round(seconds * 10**9))
+
+    aged(1.0)
+    before = read_all(places(site.deployment))
+    assert site.status(before).scenes[0].delay_s == 1.0
+    aged(5.0)
+    assert site.status().scenes[0].delay_s == 3.0
+    assert site.status(before).scenes[0].delay_s == 5.0
 
 
 def test_samples_that_no_entry_explains_are_what_is_said_first(site: Site) -> None:

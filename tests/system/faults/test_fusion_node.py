@@ -56,7 +56,7 @@ class Site:
         self.config = folder / "d.yaml"
         port = free_port()
         listen = f"listen: tcp://127.0.0.1:{port}"
-        text = hall.DEPLOYMENT.format(model=model, record=listen, streams="")
+        text = hall.DEPLOYMENT.format(model=model, record=listen, streams="", sight_s=hall.SIGHT_S)
         self.config.write_text(text)
         self.deployment: Deployment = load_deployment(self.config)
         self.ledgers = {node: Ledger() for node in hall.NODES}
