@@ -50,6 +50,9 @@ fusion:
 """
 SIGHT_S = 4.0
 """So long nothing comes of a stream before that is told, seconds."""
+PATIENT_S = 13.0
+"""The same where processes live: a busy machine lets one of them stand still for a while, which
+the script knows nothing of. The microphone is mute for longer."""
 SMALL = "streams: {cam: {small: {width: 100}}}"
 
 

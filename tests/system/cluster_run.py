@@ -31,10 +31,6 @@ from tests.waiting import wait_until
 QUIET = 1.5
 """Processes that want a core, by core: beyond it the machine, not ours, is what takes the time."""
 FLOWS_S = 2.5
-SIGHT_S = 13.0
-"""So long the script of the hall may stand still under a worker, seconds: it tells by the clock on
-the wall that nothing comes, and then not what the script says of the microphone, which is mute for
-longer than this."""
 NODES = "  box: {sources: [{type: csv_file, stream: dust, path: dust.csv}]}\n"
 SHED = "  shed: {streams: [dust], sight: {enabled: false}}\n"
 FUSION = """\
@@ -76,7 +72,9 @@ class ClusterRun:
         self._opened = ExitStack()
         known = {"hub": site.exchange.addresses[HUB], "name": name, "folder": folder}
         fusion = FUSION.format(server=SERVER, way=WAY, **known)
-        text = hall.DEPLOYMENT.format(model=model, record=fusion, streams="", sight_s=SIGHT_S)
+        text = hall.DEPLOYMENT.format(
+            model=model, record=fusion, streams="", sight_s=hall.PATIENT_S
+        )
         text = text.replace("name: d\n", f"name: {name}\n")
         text = text.replace("scenes:\n", f"{NODES}scenes:\n{SHED}")
         self.config.write_text(text + REST.format(address=site.address, data=DATA, **known))

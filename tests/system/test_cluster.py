@@ -30,7 +30,6 @@ from tests.crash import hall
 from tests.crash.kills import Kills
 from tests.system.cluster_capture import UP_S, Capture
 from tests.system.cluster_run import (
-    SIGHT_S,
     ClusterRun,
     Fault,
     first_start_s,
@@ -64,7 +63,7 @@ def model(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(folder: Path, model: Path) -> Undisturbed:
-    world = hall.hall(folder / "whole", model, sight_s=SIGHT_S)
+    world = hall.hall(folder / "whole", model, sight_s=hall.PATIENT_S)
     world.run(hall.script(), Kills())
     with closing(fusion_store(world.deployment, create=False)) as store:
         at = store.checkpoint("hall")

@@ -46,7 +46,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """What the hall's events are when nothing happens to the fusion node."""
-    return hall.hall(tmp_path_factory.mktemp("whole"), model).run(hall.script(), Kills()).events
+    whole = hall.hall(tmp_path_factory.mktemp("whole"), model, sight_s=hall.PATIENT_S)
+    return whole.run(hall.script(), Kills()).events
 
 
 class Site:
@@ -56,7 +57,9 @@ class Site:
         self.config = folder / "d.yaml"
         port = free_port()
         listen = f"listen: tcp://127.0.0.1:{port}"
-        text = hall.DEPLOYMENT.format(model=model, record=listen, streams="", sight_s=hall.SIGHT_S)
+        text = hall.DEPLOYMENT.format(
+            model=model, record=listen, streams="", sight_s=hall.PATIENT_S
+        )
         self.config.write_text(text)
         self.deployment: Deployment = load_deployment(self.config)
         self.ledgers = {node: Ledger() for node in hall.NODES}
