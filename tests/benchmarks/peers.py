@@ -42,6 +42,15 @@ on one host .69, 1.14, 1.26 at 1.46, .90, .84; CPU after a sender's last frame w
 - Memory touched for the first time cost 0.9 to 2.8 ms a MiB on that virtual machine, the copy .08.
   With the 256 MiB that were offered here before, 480p had 30 page faults a frame in a run of 2 GB:
   hence the .69. Now the first quarter is not counted, and 64 MiB are offered, as a node does.
+
+On another machine of the kind, slower (a 480p frame costs the socket .6 ms instead of .27) and
+idle, that evening, ``--quick`` in turns with a version from before (4eeb0b2)::
+
+    ours over TCP            1.07 1.19 0.80, 1.15 1.27 0.92    1.13 1.00 1.26, 1.03 0.96 1.19
+      the version before     1.18 1.37 1.03, 1.12 1.16 0.76    1.02 0.90 1.09, 1.00 1.01 1.32
+    ours on one host         1.56 2.64 1.76, 1.96 2.69 1.70    0.72 0.51 0.58, 0.61 0.49 0.61
+
+There the goals are met but at 1080p over TCP, and runs differ by more than the two versions do.
 """
 
 from __future__ import annotations
