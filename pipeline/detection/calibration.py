@@ -112,7 +112,7 @@ class Calibration:
 
     def held_by_detector(self) -> dict[str, Array]:
         """Held-out scores (``-log10 p``) per detector, NaN where it could not see, ``(n,)``."""
-        return {name: self._whole.held[:, i] for i, name in enumerate(self.detectors)}
+        return dict(zip(self.detectors, self._whole.alone, strict=True))
 
     @property
     def held_end_ns(self) -> npt.NDArray[np.int64]:

@@ -13,8 +13,9 @@ held-out windows, it peaks no more often above any level than what could see all
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ PARTS_ORDER = 3.0
 DETECTORS_ORDER = 4.0
 """How the parts of a detector, and the detectors, speak together, see `joined`."""
 
+_KEPT = 256
+"""Sets that are remembered: all those of six streams, and what two explanations of more ask for."""
 _MIN_ROWS = 40
 _DURATION_S, _MERGE_S = 1.0, 2.0  # as an alarm has them unless told otherwise
 
@@ -42,7 +45,8 @@ class Subset:
         tails: Of what its parts say together, per detector.
         merged: Of what all detectors say together.
         worth: How much each detector counts among the others, ``(detectors,)``.
-        held: Held-out scores per detector, ``(n, detectors)``; NaN where not seen.
+        alone: Held-out scores of each detector, ``(n,)``, NaN where not seen; other sets have
+            them too.
         ceiling: Keeps it from peaking more often than everything together; None: nothing to keep.
     """
 
@@ -50,7 +54,7 @@ class Subset:
     tails: dict[str, Tail]
     merged: Tail
     worth: Array
-    held: Array
+    alone: tuple[Array, ...]
     ceiling: Ceiling | None = None
 
     @property
@@ -60,7 +64,8 @@ class Subset:
 
     def levels(self, rows: Array | slice = slice(None)) -> Array:
         """Merged ``-log10 p`` of held-out windows, as yet without a ceiling; NaN: saw nothing."""
-        return score_of(self.merged.p(joined(self.held[rows] * self.worth, DETECTORS_ORDER)))
+        held = np.stack([scores[rows] for scores in self.alone], axis=1)
+        return score_of(self.merged.p(joined(held * self.worth, DETECTORS_ORDER)))
 
     def told(self) -> Array:
         """Merged ``-log10 p`` of held-out windows as live ones are told; 0: saw nothing."""
@@ -100,33 +105,30 @@ class Subsets:
         self._levels = levels
         self._end_ns, self._hop_ns = end_ns, hop_ns
         self._worth = worth
-        self._open: dict[tuple[str, ...], Subset] = {}
-        self._known: dict[tuple[str, ...], Subset] = {}
-        self._alone: dict[tuple[str, ...], tuple[Tail, Array]] = {}
-        self._every = self._without_ceiling(tuple(names))
+        # What an alarm of many streams asks for once must not be kept for ever: the longer it was
+        # learnt, the more each set takes. Made again it is the same.
+        self._by_seen = lru_cache(_KEPT)(self._of)
+        self._closed = lru_cache(_KEPT)(self._with_ceiling)
+        self._open = lru_cache(_KEPT)(self._calibrated)
+        self._alone = lru_cache(_KEPT)(self._of_parts)
+        self._every = self._counting(tuple(names))
         self.held_scores = self._held_scores()
         """Merged ``-log10 p`` of each held-out window by what saw it, ``(n,)``."""
 
     def of(self, seen: tuple[str, ...]) -> Subset:
         """Calibration for when only these sub-detectors see, in the order of all."""
-        if seen not in self._known:
-            counting = self._without_ceiling(seen)
-            if counting.names not in self._known:
-                ceiling = None if counting is self._every else self._ceiling(counting)
-                self._known[counting.names] = replace(counting, ceiling=ceiling)
-            self._known[seen] = self._known[counting.names]
-        return self._known[seen]
+        return self._by_seen(seen)
+
+    def _of(self, seen: tuple[str, ...]) -> Subset:
+        return self._closed(self._counting(seen))
 
     def worth_of(self, detector: str) -> float:
         """How much what a detector says counts among the others."""
         return self._worth.get(detector.partition(":")[0], 1.0)
 
-    def _without_ceiling(self, seen: tuple[str, ...]) -> Subset:
-        parts = self._counting(seen)
-        names = tuple(name for members in parts.values() for name in members)
-        if names not in self._open:
-            self._open[names] = self._calibrated(parts)
-        return self._open[names]
+    def _with_ceiling(self, names: tuple[str, ...]) -> Subset:
+        found = self._open(names)
+        return found if names == self._every else replace(found, ceiling=self._ceiling(found))
 
     def _ceiling(self, subset: Subset) -> Ceiling | None:
         """What keeps it from peaking more often than the windows did by all that saw them."""
@@ -145,11 +147,11 @@ class Subsets:
             rows = which.ravel() == number
             seen = tuple(n for n, ok in zip(self._columns, pattern, strict=True) if ok)
             if seen:
-                merged[rows] = self._without_ceiling(seen).levels(rows)
+                merged[rows] = self._open(self._counting(seen)).levels(rows)
         return merged
 
-    def _counting(self, seen: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        """Sub-detectors that count, per detector.
+    def _counting(self, seen: tuple[str, ...]) -> tuple[str, ...]:
+        """Sub-detectors that count, those of one detector after those of the other.
 
         A stream's own come and go with what it shows (a log without lines): they count
         while any of them sees. Those between the streams go when a stream goes. Of those that
@@ -157,34 +159,34 @@ class Subsets:
         """
         alive = {_detector(name) for name in seen}
         largest = max((_set_size(name) for name in seen if _detector(name) == ODD), default=0)
-        parts: dict[str, tuple[str, ...]] = {}
+        counting: list[str] = []
         for name in self._columns:
             detector = _detector(name)
             if detector == ODD and _set_size(name) < largest:
                 continue
             if detector in alive and (_of_a_stream(detector) or name in seen):
-                parts[detector] = (*parts.get(detector, ()), name)
-        return parts
+                counting.append(name)
+        return tuple(name for members in _by_detector(counting).values() for name in members)
 
-    def _calibrated(self, parts: dict[str, tuple[str, ...]]) -> Subset:
-        alone = [self._of_parts(detector, members) for detector, members in parts.items()]
-        held = np.stack([scores for _, scores in alone], axis=1)  # (n, detectors)
-        tails = {detector: tail for detector, (tail, _) in zip(parts, alone, strict=True)}
+    def _calibrated(self, names: tuple[str, ...]) -> Subset:
+        parts = _by_detector(names)
+        made = [self._alone(members) for members in parts.values()]
+        tails = {detector: tail for detector, (tail, _) in zip(parts, made, strict=True)}
+        alone = tuple(scores for _, scores in made)
+        held = np.stack(alone, axis=1)  # (n, detectors)
         whole = np.isfinite(held).all(axis=1)
         rows = held[whole] if whole.sum() >= _MIN_ROWS else held
         worth = np.array([self.worth_of(detector) for detector in parts])
-        return Subset(parts, tails, Tail(joined(rows * worth, DETECTORS_ORDER)), worth, held)
+        return Subset(parts, tails, Tail(joined(rows * worth, DETECTORS_ORDER)), worth, alone)
 
-    def _of_parts(self, detector: str, members: tuple[str, ...]) -> tuple[Tail, Array]:
+    def _of_parts(self, members: tuple[str, ...]) -> tuple[Tail, Array]:
         """Calibration of one detector by these parts, and its held-out scores ``(n,)``.
 
-        Most subsets have most of these in common, so each is made once.
+        Most sets have most of these in common.
         """
-        if members not in self._alone:
-            together = self._together(detector, members)
-            tail = Tail(together)
-            self._alone[members] = tail, score_of(tail.p(together))
-        return self._alone[members]
+        together = self._together(_detector(members[0]), members)
+        tail = Tail(together)
+        return tail, score_of(tail.p(together))
 
     def _together(self, detector: str, members: tuple[str, ...]) -> Array:
         """What a detector's parts say together, ``(n,)``; NaN where not seen."""
@@ -199,6 +201,14 @@ class Subsets:
 def score_of(p: Array) -> Array:
     """p-values as ``-log10 p``, finite but for NaN."""
     return np.asarray(-np.log10(np.maximum(p, SMALLEST_P)))
+
+
+def _by_detector(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Sub-detectors of each detector."""
+    parts: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        parts[_detector(name)] = (*parts.get(_detector(name), ()), name)
+    return parts
 
 
 def _detector(name: str) -> str:

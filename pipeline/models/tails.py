@@ -70,7 +70,6 @@ class Tail:
 
     def __init__(self, normal: Array) -> None:
         self.normal = np.sort(normal[np.isfinite(normal)])
-        self._known: list[float] = self.normal.tolist()
         count = len(self.normal)
         self._dust = _DUST * (1.0 + float(np.abs(self.normal).max(initial=0.0)))
         self._pareto: Pareto | None = None
@@ -94,8 +93,9 @@ class Tail:
         score -= self._dust
         pareto = self._pareto
         if pareto is None or score <= pareto.start:
-            higher = len(self._known) - bisect_left(self._known, score)
-            return (1.0 + higher) / (len(self._known) + 1.0)
+            known = self.normal.data  # a view, quicker to look into than the array itself
+            higher = len(known) - bisect_left(known, score)
+            return (1.0 + higher) / (len(known) + 1.0)
         over = (score - pareto.start) / pareto.scale
         if pareto.shape < LIGHTEST:
             survival = math.exp(-over)

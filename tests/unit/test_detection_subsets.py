@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.detection import subsets
 from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.calibration import Calibration, poisson_interval
 from pipeline.detection.peaks import peaks_of
@@ -103,6 +104,15 @@ def test_in_what_order_sub_detectors_are_listed_makes_no_difference():
         assert other.detectors == pytest.approx(one.detectors)
 
 
+def test_what_was_forgotten_is_calibrated_again_to_the_bit(monkeypatch):
+    rows = [drawn(1, seed, streams)[0] for seed, streams in enumerate(SUBSETS * 2)]
+    ends = np.arange(1, 201) * HOP_NS
+    every = Calibration(NAMES, drawn(200, 0), ends, HOP_NS)
+    monkeypatch.setattr(subsets, "_KEPT", 2)
+    few = Calibration(NAMES, drawn(200, 0), ends, HOP_NS)
+    assert [few.judge(row) for row in rows] == [every.judge(row) for row in rows]
+
+
 def test_a_set_of_three_streams_counts_before_one_of_two():
     names = ("kind:a/x", "odd/a|b", "odd/a|b+c")
     table = np.random.default_rng(0).exponential(size=(200, len(names)))
@@ -189,7 +199,8 @@ def test_fresh_normal_of_a_site_keeps_the_rates_whatever_is_missing(streams):
             independent = len(p) * HOP_NS // LENGTH_NS
             sigma = (level * (1 - level) / independent) ** 0.5
             assert (p <= level).mean() <= level + 3 * sigma, (name, level)
-        assert 0.1 < np.median(p) < 0.9, name
+        # In most windows there is no thing at all, which is as usual as can be.
+        assert 0.1 < np.median(p) < (1.01 if name.startswith("things") else 0.9), name
 
 
 @pytest.mark.parametrize("streams", SUBSETS, ids=ids)
