@@ -45,12 +45,12 @@ def learnt(machine: Scorer) -> Scorer:
 
 
 def test_what_was_learnt_is_restored_and_changes_scores() -> None:
-    window = Site(seed=3, wrong="object", wrong_from=0, wrong_to=20).window(10)
+    window = Site(seed=3, wrong="sensor", wrong_from=0, wrong_to=20).window(10)
     first, plain = learnt(scorer()), scorer()
     assert first.score([window])[0].p > plain.score([window])[0].p
     second = scorer()
     second.restore("hall", first.state("hall"))
-    later = Site(seed=3, wrong="object", wrong_from=0, wrong_to=20).window(11)
+    later = Site(seed=3, wrong="sensor", wrong_from=0, wrong_to=20).window(11)
     assert second.score([later]) == first.score([later])
 
 

@@ -11,7 +11,17 @@ from pipeline.models.together import Together
 from pipeline.training.commissioning import commission
 from pipeline.training.normal_rows import NormalRows
 from tests.benchmarks.real.series import SCENE, Table
-from tests.toy_site import ALL, HOP_NS, LOG, MICROPHONE, SENSORS, WINDOWS, Site, commissioned
+from tests.toy_site import (
+    ALL,
+    CAMERA,
+    HOP_NS,
+    LOG,
+    MICROPHONE,
+    SENSORS,
+    WINDOWS,
+    Site,
+    commissioned,
+)
 
 QUICK = DetectorSettings(block_s=10.0, folds=3, place_memory=60, memory=100)
 SMALL = Site(streams=(SENSORS,))
@@ -22,7 +32,7 @@ def test_the_report_says_what_was_learnt():
     assert report.windows == WINDOWS
     assert report.seconds == pytest.approx(WINDOWS / 2)
     assert set(report.detectors) == {
-        "video:cam", "audio:mic", "sensor:plc", "text:log", "between",
+        "video:cam", "things:cam", "audio:mic", "sensor:plc", "text:log", "between",
     }  # fmt: skip
     assert 0.2 < report.detectors["video:cam"].median < 0.4
     assert any("minutes of normal" in w for w in report.warnings)
@@ -44,7 +54,8 @@ def test_a_scene_of_one_stream_can_be_learnt(stream):
     site = Site(streams=(stream,))
     model, report = commission("hall", site.windows(0, 150), QUICK)
     assert model.together == Together(dims=6)
-    assert list(report.detectors) == [f"{stream.modality.value}:{stream.name}"]
+    things = ["things:cam"] if stream is CAMERA else []
+    assert list(report.detectors) == [f"{stream.modality.value}:{stream.name}", *things]
     score = Scorer({"hall": model}, "cpu").score([site.window(400)])[0]
     assert 0 < score.p <= 1
 
