@@ -2,7 +2,8 @@
 
 Each subset is calibrated against the same held-out normal windows, made to see no more than
 it does: what watches between the streams has fewer parts when a stream is away, and fewer
-witnesses say less by chance. A subset is calibrated when it is first met.
+witnesses say less by chance. A subset is calibrated when it is met, and forgotten when
+many others were met since.
 
 A window's p is then right for any subset, but alarms are counted in peaks, and the threshold is
 counted in those of all streams together: a subset whose rare windows lie further apart, or whose

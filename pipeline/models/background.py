@@ -4,7 +4,7 @@ A pixel may have several usual colours: a door open and shut, a wheel and what i
 floor in the sun and in the shade. They are learnt one picture at a time, as an adaptive
 mixture is (Stauffer and Grimson, 1999, *Adaptive background mixture models for real-time
 tracking*, section 2), without its variances; colours that are rare are forgotten, since people
-pass but do not stay. The colours do not move with what is scored: what is left standing
+pass, or stay for a while. The colours do not move with what is scored: what is left standing
 remains something that was not there, and what makes it background after minutes is beside them
 and bounded (`pipeline.models.standing`). Only where a great part of the picture differs at once
 is that taken for a light that was never seen, in which things cannot be told.

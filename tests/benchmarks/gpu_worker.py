@@ -308,7 +308,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         if asked.folder is None:
             asked.folder = Path(made)
-            print("learning a site of ten minutes first, which takes some", flush=True)
+            print("learning a site of ten minutes first, which takes minutes", flush=True)
             learn(asked.folder)
         tables(asked)
 

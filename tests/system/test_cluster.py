@@ -29,14 +29,7 @@ from pipeline.store import FusionStore
 from tests.crash import hall
 from tests.crash.kills import Kills
 from tests.system.cluster_capture import UP_S, Capture
-from tests.system.cluster_run import (
-    ClusterRun,
-    Fault,
-    first_start_s,
-    lives,
-    next_window,
-    tokens,
-)
+from tests.system.cluster_run import ClusterRun, Fault, first_start_s, lives, next_window, tokens
 from tests.system.cluster_told import Undisturbed, is_shown, told_of_samples
 from tests.system.exchange import Exchange
 from tests.system.lines import require_lines
