@@ -58,11 +58,6 @@ class Subset:
     alone: tuple[Array, ...]
     ceiling: Ceiling | None = None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Sub-detectors that count."""
-        return tuple(name for members in self.parts.values() for name in members)
-
     def levels(self, rows: Array | slice = slice(None)) -> Array:
         """Merged ``-log10 p`` of held-out windows, as yet without a ceiling; NaN: saw nothing."""
         held = np.stack([scores[rows] for scores in self.alone], axis=1)
