@@ -4,6 +4,9 @@ Each node plays the same seventeen minutes of two sensors at `SPEED` times real 
 ``FUSEWATCH_FAULT_SPEED=1``: in real time, from now on); the second lacks forty seconds, which the
 fusion node tells as an event. A node that nothing happens to is the undisturbed run that the
 others are compared with. The nodes are in network namespaces; what they run is the command line.
+
+That a node is gone is told by the fusion node's own clock, and its return is seen by the stamps
+of what it sends, which are of another time here. So it is told later than any cut lasts.
 """
 
 from __future__ import annotations
@@ -65,7 +68,12 @@ NODE = """\
         streams: [{name}-a, {name}-b]
         speed: {speed}
 """
-SCENE = "  {name}: {{streams: [{name}-a, {name}-b], sync_watch: {{enabled: false}}}}\n"
+SCENE = """\
+  {name}:
+    streams: [{name}-a, {name}-b]
+    sync_watch: {{enabled: false}}
+    sight: {{after_s: 30, startup_s: 300}}
+"""
 
 
 def seconds_of(sensor: str, first_s: int = 0, end_s: int = SECONDS) -> list[float]:

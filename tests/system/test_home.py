@@ -32,6 +32,7 @@ NORMAL_S = 50
 STREAMS = ("hall-camera", "hall-microphone", "hall-climate")
 NODES = ("capture-house", "fusion", "alert")
 WINDOWS = "fusewatch_windows_total"
+CAPTURED = "fusewatch_captured_total"
 DELIVERED = "fusewatch_delivered_total"
 RESTARTS = "fusewatch_source_restarts"
 CLEAR = 0.01
@@ -239,8 +240,8 @@ def wait_lost(running: Running, source: str) -> None:
 
 
 def wait_more(running: Running, stream: str) -> None:
-    """Wait until four more samples of a stream were taken by the fusion node."""
-    before = running.watched.total("capture-house", DELIVERED, stream=stream)
+    """Wait until four samples of a stream that are yet to be captured were taken for fusion."""
+    before = running.watched.total("capture-house", CAPTURED, stream=stream)
     running.wait_total(before + 4, "capture-house", DELIVERED, stream=stream)
 
 

@@ -79,9 +79,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         site.wait_for("fusion", (site.folder / "data/run/fusion.json").exists)
         for name in ("plain", "cut", "fresh"):
             site.start(name, "capture", str(site.config), "--node", name)
-        pause(BEFORE_S / SPEED)
-        wait_until(lambda: {"cut-a", "fresh-a"} <= streams(site.recorded(), BEFORE_S))
         for name in ("cut", "fresh"):
+            wait_until(lambda name=name: f"{name}-a" in streams(site.recorded(), BEFORE_S))
             site.lines[name].cut()
         pause(CUT_S / SPEED)
         for name in ("cut", "fresh"):
