@@ -72,7 +72,7 @@ def how(found: Backtest) -> Iterator[str]:
     """How it was done, and how exact it is."""
     for side, seams in found.seams.items():
         cut = seams.same + seams.different + seams.not_compared
-        text = f"{side}: replayed in {seams.pieces} pieces"
+        text = f"{side}: replayed in {seams.pieces} piece{'s' * (seams.pieces != 1)}"
         if cut:
             text += (
                 f", each with the {length(seams.lead_s)} before it; of {cut} seams {seams.same} "

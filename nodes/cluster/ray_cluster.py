@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import structlog
@@ -53,6 +54,19 @@ class _Known:
         return self.last is None or self.last.state == STARTING
 
 
+def require_ray() -> ModuleType:
+    """Ray itself, which takes seconds to import.
+
+    Raises:
+        DependencyMissing: It is not installed.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise DependencyMissing("Ray is not installed", fix=installing("cluster")) from error
+    return ray
+
+
 class RayCluster:
     """A connection to a Ray cluster. All methods belong to one thread.
 
@@ -76,11 +90,7 @@ class RayCluster:
         need: Need,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        try:
-            import ray
-        except ModuleNotFoundError as error:
-            raise DependencyMissing("Ray is not installed", fix=installing("cluster")) from error
-        self._ray = ray
+        self._ray = ray = require_ray()
         self._prefix = f"{deployment}:"
         self._config = str(config.resolve())
         self._need = need
@@ -108,7 +118,7 @@ class RayCluster:
     def machines(self) -> list[Machine]:
         """Machines that are there now, less those that just lost a worker with their link."""
         found, now_s = [], self._now_s()
-        for node in self._ray.nodes():  # type: ignore[no-untyped-call]
+        for node in self._ray.nodes():
             resources = node["Resources"]
             if node["Alive"] and now_s >= self._suspect_until_s.get(node["NodeID"], 0.0):
                 cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
@@ -117,7 +127,7 @@ class RayCluster:
 
     def workers(self) -> dict[str, Kept]:
         """Workers by group, as they are now; those that are lost are no more among them."""
-        nodes = self._ray.nodes()  # type: ignore[no-untyped-call]
+        nodes = self._ray.nodes()
         there = {node["NodeID"] for node in nodes if node["Alive"]}
         for known in self._known.values():
             known.asked = known.asked or known.actor.look.remote()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def told(deliveries: Deliveries) -> list[str]:
     for one in deliveries.found:
         state = _state(deliveries, one)
         failed = one.error if one.state != "delivered" else ""
-        said = f"{state}: {redact_url(failed)}" if failed else state
+        said = f"{state}: {failed}" if failed else state
         found.setdefault(one.sink, Counter())[said] += 1
     return [
         f"{sink} " + ", ".join(f"{count} {state}" for state, count in states.items())
@@ -93,7 +93,9 @@ def plain(deliveries: Deliveries) -> list[dict[str, Any]]:
 
 def _with(outbox: OutboxStore, found: Sequence[Delivery]) -> Deliveries:
     ids = [one.id for one in found]
-    return Deliveries(found, outbox.digests(ids), outbox.holds.of(ids))
+    # What a sink said may hold the address that it was reached at, with its token.
+    told = [replace(one, error=redact_url(one.error)) for one in found]
+    return Deliveries(told, outbox.digests(ids), outbox.holds.of(ids))
 
 
 def _of_scene(found: Sequence[Delivery], scene: str | None, limit: int) -> Sequence[Delivery]:

@@ -16,6 +16,7 @@ from nodes.cluster.directory import DirectoryNode
 from nodes.cluster.keeper import for_ever
 from nodes.cluster.operating import Operator, placer_is_there, statuses
 from nodes.cluster.placer_node import PlacerNode
+from nodes.cluster.ray_cluster import require_ray
 from nodes.cluster.showing import groups_table
 from nodes.logs import configure_logs
 from nodes.places import answer_store, fusion_store
@@ -54,6 +55,7 @@ def up(
     """Place the workers and keep them placed, until stopped; they go on without it."""
     loaded = _load(config)
     require_models(loaded.deployment, config)
+    require_ray()  # or the placer would fail and be started again for ever
     with _opened(loaded) as store:
         Operator(loaded.deployment, store).forget_down()
     answer_store(loaded.deployment).close()  # its tables are there before anybody reads them

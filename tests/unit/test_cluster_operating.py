@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from nodes.cli import run
 from nodes.cluster.directory import READ_NS, DirectoryNode, listens_at
 from nodes.cluster.narrowing import data_of, for_group, reachable_at
 from nodes.cluster.operating import Operator, placer_is_there, statuses
@@ -28,7 +30,7 @@ from nodes.top_view import view
 from pipeline.config import Deployment, load_deployment
 from pipeline.config.engine_settings import EngineSettings
 from pipeline.core.clock import ManualClock
-from pipeline.core.errors import ClusterError, ConfigError
+from pipeline.core.errors import ClusterError, ConfigError, DependencyMissing
 from pipeline.detection.stream_books import StreamBooks
 from pipeline.store import Action, Answer, FusionStore, Holder, ScoreMinute, Sight, Wish
 from pipeline.transport.directory_messages import Here, Nowhere
@@ -257,3 +259,15 @@ def test_a_wish_that_was_changed_meanwhile_stands(store: FusionStore) -> None:
     assert store.cluster.wishes() == [Wish("down"), Wish("move", "hall", "10.0.0.2")]
     Operator.forget_down(Operator(None, store))
     assert [wish.kind for wish in store.cluster.wishes()] == ["move"]
+
+
+def test_without_ray_no_placer_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "site.yaml"
+    config.write_text(SITE)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run(["cluster", "up", str(config)]) == DependencyMissing.exit_code
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Ray is not installed" in said
+    assert "install" in said

@@ -48,6 +48,15 @@ def test_events_are_listed_at_their_latest_phase(data: Path, capsys) -> None:
     assert json_of(capsys, "list", data, "--since", "2h") == []
 
 
+def test_what_was_moved_aside_is_listed_without_the_password_in_the_address(
+    data: Path, capsys
+) -> None:
+    refused = "https://***@host answered 400"
+    assert [one["error"] for one in json_of(capsys, "list", data, "--dead")] == [refused]
+    assert run(["events", "list", str(data), "--dead"]) == 0
+    assert "pw" not in capsys.readouterr().out
+
+
 def test_what_is_held_is_listed_with_until_when_and_why(data: Path, capsys) -> None:
     assert json_of(capsys, "list", data, "--held") == []
     with closing(OutboxStore(data / "alert.db")) as outbox:
