@@ -1,11 +1,13 @@
 """From raw scores to p-values, and from a false-alarm budget to a threshold. No torch.
 
-Three steps, each against the scene's held-out normal windows, so that the false-alarm rate
+Four steps, each against the scene's held-out normal windows, so that the false-alarm rate
 is known after every one of them:
 
 1. each sub-detector's score becomes a p-value (rank, with a Pareto tail beyond the data);
 2. what a detector's parts say together (`subsets.joined`) is calibrated anew: one p per detector;
-3. what all detectors say together, each for what it is worth, is calibrated anew: the window's p.
+3. what all detectors say together, each for what it is worth, is calibrated anew: the p of what
+   the window itself shows;
+4. that of the windows right before it is heard too, see `Lasting` and `VerdictRow`.
 
 When streams are missing, steps 2 and 3 are done for what remains, and the result raises no more
 alarms on the held-out normal than all streams together do, see `Subsets`.
@@ -31,6 +33,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.detection.lasting import Lasting
 from pipeline.detection.peaks import peaks_of, windows_held
 from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of
 from pipeline.models.detector_names import ODD
@@ -39,6 +42,8 @@ from pipeline.models.tails import SMALLEST_P, Tail
 Array = npt.NDArray[np.float64]
 
 _FIT_PEAKS = 20
+_FEWEST_PEAKS = 10  # that tell how many windows one has
+_SPARSE = 0.1  # of the peaks that there is room for
 _COUNTABLE = 0.95  # false alarms that fit what was recorded; half an hour has a little less
 
 
@@ -51,12 +56,14 @@ class Verdict:
         detectors: Per detector that could see.
         parts: Sub-detector with the smallest p, per detector.
         seen: Sub-detectors that could see, in the order of all.
+        lasting: By what the score of `p` is more or less than that of this window alone.
     """
 
     p: float
     detectors: dict[str, float]
     parts: dict[str, str]
     seen: tuple[str, ...] = ()
+    lasting: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,12 @@ class Calibration:
         end_ns: End of each window, ``(n,)``, growing.
         hop_ns: Step from one window to the next.
         worth: How much detectors count among the others, see `WorthSettings`; 1 if not told.
+        windows: How many windows in a row are looked at.
+
+    Attributes:
+        detectors: Detectors.
+        lasting: What their scores in a row say together.
+        held_scores: Scores of the held-out windows as live ones are told, ``(n,)``.
     """
 
     def __init__(
@@ -99,6 +112,7 @@ class Calibration:
         end_ns: npt.NDArray[np.int64],
         hop_ns: int,
         worth: Mapping[str, float] = MappingProxyType({}),
+        windows: int = 1,
     ) -> None:
         self._columns = {name: column for column, name in enumerate(names)}
         self._end_ns = end_ns
@@ -108,7 +122,8 @@ class Calibration:
         self._subsets = Subsets(names, np.stack(levels, axis=1), end_ns, hop_ns, worth)
         self._whole = self._subsets.of(tuple(names))
         self.detectors = tuple(self._whole.parts)
-        self.held_scores = self._subsets.held_scores
+        self.lasting = Lasting(self._subsets.held_scores, end_ns, hop_ns, windows)
+        self.held_scores = self.lasting.held_scores
 
     def held_by_detector(self) -> dict[str, Array]:
         """Held-out scores (``-log10 p``) per detector, NaN where it could not see, ``(n,)``."""
@@ -120,7 +135,7 @@ class Calibration:
         return self._end_ns
 
     def merge(self, detectors: Mapping[str, float], seen: tuple[str, ...] = ()) -> float:
-        """The window's p-value from those of its detectors; 1 without any.
+        """The p-value of what a window itself shows from those of its detectors; 1 without any.
 
         Args:
             detectors: p-value per detector.
@@ -134,7 +149,7 @@ class Calibration:
         return self._subsets.of(parts).p_of(together)
 
     def judge(self, scores: Array, weights: Array | None = None) -> Verdict:
-        """p-values of one window.
+        """p-values of what one window itself shows.
 
         Args:
             scores: Its raw scores, ``(len(names),)``; NaN where not seen.
@@ -175,12 +190,13 @@ class Calibration:
                 nothing then, so the threshold is the higher one of with it and without.
         """
         rules = (self._hop_ns, false_alarms_hz, min_duration_s, merge_s, every)
-        levels = [self.held_scores] if every == 1 else [self.held_scores, *self._in_no_row()]
+        levels = [self.held_scores] if every == 1 else list(self._in_no_row())
         found = [budget_of(one, self._end_ns, *rules) for one in levels]
         return max(found, key=lambda budget: budget.threshold)
 
     def _in_no_row(self) -> Iterator[Array]:
-        """Held-out scores ``(n,)`` without what looks at several windows in a row, if any does."""
+        """Held-out scores ``(n,)`` by each window alone, and without what looks at several."""
+        yield self._subsets.held_scores
         seen = tuple(name for name in self._columns if name.partition("/")[0] != ODD)
         if len(seen) < len(self._columns):
             yield self._subsets.of(seen).told()
@@ -219,10 +235,12 @@ def budget_of(
     expected = false_alarms_hz * length_s
     threshold = _level_for(peaks, expected * every)
     if expected < _COUNTABLE:
-        # Too few peaks to count. An alarm holds its level for so many windows, so with a
-        # share p of windows above it there are at most p / (windows * hop) alarms a second.
-        held_ns = windows_held(min_duration_s, step_ns) * step_ns
-        share = false_alarms_hz * held_ns / 1e9
+        # Too few peaks to count. Where a peak has so many windows above a level, a share p of
+        # windows above it makes p / (windows * hop) alarms a second.
+        least = windows_held(min_duration_s, step_ns)
+        room = length_s / (2 * merge_s + least * step_ns / 1e9) * every
+        windows = max(least, _windows_a_peak(levels, peaks[: int(_SPARSE * room)]))
+        share = false_alarms_hz * windows * step_ns / 1e9
         threshold = max(threshold, float(score_of(np.array(share))))
     low, high = poisson_interval(expected)
     return Budget(
@@ -252,9 +270,27 @@ def _level_for(peaks: Array, expected: float) -> float:
         ranks = np.arange(1, len(peaks) + 1)
         # Just above the peak that must not raise: interpolate to the next higher one.
         return float(np.interp(expected + 0.5, ranks, peaks))
-    top = peaks[: max(2, min(_FIT_PEAKS, len(peaks) // 2))]
+    top = _highest(peaks)
     fall = float((top - top[-1]).sum() / max(1, len(top) - 1))  # mean excess: exponential tail
     return float(top[-1] + max(fall, 0.05) * np.log(len(top) / max(expected, 1e-12)))
+
+
+def _windows_a_peak(levels: Array, peaks: Array) -> float:
+    """Windows above the lowest of the highest of these peaks (falling), to one peak; 0: unknown.
+
+    One over the extremal index, by runs (Smith and Weissman, 1994, *Estimating the extremal
+    index*, section 1): what is rare comes in clusters, as windows overlap and a thing stays. The
+    peaks must lie so far apart that hardly two are taken for one by chance.
+    """
+    if len(peaks) < _FEWEST_PEAKS:
+        return 0.0
+    level = _highest(peaks)[-1]
+    return float((levels >= level).sum() / (peaks >= level).sum())
+
+
+def _highest(peaks: Array) -> Array:
+    """The peaks (falling) that a tail is fitted to."""
+    return peaks[: max(2, min(_FIT_PEAKS, len(peaks) // 2))]
 
 
 def poisson_interval(expected: float, z: float = 1.645) -> tuple[float, float]:

@@ -98,7 +98,10 @@ def explain(model: SceneModel, scored: Scored, judge: Judge) -> Explanation | No
     maps, boxes = _pictures(told, scored, pair)
     return Explanation(
         kind=Basis.BETWEEN if pair else Basis.SINGLE,
-        contributions={name: round(share, _DIGITS) + 0.0 for name, share in shares.items()},
+        contributions={
+            name: round(share * scored.verdict.lasting, _DIGITS) + 0.0
+            for name, share in shares.items()
+        },
         estimated=estimated,
         pair=pair,
         maps=maps,

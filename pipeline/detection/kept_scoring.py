@@ -11,6 +11,7 @@ import msgspec
 from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.detection.live_rate import Span, Watched
 from pipeline.detection.recalibration import RecalibrationState
+from pipeline.detection.verdict_row import Level
 
 STATE_VERSION = 1
 
@@ -27,6 +28,7 @@ class ScoringState(msgspec.Struct, omit_defaults=True):
         past: The latest windows, see `Past.state`.
         running: Levels of the last hours, see `RunningLevels.state`.
         standing: What stands still before the cameras, see `SceneStanding.state`.
+        row: Scores of the latest windows, while recalibration is off.
     """
 
     version: int
@@ -37,6 +39,7 @@ class ScoringState(msgspec.Struct, omit_defaults=True):
     past: bytes = b""
     running: bytes = b""
     standing: bytes = b""
+    row: list[Level] = []
 
 
 _DECODER = msgspec.msgpack.Decoder(ScoringState)

@@ -45,6 +45,7 @@ from pipeline.detection.calibration import Calibration, Verdict
 from pipeline.detection.calm import CalmState, Levels, Quarantine, Step, Sum
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.transition import anomaly_score
+from pipeline.detection.verdict_row import Level, VerdictRow, with_score
 
 log = structlog.get_logger(__name__)
 
@@ -77,12 +78,23 @@ class Learnt(msgspec.Struct, array_like=True):
 
 
 class RecalibrationState(msgspec.Struct):
-    """Everything a `Recalibrator` remembers."""
+    """Everything a `Recalibrator` remembers.
+
+    Attributes:
+        last_index: Index of the latest window; None: there was none.
+        calm: What waits in quarantine.
+        count: Alarms so far.
+        learnt: By detector.
+        promised: The latest windows by the commissioned calibration.
+        corrected: The same by what was learnt.
+    """
 
     last_index: int | None = None
     calm: CalmState = msgspec.field(default_factory=CalmState)
     count: CountState = msgspec.field(default_factory=CountState)
     learnt: dict[str, Learnt] = {}
+    promised: list[Level] = []
+    corrected: list[Level] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +164,8 @@ class Recalibrator:
         self._state = state
         self._quarantine = Quarantine(self._levels, state.calm)
         self._count = AlarmCount(self._alarm, self._threshold, self._hop_ns, state.count)
+        self._promised = VerdictRow(self._calibration.lasting, state.promised)
+        self._told = VerdictRow(self._calibration.lasting, state.corrected)
 
     def judge(
         self,
@@ -162,20 +176,22 @@ class Recalibrator:
         *,
         learning: bool = True,
     ) -> Verdict:
-        """The verdict on the next window, corrected by what was learnt before it.
+        """The verdict on the next window, corrected by what was learnt before it, with what lasted.
 
         Args:
-            verdict: By the commissioned calibration.
+            verdict: By the commissioned calibration and what the window itself shows.
             index: Index of the window.
             end_ns: Its end.
             doubtful: Detectors that are not to be learnt from, as they cannot see well.
             learning: Whether to learn from it and to count its alarm; not while windows are left
                 out before it, as neither their scores nor their number are those promised.
         """
-        corrected = self._corrected(verdict)
+        promised = self._promised.told(verdict, index)
+        corrected = self._bounded(self._told.told(self._corrected(verdict), index), promised)
+        self._state.promised, self._state.corrected = self._promised.levels, self._told.levels
         if self._state.last_index is None or index > self._state.last_index:
             self._state.last_index = index
-            height = max(anomaly_score(verdict.p), anomaly_score(corrected.p))
+            height = max(anomaly_score(promised.p), anomaly_score(corrected.p))
             if learning:
                 self._count.take(end_ns, anomaly_score(corrected.p))
             known = {n: p for n, p in verdict.detectors.items() if learning and n not in doubtful}
@@ -183,6 +199,13 @@ class Recalibrator:
             for step in self._quarantine.take(end_ns, height, scores):
                 self._learn(step)
         return corrected
+
+    def _bounded(self, corrected: Verdict, promised: Verdict) -> Verdict:
+        """No less than the bounds allow."""
+        least = anomaly_score(promised.p) / self._settings.most
+        if anomaly_score(corrected.p) >= least:
+            return corrected
+        return with_score(corrected, least)
 
     def _corrected(self, verdict: Verdict) -> Verdict:
         factors = self.factors

@@ -93,21 +93,7 @@ class Scorer:
         self.spent_s: dict[str, float] = {}
         self._watch = watch
         self._batching = Batching(models, self.device, together)
-        self._scenes = {
-            name: _Scene(
-                model,
-                calibration_of(model),
-                SceneScoring(
-                    name,
-                    model.digest,
-                    model.hop_ns,
-                    model.past(),
-                    model.running(),
-                    model.standing(),
-                ),
-            )
-            for name, model in self._batching.models.items()
-        }
+        self._scenes = {name: _scene(name, model) for name, model in self._batching.models.items()}
         self._cells = {
             stream.info.name: model.settings.picture_cells
             for model in models.values()
@@ -240,8 +226,23 @@ class Scorer:
 
 def calibration_of(model: SceneModel) -> Calibration:
     """The calibration that a model carries."""
-    held, worth = model.held, model.settings.worth.model_dump()
-    return Calibration(model.names, held.scores, held.end_ns, model.hop_ns, worth)
+    held, settings = model.held, model.settings
+    worth, windows = settings.worth.model_dump(), settings.lasting_windows
+    return Calibration(model.names, held.scores, held.end_ns, model.hop_ns, worth, windows)
+
+
+def _scene(name: str, model: SceneModel) -> _Scene:
+    calibration = calibration_of(model)
+    live = SceneScoring(
+        name,
+        model.digest,
+        model.hop_ns,
+        calibration.lasting,
+        model.past(),
+        model.running(),
+        model.standing(),
+    )
+    return _Scene(model, calibration, live)
 
 
 def _verdict(

@@ -15,8 +15,10 @@ import torch
 from pipeline.core.window import Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.kept_scoring import STATE_VERSION, ScoringState, read_state
+from pipeline.detection.lasting import Lasting
 from pipeline.detection.live_rate import Watched
 from pipeline.detection.recalibration import Recalibrator
+from pipeline.detection.verdict_row import VerdictRow
 from pipeline.models.features import StreamFeatures
 from pipeline.models.past import ScenePast
 from pipeline.models.quality import Quality
@@ -34,6 +36,7 @@ class SceneScoring:
         scene: Name of the scene.
         model: Digest of its model.
         hop_ns: Step from one window to the next.
+        lasting: What scores in a row say together.
         past: Empty memory of what the latest windows showed.
         running: Levels of the last hours as learning left them; None: no stream has any.
         standing: What stands still before the cameras: nothing yet; None: no stream is a camera.
@@ -44,6 +47,7 @@ class SceneScoring:
         scene: str,
         model: str,
         hop_ns: int,
+        lasting: Lasting,
         past: ScenePast,
         running: RunningLevels | None = None,
         standing: SceneStanding | None = None,
@@ -56,6 +60,8 @@ class SceneScoring:
         self._scene = scene
         self._model = model
         self._hop_ns = hop_ns
+        self._lasting = lasting
+        self._row = VerdictRow(lasting)
 
     def follow(
         self, features: Features, window: Window, quality: Mapping[str, Quality]
@@ -81,14 +87,14 @@ class SceneScoring:
         """The verdict on the next window as it is now to be told.
 
         Args:
-            verdict: By the commissioned calibration.
+            verdict: By the commissioned calibration and what the window itself shows.
             window: The window.
             doubtful: Detectors that cannot see well just now.
         """
         if verdict.detectors:
             self.watched.add(window.end_ns - window.hops * self._hop_ns, window.end_ns)
         if self.recalibrator is None:
-            return verdict
+            return self._row.told(verdict, window.index)
         return self.recalibrator.judge(
             verdict, window.index, window.end_ns, doubtful, learning=window.hops == 1
         )
@@ -106,6 +112,7 @@ class SceneScoring:
                 self.past.state(),
                 self.running.state(),
                 self.standing.state(),
+                self._row.levels,
             )
         )
 
@@ -129,5 +136,6 @@ class SceneScoring:
             self.running.restore(state.running)
         if state.standing:
             self.standing.restore(state.standing)
+        self._row = VerdictRow(self._lasting, state.row)
         if state.recalibration is not None and self.recalibrator is not None:
             self.recalibrator.restore(state.recalibration)

@@ -50,7 +50,8 @@ from pipeline.models.together import Relation, Together
 from pipeline.models.video_view import View
 
 _AGAIN = "make it again with `fusewatch commission`"
-_ALIKE = {"odd": 1.0, "things": 1.0}  # as all counted before a file told
+_EARLIER = {"worth": {"odd": 1.0, "things": 1.0}, "lasting_windows": 1}
+"""How windows were judged before a file told."""
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -133,7 +134,7 @@ def _tensors(model: SceneModel) -> dict[str, Tensor]:
 
 def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneModel:
     try:
-        settings = DetectorSettings.model_validate({"worth": _ALIKE, **description.settings})
+        settings = DetectorSettings.model_validate({**_EARLIER, **description.settings})
     except ValidationError as error:
         raise ModelFileError(f"settings not understood: {error}", fix=_AGAIN) from error
     streams = tuple(

@@ -95,6 +95,10 @@ class DetectorSettings(Settings):
     worth: WorthSettings = WorthSettings()
     """How much each detector counts among the others."""
 
+    lasting_windows: int = Field(default=4, ge=1, le=100)
+    """So many windows in a row are heard together beside the newest: what lasts is rarer than what
+    comes and goes. Four are about one length of a window by default; 1: each speaks alone."""
+
     joint_dims: int = Field(default=12, ge=1)
     """Principal components each stream gives to the joint density."""
 

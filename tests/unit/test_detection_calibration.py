@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from pipeline.detection.calibration import Calibration, budget_of, poisson_interval
+from pipeline.detection.peaks import peaks_of
+from pipeline.models.tails import Tail
 
 HOP_NS = 500_000_000
 NAMES = ("video:a/local", "video:a/knn", "audio:b/local", "joint/knn")
@@ -97,6 +99,28 @@ def test_a_budget_too_rare_to_count_is_kept_even_if_no_two_alarms_overlap(min_du
     windows = 2 if min_duration_s else 1
     share = 10**-budget.threshold
     assert share / (windows * HOP_NS / 1e9) <= 6 / 3600 * 1.0001
+
+
+def test_a_budget_too_rare_to_count_is_neither_broken_nor_left_unused():
+    """Windows that overlap: half an hour, and a budget of one alarm in four hours."""
+    rate_hz, rules = 6 / 86_400, (1.0, 2.0)
+    spent = []
+    for seed in range(12):
+        x, fresh = (overlapping(count, seed + first) for count, first in ((3600, 0), (72_000, 99)))
+        held = Tail(x)
+        end_ns = np.arange(1, len(fresh) + 1) * HOP_NS
+        levels = -np.log10(held.p(x))
+        budget = budget_of(levels, end_ns[: len(x)], HOP_NS, rate_hz, *rules)
+        assert not budget.supported
+        peaks = peaks_of(-np.log10(held.p(fresh)), end_ns, HOP_NS, *rules)
+        spent.append((peaks >= budget.threshold).sum() / (len(fresh) * HOP_NS / 1e9) / rate_hz)
+    assert 0.3 <= np.mean(spent) <= 1.5
+
+
+def overlapping(count: int, seed: int) -> np.ndarray:
+    """Scores of windows that each hold the worst of four moments."""
+    moments = np.random.default_rng(seed).exponential(size=count + 3)
+    return np.lib.stride_tricks.sliding_window_view(moments, 4).max(axis=1)
 
 
 def test_a_gap_in_the_normal_time_does_not_join_windows_into_one_peak():
