@@ -5,6 +5,7 @@ began with the recordings would be. What each part remembers:
 
 - aligning: some seconds; windows lie on a grid of absolute time, so they are the same windows;
 - the networks that look back: as many windows as they were learnt with;
+- what lasts: the windows in a row that are heard together (`pipeline.detection.lasting`);
 - the alarm: until it is quiet again and has cooled down;
 - a camera: colours that stood in the picture, until what is gone hides nothing more, an hour
   (`pipeline.models.standing.FADES_S`). What was gone for longer still counts for a little should
@@ -54,6 +55,7 @@ def memory_of(deployment: Deployment, scene: str, model: SceneModel) -> Memory:
         "the aligning of its streams": _aligning_ns(deployment, settings),
         "the alarm": _alarm_ns(settings),
         "the windows that its networks look back at": _past_ns(settings, model),
+        "what lasts": model.settings.lasting_windows * _ns(settings.hop_s),
     }
     cameras = [s.info.name for s in model.streams if s.density.objects is not None]
     if cameras:

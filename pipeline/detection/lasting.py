@@ -4,7 +4,8 @@ A window of normal that is a little unusual is soon followed by one that is not.
 of the latest windows in a row is a second witness beside the newest score. Both are heard as the
 parts of a detector are (`subsets.joined`), and what they say together is calibrated anew on the
 held-out normal, so the rate of false alarms stays. An anomaly that is seen at its height in one
-window is found as before: it is the newest that speaks then.
+window is found as before: it is the newest that speaks then. And what was seen before counts for
+`GOING_ON` times the newest score at most, so that an alarm ends with what raised it.
 
 Where a window is missing in the row, or windows are left out, the newest speaks alone.
 """
@@ -19,6 +20,8 @@ import numpy.typing as npt
 
 from pipeline.detection.subsets import PARTS_ORDER, joined, score_of
 from pipeline.models.tails import SMALLEST_P, Tail
+
+GOING_ON = 1.5
 
 Array = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -45,8 +48,9 @@ class Lasting:
         self._means = self._together = None
         if windows > 1 and whole.any():
             self._means = Tail(means)
-            both = np.stack([levels[whole], score_of(self._means.p(means))], axis=1)
-            together = joined(both, PARTS_ORDER)
+            newest = levels[whole]
+            lasted = np.minimum(score_of(self._means.p(means)), GOING_ON * newest)
+            together = joined(np.stack([newest, lasted], axis=1), PARTS_ORDER)
             self._together = Tail(together)
             self.held_scores = levels.copy()
             self.held_scores[whole] = score_of(self._together.p(together))
@@ -60,7 +64,8 @@ class Lasting:
         if self._means is None or self._together is None or len(row) < self.windows:
             return row[-1]
         newest = row[-1]
-        lasted = _level(self._means.p_of(math.fsum(row[-self.windows :]) / self.windows))
+        mean = math.fsum(row[-self.windows :]) / self.windows
+        lasted = min(_level(self._means.p_of(mean)), GOING_ON * newest)
         both = math.pow(newest**PARTS_ORDER + lasted**PARTS_ORDER, 1.0 / PARTS_ORDER)
         return _level(self._together.p_of(both))
 
@@ -80,3 +85,7 @@ def _means(
     last = end_ns[windows - 1 :]
     whole[windows - 1 :] = last - end_ns[: len(last)] == (windows - 1) * hop_ns
     return whole, rows[whole[windows - 1 :]].mean(axis=1)
+
+
+ALONE = Lasting(np.zeros(0), np.zeros(0, np.int64), 1, 1)
+"""Each window speaks alone."""

@@ -237,10 +237,10 @@ def _scene(name: str, model: SceneModel) -> _Scene:
         name,
         model.digest,
         model.hop_ns,
-        calibration.lasting,
         model.past(),
         model.running(),
         model.standing(),
+        calibration.lasting,
     )
     return _Scene(model, calibration, live)
 

@@ -15,7 +15,7 @@ import torch
 from pipeline.core.window import Window
 from pipeline.detection.calibration import Verdict
 from pipeline.detection.kept_scoring import STATE_VERSION, ScoringState, read_state
-from pipeline.detection.lasting import Lasting
+from pipeline.detection.lasting import ALONE, Lasting
 from pipeline.detection.live_rate import Watched
 from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.verdict_row import VerdictRow
@@ -36,10 +36,10 @@ class SceneScoring:
         scene: Name of the scene.
         model: Digest of its model.
         hop_ns: Step from one window to the next.
-        lasting: What scores in a row say together.
         past: Empty memory of what the latest windows showed.
         running: Levels of the last hours as learning left them; None: no stream has any.
         standing: What stands still before the cameras: nothing yet; None: no stream is a camera.
+        lasting: What scores in a row say together; None: each speaks alone.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class SceneScoring:
         scene: str,
         model: str,
         hop_ns: int,
-        lasting: Lasting,
         past: ScenePast,
         running: RunningLevels | None = None,
         standing: SceneStanding | None = None,
+        lasting: Lasting | None = None,
     ) -> None:
         self.past = past
         self.running = running or RunningLevels({})
@@ -60,8 +60,8 @@ class SceneScoring:
         self._scene = scene
         self._model = model
         self._hop_ns = hop_ns
-        self._lasting = lasting
-        self._row = VerdictRow(lasting)
+        self._lasting = lasting or ALONE
+        self._row = VerdictRow(self._lasting)
 
     def follow(
         self, features: Features, window: Window, quality: Mapping[str, Quality]

@@ -31,7 +31,7 @@ from pipeline.training.metrics import Floats
 from pipeline.training.watched import watch
 from tests.benchmarks.synthetic_sites import EVERY, HOP_NS, SCENE, START_NS, Part, Recorded
 
-BUDGETS = ("6/hour", "2/hour")
+BUDGETS = ("6/hour", "2/hour", "2/day")  # of GOALS, and what a deployment has by default
 _CURVE_POINTS = 60
 
 Parts = dict[Part, Recorded]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.detection.alarm import AlarmSettings
 from pipeline.sources.synthetic.settings import Kind
 from pipeline.training.evaluation_result import Row
 from pipeline.training.event_metrics import HOUR_S, Recall, recall_of
@@ -76,9 +77,10 @@ def _levels(row: Row) -> list[str]:
 
 def _alarm_table(outcomes: Sequence[Outcome], number: int) -> str:
     budget = outcomes[0].alarms[number].budget
-    rate = float(budget.partition("/")[0])
+    rate = AlarmSettings(budget=budget).false_alarms_hz * HOUR_S
     head = [*KINDS, "all", "cross", "false/h", "90 %", "beside/h", "delay s", "cross"]
-    wanted = [_percent(FOUND[budget]), _percent(FOUND_BETWEEN), "", f"{rate / 2:g}-{rate * 1.5:g}"]
+    shares = [_percent(FOUND[budget]), _percent(FOUND_BETWEEN)] if budget in FOUND else ["", ""]
+    wanted = [*shares, f"{rate / 2:.2g}-{rate * 1.5:.2g}", ""]
     lines = [
         _line(f"found at {budget}, own limit", head),
         _line(_TARGET, [*("" for _ in KINDS), *wanted, "", *_delay_targets()]),

@@ -44,7 +44,7 @@ scenes:
     sight: {{after_s: {sight_s}, clear_after_s: 2.0}}
 fusion:
   device: cpu
-  evidence_s: 2.0
+  evidence_s: 3.0
   {record}
 {streams}
 """

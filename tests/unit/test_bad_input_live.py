@@ -17,6 +17,7 @@ from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
+from pipeline.models.settings import DetectorSettings
 from tests.toy_site import ALL, FIRST, HOP_NS, WINDOWS, commissioned
 from tests.toy_stream import SECOND_NS, live
 
@@ -94,13 +95,19 @@ def clean() -> Run:
     return run(arrivals())
 
 
+IN_A_ROW = DetectorSettings().lasting_windows
+
+
 def untouched(bad: Run, clean: Run, from_hop: int, to_hop: int) -> None:
-    """Every window is there, each has a p-value, and those away from `[from, to)` are as ever."""
+    """Every window is there, each has a p-value, and those away from `[from, to)` are as ever.
+
+    Those right behind are told with what lasted, so they are away when the row has passed.
+    """
     assert bad.judged.keys() == clean.judged.keys()
     assert all(0.0 < p <= 1.0 for p in bad.judged.values())
     for index, p in clean.judged.items():
         hop = index - FIRST - WINDOWS
-        if hop + 4 <= from_hop or hop >= to_hop:
+        if hop + 4 <= from_hop or hop >= to_hop + IN_A_ROW - 1:
             assert bad.judged[index] == p
 
 

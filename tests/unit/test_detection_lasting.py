@@ -53,7 +53,11 @@ def test_what_lasts_is_rarer_than_what_comes_and_goes(lasting: Lasting) -> None:
 
 
 def test_what_is_seen_in_one_window_is_hardly_less_rare(lasting: Lasting) -> None:
-    assert lasting.of([0.3, 0.3, 0.3, 5.0]) > 4.2
+    assert lasting.of([0.3, 0.3, 0.3, 5.0]) > 4.0
+
+
+def test_it_ends_with_what_raised_it(lasting: Lasting) -> None:
+    assert lasting.of([6.0, 6.0, 6.0, 0.5]) < 1.0
 
 
 def test_higher_scores_never_make_it_less_rare(lasting: Lasting) -> None:
