@@ -22,6 +22,7 @@ from pipeline.detection.subsets import PARTS_ORDER, joined, score_of
 from pipeline.models.tails import SMALLEST_P, Tail
 
 GOING_ON = 1.5
+"""Without it an alarm stood as long after its cause as a row is, and found no more."""
 
 Array = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
