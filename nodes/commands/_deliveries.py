@@ -94,8 +94,8 @@ def plain(deliveries: Deliveries) -> list[dict[str, Any]]:
 def _with(outbox: OutboxStore, found: Sequence[Delivery]) -> Deliveries:
     ids = [one.id for one in found]
     # What a sink said may hold the address that it was reached at, with its token.
-    told = [replace(one, error=redact_url(one.error)) for one in found]
-    return Deliveries(told, outbox.digests(ids), outbox.holds.of(ids))
+    readable = [replace(one, error=redact_url(one.error)) for one in found]
+    return Deliveries(readable, outbox.digests(ids), outbox.holds.of(ids))
 
 
 def _of_scene(found: Sequence[Delivery], scene: str | None, limit: int) -> Sequence[Delivery]:

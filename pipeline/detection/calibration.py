@@ -27,7 +27,7 @@ are peaks, see `pipeline.detection.peaks`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -36,7 +36,14 @@ import numpy.typing as npt
 
 from pipeline.detection.lasting import Lasting
 from pipeline.detection.peaks import peaks_of, windows_held
-from pipeline.detection.subsets import DETECTORS_ORDER, PARTS_ORDER, Subsets, score_of
+from pipeline.detection.subsets import (
+    DETECTORS_ORDER,
+    PARTS_ORDER,
+    Subsets,
+    joined_of,
+    level_of,
+    score_of,
+)
 from pipeline.models.detector_names import ODD
 from pipeline.models.tails import SMALLEST_P, Tail
 
@@ -145,8 +152,8 @@ class Calibration:
         if not detectors:
             return 1.0
         parts = seen or tuple(n for n in self._columns if n.partition("/")[0] in detectors)
-        levels = (self._subsets.worth_of(name) * _level(p) for name, p in detectors.items())
-        together = _joined(levels, DETECTORS_ORDER)
+        levels = (self._subsets.worth_of(name) * level_of(p) for name, p in detectors.items())
+        together = joined_of(levels, DETECTORS_ORDER)
         return self._subsets.of(parts).p_of(together)
 
     def judge(self, scores: Array, weights: Array | None = None) -> Verdict:
@@ -168,7 +175,7 @@ class Calibration:
         parts: dict[str, str] = {}
         for detector, members in known.parts.items():
             parts[detector] = min((m for m in members if m in found), key=found.__getitem__)
-            together = _joined((_level(found[m]) for m in members if m in found), PARTS_ORDER)
+            together = joined_of((level_of(found[m]) for m in members if m in found), PARTS_ORDER)
             detectors[detector] = known.tails[detector].p_of(together)
         seen = tuple(found)
         return Verdict(self.merge(detectors, seen), detectors, parts, seen)
@@ -252,15 +259,6 @@ def budget_of(
         length_s,
         expected >= _COUNTABLE,
     )
-
-
-def _level(p: float) -> float:
-    return -math.log10(max(p, SMALLEST_P))
-
-
-def _joined(scores: Iterable[float], order: float) -> float:
-    """As `joined`, of the scores of one window."""
-    return math.pow(math.fsum(score**order for score in scores), 1.0 / order)
 
 
 def _level_for(peaks: Array, expected: float) -> float:

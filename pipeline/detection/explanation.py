@@ -96,12 +96,10 @@ def explain(model: SceneModel, scored: Scored, judge: Judge) -> Explanation | No
     pair = _pair(scored.verdict, shares, value)
     told = [s for s in model.streams if s.info.name in names and _told(s, scored.verdict, pair)]
     maps, boxes = _pictures(told, scored, pair)
+    lasting = scored.verdict.lasting  # what lasted is shared out as what is seen now
     return Explanation(
         kind=Basis.BETWEEN if pair else Basis.SINGLE,
-        contributions={
-            name: round(share * scored.verdict.lasting, _DIGITS) + 0.0
-            for name, share in shares.items()
-        },
+        contributions={n: round(share * lasting, _DIGITS) + 0.0 for n, share in shares.items()},
         estimated=estimated,
         pair=pair,
         maps=maps,

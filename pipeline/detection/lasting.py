@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detection.subsets import PARTS_ORDER, joined, score_of
-from pipeline.models.tails import SMALLEST_P, Tail
+from pipeline.detection.subsets import PARTS_ORDER, joined, joined_of, level_of, score_of
+from pipeline.models.tails import Tail
 
 GOING_ON = 1.5
 """Without it an alarm stood as long after its cause as a row is, and found no more."""
@@ -66,13 +66,8 @@ class Lasting:
             return row[-1]
         newest = row[-1]
         mean = math.fsum(row[-self.windows :]) / self.windows
-        lasted = min(_level(self._means.p_of(mean)), GOING_ON * newest)
-        both = math.pow(newest**PARTS_ORDER + lasted**PARTS_ORDER, 1.0 / PARTS_ORDER)
-        return _level(self._together.p_of(both))
-
-
-def _level(p: float) -> float:
-    return -math.log10(max(p, SMALLEST_P))
+        lasted = min(level_of(self._means.p_of(mean)), GOING_ON * newest)
+        return level_of(self._together.p_of(joined_of((newest, lasted), PARTS_ORDER)))
 
 
 def _means(

@@ -93,7 +93,7 @@ class Scorer:
         self.spent_s: dict[str, float] = {}
         self._watch = watch
         self._batching = Batching(models, self.device, together)
-        self._scenes = {name: _scene(name, model) for name, model in self._batching.models.items()}
+        self._scenes = {name: _begun(name, model) for name, model in self._batching.models.items()}
         self._cells = {
             stream.info.name: model.settings.picture_cells
             for model in models.values()
@@ -231,7 +231,8 @@ def calibration_of(model: SceneModel) -> Calibration:
     return Calibration(model.names, held.scores, held.end_ns, model.hop_ns, worth, windows)
 
 
-def _scene(name: str, model: SceneModel) -> _Scene:
+def _begun(name: str, model: SceneModel) -> _Scene:
+    """A scene of which nothing is remembered yet."""
     calibration = calibration_of(model)
     live = SceneScoring(
         name,

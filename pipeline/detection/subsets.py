@@ -199,6 +199,11 @@ def score_of(p: Array) -> Array:
     return np.asarray(-np.log10(np.maximum(p, SMALLEST_P)))
 
 
+def level_of(p: float) -> float:
+    """As `score_of`, of one p-value."""
+    return -math.log10(max(p, SMALLEST_P))
+
+
 def _by_detector(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Sub-detectors of each detector."""
     parts: dict[str, tuple[str, ...]] = {}
@@ -235,3 +240,8 @@ def joined(scores: Array, order: float) -> Array:
     seen = np.isfinite(scores)
     total = np.where(seen, scores, 0.0) ** order
     return np.where(seen.any(axis=1), total.sum(axis=1) ** (1.0 / order), np.nan)
+
+
+def joined_of(scores: Iterable[float], order: float) -> float:
+    """As `joined`, of the scores of one window."""
+    return math.pow(math.fsum(score**order for score in scores), 1.0 / order)
