@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nodes.assembly import build_engine
-from nodes.replay import SECOND_NS, arrivals_of, drive, start_of
+from nodes.replay import SECOND_NS, arrivals_of, driven, start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ConfigError, RecordingError
 from pipeline.core.window import Window
@@ -32,8 +32,6 @@ from pipeline.training.score_file import read_scores
 from pipeline.training.watched import Watched, watch
 
 Progress = Callable[[str, int, int | None], None]
-
-_TOLD_EVERY = 20  # windows
 
 
 @dataclass(slots=True)
@@ -97,10 +95,9 @@ def evaluate_recording(
     engine = build_engine(alone, models={scene: file}).engine
     heard = _Heard()
     progress("scoring", 0, None)
-    for arrival in arrivals_of(recordings, start_ns, from_s, to_s):
-        outcome = drive(engine, arrival)
+    for _, outcome in driven(engine, arrivals_of(recordings, start_ns, from_s, to_s)):
         heard.take(outcome.windows, outcome.scores)
-        if outcome.scores and len(heard.scores) % _TOLD_EVERY == 0:
+        if outcome.scores:
             progress("scoring", len(heard.scores), None)
     progress("scoring", len(heard.scores), len(heard.scores))
     if not heard.scores:

@@ -8,6 +8,7 @@ there.
 from __future__ import annotations
 
 import csv
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ from pipeline.recording.reader import Recording
 log = structlog.get_logger(__name__)
 
 SECOND_NS = 1_000_000_000
+TURN_NS = 4 * SECOND_NS
+"""Arrivals of one turn: eight windows a scene, from where on more are hardly quicker, and well
+within what is kept for the evidence of an event (`pipeline.detection.evidence.RING_EXTRA_S`)."""
 
 
 @dataclass(slots=True)
@@ -79,12 +83,55 @@ def replay(
     assembly = build_engine(deployment, models=models, writer=writer)
     start_ns = start_of(recordings)
     result = Replayed(start_ns, budgets=assembly.budgets)
-    for arrival in arrivals_of(recordings, start_ns, from_s, to_s):
-        # What is not a sample is kept outside the span too, and must not be waited for.
-        if pace is not None and isinstance(arrival, SampleArrived):
-            pace(arrival.arrival_ns)
-        _gather(result, drive(assembly.engine, arrival))
+    arrivals = arrivals_of(recordings, start_ns, from_s, to_s)
+    for _, outcome in driven(assembly.engine, arrivals if pace is None else paced(arrivals, pace)):
+        _gather(result, outcome)
     return result
+
+
+def paced(arrivals: Iterable[Arrival], pace: Callable[[int], None]) -> Iterator[Arrival]:
+    """Arrivals, each sample of which waits for its time."""
+    for arrival in arrivals:
+        # What is not a sample is kept outside the span too, and must not be waited for.
+        if isinstance(arrival, SampleArrived):
+            pace(arrival.arrival_ns)
+        yield arrival
+
+
+def driven(
+    engine: Engine, arrivals: Iterable[Arrival], bounds_ns: Sequence[int] = ()
+) -> Iterator[tuple[int, Outcome]]:
+    """Give the engine arrivals, a few seconds of them at a time, and score what they completed.
+
+    What comes of them is what `drive` gives of one after the other, for less: windows in a row
+    are scored together. The engine may be some seconds ahead of what is asked for.
+
+    Args:
+        engine: The engine.
+        arrivals: In their order.
+        bounds_ns: Times at which a new turn begins.
+
+    Yields:
+        When the first of these arrivals came, and what came of them.
+    """
+    bounds = sorted(bounds_ns)
+    first_ns: int | None = None
+    for arrival in arrivals:
+        now_ns = arrival.arrival_ns
+        if first_ns is not None and _apart(first_ns, now_ns, bounds):
+            yield first_ns, engine.collect()
+            first_ns = None
+        first_ns = now_ns if first_ns is None else first_ns
+        engine.take(arrival)
+    if first_ns is not None:
+        yield first_ns, engine.collect()
+
+
+def _apart(first_ns: int, now_ns: int, bounds_ns: Sequence[int]) -> bool:
+    """Whether an arrival belongs to another turn than an earlier one."""
+    if not 0 <= now_ns - first_ns < TURN_NS:
+        return True
+    return bisect(bounds_ns, first_ns) != bisect(bounds_ns, now_ns)
 
 
 def drive(engine: Engine, arrival: Arrival) -> Outcome:

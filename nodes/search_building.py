@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nodes.assembly import build_engine
-from nodes.replay import SECOND_NS, arrivals_of, drive, start_of
+from nodes.replay import SECOND_NS, arrivals_of, driven, start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import RecordingError
 from pipeline.core.window import Window
@@ -86,9 +86,9 @@ class ByModel:
         looks: list[Look] = []
         models = {self._scene: self._file}
         engine = build_engine(self._alone, models=models, watch=looks.append).engine
-        for arrival in arrivals_of([recording], start_of([recording]), None, None):
-            scores = drive(engine, arrival).scores
-            for look, score in zip(looks, scores, strict=True):
+        arrivals = arrivals_of([recording], start_of([recording]), None, None)
+        for _, outcome in driven(engine, arrivals):
+            for look, score in zip(looks, outcome.scores, strict=True):
                 vectors = window_vectors(self._model, look, score.detectors)
                 yield Seen(look.window, vectors, score.p)
             looks.clear()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from nodes.replay import drive, ended
+from nodes.replay import driven, ended
 from pipeline.config.deployment import Deployment
 from pipeline.core.event import Event, Evidence, Phase
 from pipeline.detection.outcome import Outcome
@@ -63,6 +63,12 @@ class Piece:
     def scenes(self) -> tuple[str, ...]:
         """Names of its scenes."""
         return tuple(self.deployment.scenes)
+
+    @property
+    def bounds_ns(self) -> tuple[int, ...]:
+        """Times at which something else begins to count."""
+        known = (self.from_ns, self.to_ns, self.first_ns, self.check_ns)
+        return tuple(one for one in known if one is not None)
 
     def holds(self, at_ns: int) -> bool:
         """Whether what arrives then counts."""
@@ -121,10 +127,11 @@ def replay_piece(piece: Piece) -> PieceResult:
     book = _Book(piece)
     with RecordingSet(piece.files) as recordings:
         arrivals = recordings.arrivals(piece.begin_ns, piece.stop_ns)
-        for arrival in ended(arrivals) if piece.to_ns is None else arrivals:
-            if book.over(arrival.arrival_ns):
+        counted = ended(arrivals) if piece.to_ns is None else arrivals
+        for at_ns, outcome in driven(engine, counted, piece.bounds_ns):
+            if book.over(at_ns):
                 break
-            book.take(arrival.arrival_ns, drive(engine, arrival))
+            book.take(at_ns, outcome)
         book.done.faults = {str(p.path): p.faults for p in recordings.parts if p.faults}
     book.done.unfit = {stream: why for (_, stream), why in engine.unfit.items()}
     book.done.corrupt = dict(engine.corrupt)
@@ -153,7 +160,7 @@ class _Book:
         return at_ns >= piece.check_ns and not self._standing
 
     def take(self, at_ns: int, outcome: Outcome) -> None:
-        """Take in what came of an arrival."""
+        """Take in what came of arrivals from then on."""
         if not outcome.windows and not outcome.events:
             return
         counts = self._piece.holds(at_ns)

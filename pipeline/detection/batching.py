@@ -1,16 +1,17 @@
 """How windows are shared out to calls of the models.
 
-On the CPU a window is scored by itself, so that its score does not depend, to the last bit, on
-which other windows are scored in the same call. On CUDA the windows of all scenes that are laid
-out alike go through together (`pipeline.models.scene_stack`), which changes the last bits only.
-A scene that no stack takes, as one with a trained network, is scored on CUDA by itself.
+On the CPU the windows of one scene go through its model together, as when a node catches up or a
+recording is replayed; what is told of a window is the same to the bit as if it came alone (see
+`pipeline.models.products`). On CUDA those of all scenes that are laid out alike go through
+together (`pipeline.models.scene_stack`), which changes the last bits only. A scene with a
+trained network is scored window by window, and on CUDA by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -22,6 +23,10 @@ from pipeline.models.scene_stack import Layout, Ready, SceneStack, scene_layout
 
 MOST_AT_ONCE = 4096
 """Windows of one call to a stack: bounds the memory it takes, and fills any GPU."""
+
+MOST_IN_A_ROW = 32
+"""Windows of one call to the model of a scene: more cost no less, and their distances from all
+that is remembered no longer stay in the cache of a processor."""
 
 CPU = torch.device("cpu")
 
@@ -103,13 +108,15 @@ class Batching:
 
     def score(self, windows: Sequence[Asked]) -> list[Shown]:
         """Score windows, those of one scene in their order."""
+        if not self.together:
+            return self._by_scene(windows)
         found: dict[int, Shown] = {}
         for rows in _rounds(windows):
             stacked: dict[SceneStack, list[int]] = {}
             for row in rows:
                 stack = self._stack_for(windows[row])
                 if stack is None:
-                    found[row] = self._alone(windows[row])
+                    found[row] = self._in_a_row([windows[row]])[0]
                 else:
                     stacked.setdefault(stack, []).append(row)
             for stack, members in stacked.items():
@@ -126,14 +133,39 @@ class Batching:
             return None
         return stack
 
-    def _alone(self, window: Asked) -> Shown:
-        model, device = self.models[window.scene], self.device_of(window.scene)
-        seen = model.score([window.features], [window.index], window.past, device)
-        return Shown(seen.scores[0], seen.places[0], seen.embeddings[0])
+    def _by_scene(self, windows: Sequence[Asked]) -> list[Shown]:
+        """Those of each scene together, as many as may go through at once."""
+        found: dict[int, Shown] = {}
+        for scene, own in by_scene(windows).items():
+            most = MOST_IN_A_ROW if self.models[scene].network is None else 1
+            for first in range(0, len(own), most):
+                part = own[first : first + most]
+                found |= zip(part, self._in_a_row([windows[row] for row in part]), strict=True)
+        return [found[row] for row in range(len(windows))]
+
+    def _in_a_row(self, windows: Sequence[Asked]) -> list[Shown]:
+        """Windows of one scene, in their order."""
+        scene, past = windows[0].scene, windows[0].past
+        features, indices = [one.features for one in windows], [one.index for one in windows]
+        seen = self.models[scene].score(features, indices, past, self.device_of(scene))
+        return [Shown(*one) for one in zip(seen.scores, seen.places, seen.embeddings, strict=True)]
 
     def _together(self, stack: SceneStack, windows: Sequence[Asked]) -> Iterator[Shown]:
         ready = [Ready(self._place[w.scene][1], w.features, w.index, w.past) for w in windows]
         return map(Shown, *stack.score(ready))
+
+
+class _OfScene(Protocol):
+    @property
+    def scene(self) -> str: ...
+
+
+def by_scene(windows: Iterable[_OfScene]) -> dict[str, list[int]]:
+    """Rows of the windows of each scene, in their order."""
+    rows: dict[str, list[int]] = {}
+    for row, window in enumerate(windows):
+        rows.setdefault(window.scene, []).append(row)
+    return rows
 
 
 def _alike(models: Mapping[str, SceneModel]) -> list[list[str]]:

@@ -18,7 +18,7 @@ from pipeline.core.explanation import Explanation
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
-from pipeline.detection.batching import Asked, Batching, Shown
+from pipeline.detection.batching import Asked, Batching, Shown, by_scene
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
 from pipeline.detection.explanation_needs import spoken_relation
@@ -170,7 +170,11 @@ class Scorer:
         """
         if self._batching.together:
             return self._timed(windows)
-        return [score for window in windows for score in self._timed([window])]
+        # Scene by scene, so that what each of them takes is known.
+        found: dict[int, WindowScore] = {}
+        for own in by_scene(windows).values():
+            found |= zip(own, self._timed([windows[row] for row in own]), strict=True)
+        return [found[row] for row in range(len(windows))]
 
     def _timed(self, windows: Sequence[Window]) -> list[WindowScore]:
         began_s = time.perf_counter()

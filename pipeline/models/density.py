@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.neighbours import choose, kth_distance
+from pipeline.models.products import row_by_row
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
@@ -49,7 +50,12 @@ class PlaceDensity:
         return torch.where(seen, far, torch.nan), torch.where(seen, near, torch.nan)
 
     def _white(self, places: Tensor) -> Tensor:
-        return (places - self.mean).transpose(0, 1) @ self.whiten
+        away = places - self.mean  # (B, P, d)
+        if len(away) == 1 or away.is_cuda:
+            return away.transpose(0, 1) @ self.whiten
+        # As `pipeline.models.products.row_by_row`, for a matrix a place.
+        each = (window.clone().transpose(0, 1) @ self.whiten for window in torch.split(away, 1))
+        return torch.cat([*each], dim=1)
 
 
 def fit_places(
@@ -99,8 +105,8 @@ class PooledDensity:
     def scores(self, data: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Mahalanobis and neighbour distance, each ``(B,)``."""
         away = data - self.mean
-        white = away @ self.project
-        residual = away - (away @ self.basis) @ self.basis.T
+        white = row_by_row(away, self.project)
+        residual = away - row_by_row(row_by_row(away, self.basis), self.basis.T)
         far = white.square().sum(dim=1) + residual.square().sum(dim=1) / self.rest
         return far.sqrt(), kth_distance(white[None], self.memory[None], k)[0]
 
@@ -148,7 +154,7 @@ class LevelDensity:
     def scores(self, places: Tensor) -> Tensor:
         """Mahalanobis distance, ``(B, P, d)`` to ``(B,)``."""
         away = places[..., int(self.column)] - self.mean
-        return (away @ self.whiten).square().sum(dim=1).sqrt()
+        return row_by_row(away, self.whiten).square().sum(dim=1).sqrt()
 
 
 def fit_level(places: Tensor, column: int) -> LevelDensity:
@@ -176,7 +182,7 @@ class Axes:
 
     def embed(self, data: Tensor) -> Tensor:
         """Whitened principal components, ``(B, D)`` to ``(B, E)``."""
-        return (data.clamp(-_CLIP, _CLIP) - self.mean) @ self.project
+        return row_by_row(data.clamp(-_CLIP, _CLIP) - self.mean, self.project)
 
 
 def fit_axes(data: Tensor, dims: int, wider: Tensor | None = None) -> Axes:

@@ -44,7 +44,7 @@ class ItemDensity:
             counts: How many each window has, ``B`` numbers.
             k: Which neighbour.
         """
-        white = self._white(items)
+        white = torch.cat([self._white(part.clone()) for part in torch.split(items, list(counts))])
         rough, doubt = _rough_square(white, self.memory, k)
         lengths = torch.tensor(counts, device=items.device)
         window = torch.repeat_interleave(lengths)  # (I,)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.models.cycle import Cycle, Rhythm, fit_cycle
 from pipeline.models.drift import Wander, slow_variance, steady, widening
+from pipeline.models.products import row_by_row
 from pipeline.models.video_light import calmed, usual_unrest
 
 _MAD_TO_STD = 1.4826
@@ -71,7 +72,8 @@ class Normaliser:
 def without_modes(part: Tensor, modes: Tensor) -> Tensor:
     """Common columns ``(B, P, c)`` without the changes that all places share."""
     flat = part.reshape(len(part), -1)
-    rest = flat - (flat.clamp(-_CLIP, _CLIP) @ modes) @ modes.T
+    shared = row_by_row(row_by_row(flat.clamp(-_CLIP, _CLIP), modes), modes.T)
+    rest = flat - shared
     return rest.reshape(part.shape)
 
 

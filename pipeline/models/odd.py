@@ -133,8 +133,19 @@ def _mean_scores(
     chosen: Tensor,
     patterns: Sequence[Pattern],
 ) -> Tensor:
-    """Mean of what networks say of the chosen rows ``(B,)``, float64 ``(chosen, D)``."""
-    rows, seen = [one[chosen] for one in components], seen[chosen]
+    """Mean of what networks say of the chosen rows ``(B,)``, float64 ``(chosen, D)``.
+
+    On the processor each by itself: see `pipeline.models.products`.
+    """
+    rows = [seen[chosen], *(one[chosen] for one in components)]
+    parts = [rows] if seen.is_cuda else zip(*(torch.split(one, 1) for one in rows), strict=True)
+    return torch.cat([_mean_of(networks, part, here, patterns) for here, *part in parts])
+
+
+def _mean_of(
+    networks: OddEnsemble, rows: Sequence[Tensor], seen: Tensor, patterns: Sequence[Pattern]
+) -> Tensor:
+    """As `_mean_scores`, of all rows at once."""
     present = _asked(patterns, seen)  # (P, B, T, M)
     z = networks.embed(bent([one.flatten(0, 1) for one in rows]))  # (N, B * T, M, Z)
     each = z.reshape(len(z), 1, *seen.shape, -1).expand(-1, len(patterns), -1, -1, -1, -1)

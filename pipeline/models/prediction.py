@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.models.products import row_by_row
 from pipeline.models.shrinkage import ledoit_wolf
 
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # shares of the inputs' variance; inputs are white
@@ -69,11 +70,11 @@ class Prediction:
 
     def _away(self, sources: Tensor) -> Tensor:
         """How far from its mean the stream should be, ``(B, F)`` to ``(B, E)``."""
-        return (sources.clamp(-_CLIP, _CLIP) - self.source_mean) @ self.weights
+        return row_by_row(sources.clamp(-_CLIP, _CLIP) - self.source_mean, self.weights)
 
 
 def _square(rows: Tensor, inverse: Tensor) -> Tensor:
-    return ((rows @ inverse) * rows).sum(dim=1)
+    return (row_by_row(rows, inverse) * rows).sum(dim=1)
 
 
 def fit_prediction(sources: Tensor, target: Tensor) -> Prediction:

@@ -83,7 +83,24 @@ def test_a_score_does_not_depend_on_what_is_scored_with_it(scorer):
     assert [s for i in range(0, 12, 5) for s in scorer.score(windows[i : i + 5])] == alone
 
 
-def test_windows_scored_together_as_on_cuda_agree_but_for_rounding():
+@pytest.mark.parametrize("at_once", [2, 7, 40])
+def test_windows_in_a_row_are_scored_together_as_one_by_one_to_the_bit(at_once):
+    model = commissioned()[0]
+    away = (frozenset(), frozenset({"mic"}), frozenset({"cam", "log"}), frozenset())
+    windows = [
+        Site(
+            seed=1, wrong="object", wrong_from=LIVE + 5, wrong_to=LIVE + 9, missing=away[i // 10]
+        ).window(LIVE + i)
+        for i in range(40)
+    ]
+    alone, together = (Scorer({"hall": model}, "cpu") for _ in range(2))
+    expected = [score for window in windows for score in alone.score([window])]
+    found = [s for i in range(0, 40, at_once) for s in together.score(windows[i : i + at_once])]
+    assert found == expected
+    assert together.state("hall") == alone.state("hall")
+
+
+def test_a_model_asked_at_once_has_gaps_where_streams_were_not_seen():
     model = commissioned()[0]
     windows = [model.features(w) for w in Site(seed=1).windows(LIVE, 6)]
     windows[2] = {k: v for k, v in windows[2].items() if k != "cam"}
