@@ -25,8 +25,7 @@ MOST_AT_ONCE = 4096
 """Windows of one call to a stack: bounds the memory it takes, and fills any GPU."""
 
 MOST_IN_A_ROW = 32
-"""Windows of one call to the model of a scene: more cost no less, and their distances from all
-that is remembered no longer stay in the cache of a processor."""
+"""Windows of one call to the model of a scene: bounds the memory it takes; more cost no less."""
 
 CPU = torch.device("cpu")
 
@@ -116,7 +115,7 @@ class Batching:
             for row in rows:
                 stack = self._stack_for(windows[row])
                 if stack is None:
-                    found[row] = self._in_a_row([windows[row]])[0]
+                    found[row] = self._of_one_scene([windows[row]])[0]
                 else:
                     stacked.setdefault(stack, []).append(row)
             for stack, members in stacked.items():
@@ -134,16 +133,17 @@ class Batching:
         return stack
 
     def _by_scene(self, windows: Sequence[Asked]) -> list[Shown]:
-        """Those of each scene together, as many as may go through at once."""
+        """Those of each scene together."""
         found: dict[int, Shown] = {}
-        for scene, own in by_scene(windows).items():
-            most = MOST_IN_A_ROW if self.models[scene].network is None else 1
-            for first in range(0, len(own), most):
-                part = own[first : first + most]
-                found |= zip(part, self._in_a_row([windows[row] for row in part]), strict=True)
+        for rows in in_a_row(windows):
+            own = [windows[row] for row in rows]
+            if self.models[own[0].scene].network is None:
+                found |= zip(rows, self._of_one_scene(own), strict=True)
+            else:
+                found |= ((row, self._of_one_scene([windows[row]])[0]) for row in rows)
         return [found[row] for row in range(len(windows))]
 
-    def _in_a_row(self, windows: Sequence[Asked]) -> list[Shown]:
+    def _of_one_scene(self, windows: Sequence[Asked]) -> list[Shown]:
         """Windows of one scene, in their order."""
         scene, past = windows[0].scene, windows[0].past
         features, indices = [one.features for one in windows], [one.index for one in windows]
@@ -160,12 +160,15 @@ class _OfScene(Protocol):
     def scene(self) -> str: ...
 
 
-def by_scene(windows: Iterable[_OfScene]) -> dict[str, list[int]]:
-    """Rows of the windows of each scene, in their order."""
+def in_a_row(windows: Iterable[_OfScene]) -> Iterator[list[int]]:
+    """Rows of windows of one scene, in their order, as many as go through its model at once."""
     rows: dict[str, list[int]] = {}
     for row, window in enumerate(windows):
         rows.setdefault(window.scene, []).append(row)
-    return rows
+    for own in rows.values():
+        yield from (
+            own[first : first + MOST_IN_A_ROW] for first in range(0, len(own), MOST_IN_A_ROW)
+        )
 
 
 def _alike(models: Mapping[str, SceneModel]) -> list[list[str]]:

@@ -18,7 +18,7 @@ from pipeline.core.explanation import Explanation
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
-from pipeline.detection.batching import Asked, Batching, Shown, by_scene
+from pipeline.detection.batching import Asked, Batching, Shown, in_a_row
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
 from pipeline.detection.explanation_needs import spoken_relation
@@ -172,8 +172,8 @@ class Scorer:
             return self._timed(windows)
         # Scene by scene, so that what each of them takes is known.
         found: dict[int, WindowScore] = {}
-        for own in by_scene(windows).values():
-            found |= zip(own, self._timed([windows[row] for row in own]), strict=True)
+        for rows in in_a_row(windows):
+            found |= zip(rows, self._timed([windows[row] for row in rows]), strict=True)
         return [found[row] for row in range(len(windows))]
 
     def _timed(self, windows: Sequence[Window]) -> list[WindowScore]:

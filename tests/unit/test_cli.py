@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -181,6 +183,28 @@ def test_every_shipped_command_registers_under_its_own_name(run: Run) -> None:
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         assert "register" in functions, file
         assert cli.load_command(file, name).name == name
+
+
+def test_rubbish_is_looked_for_again_once_a_command_is_imported_and_not_among_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_for: list[bool] = []
+    real = importlib.import_module
+
+    def seen(name: str) -> ModuleType:
+        looked_for.append(gc.isenabled())
+        if len(looked_for) > 1:
+            raise ModuleNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", seen)
+    name, file = next(iter(cli.command_files().items()))
+    cli.load_command(file, name)
+    assert not any(one is cli.app for one in gc.get_objects())
+    with pytest.raises(ModuleNotFoundError):
+        cli.load_command(file, name)
+    assert looked_for == [False, False]
+    assert gc.isenabled()
 
 
 def test_main_exits(monkeypatch: pytest.MonkeyPatch) -> None:
