@@ -18,14 +18,12 @@ import torch
 from pipeline.core.window import Window
 from pipeline.models.batch_features import BatchFeatures
 from pipeline.models.past import ScenePast
+from pipeline.models.products import MOST_IN_A_ROW
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.scene_stack import Layout, Ready, SceneStack, scene_layout
 
 MOST_AT_ONCE = 4096
 """Windows of one call to a stack: bounds the memory it takes, and fills any GPU."""
-
-MOST_IN_A_ROW = 32
-"""Windows of one call to the model of a scene: bounds the memory it takes; more cost no less."""
 
 CPU = torch.device("cpu")
 

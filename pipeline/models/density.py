@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.neighbours import choose, kth_distance
-from pipeline.models.products import row_by_row
+from pipeline.models.products import each_alone, row_by_row
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
@@ -51,9 +51,9 @@ class PlaceDensity:
 
     def _white(self, places: Tensor) -> Tensor:
         away = places - self.mean  # (B, P, d)
-        if len(away) == 1 or away.is_cuda:
+        if not each_alone(away):
             return away.transpose(0, 1) @ self.whiten
-        # As `pipeline.models.products.row_by_row`, for a matrix a place.
+        # As `row_by_row`, for a matrix a place.
         each = (window.clone().transpose(0, 1) @ self.whiten for window in torch.split(away, 1))
         return torch.cat([*each], dim=1)
 

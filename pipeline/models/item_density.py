@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.neighbours import choose, kth_distance
+from pipeline.models.products import each_alone
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _ROUNDING = 1e-12  # of squared lengths; some 30 times what products of 64 numbers lose
@@ -44,9 +45,10 @@ class ItemDensity:
             counts: How many each window has, ``B`` numbers.
             k: Which neighbour.
         """
-        white = torch.cat([self._white(part.clone()) for part in torch.split(items, list(counts))])
-        rough, doubt = _rough_square(white, self.memory, k)
         lengths = torch.tensor(counts, device=items.device)
+        parts = torch.split(items, list(counts)) if each_alone(lengths) else [items]
+        white = torch.cat([self._white(part.clone()) for part in parts])
+        rough, doubt = _rough_square(white, self.memory, k)
         window = torch.repeat_interleave(lengths)  # (I,)
         none = torch.zeros(len(counts), dtype=items.dtype, device=items.device)
         least = none.scatter_reduce(0, window, rough - doubt, "amax")

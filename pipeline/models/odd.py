@@ -41,6 +41,7 @@ from pipeline.models.odd_network import OddNetwork, bent
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.past import Past
 from pipeline.models.patterns import Pattern, patterns_of
+from pipeline.models.products import each_alone
 from pipeline.models.together import relation_name
 
 
@@ -133,12 +134,10 @@ def _mean_scores(
     chosen: Tensor,
     patterns: Sequence[Pattern],
 ) -> Tensor:
-    """Mean of what networks say of the chosen rows ``(B,)``, float64 ``(chosen, D)``.
-
-    On the processor each by itself: see `pipeline.models.products`.
-    """
+    """Mean of what networks say of the chosen rows ``(B,)``, float64 ``(chosen, D)``."""
     rows = [seen[chosen], *(one[chosen] for one in components)]
-    parts = [rows] if seen.is_cuda else zip(*(torch.split(one, 1) for one in rows), strict=True)
+    each = zip(*(torch.split(one, 1) for one in rows), strict=True)
+    parts = each if each_alone(rows[0]) else [rows]
     return torch.cat([_mean_of(networks, part, here, patterns) for here, *part in parts])
 
 

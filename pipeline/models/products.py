@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from torch import Tensor, cat, split
 
+MOST_IN_A_ROW = 32
+"""Windows of a scene that are scored in one call; more cost no less each."""
+
+
+def each_alone(rows: Tensor) -> bool:
+    """Whether rows ``(B, ...)`` are to be multiplied one by one.
+
+    Not those on a GPU, where the last bits are not promised, and not more than are ever scored in
+    one call: these are learnt from, where nothing depends on the last bits.
+    """
+    return 1 < len(rows) <= MOST_IN_A_ROW and not rows.is_cuda
+
 
 def row_by_row(rows: Tensor, matrix: Tensor) -> Tensor:
-    """``rows @ matrix``, ``(B, K)`` with ``(K, N)`` to ``(B, N)``.
-
-    On the processor each row is the same to the bit as alone. On a GPU, where the last bits are
-    not promised, it is one product.
-    """
-    if len(rows) == 1 or rows.is_cuda:
+    """``rows @ matrix``, ``(B, K)`` with ``(K, N)`` to ``(B, N)``; see `each_alone`."""
+    if not each_alone(rows):
         return rows @ matrix
     # A row of its own memory begins where memory is aligned, as it does when it is alone.
     return cat([row.clone() @ matrix for row in split(rows, 1)])
