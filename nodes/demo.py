@@ -130,6 +130,7 @@ def learn(deployment: Deployment, options: DemoOptions, console: Console) -> Non
 def conclude(deployment: Deployment, options: DemoOptions, console: Console) -> int:
     """Compare with the truth and with a replay, draw, and say where everything lies."""
     from nodes.replay import replay, write_events, write_scores
+    from pipeline.models.odd_settings import OddSettings
 
     recordings = sorted((options.out / "recordings").glob("*.mcap"))
     live = read_events(options.out / "events.jsonl")
@@ -144,6 +145,13 @@ def conclude(deployment: Deployment, options: DemoOptions, console: Console) -> 
     draw_timeline(plot, result, replayed.scores, threshold, replayed.start_ns)
     same = same_bytes(options.out / "events.jsonl", options.out / "replayed.jsonl")
     _tell(console, options, result, replayed, recordings, same=same)
+    if result.missed_between and options.learn_s < OddSettings().least_s:
+        console.print(
+            "what only contradicts between the senses takes a network, which is not learnt from "
+            f"{options.learn_s / 60:.0f} minutes; in some minutes more: "
+            f"{called_as()} demo --learn 600",
+            soft_wrap=True,
+        )
     return 0 if result.hits and same else 1
 
 

@@ -50,6 +50,11 @@ class Match:
         """How many truths were found."""
         return sum(1 for _, events in self.found if events)
 
+    @property
+    def missed_between(self) -> bool:
+        """Whether anything that takes several modalities to be seen was not found."""
+        return any(len(truth.modalities) > 1 and not events for truth, events in self.found)
+
 
 def final_events(events: Sequence[Event], start_ns: int) -> list[Found]:
     """The last published phase of each event of the scene, on the run's time axis."""

@@ -19,6 +19,12 @@ def test_an_event_finds_what_it_overlaps_most_and_nothing_else():
     assert result.hits == 2
 
 
+def test_what_shows_between_modalities_alone_is_told_when_it_was_missed():
+    silent = Truth(36, 40, "X1", ("audio", "video"))
+    assert match([truth(9, 14), silent], [found(10, 11)]).missed_between
+    assert not match([truth(9, 14), silent], [found(37, 38)]).missed_between
+
+
 def test_two_events_may_find_the_same():
     both = [found(10, 11), found(13, 14)]
     result = match([truth(9, 14)], both)
