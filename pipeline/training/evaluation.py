@@ -106,12 +106,16 @@ def _warnings(watched: Watched, normal_s: float) -> list[str]:
         found.append("no label lies in what was scored: only false alarms can be judged")
     if normal_s < _SHORT_S:
         found.append(
-            f"only {normal_s / 60:.0f} minutes of normal time: rates under "
+            f"only {_length(normal_s)} of normal time: rates under "
             f"{3600 / normal_s if normal_s else math.inf:.0f} false alarms an hour cannot be seen"
         )
     if watched.outside:
         found.append(f"labels left out, as nothing was scored there: {len(watched.outside)}")
     return found
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _alarms(
