@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.neighbours import choose, kth_distance
-from pipeline.models.products import each_alone, row_by_row
+from pipeline.models.products import one_by_one, row_by_row
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
@@ -50,12 +50,7 @@ class PlaceDensity:
         return torch.where(seen, far, torch.nan), torch.where(seen, near, torch.nan)
 
     def _white(self, places: Tensor) -> Tensor:
-        away = places - self.mean  # (B, P, d)
-        if not each_alone(away):
-            return away.transpose(0, 1) @ self.whiten
-        # As `row_by_row`, for a matrix a place.
-        each = (window.clone().transpose(0, 1) @ self.whiten for window in torch.split(away, 1))
-        return torch.cat([*each], dim=1)
+        return one_by_one(places - self.mean, lambda row: row.transpose(0, 1) @ self.whiten, dim=1)
 
 
 def fit_places(

@@ -7,6 +7,8 @@ by one, in a replay or after an outage many at once, and both are to give the sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, cat, split
 
 MOST_IN_A_ROW = 32
@@ -22,9 +24,14 @@ def each_alone(rows: Tensor) -> bool:
     return 1 < len(rows) <= MOST_IN_A_ROW and not rows.is_cuda
 
 
+def one_by_one(rows: Tensor, work: Callable[[Tensor], Tensor], dim: int = 0) -> Tensor:
+    """What `work` makes of rows ``(B, ...)``, put together along `dim`; see `each_alone`."""
+    if not each_alone(rows):
+        return work(rows)
+    # A row of its own memory begins where memory is aligned, as it does when it is alone.
+    return cat([work(row.clone()) for row in split(rows, 1)], dim=dim)
+
+
 def row_by_row(rows: Tensor, matrix: Tensor) -> Tensor:
     """``rows @ matrix``, ``(B, K)`` with ``(K, N)`` to ``(B, N)``; see `each_alone`."""
-    if not each_alone(rows):
-        return rows @ matrix
-    # A row of its own memory begins where memory is aligned, as it does when it is alone.
-    return cat([row.clone() @ matrix for row in split(rows, 1)])
+    return one_by_one(rows, lambda row: row @ matrix)
