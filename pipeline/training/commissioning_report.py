@@ -11,6 +11,7 @@ from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Calibration
 from pipeline.detection.scorer import calibration_of
 from pipeline.models.scene_model import SceneModel
+from pipeline.models.settings import Evidence
 from pipeline.training.abilities import Abilities, abilities
 from pipeline.training.budget_preview import BudgetPreview, preview
 from pipeline.training.normal_rows import NormalRows
@@ -101,7 +102,9 @@ def _warnings(model: SceneModel, rows: NormalRows, seconds: float) -> list[str]:
         if data.info.name in learnt and (same := data.constant()):
             shown = ", ".join(same[:_SHOWN]) + (", ..." if len(same) > _SHOWN else "")
             found.append(f"stream {data.info.name!r} never changed in: {shown}")
-    if len(model.streams) > 1 and not model.together.names([s.info.name for s in model.streams]):
+    asked = {Evidence.BETWEEN, Evidence.JOINT} & {*model.settings.evidence}
+    names = [s.info.name for s in model.streams]
+    if asked and len(names) > 1 and not model.together.names(names):
         found.append("the streams were hardly ever seen together: nothing watches between them")
     found.extend(_network_warnings(model))
     return found

@@ -27,6 +27,12 @@ QUICK = DetectorSettings(block_s=10.0, folds=3, place_memory=60, memory=100)
 SMALL = Site(streams=(SENSORS,))
 
 
+def test_streams_that_are_to_be_judged_alone_are_not_told_as_never_seen_together():
+    settings = DetectorSettings(evidence=())
+    _, report = commission("hall", Site(seed=1).windows(0, WINDOWS), settings)
+    assert not any("seen together" in warning for warning in report.warnings)
+
+
 def test_the_report_says_what_was_learnt():
     _, report = commissioned()
     assert report.windows == WINDOWS
