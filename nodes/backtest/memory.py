@@ -55,7 +55,7 @@ def memory_of(deployment: Deployment, scene: str, model: SceneModel) -> Memory:
         "the aligning of its streams": _aligning_ns(deployment, settings),
         "the alarm": _alarm_ns(settings),
         "the windows that its networks look back at": _past_ns(settings, model),
-        "what lasts": model.settings.lasting_windows * _ns(settings.hop_s),
+        "what lasts": model.lasting_windows * _ns(settings.hop_s),
     }
     cameras = [s.info.name for s in model.streams if s.density.objects is not None]
     if cameras:

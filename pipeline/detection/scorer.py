@@ -230,8 +230,8 @@ class Scorer:
 
 def calibration_of(model: SceneModel) -> Calibration:
     """The calibration that a model carries."""
-    held, settings = model.held, model.settings
-    worth, windows = settings.worth.model_dump(), settings.lasting_windows
+    held, worth = model.held, model.settings.worth.model_dump()
+    windows = model.lasting_windows
     return Calibration(model.names, held.scores, held.end_ns, model.hop_ns, worth, windows)
 
 

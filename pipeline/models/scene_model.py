@@ -31,6 +31,10 @@ from pipeline.models.together import Together
 Array = npt.NDArray[np.float64]
 Features = Mapping[str, StreamFeatures]
 
+_LEAST_REACH = 0.5
+"""Share of a window by which a row of them must be longer than one to be heard together. In tables
+of readings, judged by ten or twenty rows at each row, four windows say nearly the same."""
+
 OWN_LEAST = 0.5
 """Least weight of a stream's own evidence, however little it saw."""
 
@@ -94,6 +98,12 @@ class SceneModel:
     digest: str = field(default="", compare=False)
     network: NetworkVerdict | None = None
     bank: NormalBank | None = None
+
+    @property
+    def lasting_windows(self) -> int:
+        """Windows in a row that are heard together: 1 where their row is hardly longer than one."""
+        count = self.settings.lasting_windows
+        return count if (count - 1) * self.hop_ns >= _LEAST_REACH * self.length_ns else 1
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -97,7 +97,8 @@ class DetectorSettings(Settings):
 
     lasting_windows: int = Field(default=4, ge=1, le=100)
     """So many windows in a row are heard together beside the newest: what lasts is rarer than what
-    comes and goes. Four are about one length of a window by default; 1: each speaks alone."""
+    comes and goes. Four are about one length of a window by default; 1: each speaks alone, as they
+    do where windows overlap so much that a row is less than one and a half as long as one."""
 
     joint_dims: int = Field(default=12, ge=1)
     """Principal components each stream gives to the joint density."""

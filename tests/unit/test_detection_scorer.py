@@ -8,7 +8,7 @@ import torch
 from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.detection.alarm import Alarm, AlarmSettings
-from pipeline.detection.scorer import Scorer
+from pipeline.detection.scorer import Scorer, calibration_of
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.window_vectors import vector_widths, window_vectors
 from tests.toy_site import CAMERA, FIRST, HOP_NS, MICROPHONE, SENSORS, Site, commissioned
@@ -45,6 +45,13 @@ def test_what_is_wrong_is_found_and_named(scorer, normal, wrong):
     own = [name for name in worst.notes if name.endswith(WRONG[wrong])]
     assert own, worst.notes
     assert worst.detectors[own[0]] < 1e-3
+
+
+def test_windows_that_overlap_nearly_wholly_are_not_heard_in_a_row():
+    model = commissioned()[0]
+    assert calibration_of(model).lasting.windows == model.settings.lasting_windows > 1
+    dense = replace(model, length_ns=20 * model.hop_ns)
+    assert calibration_of(dense).lasting.windows == 1
 
 
 def test_notes_say_where_which_and_how_much(scorer):
