@@ -59,6 +59,7 @@ def abilities(model: SceneModel, odd: OddLearnt | None) -> Abilities:
             "is found only if it is unusual in itself"
         )
     (can if odd is not None and odd.knows >= _KNOWN else cannot).extend(_network(model, odd))
+    can.extend(_trained(model))
     cannot.extend(_wandering(model))
     cannot.extend(_times(model.held.end_ns.tolist()))
     return Abilities(tuple(can), tuple(cannot))
@@ -95,6 +96,15 @@ def _network(model: SceneModel, odd: OddLearnt | None) -> list[str]:
         return [f"the fusion network was not learnt: it needs {least_min:.0f} minutes of normal"]
     told = f"the fusion network loses {odd.knows:.0%} of its doubt about which stream is odd"
     return [told if odd.knows >= _KNOWN else f"{told}: the streams hardly depend on each other"]
+
+
+def _trained(model: SceneModel) -> list[str]:
+    if model.network is None:
+        return []
+    return [
+        f"a trained network, too, judges whether {_list(model.network.streams)} belong together; "
+        "whether that helps here, fusewatch evaluate tells"
+    ]
 
 
 def _wandering(model: SceneModel) -> list[str]:

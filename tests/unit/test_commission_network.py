@@ -87,6 +87,7 @@ def test_it_is_a_detector_that_is_calibrated_by_windows_new_to_it():
     assert np.isfinite(model.held.scores[LOOK_BACK - 1 :]).all()
     assert report.detectors["network"].windows == len(model.held.end_ns) - LOOK_BACK + 1
     assert 0.2 < report.detectors["network"].median < 0.4
+    assert any("a trained network, too" in told for told in report.abilities.can)
 
 
 def test_streams_that_do_not_belong_together_are_found_by_it_and_usual_ones_are_not():
