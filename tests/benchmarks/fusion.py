@@ -1,7 +1,7 @@
 """The detector on synthetic sites that it has not seen, beside the targets of GOALS.
 
 Run by hand: ``python -m tests.benchmarks.fusion``; ``make bench`` leaves it out, as a variant
-takes about four CPU minutes a site. Half an hour of normal is learnt; half an hour
+takes four CPU minutes a site, some fusions twenty. Half an hour of normal is learnt; half an hour
 of fresh normal and half an hour with an anomaly every 14 s are judged. The first run renders
 the sites (a few CPU minutes each, see `tests.benchmarks.synthetic_sites`); ``--quick`` takes
 eight minutes of each part, ``--help`` tells the other options. The thresholds are those of

@@ -172,6 +172,4 @@ def test_the_sync_test_finds_the_offset_that_is_there(
     assert fusewatch(*command, "--recording", witnessed.recording) == 0
     found = json.loads(capsys.readouterr().out)["streams"][camera]
     assert found["sure"]
-    assert found["uncertainty_ms"] < FRAME_NS / MS
-    # It holds in 95 of 100, that is two standard errors; four hold in all but one of ten thousand.
-    assert abs(found["offset_ms"] - truly_ms) <= 2 * found["uncertainty_ms"]
+    assert abs(found["offset_ms"] - truly_ms) <= found["uncertainty_ms"] < FRAME_NS / MS
