@@ -4,8 +4,10 @@ Whatever a stream shows, it becomes onsets per stretch of time: by how much it c
 just before. What changes of a picture is the mean brightness of its pixels from frame to frame,
 less what the whole became darker by, of sound the level from one hundredth of a second to the
 next, of a sensor the largest step among its channels. A lamp is so counted when it goes on and
-not when it goes off, however long it was on, and a sound when it begins. Onsets are in units of
-their own usual spread and end at `CEILING`, so that one loud moment does not outweigh all others.
+not when it goes off, however long it was on, and a sound when it begins. What rises on, stretch
+after stretch, is one onset, where it was first noticed: a picture that is exposed while a lamp goes
+on is lit in part, and the rest of the rise is seen in the next. Onsets are in units of their own
+usual spread and end at `CEILING`, so that one loud moment does not outweigh all others.
 
 It is gathered sample by sample: no picture and no sound is kept, only how much changed. A sample
 whose stamp goes back has no place in what was gathered before it; it is passed over and counted.
@@ -33,6 +35,7 @@ _SIDE = 64  # pixels of the small picture
 _HOP_S = 0.01
 _BEFORE_SOUND, _BEFORE = 4, 2  # stretches whose largest is what an onset rises above
 _QUIET = 1e-4  # level below which sound is silence
+_NOTICED = 6.0  # spreads, which noise seldom rises by
 _LEAST = 3  # stretches
 
 
@@ -107,10 +110,11 @@ class ActivityMeter:
         if count < _LEAST:
             raise AlignmentError(f"only {count} changes to compare by", where=self._info.name)
         values = np.concatenate([piece.values for piece in self._pieces])
-        change = _onsets(self._probe.change(values), self._probe.before)
+        rises = _in_spreads(_rises(self._probe.change(values), self._probe.before))
         begin_ns = np.concatenate([piece.begin_ns for piece in self._pieces])
         end_ns = np.concatenate([piece.end_ns for piece in self._pieces])
-        return Activity(self._info.name, begin_ns, end_ns, _in_spreads(change))
+        amount = np.clip(_where_begun(rises), 0.0, CEILING)
+        return Activity(self._info.name, begin_ns, end_ns, amount)
 
     def _forget(self, before_ns: int) -> None:
         while self._pieces and self._pieces[0].end_ns[-1] < before_ns:
@@ -174,7 +178,8 @@ class _PictureProbe:
         return _between(last[0], sample.timestamp_ns, [_change(picture - last[1])])
 
     def change(self, values: Floats) -> Floats:
-        return values[:, 0]
+        # Less than usual is counted when it becomes darker; usual again is no rise.
+        return np.maximum(values[:, 0], np.median(values[:, 0]))
 
 
 class _SoundProbe:
@@ -255,7 +260,7 @@ def _small(sample: Sample) -> npt.NDArray[np.float32] | None:
     return np.asarray(cv2.resize(found, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _onsets(values: Floats, before: int) -> Floats:
+def _rises(values: Floats, before: int) -> Floats:
     """By how much each rises above the largest of those before it; none for the first."""
     earlier = np.full((before, len(values)), -np.inf)
     for back in range(1, before + 1):
@@ -266,7 +271,21 @@ def _onsets(values: Floats, before: int) -> Floats:
 
 
 def _in_spreads(change: Floats) -> Floats:
-    return np.clip((change - np.median(change)) / _spread(change), 0.0, CEILING)
+    return np.maximum((change - np.median(change)) / _spread(change), 0.0)
+
+
+def _where_begun(rises: Floats) -> Floats:
+    """What rises on without a pause counts where it was first noticed, all of it."""
+    run = np.cumsum(rises <= 0)
+    noticed = np.flatnonzero(rises >= _NOTICED)
+    runs, places = np.unique(run[noticed], return_index=True)
+    begun = np.full(run[-1] + 1, len(rises))
+    begun[runs] = noticed[places]
+    here = np.arange(len(rises))
+    goes_on = (rises > 0) & (here > begun[run])
+    onsets = np.zeros(len(rises))
+    np.add.at(onsets, np.where(goes_on, begun[run], here), rises)
+    return onsets
 
 
 def _spread(values: Floats) -> float:
