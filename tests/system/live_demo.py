@@ -23,6 +23,7 @@ from pipeline.config.deployment import Deployment
 from tests.waiting import wait_until
 
 EVERY_S = 8.0
+_START_S = 150.0  # seven seconds on a quiet machine
 _SHIPPED = """\
           every_s: 9
           again_after: 7 # each of the seven kinds comes again as it was
@@ -43,6 +44,7 @@ def live_demo(folder: Path) -> Iterator[Deployment]:
     """The demo's deployment, learnt and running; its page answers."""
     options = DemoOptions(folder, learn_s=120.0)
     with patch.dict(os.environ):  # what is set for the demo is undone at the end
+        os.environ["FUSEWATCH_DEMO_LOG_LEVEL"] = "info"
         config = prepare(options)
         shipped = config.read_text()
         assert _SHIPPED in shipped
@@ -61,8 +63,11 @@ def _running(config: Path, deployment: Deployment) -> Iterator[None]:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
         try:
-            wait_until((deployment.data / "run" / "dashboard.json").exists, 60.0)
+            wait_until((deployment.data / "run" / "dashboard.json").exists, _START_S)
             yield
+        except BaseException:
+            print(log.read_text())  # pytest shows it: what the processes did meanwhile
+            raise
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)
