@@ -4,10 +4,10 @@ Whatever a stream shows, it becomes onsets per stretch of time: by how much it c
 just before. What changes of a picture is the mean brightness of its pixels from frame to frame,
 less what the whole became darker by, of sound the level from one hundredth of a second to the
 next, of a sensor the largest step among its channels. A lamp is so counted when it goes on and
-not when it goes off, however long it was on, and a sound when it begins. What rises on, stretch
-after stretch, is one onset, where it was first noticed: a picture that is exposed while a lamp goes
-on is lit in part, and the rest of the rise is seen in the next. Onsets are in units of their own
-usual spread and end at `CEILING`, so that one loud moment does not outweigh all others.
+not when it goes off, however long it was on, and a sound when it begins. What rises on in the next
+stretch counts where it was first noticed: a picture that is exposed while a lamp goes on is lit in
+part, and the rest of the rise is seen in the one after it. Onsets are in units of their own usual
+spread and end at `CEILING`, so that one loud moment does not outweigh all others.
 
 It is gathered sample by sample: no picture and no sound is kept, only how much changed. A sample
 whose stamp goes back has no place in what was gathered before it; it is passed over and counted.
@@ -275,16 +275,12 @@ def _in_spreads(change: Floats) -> Floats:
 
 
 def _where_begun(rises: Floats) -> Floats:
-    """What rises on without a pause counts where it was first noticed, all of it."""
-    run = np.cumsum(rises <= 0)
-    noticed = np.flatnonzero(rises >= _NOTICED)
-    runs, places = np.unique(run[noticed], return_index=True)
-    begun = np.full(run[-1] + 1, len(rises))
-    begun[runs] = noticed[places]
-    here = np.arange(len(rises))
-    goes_on = (rises > 0) & (here > begun[run])
-    onsets = np.zeros(len(rises))
-    np.add.at(onsets, np.where(goes_on, begun[run], here), rises)
+    """What rises on in the stretch after the one where a rise was noticed counts there, too."""
+    noticed = rises >= _NOTICED
+    begun = np.flatnonzero(noticed[:-1] & ~np.append(False, noticed[:-2]))
+    onsets = rises.copy()
+    onsets[begun] += rises[begun + 1]
+    onsets[begun + 1] = 0.0
     return onsets
 
 
