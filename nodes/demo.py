@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from rich.console import Console
 from nodes.dashboard.access import page_token
 from nodes.demo_report import Match, Truth, draw_timeline, final_events, match, print_summary
 from nodes.demo_site import record_normal, site_of, truths_of, zero_ns_of
+from nodes.free_port import free_ports
 from nodes.logs import configure_logs
 from nodes.run import children
 from nodes.shipped import shipped_config
@@ -84,11 +84,12 @@ def prepare(options: DemoOptions) -> Path:
     config = options.out / "demo.yaml"
     # The copy lies in the folder it names, so that it can be replayed later without variables.
     config.write_text(shipped_config("demo.yaml").read_text().replace(DEFAULT_OUT, "."))
+    fusion, alert, page = free_ports(3)
     os.environ.update(
         {
-            "FUSEWATCH_DEMO_PORT": str(free_port()),
-            "FUSEWATCH_DEMO_ALERT_PORT": str(free_port()),
-            "FUSEWATCH_DEMO_PAGE_PORT": str(free_port()),
+            "FUSEWATCH_DEMO_PORT": str(fusion),
+            "FUSEWATCH_DEMO_ALERT_PORT": str(alert),
+            "FUSEWATCH_DEMO_PAGE_PORT": str(page),
             "FUSEWATCH_DEMO_SECONDS": str(options.live_s),
             "FUSEWATCH_DEMO_START": options.start,
             # What the nodes find comes from the console sink; logs only when something is off.
@@ -165,13 +166,6 @@ def read_events(path: Path) -> list[Event]:
 def same_bytes(first: Path, second: Path) -> bool:
     """Whether both files hold the same bytes."""
     return first.exists() and second.exists() and first.read_bytes() == second.read_bytes()
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _tell_page(deployment: Deployment, console: Console) -> None:
