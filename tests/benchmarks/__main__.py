@@ -28,6 +28,7 @@ LONG = {
     "real_time",
     "recalibration",
     "replay",
+    "sync_exact",
     "sync_watch",
     "two_nodes",
 }
