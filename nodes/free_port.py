@@ -9,7 +9,8 @@ from random import SystemRandom
 from nodes.health import PortTaken
 
 _LISTEN_AT = range(20_000, 32_768)
-"""Outgoing connections get theirs from above: from 32768 on Linux, from 49152 elsewhere."""
+"""Outgoing connections get theirs from above, where nobody set another range: from 32768 on Linux,
+from 49152 elsewhere."""
 
 
 def free_ports(count: int) -> list[int]:
