@@ -24,7 +24,7 @@ from rich.console import Console
 from nodes.dashboard.access import page_token
 from nodes.demo_report import Match, Truth, draw_timeline, final_events, match, print_summary
 from nodes.demo_site import record_normal, site_of, truths_of, zero_ns_of
-from nodes.free_port import free_ports
+from nodes.free_ports import free_ports
 from nodes.logs import configure_logs
 from nodes.run import children
 from nodes.shipped import shipped_config

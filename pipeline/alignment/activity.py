@@ -113,7 +113,7 @@ class ActivityMeter:
         rises = _in_spreads(_rises(self._probe.change(values), self._probe.before))
         begin_ns = np.concatenate([piece.begin_ns for piece in self._pieces])
         end_ns = np.concatenate([piece.end_ns for piece in self._pieces])
-        amount = np.clip(_where_begun(rises), 0.0, CEILING)
+        amount = np.minimum(_where_begun(rises), CEILING)
         return Activity(self._info.name, begin_ns, end_ns, amount)
 
     def _forget(self, before_ns: int) -> None:
@@ -178,7 +178,7 @@ class _PictureProbe:
         return _between(last[0], sample.timestamp_ns, [_change(picture - last[1])])
 
     def change(self, values: Floats) -> Floats:
-        # Less than usual is counted when it becomes darker; usual again is no rise.
+        # What became darker is taken off, to less than usual; that it is usual again is no rise.
         return np.maximum(values[:, 0], np.median(values[:, 0]))
 
 
@@ -275,7 +275,7 @@ def _in_spreads(change: Floats) -> Floats:
 
 
 def _where_begun(rises: Floats) -> Floats:
-    """What rises on in the stretch after the one where a rise was noticed counts there, too."""
+    """A rise that goes on in the stretch after the one where it was noticed counts wholly there."""
     noticed = rises >= _NOTICED
     begun = np.flatnonzero(noticed[:-1] & ~np.append(False, noticed[:-2]))
     onsets = rises.copy()

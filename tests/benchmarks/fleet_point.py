@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodes.free_ports import free_ports
 from pipeline.core.clock import NodeClock
 from tests.benchmarks.fleet_bare import bare_s
 from tests.benchmarks.fleet_loop import Fleet
@@ -30,7 +31,6 @@ from tests.benchmarks.fleet_site import (
     scene_names,
 )
 from tests.benchmarks.fleet_worker import COMMITS, STAGES, Worker, ages_s, quantile_s
-from tests.system.ports import free_ports
 from tests.waiting import wait_until
 
 PATIENCE_S = 400.0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from nodes.free_port import free_ports
-
-__all__ = ["free_port", "free_ports"]
+from nodes.free_ports import free_ports
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody uses now; see `nodes.free_port`."""
+    """A TCP port of the loopback that nobody uses now; see `free_ports`."""
     return free_ports(1)[0]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from nodes.commission import commission_scene
+from nodes.free_ports import free_ports
 from nodes.places import fusion_store
 from pipeline.config import load_deployment
 from pipeline.core.errors import RecordingError
@@ -27,7 +28,6 @@ from tests.imported_site import made_site
 from tests.requirements import require_module
 from tests.system.home_site import Watched
 from tests.system.mosquitto import Mosquitto
-from tests.system.ports import free_ports
 from tests.system.pulse import SoundServer
 from tests.system.rtsp import RtspServer, write_flash_and_beep
 from tests.system.stand_ins import log_file, messages, put_camera, repeated, serial_line

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from nodes import assembly, doctor_machine, doctor_site
 from nodes.commands.doctor import register
 from nodes.doctor import Finding, Level
+from nodes.free_ports import free_ports
 from pipeline.config import Deployment, load_deployment
-from tests.system.ports import free_ports
 
 CONFIG = """
 name: site

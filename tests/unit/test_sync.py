@@ -16,6 +16,7 @@ from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import AlignmentError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.recording.writer import RecordingWriter
+from tests.benchmarks.sync_exact import Camera
 
 RATE = 8000
 START_NS = 1_700_000_000 * 10**9
@@ -58,35 +59,13 @@ def test_the_true_offset_lies_within_what_is_claimed(offset_ms: int, count: int)
     assert abs(turned.offset_ns + offset_ms * MS) <= turned.uncertainty_ns
 
 
-def filmed(happened: np.ndarray, seconds: float, exposed: float, seed: int) -> Activity:
-    """Activity of a camera whose stamps end its exposures, of a lamp that is on for 0.15 s each.
-
-    Args:
-        happened: When it goes on, seconds.
-        seconds: How long it is filmed.
-        exposed: Share of each period that a picture is exposed.
-        seed: Of the noise, and of where in a period it begins.
-    """
-    random = np.random.default_rng(seed)
-    end = random.uniform(0, 0.1) + np.arange(1, round(seconds * 10)) / 10
-    begin = end - exposed / 10
-    on, off = happened[:, None], happened[:, None] + 0.15
-    lit = (np.clip(np.minimum(end, off) - np.maximum(begin, on), 0, None) / (end - begin)).sum(0)
-    meter = ActivityMeter(CAM)
-    for number, (end_s, share) in enumerate(zip(end, lit, strict=True)):
-        picture = np.rint(random.normal(60 + 120 * share, 3, CAM.shape)).astype(np.uint8)
-        meter.take(Sample("cam", number, round(end_s * 1e9), picture, Encoding.RAW))
-    return meter.activity()
-
-
 @pytest.mark.parametrize("exposed", [0.1, 0.5, 1.0])
 def test_it_does_not_matter_for_how_long_pictures_are_exposed(exposed: float) -> None:
     wrong_ms, holds = [], 0
     for seed in range(20):
         happened = moments(15, 30, seed)
-        found = find_offset(
-            changes("mic", happened, 30, 100, seed), filmed(happened, 30, exposed, seed)
-        )
+        seen = Camera(10, exposed).watch(happened, 30, np.random.default_rng(seed))
+        found = find_offset(changes("mic", happened, 30, 100, seed), seen)
         assert found.sure
         wrong_ms.append(found.offset_ns / MS)
         holds += abs(found.offset_ns) <= found.uncertainty_ns

@@ -6,8 +6,7 @@ import socket
 
 import pytest
 
-from nodes import free_port
-from nodes.free_port import free_ports
+from nodes.free_ports import free_ports
 from nodes.health import PortTaken
 
 
@@ -27,7 +26,7 @@ def test_what_is_in_use_is_passed_over_and_too_few_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, other = free_ports(2)
-    monkeypatch.setattr(free_port, "_LISTEN_AT", (one, other))
+    monkeypatch.setattr("nodes.free_ports._LISTEN_AT", (one, other))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", one))
         assert free_ports(1) == [other]
