@@ -91,7 +91,7 @@ def run_and_kill(
 ) -> None:
     """A capture process that gives `count` readings, killed once they are in the spool.
 
-    Save for the first `acked`, which may never get there; and not before `when`.
+    Save for the first `acked`, which are acked and may never get there; and not before `when`.
     """
     code = "from tests.system.test_spool_link import be_killed; be_killed()"
     arguments = [str(folder), endpoint, str(count), str(acked)]
@@ -112,10 +112,14 @@ def run_and_kill(
 def be_killed() -> None:
     """Main function of the process of `run_and_kill`."""
     folder, endpoint, (count, acked) = Path(sys.argv[1]), sys.argv[2], map(int, sys.argv[3:])
-    sender = spooling_sender(folder, endpoint, Ledger())
+    ledger = Ledger()
+    sender = spooling_sender(folder, endpoint, ledger)
     sender.add_stream(VIB)
-    give(sender, range(count))
-    wait_until(lambda: sender.status.counters["spool_written"] >= count - acked)
+    give(sender, range(acked))
+    wait_until(lambda: not acked or exact(ledger)[1] == acked)
+    before = sender.status.counters["spool_written"]
+    give(sender, range(acked, count))
+    wait_until(lambda: sender.status.counters["spool_written"] >= before + count - acked)
     print("written", flush=True)
     threading.Event().wait()
 
