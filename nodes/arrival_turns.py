@@ -6,7 +6,8 @@ more of it waits here than its credit. What waits is not acked: when the node is
 its turn comes, it is sent again.
 
 What was taken later than what came after it counts as arrived then: the engine, the recording
-and a replay see one order and one time. So a turn without a backlog is as it came.
+and a replay see one order and one time. So a turn without a backlog is as it came. With one, nodes
+that share scenes wait for each other, see `nodes.catching_up`.
 
 That nothing came of a node is only known up to the last look, and not of one whose samples wait
 here: timers run up to then (`until_ns`), and who has waited is said (`SamplesWait`).
@@ -67,7 +68,7 @@ class ArrivalTurns:
     ) -> None:
         self._receiver = receiver
         self._clock = clock
-        self._queue = queue or FairQueue({}, {})
+        self._queue = FairQueue({}, {}) if queue is None else queue
         self._cost = cost or (lambda _flow: 0.0)
         self._most = most
         self._polled_ns = clock.now_ns()
@@ -84,25 +85,25 @@ class ArrivalTurns:
         """
         turn = self._poll(0.0 if self.waiting else timeout_s) if poll else []
         waited = self._waited()
-        taken = self._queue.take(self._most, TURN_S, self._cost)
+        taken = self._queue.take(self._most, TURN_S, self._cost, self._polled_ns)
         begins_ns = taken[0].arrival_ns if taken else self.last_ns
         turn += [SamplesWait(begins_ns, node, self._polled_ns) for node in waited]
         return [self._stamped(arrival) for arrival in (*turn, *taken)]
 
     def until_ns(self) -> int:
         """Timers may run up to this: the last look at what came, or when what waits arrived."""
-        oldest_ns = min(self._queue.oldest_ns().values(), default=self._polled_ns)
+        oldest_ns = min(self._free_ns().values(), default=self._polled_ns)
         return max(oldest_ns, self.last_ns) if self.waiting else oldest_ns
 
     def lags_ns(self) -> dict[str, int]:
-        """How long the first that waits has waited, by queue."""
+        """How long the first that waits for this node has waited, by queue."""
         now_ns = self._clock.now_ns()
-        return {flow: now_ns - at_ns for flow, at_ns in self._queue.oldest_ns().items()}
+        return {flow: now_ns - at_ns for flow, at_ns in self._free_ns().items()}
 
     @property
     def waiting(self) -> bool:
-        """Whether something waits for the next turn."""
-        return len(self._queue) > 0
+        """Whether something waits for the next turn, and not for another capture node."""
+        return bool(self._queue.free(self._polled_ns))
 
     def _poll(self, timeout_s: float) -> list[Arrival]:
         """Take in what arrived; that this node was away, if it was (stopped, asleep, busy)."""
@@ -118,6 +119,11 @@ class ArrivalTurns:
             return []
         log.warning("was away", for_s=(self._polled_ns - before_ns) // SECOND_NS)
         return [fusion_began(arrivals[0].arrival_ns if arrivals else self._polled_ns)]
+
+    def _free_ns(self) -> dict[str, int]:
+        """When the first that waits arrived, of queues from which something can be taken."""
+        free = self._queue.free(self._polled_ns)
+        return {flow: at_ns for flow, at_ns in self._queue.oldest_ns().items() if flow in free}
 
     def _waited(self) -> list[str]:
         """Nodes of which it is to be said that their samples wait."""

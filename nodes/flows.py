@@ -1,7 +1,7 @@
 """Which capture nodes share a queue: those that are joined by a scene.
 
-What the nodes of one scene send must be taken in the order in which it came, or one stream would
-seem late to the others. Scenes that have no node in common can be taken turns with.
+What the nodes of one scene send must be taken in one order, or one stream would seem late to the
+others. Scenes that have no node in common can be taken turns with.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ class Flows:
         of_node: Queue of each node; of one that is not named here: its own.
         of_scene: Queue of each scene that has a node.
         scenes: Scenes of each queue.
+        streams: Streams that scenes are made of.
     """
 
     of_node: Mapping[str, str]
     of_scene: Mapping[str, str]
     scenes: Mapping[str, tuple[str, ...]]
+    streams: frozenset[str]
 
 
 def flows_of(deployment: Deployment) -> Flows:
@@ -47,4 +49,5 @@ def flows_of(deployment: Deployment) -> Flows:
         flow: tuple(name for name, own in of_scene.items() if own == flow)
         for flow in of_scene.values()
     }
-    return Flows(of_node, of_scene, scenes)
+    fused = {name for settings in deployment.scenes.values() for name in settings.streams}
+    return Flows(of_node, of_scene, scenes, frozenset(fused))

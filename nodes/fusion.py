@@ -188,7 +188,8 @@ class FusionNode:
             self._store, self._files, self._recorder, self._receiver, self._handing_on, self._clock
         )
         load = self._load = KeepingUp(self._deployment, self._engine, self._clock)
-        queue = FairQueue(load.flows.of_node, {n: len(s) for n, s in load.flows.scenes.items()})
+        weights = {name: len(scenes) for name, scenes in load.flows.scenes.items()}
+        queue = FairQueue(load.flows.of_node, weights, load.flows.streams)
         self._turns = ArrivalTurns(self._receiver, self._clock, queue, load.cost)
         self._shown = Shown(
             engine=self._engine,

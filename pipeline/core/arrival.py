@@ -49,11 +49,16 @@ class StreamEnded:
 
 @dataclass(frozen=True, slots=True)
 class LedgerReport:
-    """A node's account of its streams, sent about once a second and at the end."""
+    """A node's account of its streams, sent about once a second and at the end.
+
+    ``waits``: whether samples waited to be sent, behind those that came before it. It says which
+    order arrivals were taken in, so a recording, which has them in that order, does not hold it.
+    """
 
     arrival_ns: int
     node: str
     accounts: Mapping[str, StreamAccount]
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,9 +223,10 @@ class ClockAnswer(msgspec.Struct, array_like=True, tag=7, frozen=True):
 
 
 class LedgerSaid(msgspec.Struct, array_like=True, tag=8, frozen=True):
-    """Sender: account of each stream."""
+    """Sender: account of each stream, and whether samples wait to be sent (not backlog behind)."""
 
     accounts: dict[Name, StreamAccount]
+    waits: bool = False
 
 
 class StreamSaid(msgspec.Struct, array_like=True, tag=9, frozen=True):

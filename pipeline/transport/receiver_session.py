@@ -154,7 +154,8 @@ class ReceiverSession:
             self._intake.ended(peer, message.stream, now_ns)
         elif isinstance(message, LedgerSaid):
             if len(message.accounts) <= 2 * self._max_streams:
-                self.arrivals.append(LedgerReport(now_ns, peer.node, message.accounts))
+                told = LedgerReport(now_ns, peer.node, message.accounts, message.waits)
+                self.arrivals.append(told)
             else:
                 self.refuse(connection, Refusal.TOO_MANY_STREAMS, "too many accounts")
         elif isinstance(message, ClockAsk):

@@ -203,7 +203,7 @@ class SenderSession:
             said.append(ClockAsk(now_ns))
         if now_ns - self._ledger_ns >= LEDGER_NS:
             self._ledger_ns = now_ns
-            said.append(LedgerSaid(self._ledger.snapshot()))
+            said.append(LedgerSaid(self._ledger.snapshot(), not self._buffer.idle))
         return said
 
     def next(self) -> list[Kept] | Message | FullFrame | None:

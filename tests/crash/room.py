@@ -117,10 +117,10 @@ def room(folder: Path) -> World:
     return World(deployment, nodes, build)
 
 
-def script(turn_s: float = 0.5) -> list[Turn]:
+def script(turn_s: float = 0.5, seconds: float = SECONDS) -> list[Turn]:
     """What happens in the room, in turns of the loop."""
     turns = []
-    for number in range(round(SECONDS / turn_s)):
+    for number in range(round(seconds / turn_s)):
         first, last = round(number * turn_s * HZ), round((number + 1) * turn_s * HZ)
         samples: Mapping[str, list[Sample]] = {node: [] for node in STREAMS.values()}
         for place in range(first, last):

@@ -108,6 +108,19 @@ def test_while_it_is_away_the_capture_nodes_go_on_and_nothing_changes(
         shutil.rmtree(tmp_path / "data")
 
 
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_after_minutes_away_no_node_is_late_because_another_delivers_all_of_them_first(
+    order: tuple[str, str], tmp_path: Path
+) -> None:
+    turns = script(seconds=150.0)
+    told = room(tmp_path / "whole").run(turns, Kills())
+    world = room(tmp_path / "away")
+    world.nodes = {name: world.nodes[name] for name in order}
+    assert world.run(turns, Kills({40}), down_turns=260) == told
+    assert world.lives == 2
+    assert not world.differing
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_with_the_real_model_killed_often_it_tells_and_scores_the_same(
     seed: int, model: Path, whole_hall: tuple[Told, int], tmp_path: Path

@@ -94,7 +94,7 @@ def test_who_costs_much_gets_no_more_time_than_who_costs_little() -> None:
         queue.put([sample("dear", number, 1), sample("cheap", number, 1)])
     taken = {"dear": 0, "cheap": 0}
     for _ in range(40):
-        for arrival in queue.take(256, 0.25, costs.__getitem__):
+        for arrival in queue.take(256, 0.25, costs.__getitem__, 1):
             taken[arrival.node] += 1
     spent = {node: count * costs[node] for node, count in taken.items()}
     assert 0.9 < spent["dear"] / spent["cheap"] < 1.1
@@ -105,7 +105,7 @@ def test_a_queue_of_two_scenes_gets_two_parts() -> None:
     queue = FairQueue({"n1": "both", "n2": "both"}, {"both": 2.0})
     for number in range(5000):
         queue.put([sample("n1", number, 1), sample("n2", number, 1), sample("other", number, 1)])
-    taken = [a.node for _ in range(40) for a in queue.take(90, 0.25, lambda _: 0.0)]
+    taken = [a.node for _ in range(40) for a in queue.take(90, 0.25, lambda _: 0.0, 1)]
     both = sum(node != "other" for node in taken)
     assert 1.9 < both / (len(taken) - both) < 2.1
 
@@ -124,11 +124,11 @@ def test_nothing_is_lost_and_each_node_stays_in_order(
         put.append(sample(node, number, number))
         queue.put([put[-1]])
         if not turns:
-            turn = queue.take(most, 0.25, lambda f: costs[f[0]])
+            turn = queue.take(most, 0.25, lambda f: costs[f[0]], 1)
             assert 1 <= len(turn) <= most
             taken += turn
     while len(queue):
-        taken += queue.take(most, 0.25, lambda f: costs[f[0]])
+        taken += queue.take(most, 0.25, lambda f: costs[f[0]], 1)
     for flow in ("ab", "c"):
         assert [a for a in taken if a.node in flow] == [a for a in put if a.node in flow]
     assert not queue.samples

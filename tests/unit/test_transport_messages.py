@@ -42,7 +42,7 @@ MESSAGES = [
     Credit(5, [4096]),
     ClockAsk(-5),
     ClockAnswer(1, 2, 3),
-    LedgerSaid({}),
+    LedgerSaid({}, waits=True),
     StreamSaid(VIB),
     End("vib"),
     Bye("x"),
@@ -72,6 +72,10 @@ def test_damaged_messages_are_refused_or_are_messages(
 def test_noise_is_no_message(frame: bytes) -> None:
     with suppress(ProtocolError):
         decode(frame)
+
+
+def test_a_node_that_says_less_in_its_account_is_understood() -> None:
+    assert decode(msgspec.msgpack.encode([8, {}])) == LedgerSaid({}, waits=False)
 
 
 def test_values_out_of_bounds_are_refused() -> None:

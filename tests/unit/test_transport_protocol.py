@@ -306,8 +306,8 @@ def test_a_ledger_report_arrives_and_an_endless_one_is_refused() -> None:
     session = opened()
     accounts = Ledger()
     accounts.captured("vib", 3)
-    session.receive(b"1", LedgerSaid(accounts.snapshot()), NOW)
-    assert session.arrivals == [LedgerReport(NOW, "n1", accounts.snapshot())]
+    session.receive(b"1", LedgerSaid(accounts.snapshot(), waits=True), NOW)
+    assert session.arrivals == [LedgerReport(NOW, "n1", accounts.snapshot(), waits=True)]
     many = {str(n): accounts.snapshot()["vib"] for n in range(7)}
     session.receive(b"1", LedgerSaid(many), NOW)
     assert refusals(session) == [Refusal.TOO_MANY_STREAMS]

@@ -179,6 +179,17 @@ def test_each_timer_says_its_word_when_its_time_has_come_and_not_before() -> Non
     }
 
 
+def test_the_account_says_whether_samples_wait_to_be_sent() -> None:
+    sending = Sending()
+    sending.ready()
+    sending.give(3)
+    (waits,) = (m.waits for m in sending.link.tick(NOW) if isinstance(m, LedgerSaid))
+    while sending.link.next() is not None:
+        pass
+    (sent,) = (m.waits for m in sending.link.tick(NOW + LEDGER_NS) if isinstance(m, LedgerSaid))
+    assert (waits, sent) == (True, False)
+
+
 def test_clock_answers_are_given_once_with_the_time_each_came() -> None:
     sending = Sending()
     sending.ready()
