@@ -1,9 +1,9 @@
 """Arrivals in turns of bounded work, fairly: a scene with a backlog does not keep another waiting.
 
 Every turn takes in what has come, however much waits: it is put into queues (`FairQueue`), from
-which the turn takes what it has time for. A capture node gets credit for what was taken, so no
-more of it waits here than its credit. What waits is not acked: when the node is stopped before
-its turn comes, it is sent again.
+which the turn takes what it has time for, and no more than `nodes.turn_span` allows. A capture node
+gets credit for what was taken, so no more of it waits here than its credit. What waits is not
+acked: when the node is stopped before its turn comes, it is sent again.
 
 What was taken later than what came after it counts as arrived then: the engine, the recording
 and a replay see one order and one time. So a turn without a backlog is as it came. With one, nodes
@@ -22,6 +22,7 @@ from typing import Protocol
 import structlog
 
 from nodes.fair_queue import Cost, FairQueue
+from nodes.turn_span import first_turn
 from pipeline.core.arrival import Arrival, SamplesWait, fusion_began
 from pipeline.core.clock import Clock
 
@@ -73,6 +74,7 @@ class ArrivalTurns:
         self._most = most
         self._polled_ns = clock.now_ns()
         self._said_ns: dict[str, int] = {}
+        self._left: list[Arrival] = []  # taken from the queue, and too much for the last turn
         self.last_ns = 0
         """Arrival time of the last one taken."""
 
@@ -85,14 +87,17 @@ class ArrivalTurns:
         """
         turn = self._poll(0.0 if self.waiting else timeout_s) if poll else []
         waited = self._waited()
-        taken = self._queue.take(self._most, TURN_S, self._cost, self._polled_ns)
+        left = self._left or self._queue.take(self._most, TURN_S, self._cost, self._polled_ns)
+        count = first_turn(left)
+        taken, self._left = left[:count], left[count:]
         begins_ns = taken[0].arrival_ns if taken else self.last_ns
         turn += [SamplesWait(begins_ns, node, self._polled_ns) for node in waited]
         return [self._stamped(arrival) for arrival in (*turn, *taken)]
 
     def until_ns(self) -> int:
         """Timers may run up to this: the last look at what came, or when what waits arrived."""
-        oldest_ns = min(self._free_ns().values(), default=self._polled_ns)
+        waits_ns = [*self._free_ns().values(), *(one.arrival_ns for one in self._left)]
+        oldest_ns = min(waits_ns, default=self._polled_ns)
         return max(oldest_ns, self.last_ns) if self.waiting else oldest_ns
 
     def lags_ns(self) -> dict[str, int]:
@@ -103,7 +108,7 @@ class ArrivalTurns:
     @property
     def waiting(self) -> bool:
         """Whether something waits for the next turn, and not for another capture node."""
-        return bool(self._queue.free(self._polled_ns))
+        return bool(self._left or self._queue.free(self._polled_ns))
 
     def _poll(self, timeout_s: float) -> list[Arrival]:
         """Take in what arrived; that this node was away, if it was (stopped, asleep, busy)."""

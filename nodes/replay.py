@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from nodes.assembly import build_engine
+from nodes.turn_span import TURN_NS, TurnSpan
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, SampleArrived, StreamEnded, StreamOpened, fusion_began
 from pipeline.core.event import Event, to_json
@@ -30,9 +31,6 @@ from pipeline.recording.reader import Recording
 log = structlog.get_logger(__name__)
 
 SECOND_NS = 1_000_000_000
-TURN_NS = 4 * SECOND_NS
-"""Arrivals of one turn: eight windows a scene, from where on more are hardly quicker, and well
-within what is kept for the evidence of an event (`pipeline.detection.evidence.RING_EXTRA_S`)."""
 
 
 @dataclass(slots=True)
@@ -114,13 +112,15 @@ def driven(
     Yields:
         When the first of these arrivals came, and what came of them.
     """
-    bounds = sorted(bounds_ns)
+    bounds, span = sorted(bounds_ns), TurnSpan()
     first_ns: int | None = None
     for arrival in arrivals:
         now_ns = arrival.arrival_ns
-        if first_ns is not None and _apart(first_ns, now_ns, bounds):
+        over = span.over(arrival)
+        if first_ns is not None and (over or _apart(first_ns, now_ns, bounds)):
             yield first_ns, engine.collect()
             first_ns = None
+            span.begin()
         first_ns = now_ns if first_ns is None else first_ns
         engine.take(arrival)
     if first_ns is not None:

@@ -98,6 +98,22 @@ def waiting(node: str, at_ns: int, count: int) -> list[Arrival]:
     ]
 
 
+def test_of_a_backlog_a_turn_takes_what_was_captured_within_some_seconds() -> None:
+    clock = ManualClock(100 * SECOND)
+    backlog = [
+        SampleArrived(100 * SECOND, "n", Sample(name, number, number * SECOND, "", Encoding.UTF8))
+        for number in range(10)
+        for name in ("a", "b")
+    ]
+    turns = ArrivalTurns(Polls(backlog), clock)
+    taken = [turns.take(0.0)]
+    assert (turns.waiting, turns.until_ns()) == (True, 100 * SECOND)
+    while turns.waiting:
+        taken.append(turns.take(0.0, poll=False))
+    assert [one for turn in taken for one in turn] == backlog
+    assert [len(turn) for turn in taken] == [8, 8, 4]
+
+
 def test_who_has_waited_is_said_once_a_second_before_what_is_taken() -> None:
     clock = ManualClock(100 * SECOND)
     slow, others = waiting("slow", clock.now_ns(), 9), iter(range(99))

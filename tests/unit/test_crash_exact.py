@@ -163,14 +163,20 @@ def test_killed_often_while_full_pictures_are_fetched_it_tells_the_same_and_show
             assert {(f.height, f.width) for f in frames.decode(video=0)} == {(120, 200)}
 
 
+@pytest.mark.parametrize(("parts", "down_turns"), [((5, 2), 0), ((12,), 64)])
 def test_the_recordings_of_a_killed_run_replay_to_its_events(
-    model: Path, whole_hall: tuple[Told, int], tmp_path: Path
+    parts: tuple[int, ...],
+    down_turns: int,
+    model: Path,
+    whole_hall: tuple[Told, int],
+    tmp_path: Path,
 ) -> None:
     told, steps = whole_hall
     world = hall.hall(tmp_path, model, record=True)
-    assert world.run(hall.script(), Kills({steps // 5, steps // 2})) == told
+    kills = Kills({steps // part for part in parts})
+    assert world.run(hall.script(), kills, down_turns) == told
     recordings = sorted((tmp_path / "recordings").glob("*.mcap"))
-    assert len(recordings) == 3
+    assert len(recordings) == len(parts) + 1
     again = replay(recordings, world.deployment)
     assert [plain(event) for event in again.events] == told.events
 

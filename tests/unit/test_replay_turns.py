@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from nodes.assembly import build_engine
-from nodes.replay import TURN_NS, arrivals_of, drive, driven, start_of
+from nodes.replay import arrivals_of, drive, driven, start_of
+from nodes.turn_span import TURN_NS
 from pipeline.core.arrival import Arrival, fusion_began
 from pipeline.core.event import Event, to_json
 from pipeline.detection.engine import Engine
@@ -40,6 +42,16 @@ def test_taken_in_turns_the_same_is_told_to_the_bit(tmp_path):
     told = [to_json(event) for turn in turns for event in turn.events]
     assert told == [to_json(event) for event in events]
     assert len([one for one in events if not one.health]) >= 2 * len(WRONG)
+
+
+def test_a_backlog_that_arrived_at_once_is_taken_in_as_many_turns(tmp_path):
+    taken = arrivals(record(tmp_path / "recordings", SECONDS, WRONG))
+    at_ns = max(one.arrival_ns for one in taken)
+    at_once = [replace(one, arrival_ns=at_ns) for one in taken]
+    turns = [outcome for _, outcome in driven(engine(tmp_path), at_once)]
+    spans = [turn.windows[-1].end_ns - turn.windows[0].end_ns for turn in turns if turn.windows]
+    assert len(spans) >= SECONDS * SECOND_NS // TURN_NS - 1
+    assert max(spans) <= 2 * TURN_NS
 
 
 def test_a_turn_ends_after_some_seconds_at_a_bound_and_where_time_goes_back(tmp_path):
