@@ -22,7 +22,7 @@ from pipeline.detection.resume_hold import GRACE_NS
 
 BEHIND_NS = 2_000_000_000
 """A node of which nothing came for longer, though it gives account every second, was away."""
-NEVER = -1
+NEVER, NEVER_OLD = -1, 1 << 62
 
 
 @dataclass(slots=True)
@@ -55,11 +55,11 @@ class CatchingUp:
         self._streams = streams
         self._nodes: dict[str, _Node] = {}
 
-    def old(self, arrival: Arrival, now_ns: int) -> bool:
-        """Whether an arrival waits for nodes that have not come so far, when its turn comes now."""
-        if not isinstance(arrival, SampleArrived) or arrival.sample.stream not in self._streams:
-            return False
-        return now_ns - arrival.sample.timestamp_ns > BEHIND_NS
+    def place(self, arrival: Arrival) -> int | None:
+        """What an arrival is ordered by where it is old: its stamp; None: it is no sample."""
+        if not isinstance(arrival, SampleArrived):
+            return None
+        return arrival.sample.timestamp_ns if arrival.sample.stream in self._streams else NEVER_OLD
 
     def hear(self, arrival: Arrival) -> None:
         """Something arrived of a node; to be told of everything, in order."""

@@ -206,6 +206,27 @@ def test_the_nodes_of_a_scene_share_the_queue_that_is_given_though_it_is_empty()
     assert turns.take(0.0) == arrivals[:10]
 
 
+@pytest.mark.parametrize("behind", [[], [9, 11]])
+def test_an_account_is_taken_when_it_came_unless_what_is_behind_it_is_older(
+    behind: list[int],
+) -> None:
+    def sample(node: str, stamp_s: int, at_s: int) -> Arrival:
+        stamp_ns = START + stamp_s * SECOND
+        given = Sample(node, stamp_s, stamp_ns, "", Encoding.UTF8)
+        return SampleArrived(START + at_s * SECOND, node, given)
+
+    queue = FairQueue({"camera": "hall", "plc": "hall"}, {}, frozenset(FLOW))
+    pictures = [sample("camera", 10, 60), sample("camera", 12, 60)]
+    account = LedgerReport(START + 61 * SECOND, "plc", {}, bool(behind))
+    readings = [sample("plc", stamp_s, 61) for stamp_s in behind]
+    queue.put([*pictures, account, *readings])
+    taken = queue.take(9, 0.25, lambda _: 0.0, START + 61 * SECOND)
+    if behind:
+        assert taken == [account, readings[0], pictures[0], readings[1]]
+    else:
+        assert taken == [*pictures, account]
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(
