@@ -32,7 +32,9 @@ class _Node:
     Attributes:
         heard_ns: When the last of it arrived.
         back_ns: Since then it has been heard without a gap.
-        moved_ns: When its last sample arrived; `back_ns` if none has since.
+        moved_ns: When its last sample arrived, or it was back; a return right after one that
+            brought no sample does not count, or a bad line could hold up others for ever.
+        missed_ns: Since then it has been waited for; up to `heard_ns`: since then it has not.
         newest_ns: Newest stamp of its samples.
         more: Whether more waits to be sent, as it said last.
     """
@@ -40,6 +42,7 @@ class _Node:
     heard_ns: int = NEVER
     back_ns: int = NEVER
     moved_ns: int = NEVER
+    missed_ns: int = NEVER
     newest_ns: int = NEVER
     more: bool = False
 
@@ -66,7 +69,10 @@ class CatchingUp:
         node = self._nodes.setdefault(arrival.node, _Node())
         now_ns = arrival.arrival_ns
         if node.heard_ns == NEVER or now_ns - node.heard_ns > BEHIND_NS:
-            node.back_ns = node.moved_ns = now_ns
+            stayed = node.heard_ns - node.back_ns > GRACE_NS
+            if node.heard_ns == NEVER or node.moved_ns > node.back_ns or stayed:
+                node.moved_ns = now_ns
+            node.back_ns = now_ns
             node.more = True  # until it gives account
         node.heard_ns = now_ns
         if isinstance(arrival, LedgerReport):
@@ -84,9 +90,11 @@ class CatchingUp:
             stamp_ns: Stamp of the sample.
             now_ns: Node time.
         """
-        known, own = self._nodes.get(other) or _Node(), self._nodes[node]
+        known, own = self._nodes.setdefault(other, _Node()), self._nodes[node]
         if known.newest_ns >= stamp_ns:
             return False
         if known.heard_ns < own.back_ns:
-            return now_ns < own.back_ns + GRACE_NS
+            if known.missed_ns <= known.heard_ns:
+                known.missed_ns = own.back_ns
+            return now_ns < known.missed_ns + GRACE_NS
         return known.more and now_ns < known.moved_ns + GRACE_NS

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.arrival_turns import ArrivalTurns
-from nodes.catching_up import BEHIND_NS
+from nodes.catching_up import BEHIND_NS, CatchingUp
 from nodes.fair_queue import FairQueue
 from pipeline.core.arrival import Arrival, LedgerReport, SampleArrived, SamplesWait
 from pipeline.core.clock import ManualClock
@@ -32,16 +32,16 @@ class Node:
         stamps: Of its samples, in seconds since the start.
         rate: Samples a second that its link bears.
         back_s: When it connects.
-        ledger: Whether it gives account.
+        account_s: So often it gives account.
     """
 
     stamps: list[float]
     rate: float = 1e6
     back_s: float = 0.0
-    ledger: bool = True
+    account_s: float = 1.0
     sent: int = 0
     _may: float = 0.0
-    _told_s: float = -9.0
+    _told_s: float = -1e9
 
     def step(self, name: str, now_s: float, waiting: int) -> Iterable[Arrival]:
         """What arrives of it now."""
@@ -49,7 +49,7 @@ class Node:
             return
         at_ns = START + round(now_s * SECOND)
         captured = sum(stamp <= now_s for stamp in self.stamps)
-        if self.ledger and now_s - self._told_s >= 1.0:
+        if now_s - self._told_s >= self.account_s:
             self._told_s = now_s
             yield LedgerReport(at_ns, name, {}, captured > self.sent)
         self._may = min(self._may + self.rate * STEP / SECOND, 1e6)
@@ -187,10 +187,29 @@ def test_a_quiet_node_and_one_of_another_scene_are_not_waited_for() -> None:
 
 
 def test_a_node_that_gives_no_account_is_waited_for_only_until_it_stalls() -> None:
-    nodes = {"camera": Node(steady(5, 99)), "door": Node([12.0], ledger=False)}
+    nodes = {"camera": Node(steady(5, 99)), "door": Node([12.0], account_s=1e12)}
     site = Site(nodes, 60.0).run(15.0)
     first = next(at_s for at_s, stamp_s in site.of("camera") if stamp_s > 12.0)
     assert first == pytest.approx(60.0 + GRACE_NS / SECOND, abs=0.2)
+
+
+def test_a_node_that_returns_again_and_again_and_brings_nothing_holds_up_no_other() -> None:
+    flaps = Node(steady(10, 300), 0.0, account_s=4.0)
+    site = Site({"camera": Node(steady(5, 300)), "plc": flaps}, 60.0).run(60.0)
+    at_s, stamp_s = site.of("camera")[-1]
+    assert at_s - stamp_s < 0.2
+    assert site.of("camera")[0][0] < 60.5 + GRACE_NS / SECOND
+
+
+def test_a_node_that_is_gone_is_waited_for_once_however_often_another_returns() -> None:
+    catching_up = CatchingUp({"camera"})
+    for back_s, waits in ((60, True), (69, True), (71, False), (80, False)):
+        now_ns = START + back_s * SECOND
+        catching_up.hear(LedgerReport(now_ns, "camera", {}, True))
+        assert catching_up.awaited("plc", "camera", START, now_ns) == waits
+    catching_up.hear(LedgerReport(START + 81 * SECOND, "plc", {}, False))
+    catching_up.hear(LedgerReport(START + 90 * SECOND, "camera", {}, True))
+    assert catching_up.awaited("plc", "camera", START, START + 91 * SECOND)
 
 
 def test_the_nodes_of_a_scene_share_the_queue_that_is_given_though_it_is_empty() -> None:
