@@ -42,7 +42,8 @@ Data
     the sender keeps it. REJECT gives up single samples, for a reason the sender's ledger
     counts; WELCOME repeats it. (A REJECT lost with its connection, and then with the receiver's
     memory before the sender was back, is not: there these samples count as delivered.)
-    LEDGER is the sender's account, once a second and before BYE.
+    LEDGER is the sender's account, and whether samples wait to be sent, once a second and before
+    BYE.
 
 Credit
     Every sample costs its payload, as padded by the codec, plus `SAMPLE_COST` bytes. The
