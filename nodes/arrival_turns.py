@@ -54,7 +54,7 @@ class ArrivalTurns:
     Args:
         receiver: What brings arrivals.
         clock: Node time.
-        queue: Where they wait; None: in one queue for each node.
+        queue: Where they wait.
         cost: What an arrival of a queue costs, seconds; None: nothing is known.
         most: Arrivals in one turn.
     """
@@ -63,13 +63,13 @@ class ArrivalTurns:
         self,
         receiver: Receives,
         clock: Clock,
-        queue: FairQueue | None = None,
+        queue: FairQueue,
         cost: Cost | None = None,
         most: int = MOST,
     ) -> None:
         self._receiver = receiver
         self._clock = clock
-        self._queue = FairQueue({}, {}) if queue is None else queue
+        self._queue = queue
         self._cost = cost or (lambda _flow: 0.0)
         self._most = most
         self._polled_ns = clock.now_ns()

@@ -44,12 +44,13 @@ class FlowQueue:
         self._catching_up.hear(arrival)
         self._queues.setdefault(arrival.node, deque()).append((number, arrival))
         self._count += 1
-        stamp_ns, number = self._places.get(arrival.node, (None, number))
-        if stamp_ns is None:
-            stamp_ns = self._catching_up.place(arrival)
-            self._places[arrival.node] = stamp_ns, number
-            if stamp_ns is not None and len(self._nodes) > 1:
-                self.any_old = self.any_old or stamp_ns < arrival.arrival_ns - BEHIND_NS
+        stamp_ns, first = self._places.get(arrival.node, (None, number))
+        if stamp_ns is not None:
+            return
+        stamp_ns = self._catching_up.place(arrival)
+        self._places[arrival.node] = stamp_ns, first
+        if stamp_ns is not None and len(self._nodes) > 1:
+            self.any_old = self.any_old or stamp_ns < arrival.arrival_ns - BEHIND_NS
 
     def everything(self) -> list[Numbered]:
         """All that waits, each node's in its order."""

@@ -116,11 +116,12 @@ def driven(
     first_ns: int | None = None
     for arrival in arrivals:
         now_ns = arrival.arrival_ns
-        over = span.over(arrival)
-        if first_ns is not None and (over or _apart(first_ns, now_ns, bounds)):
+        apart = first_ns is not None and _apart(first_ns, now_ns, bounds)
+        if apart:
+            span.begin()
+        if first_ns is not None and (span.over(arrival) or apart):
             yield first_ns, engine.collect()
             first_ns = None
-            span.begin()
         first_ns = now_ns if first_ns is None else first_ns
         engine.take(arrival)
     if first_ns is not None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pipeline.core.arrival import Arrival, SampleArrived
 
 TURN_NS = 4_000_000_000
-"""Of one stream, by its stamps: eight windows of a scene, from where on more are hardly quicker,
-and well within what is kept (`pipeline.detection.evidence.RING_EXTRA_S`)."""
+"""Of one stream, by its stamps; in replays by arrival, too. Eight windows of a scene, from where on
+more are hardly quicker, and well within `pipeline.detection.evidence.RING_EXTRA_S`."""
 
 
 class TurnSpan:

@@ -51,8 +51,8 @@ class StreamEnded:
 class LedgerReport:
     """A node's account of its streams, sent about once a second and at the end.
 
-    ``waits``: whether samples waited to be sent, behind those that came before it. It says which
-    order arrivals were taken in, so a recording, which has them in that order, does not hold it.
+    ``waits``: whether samples waited to be sent, behind those that came before it. In which order
+    arrivals are taken follows from it; a recording, which has them in that order, does not hold it.
     """
 
     arrival_ns: int

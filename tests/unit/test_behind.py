@@ -131,7 +131,7 @@ def test_who_dies_is_told_of_once_nothing_of_it_waits_any_more() -> None:
 
 def test_a_turn_that_took_long_calls_nobody_silent_before_the_node_has_looked() -> None:
     clock, machine = ManualClock(START), engine()
-    turns = ArrivalTurns(Line(clock, 120), clock)
+    turns = ArrivalTurns(Line(clock, 120), clock, FairQueue({}, {}))
     found: list[Event] = []
     arrivals: list[Arrival] = []
     for turn_ns in (SECOND, 30 * SECOND, SECOND):

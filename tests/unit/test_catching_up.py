@@ -212,19 +212,6 @@ def test_a_node_that_is_gone_is_waited_for_once_however_often_another_returns() 
     assert catching_up.awaited("plc", "camera", START, START + 91 * SECOND)
 
 
-def test_the_nodes_of_a_scene_share_the_queue_that_is_given_though_it_is_empty() -> None:
-    queue = FairQueue(FLOW, {}, frozenset(FLOW))
-    arrivals = [
-        SampleArrived(START + n, name, Sample(name, n, START + n, "", Encoding.UTF8))
-        for n, name in enumerate(["camera"] * 9 + ["plc"] * 9)
-    ]
-    polls = [arrivals]
-    receiver = Site({}, 0.0)
-    receiver.poll = lambda *_: polls.pop() if polls else []  # type: ignore[method-assign]
-    turns = ArrivalTurns(receiver, ManualClock(START + 99), queue, most=10)
-    assert turns.take(0.0) == arrivals[:10]
-
-
 @pytest.mark.parametrize("behind", [[], [9, 11]])
 def test_an_account_is_taken_when_it_came_unless_what_is_behind_it_is_older(
     behind: list[int],
