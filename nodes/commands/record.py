@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from nodes.interruption import Interruption
 from nodes.record import DirectRecorder, nothing_given
 from nodes.record_request import RecordRequest
 from nodes.recorder import open_folder, scenes_of
@@ -26,6 +27,7 @@ from pipeline.recording.writer import RecordingWriter
 
 ASK_EVERY_S = 1.0
 LOOK_EVERY_S = 0.2
+STEP_S = 0.25
 BEGIN_S = 15.0
 
 
@@ -129,13 +131,15 @@ def _record(console: Console, deployment: Deployment, target: Path, seconds: flo
 
 
 def _run(console: Console, recorder: DirectRecorder, seconds: float | None) -> None:
-    recorder.start()
-    until_s = None if seconds is None else time.monotonic() + seconds
-    try:
-        with console.status("recording from the sources; Ctrl-C ends it"):
-            while recorder.step(0.25) and (until_s is None or time.monotonic() < until_s):
-                pass
-    except KeyboardInterrupt:
+    until_s = float("inf") if seconds is None else time.monotonic() + seconds
+    with (
+        Interruption() as interruption,
+        console.status("recording from the sources; Ctrl-C ends it"),
+    ):
+        recorder.start()
+        while not interruption.asked and recorder.step(STEP_S) and time.monotonic() < until_s:
+            pass
+    if interruption.asked:
         console.print("ending")
     recorder.close()
 

@@ -7,6 +7,7 @@ be commissioned from later.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from nodes.commissioning.messages import Ended, Failed, Job, Learnt, Looked, Taken, Told
 from nodes.commissioning.worker import work
+from nodes.interruption import Interruption
 from nodes.record import DirectRecorder, nothing_given
 from nodes.record_request import RecordRequest
 from pipeline.core.clock import Clock
@@ -187,8 +189,7 @@ class LiveCommissioning:
             ModelError: There was too little to learn from.
             RecordingError: The recording cannot be written or read.
         """
-        self._process.start()
-        self._far.close()  # so that its end is noticed here
+        self._start()
         begun_s = self._now_s()
         try:
             why = self._record(begun_s)
@@ -203,23 +204,31 @@ class LiveCommissioning:
             self._link.close()
         return Outcome(why, recorded_s, tuple(self._looks), learnt)
 
+    def _start(self) -> None:
+        """Start the process that learns; Ctrl-C is for the recording, it never hears of it."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        self._far.close()  # so that its end is noticed here
+
     def _record(self, begun_s: float) -> Why:
         """Record; why it ended."""
-        why = Why.SOURCES_ENDED
-        try:
-            self._capture.start()
-            while self._capture.step(STEP_S):
-                self._hear()
-                recorded_s = max(self._now_s() - begun_s, self._normal_s)
-                found = ends(self._looks, recorded_s, self._job.enough)
-                if found is not None:
-                    why = found
-                    break
-        except KeyboardInterrupt:
-            why = Why.STOPPED
-        finally:
-            self._capture.close()
-        return why
+        with Interruption() as interruption:
+            try:
+                self._capture.start()
+                while self._capture.step(STEP_S):
+                    self._hear()
+                    recorded_s = max(self._now_s() - begun_s, self._normal_s)
+                    found = ends(self._looks, recorded_s, self._job.enough)
+                    if interruption.asked:
+                        return Why.STOPPED
+                    if found is not None:
+                        return found
+                return Why.SOURCES_ENDED
+            finally:
+                self._capture.close()
 
     def _hear(self) -> None:
         while self._link.poll():

@@ -7,7 +7,6 @@ fall behind and catch up, and nothing that it does can cost a sample.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -35,7 +34,6 @@ def work(link: Connection, job: Job) -> None:
         link: To the one that records: `Told` goes out, `Ended` comes in.
         job: What is to be learnt.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the recording, not what learns it
     os.nice(_NICE)
     configure_logs("commission", level="warning")
     try:

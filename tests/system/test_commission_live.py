@@ -54,7 +54,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def until(process: subprocess.Popen[str], event: str) -> list[dict]:
+def until(process: subprocess.Popen[str], event: str, log: Path) -> list[dict]:
     """Lines up to the first of a kind."""
     assert process.stdout is not None
     found = []
@@ -62,15 +62,16 @@ def until(process: subprocess.Popen[str], event: str) -> list[dict]:
         found.append(json.loads(line))
         if found[-1]["event"] == event:
             return found
-    pytest.fail(f"no {event}: {found}")
+    pytest.fail(f"no {event}: {found}\n{log.read_text()}")
 
 
 def test_a_site_is_recorded_learnt_and_ended_by_hand(tmp_path: Path):
     process = start(tmp_path)
-    begun = until(process, "look")
+    log = tmp_path / "log.txt"
+    begun = until(process, "look", log)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C reaches all of a terminal's processes
-    rest = until(process, "model")
-    assert process.wait(60) == 0, (tmp_path / "log.txt").read_text()
+    rest = until(process, "model", log)
+    assert process.wait(60) == 0, log.read_text()
     assert begun[0] == {
         "event": "begin",
         "scene": "site",
