@@ -11,7 +11,7 @@ import torch
 from nodes.assembly import aligner_of, build_engine
 from nodes.replay import arrivals_of, drive, start_of
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import ModelError, RecordingError
+from pipeline.core.errors import ConfigError, ModelError, RecordingError
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.engine import Engine
@@ -42,6 +42,7 @@ def commission_scene(
     settings: DetectorSettings | None = None,
     network: Path | None = None,
     labels: Path | None = None,
+    calibrate: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> CommissioningReport:
     """Learn one scene and write its model file.
@@ -51,23 +52,26 @@ def commission_scene(
         scene: Which of its scenes.
         recordings: Recordings of normal time, one run each.
         output: The model file.
-        from_s: Second of each recording to begin at.
-        to_s: Second of each recording to end at.
+        from_s: Second of each recording that is learnt to begin at.
+        to_s: Second of each recording that is learnt to end at.
         settings: Options of the detector.
         network: File of a network of the scene from ``fusewatch train``; None: without.
         labels: Labels file of what in the recordings is no normal, see
             `pipeline.training.labels`: it is not learnt, and the report says what would have
             been missed; None: all is normal.
+        calibrate: Recordings of normal time that are not learnt and calibrate, see
+            `pipeline.training.calibrating`; none: what was held out of the others does.
         progress: See `pipeline.training.commissioning.commission`.
 
     Raises:
-        ConfigError: The labels are wrong.
+        ConfigError: The labels are wrong, or a recording is to be learnt and to calibrate.
         RecordingError: No recording has a stream of the scene, or one cannot be read.
         ModelError: There is too little to learn from, or the network does not fit.
     """
     settings = settings or DetectorSettings()
     torch.set_num_threads(deployment.fusion.threads)  # more only wait for each other
-    recordings = oldest_first(recordings)
+    recordings, calibrate = oldest_first(recordings), oldest_first(calibrate)
+    _see_apart(recordings, calibrate)
     streams = streams_of(deployment, scene, recordings)
     known = _known(recordings, labels)
     windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
@@ -77,6 +81,7 @@ def commission_scene(
         settings,
         streams=streams,
         network=None if network is None else _verdict(network),
+        calibration=windows_of(deployment, scene, calibrate, settings) if calibrate else None,
         alarm=deployment.scenes[scene].alarm,
         progress=progress,
     )
@@ -91,6 +96,21 @@ def commission_scene(
 def oldest_first(recordings: Sequence[Path]) -> list[Path]:
     """Recordings in the order of their time, in which they are learnt."""
     return sorted(recordings, key=lambda path: start_of([path]))
+
+
+def _see_apart(learnt: Sequence[Path], calibrate: Sequence[Path]) -> None:
+    """See that nothing is learnt that is to calibrate.
+
+    Raises:
+        ConfigError: Something is.
+    """
+    both = {path.resolve() for path in learnt} & {path.resolve() for path in calibrate}
+    if both:
+        raise ConfigError(
+            "is learnt already, so it cannot say how far normal goes that is not",
+            where=str(both.pop()),
+            fix="calibrate by a recording that was made apart, or by none",
+        )
 
 
 def _known(recordings: Sequence[Path], labels: Path | None) -> KnownEvents:

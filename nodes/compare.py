@@ -57,6 +57,7 @@ class Comparison:
         judged_span: What of it is judged.
         labels: What is wrong in it.
         folder: Where models go.
+        calibrate: Recordings of normal time that calibrate and are not learnt.
     """
 
     deployment: Deployment
@@ -67,6 +68,7 @@ class Comparison:
     judged_span: Span
     labels: Path
     folder: Path
+    calibrate: Sequence[Path] = ()
 
     def run(
         self, detectors: Sequence[tuple[str, DetectorSettings]], progress: Progress
@@ -98,6 +100,7 @@ class Comparison:
             from_s=self.normal_span.from_s,
             to_s=self.normal_span.to_s,
             settings=settings,
+            calibrate=self.calibrate,
             progress=told,
         )
         learnt_s = time.process_time() - began

@@ -63,11 +63,19 @@ def command(
         Path | None,
         typer.Option("--report", help="Folder for the plot; none: that of the model file."),
     ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--calibrate",
+            help="Recording of normal time, made apart, that is not learnt and says how far "
+            "normal goes (other people, another day); repeatable; none: parts of the others do.",
+        ),
+    ] = None,
     from_s: Annotated[
-        float | None, typer.Option("--from", help="Begin at this second of each recording.")
+        float | None, typer.Option("--from", help="Begin at this second of each that is learnt.")
     ] = None,
     to_s: Annotated[
-        float | None, typer.Option("--to", help="End at this second of each recording.")
+        float | None, typer.Option("--to", help="End at this second of each that is learnt.")
     ] = None,
     into: Annotated[
         Path | None, typer.Option("--into", help="With --live: the recording; none: by time.")
@@ -109,7 +117,7 @@ def command(
     }  # fmt: skip
     of_files = {
         "--recording": recordings, "--network": network, "--labels": labels, "--from": from_s,
-        "--to": to_s,
+        "--to": to_s, "--calibrate": calibrate,
     }  # fmt: skip
     _see_that_they_go_together(live, of_live, of_files)
 
@@ -143,6 +151,7 @@ def command(
             settings=settings,
             network=network,
             labels=labels,
+            calibrate=calibrate or (),
             progress=bar.tell,
         )
     tell(console, report)
@@ -180,6 +189,8 @@ def tell(console: Console, report: CommissioningReport) -> None:
     console.print(
         f"scene {report.scene}: {report.windows} windows, {report.seconds / 60:.1f} minutes"
     )
+    if report.calibrated_s is not None:
+        console.print(f"calibrated by {report.calibrated_s / 60:.1f} minutes that were not learnt")
     console.print(budget_table(report.preview))
     for line in budget_words(report.preview):
         console.print(line, highlight=False)

@@ -56,6 +56,12 @@ def command(
     normal_to_s: Annotated[
         float | None, typer.Option("--normal-to", help="Learn up to this second of each.")
     ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--calibrate", help="Normal made apart that calibrates and is not learnt; repeatable."
+        ),
+    ] = None,
     from_s: Annotated[
         float | None, typer.Option("--from", help="Judge from this second of the recording.")
     ] = None,
@@ -75,7 +81,7 @@ def command(
     wanted = [(file.stem, load_settings(file, DetectorSettings)) for file in detectors]
     comparison = Comparison(
         deployment, scene_of(deployment, scene), normal, Span(to_s=normal_to_s),
-        recordings, Span(from_s=from_s), labels, output,
+        recordings, Span(from_s=from_s), labels, output, calibrate or (),
     )  # fmt: skip
     found: list[Compared] = []
     with StageBar(Console()) as bar:

@@ -58,6 +58,13 @@ Watch = Callable[[Look], None]
 
 
 @dataclass(frozen=True, slots=True)
+class _Looked:
+    features: Features
+    quality: Mapping[str, Quality]
+    shown: Shown
+
+
+@dataclass(frozen=True, slots=True)
 class _Scene:
     model: SceneModel
     calibration: Calibration
@@ -184,8 +191,31 @@ class Scorer:
             self.spent_s[window.scene] = self.spent_s.get(window.scene, 0.0) + each_s
         return scores
 
+    def raw_scores(self, windows: Sequence[Window]) -> list[Array]:
+        """Scores of all sub-detectors ``(D,)`` of each window, as yet without a calibration.
+
+        The windows are taken in as by `score`, of which this is the first part.
+
+        Raises:
+            ModelError: As `score`.
+        """
+        return [one.shown.scores for one in self._look(windows)]
+
     @torch.inference_mode()
     def _scored(self, windows: Sequence[Window]) -> list[WindowScore]:
+        looks = self._look(windows)
+        scores = [
+            _verdict(self._scene(window.scene), window, one.features, one.quality, one.shown)
+            for window, one in zip(windows, looks, strict=True)
+        ]
+        if self._watch is not None:
+            for window, one in zip(windows, looks, strict=True):
+                self._watch(Look(window, one.shown.places, one.shown.embeddings))
+        return scores
+
+    @torch.inference_mode()
+    def _look(self, windows: Sequence[Window]) -> list[_Looked]:
+        """What the models see in windows, in their order; takes them in."""
         for window in windows:
             self._check_window(window)
         features: list[Features] = []
@@ -199,14 +229,7 @@ class Scorer:
             for w, seen in zip(windows, features, strict=True)
         ]
         shown = self._batching.score(asked)
-        scores = [
-            _verdict(self._scene(window.scene), window, seen, quality, one)
-            for window, seen, quality, one in zip(windows, features, qualities, shown, strict=True)
-        ]
-        if self._watch is not None:
-            for window, one in zip(windows, shown, strict=True):
-                self._watch(Look(window, one.places, one.embeddings))
-        return scores
+        return list(map(_Looked, features, qualities, shown))
 
     def _check_window(self, window: Window) -> None:
         self.check(window.scene, [part.info for part in window.slices.values()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -38,12 +38,13 @@ class Abilities:
     cannot: tuple[str, ...]
 
 
-def abilities(model: SceneModel, odd: OddLearnt | None) -> Abilities:
+def abilities(model: SceneModel, odd: OddLearnt | None, seen_ns: Iterable[int]) -> Abilities:
     """What the held-out scores of a model say of it.
 
     Args:
         model: The model, with its held-out scores.
         odd: How learning the odd one out went; None when it was not learnt.
+        seen_ns: Ends of the normal windows that it has seen.
     """
     can = [_alone(model)]
     cannot: list[str] = []
@@ -61,7 +62,7 @@ def abilities(model: SceneModel, odd: OddLearnt | None) -> Abilities:
     (can if odd is not None and odd.knows >= _KNOWN else cannot).extend(_network(model, odd))
     can.extend(_trained(model))
     cannot.extend(_wandering(model))
-    cannot.extend(_times(model.held.end_ns.tolist()))
+    cannot.extend(_times(sorted(seen_ns)))
     return Abilities(tuple(can), tuple(cannot))
 
 

@@ -5,7 +5,8 @@ blocks dealt out to a few parts; each part is scored by a detector learnt from t
 (windows that overlap a boundary are left out), and these held-out scores calibrate the
 detector that is then learnt from everything. So all of the normal counts twice: once to
 learn what is normal, once to know how far normal goes. What the streams show together is held
-out likewise, but sees the embeddings of the final fit, see `cross_fit_together`.
+out likewise, but sees the embeddings of the final fit, see `cross_fit_together`. Normal that was
+recorded apart may say how far normal goes instead, see `pipeline.training.calibrating`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.models.stream_density import StreamDensity
 from pipeline.models.stream_model import StreamModel, Surprise, fit_tails
 from pipeline.models.together import dims_for, fit_together
+from pipeline.training.calibrating import calibrate
 from pipeline.training.commissioning_report import CommissioningReport, make_report
 from pipeline.training.cross_fit import (
     Progress,
@@ -52,6 +54,7 @@ def commission(
     *,
     streams: Sequence[StreamInfo] | None = None,
     network: NetworkVerdict | None = None,
+    calibration: Iterable[Window] | None = None,
     alarm: AlarmSettings | None = None,
     progress: Progress | None = None,
 ) -> tuple[SceneModel, CommissioningReport]:
@@ -63,9 +66,11 @@ def commission(
         settings: Options of the detector.
         streams: Streams to learn; None: those of the first window.
         network: A trained network of the scene that shall speak too; None: none.
+        calibration: Normal that is not learnt and calibrates, see `calibrate`; None: what was
+            held out of `windows` does.
         alarm: The scene's alarm, for what the report says of budgets; None: the default.
         progress: Called with the stage (``features``, ``calibration``, ``final fit``,
-            ``fusion``), what is
+            ``fusion``, ``normal apart``), what is
             done and how much there is (None: not known).
 
     Returns:
@@ -86,7 +91,9 @@ def commission(
         if count % 20 == 0:
             tell("features", count, None)
     tell("features", rows.taken, rows.taken)
-    return learn(rows, settings, network=seen, alarm=alarm, progress=progress)
+    return learn(
+        rows, settings, network=seen, calibration=calibration, alarm=alarm, progress=progress
+    )
 
 
 def learn(
@@ -94,6 +101,7 @@ def learn(
     settings: DetectorSettings,
     *,
     network: NetworkRows | None = None,
+    calibration: Iterable[Window] | None = None,
     alarm: AlarmSettings | None = None,
     progress: Progress | None = None,
 ) -> tuple[SceneModel, CommissioningReport]:
@@ -104,6 +112,7 @@ def learn(
             `NormalRows.copy`.
         settings: Options of the detector.
         network: What a trained network showed in these windows; None: there is none.
+        calibration: As of `commission`.
         alarm: As of `commission`.
         progress: As of `commission`.
 
@@ -119,7 +128,10 @@ def learn(
     model, odd = _final(rows, data, settings, held, tell)
     if network is not None:
         model = with_network(model, network)
-    report = make_report(model, rows, odd, alarm or AlarmSettings())
+    if calibration is not None:
+        model = calibrate(model, calibration, tell)
+    apart = calibration is not None
+    report = make_report(model, rows, odd, alarm or AlarmSettings(), apart=apart)
     log.info("scene commissioned", scene=rows.scene, windows=rows.taken, seconds=report.seconds)
     return model, report
 

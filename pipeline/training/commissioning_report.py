@@ -46,6 +46,8 @@ class CommissioningReport:
         scene: Name of the scene.
         windows: Windows learnt from.
         seconds: Normal time they cover.
+        calibrated_s: Normal time that calibrates and was not learnt, seconds; None: what is learnt
+            does both.
         detectors: Held-out figures per detector.
         preview: What some budgets of false alarms would have done on the recording.
         abilities: What it can find, and what not.
@@ -55,6 +57,7 @@ class CommissioningReport:
     scene: str
     windows: int
     seconds: float
+    calibrated_s: float | None
     detectors: Mapping[str, DetectorReport]
     preview: BudgetPreview
     abilities: Abilities
@@ -62,17 +65,31 @@ class CommissioningReport:
 
 
 def make_report(
-    model: SceneModel, rows: NormalRows, odd: OddLearnt | None, alarm: AlarmSettings
+    model: SceneModel,
+    rows: NormalRows,
+    odd: OddLearnt | None,
+    alarm: AlarmSettings,
+    *,
+    apart: bool = False,
 ) -> CommissioningReport:
-    """Sum up what was learnt, and what it means for an alarm."""
+    """Sum up what was learnt, and what it means for an alarm.
+
+    Args:
+        model: The model.
+        rows: What it was learnt from.
+        odd: How learning the odd one out went; None when it was not learnt.
+        alarm: The alarm.
+        apart: Whether normal that was not learnt calibrates it.
+    """
     seconds = rows.taken * model.hop_ns / 1e9
     return CommissioningReport(
         scene=model.scene,
         windows=rows.taken,
         seconds=seconds,
+        calibrated_s=len(model.held.end_ns) * model.hop_ns / 1e9 if apart else None,
         detectors=_detectors(calibration_of(model)),
         preview=preview(model, alarm),
-        abilities=abilities(model, odd),
+        abilities=abilities(model, odd, {*rows.end_ns().tolist(), *model.held.end_ns.tolist()}),
         warnings=tuple(_warnings(model, rows, seconds)),
     )
 

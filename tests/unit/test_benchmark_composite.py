@@ -9,7 +9,7 @@ import torch
 
 from pipeline.detection.score import WindowScore
 from pipeline.models.settings import DetectorSettings
-from tests.benchmarks.real.composite import measure, table
+from tests.benchmarks.real.composite import Variant, measure, table
 from tests.benchmarks.real.composite_cause import (
     DOOR,
     HEARD,
@@ -23,7 +23,7 @@ from tests.benchmarks.real.composite_cause import (
 )
 from tests.benchmarks.real.composite_figures import alarms, levels, pictured
 from tests.benchmarks.real.composite_material import Clip, CutOut, Material, Session
-from tests.benchmarks.real.composite_parts import kept, render
+from tests.benchmarks.real.composite_parts import LENGTH_S, Stretch, kept, render
 from tests.benchmarks.real.composite_readings import CODES, readings
 from tests.benchmarks.real.composite_script import BETWEEN, SHIFT_S, Kind, make_script
 from tests.benchmarks.real.composite_streams import Shown, pictures, sound
@@ -238,7 +238,11 @@ def test_alarms_beside_the_labels_lower_the_score_of_events():
     assert BETWEEN and found.per_hour > 0
 
 
-def test_a_small_site_is_learnt_judged_and_told(tmp_path: Path, one_thread):
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_small_site_is_learnt_judged_and_told(
+    tmp_path: Path, one_thread, monkeypatch: pytest.MonkeyPatch, apart: bool
+):
+    monkeypatch.setitem(LENGTH_S, Stretch.LEARN, 80)
     plan = {Part.TRAIN: (120, False), Part.NORMAL: (100, False), Part.WRONG: (170, True)}
     parts = {}
     for number, (part, (length_s, bad)) in enumerate(plan.items()):
@@ -246,7 +250,7 @@ def test_a_small_site_is_learnt_judged_and_told(tmp_path: Path, one_thread):
         render(script, material(), number, tmp_path / part)
         parts[part] = kept([(script, tmp_path / part)], part, CHANNELS)
     assert parts[Part.WRONG].part.labels
-    found = measure(parts, DetectorSettings(evidence=()))
+    found = measure(parts, Variant(DetectorSettings(evidence=()), apart))
     assert {"all", "video:camera", "audio:microphone", "loudness:microphone"} < set(found.rows)
     assert found.rows["all ones"].f1 == 0.0
     said = "\n".join(table({"fusewatch": [found]}))

@@ -10,7 +10,8 @@ that were not learnt. Parts are rendered once, into the user's cache folder.
 Peers in the same run: the detectors of single streams and their late fusion, one density of
 all streams, loudness, motion, a random score and one that is always the same. They have the
 calibration that every detector has. Options were chosen on the first sites; the others were
-looked at once.
+looked at once. *Calibrated apart* learns two thirds of the normal and calibrates by the last one,
+in which another person, other sounds and another day's climate are (``commission --calibrate``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import cv2
@@ -28,6 +30,7 @@ import platformdirs
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.transition import anomaly_score
+from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.training.commissioning import commission
 from pipeline.training.levels import levels_of
@@ -44,9 +47,9 @@ from tests.benchmarks.real.composite_figures import (
     pooled,
 )
 from tests.benchmarks.real.composite_files import Choice
-from tests.benchmarks.real.composite_parts import Shown, parts_of
+from tests.benchmarks.real.composite_parts import LENGTH_S, Shown, Stretch, parts_of
 from tests.benchmarks.real.composite_script import BETWEEN, Kind
-from tests.benchmarks.synthetic_sites import SCENE, Part
+from tests.benchmarks.synthetic_sites import SCENE, START_NS, Part, Recorded
 
 SITES: Mapping[str, tuple[Choice, ...]] = {
     "options were chosen on": (
@@ -109,10 +112,28 @@ SITES: Mapping[str, tuple[Choice, ...]] = {
         ),
     ),
 }
-VARIANTS: Mapping[str, DetectorSettings] = {
-    "fusewatch": DetectorSettings(),
-    "single senses, late fusion": DetectorSettings(evidence=()),
-    "joint density": DetectorSettings(evidence=(Evidence.JOINT,)),
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A detector, and how it is commissioned.
+
+    Attributes:
+        settings: Its options.
+        apart: Whether the material that is kept apart calibrates and is not learnt.
+    """
+
+    settings: DetectorSettings
+    apart: bool = False
+
+
+_LATE = DetectorSettings(evidence=())
+VARIANTS: Mapping[str, Variant] = {
+    "fusewatch": Variant(DetectorSettings()),
+    "calibrated apart": Variant(DetectorSettings(), apart=True),
+    "single senses, late fusion": Variant(_LATE),
+    "they, calibrated apart": Variant(_LATE, apart=True),
+    "joint density": Variant(DetectorSettings(evidence=(Evidence.JOINT,))),
 }
 _NAME = 30
 _SHORT = {kind.value: kind.value[:6] for kind in Kind}
@@ -144,19 +165,19 @@ def run(data: Path, sites: Mapping[str, Sequence[Choice]] = SITES) -> None:
         found: dict[str, list[Outcome]] = {name: [] for name in VARIANTS}
         for choice in half:
             parts = parts_of(data, choice, cache, _tell)
-            for name, settings in VARIANTS.items():
+            for name, variant in VARIANTS.items():
                 _tell(f"site {choice.seed}: {name}")
-                found[name].append(measure(parts, settings))
+                found[name].append(measure(parts, variant))
         seeds = ", ".join(str(choice.seed) for choice in half)
         print(f"composite, sites that {what}: {seeds}")
         print("\n".join(table(found)), flush=True)
         print()
 
 
-def measure(parts: Mapping[Part, Shown], settings: DetectorSettings) -> Outcome:
+def measure(parts: Mapping[Part, Shown], variant: Variant) -> Outcome:
     """Learn a site and judge what follows."""
     began = time.process_time()
-    model, _ = commission(SCENE, parts[Part.TRAIN].part.windows(), settings)
+    model = _commissioned(parts[Part.TRAIN].part, variant)
     learnt_s = time.process_time() - began
     scorer = Scorer({SCENE: model}, "cpu")
     threshold = scorer.budget(SCENE, RULES).threshold
@@ -176,6 +197,15 @@ def measure(parts: Mapping[Part, Shown], settings: DetectorSettings) -> Outcome:
         learnt_s,
         spent / len(plain) * 1e3,
     )
+
+
+def _commissioned(normal: Recorded, variant: Variant) -> SceneModel:
+    if not variant.apart:
+        return commission(SCENE, normal.windows(), variant.settings)[0]
+    cut_ns = round((normal.begin_s + LENGTH_S[Stretch.LEARN]) * 1e9) + START_NS
+    learnt = takewhile(lambda window: window.end_ns <= cut_ns, normal.windows())
+    apart = dropwhile(lambda window: window.start_ns < cut_ns, normal.windows())
+    return commission(SCENE, learnt, variant.settings, calibration=apart)[0]
 
 
 def _rows(

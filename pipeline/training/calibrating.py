@@ -1,0 +1,57 @@
+"""Calibration by normal that was recorded apart and not learnt.
+
+Stretches held out of one recording say how far normal goes from one minute to the next: the
+people, the load and the weather are the same. Where others come than those who were recorded,
+everybody is then rarer than anything that was held out. What was recorded another time, with
+others, says how far normal goes from one time to another. It is judged by the very detector that
+goes live, in the order in which it came, so its scores and those of what is live are alike as far
+as the times are alike (split conformal prediction; Papadopoulos et al., 2002, *Inductive
+confidence machines for regression*, section 3; Lei et al., 2018, section 2.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from pipeline.core.errors import ModelError
+from pipeline.core.window import Window
+from pipeline.detection.scorer import Scorer
+from pipeline.models.products import MOST_IN_A_ROW
+from pipeline.models.scene_model import Array, Held, SceneModel
+
+
+def calibrate(
+    model: SceneModel, windows: Iterable[Window], tell: Callable[[str, int, int | None], None]
+) -> SceneModel:
+    """The model, calibrated by normal windows that it has not learnt.
+
+    Args:
+        model: The model.
+        windows: Normal of its scene, in time order; gaps and several recordings are fine.
+        tell: Called with the stage ``normal apart``, what is done and how much there is (None:
+            not known).
+
+    Raises:
+        ModelError: Too few windows, or they do not fit the model.
+    """
+    scorer = Scorer({model.scene: model}, "cpu")
+    scores: list[Array] = []
+    end_ns: list[int] = []
+    left = iter(windows)
+    while some := list(islice(left, MOST_IN_A_ROW)):
+        scores += scorer.raw_scores(some)
+        end_ns += (window.end_ns for window in some)
+        tell("normal apart", len(end_ns), None)
+    tell("normal apart", len(end_ns), len(end_ns))
+    least = model.settings.min_windows
+    if len(end_ns) < least:
+        raise ModelError(
+            f"{len(end_ns)} windows are too few to calibrate by, at least {least} are needed",
+            where=model.scene,
+            fix="record more, or calibrate by what is learnt",
+        )
+    return replace(model, held=Held(np.stack(scores), np.array(end_ns, np.int64)))

@@ -1,0 +1,148 @@
+"""Calibration by normal that was recorded apart: what differs from time to time is normal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nodes import compare
+from nodes.cli import USAGE
+from pipeline.core.arrival import SampleArrived, StreamOpened
+from pipeline.core.errors import ConfigError, ModelError
+from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.window import Window
+from pipeline.detection.scorer import Scorer, calibration_of
+from pipeline.models.checkpoint import load_model
+from pipeline.models.settings import DetectorSettings
+from pipeline.recording.writer import RecordingWriter
+from pipeline.training.commissioning import commission
+from tests.benchmarks.real.series import SCENE, Table
+from tests.command_line import fusewatch
+from tests.toy_site import SENSORS, Site
+
+S = 1_000_000_000
+TABLE = Table(2, 1.0, 4)
+QUICK = DetectorSettings(block_s=10.0, place_memory=200, memory=200)
+FAR = 10_000
+"""Rows from the beginning of one recording to that of the next."""
+
+
+def recordings(count: int, seed: int) -> Iterator[list[Window]]:
+    """Recordings of 150 windows, in each of which a machine runs at a pace of its own."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        pace, phase = random.uniform(0.3, 2.5, 2), random.uniform(0, 6, 2)
+        at = np.arange(150 + TABLE.rows - 1)[:, None]
+        rows = np.sin(at * pace + phase) + random.normal(0, 0.05, (len(at), 2))
+        yield list(TABLE.windows(rows, number * FAR))
+
+
+def together(some: list[list[Window]]) -> list[Window]:
+    return [window for one in some for window in one]
+
+
+def rare(scorer: Scorer, windows: list[Window]) -> float:
+    """Share of windows with a p below 1 %."""
+    return float(np.mean([score.p < 0.01 for score in scorer.score(windows)]))
+
+
+def test_what_differs_as_times_do_is_normal_and_what_differs_more_is_not():
+    made = list(recordings(16, seed=5))
+    learnt, apart, fresh = together(made[:4]), together(made[4:10]), together(made[10:])
+    strange = np.random.default_rng(1).normal(8.0, 0.1, (60, 2))
+    shares = []
+    for calibration in (None, apart):
+        model, _ = commission(SCENE, learnt, QUICK, calibration=calibration)
+        scorer = Scorer({SCENE: model}, "cpu")
+        shares.append(rare(scorer, fresh))
+        assert rare(scorer, list(TABLE.windows(strange, 99 * FAR))) > 0.9
+    by_itself, by_others = shares
+    assert by_itself > 0.1
+    assert by_others < 0.02
+
+
+def test_the_detector_that_goes_live_calibrates_itself():
+    """What is held are its own scores of these windows, as it would have told them live."""
+    site = Site(streams=(SENSORS,))
+    apart = list(site.windows(200, 100))
+    model, report = commission("hall", site.windows(0, 150), QUICK, calibration=apart)
+    plain, alone = commission("hall", site.windows(0, 150), QUICK)
+    assert (report.windows, report.calibrated_s, alone.calibrated_s) == (150, 50.0, None)
+    assert model.held.end_ns.tolist() == [window.end_ns for window in apart]
+    live = np.stack(Scorer({"hall": plain}, "cpu").raw_scores(apart))
+    np.testing.assert_array_equal(model.held.scores, live)
+    levels = calibration_of(model).held_scores
+    assert 0.2 < np.median(levels) < 0.4
+    assert report.preview.rows
+
+
+def test_a_part_of_a_minute_calibrates_nothing():
+    site = Site(streams=(SENSORS,))
+    with pytest.raises(ModelError, match="59 windows are too few to calibrate"):
+        commission("hall", site.windows(0, 150), QUICK, calibration=site.windows(200, 59))
+
+
+def test_normal_of_other_streams_is_refused():
+    other = Table(3, 1.0, 4).windows(np.zeros((100, 3)), FAR)
+    with pytest.raises(ModelError, match="channel"):
+        commission(SCENE, next(recordings(1, 0)), QUICK, calibration=other)
+
+
+def record(path: Path, begin_s: int, seed: int) -> None:
+    """A minute of readings, ten a second."""
+    random = np.random.default_rng(seed)
+    info = StreamInfo("plc", Modality.SENSOR, 10.0, (2,), "float64", "", ("speed", "heat"))
+    with RecordingWriter(path) as writer:
+        writer.write(StreamOpened(begin_s * S, "n", info))
+        for at in range(600):
+            stamp_ns = begin_s * S + at * S // 10
+            sample = Sample("plc", at, stamp_ns, random.normal(0, 1, 2), Encoding.FLOAT)
+            writer.write(SampleArrived(stamp_ns, "n", sample))
+
+
+CONFIG = """
+name: d
+nodes: {n: {sources: [{type: csv_file, path: none.csv, stream: plc}]}}
+scenes: {s: {streams: [plc], model: s.model}}
+"""
+
+
+def test_it_is_asked_for_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("d.yaml").write_text(CONFIG)
+    for number, name in enumerate(("late", "learnt", "early")):
+        record(Path(f"{name}.mcap"), 1_700_009_000 - 900 * number, number)
+    commission = "commission", "d.yaml", "-r", "learnt.mcap", "--to", 50
+    assert fusewatch(*commission, "--calibrate", "late.mcap", "--calibrate", "early.mcap") == 0
+    assert "calibrated by 1.9 minutes that were not learnt" in capsys.readouterr().out
+    end_ns = load_model(Path("s.model")).held.end_ns
+    assert (np.diff(end_ns) > 0).all()  # the earlier one first
+    assert end_ns[0] < 1_700_008_000 * S < 1_700_009_000 * S < end_ns[-1]
+    assert fusewatch(*commission, "--calibrate", tmp_path / "learnt.mcap") == ConfigError.exit_code
+    assert "is learnt already" in capsys.readouterr().err
+    assert fusewatch("commission", "d.yaml", "--live", "--calibrate", "late.mcap") == USAGE
+
+
+def test_detectors_that_are_compared_are_calibrated_by_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("d.yaml").write_text(CONFIG)
+    Path("quick.yaml").write_text("memory: 100")
+    given: list[object] = []
+
+    def seen(*_: object, calibrate: object, **others: object) -> None:
+        given.append(calibrate)
+        raise ModelError("that is enough")
+
+    monkeypatch.setattr(compare, "commission_scene", seen)
+    files = "--normal", "n.mcap", "--recording", "r.mcap", "--labels", "l.json", "-o", "out"
+    apart = "--calibrate", "one.mcap", "--calibrate", "other.mcap"
+    code = fusewatch("compare", "quick.yaml", "--config", "d.yaml", *files, *apart)
+    assert code == ModelError.exit_code
+    assert given == [[Path("one.mcap"), Path("other.mcap")]]
