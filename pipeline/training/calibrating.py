@@ -1,12 +1,12 @@
 """Calibration by normal that was recorded apart and not learnt.
 
 Stretches held out of one recording say how far normal goes from one minute to the next: the
-people, the load and the weather are the same. Where others come than those who were recorded,
-everybody is then rarer than anything that was held out. What was recorded another time, with
-others, says how far normal goes from one time to another. It is judged by the very detector that
-goes live, in the order in which it came, so its scores and those of what is live are alike as far
-as the times are alike (split conformal prediction; Papadopoulos et al., 2002, *Inductive
-confidence machines for regression*, section 3; Lei et al., 2018, section 2.2).
+people, the load and the weather are the same, and they are judged by detectors that learnt less
+than the one that goes live. What was recorded another time is judged by that very detector, in
+the order in which it came, so its scores and those of what is live are alike as far as the times
+are alike (split conformal prediction; Papadopoulos et al., 2002, *Inductive confidence machines
+for regression*, section 3; Lei et al., 2018, *Distribution-free predictive inference for
+regression*, section 2.2).
 """
 
 from __future__ import annotations
