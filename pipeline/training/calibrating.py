@@ -36,7 +36,7 @@ def calibrate(
             not known).
 
     Raises:
-        ModelError: Too few windows, or they do not fit the model.
+        ModelError: Too few windows, or they do not fit the model, or a detector saw too few.
     """
     scorer = Scorer({model.scene: model}, "cpu")
     scores: list[Array] = []
@@ -54,4 +54,21 @@ def calibrate(
             where=model.scene,
             fix="record more, or calibrate by what is learnt",
         )
-    return replace(model, held=Held(np.stack(scores), np.array(end_ns, np.int64)))
+    held = Held(np.stack(scores), np.array(end_ns, np.int64))
+    _see_all_calibrated(model, held)
+    return replace(model, held=held)
+
+
+def _see_all_calibrated(model: SceneModel, held: Held) -> None:
+    """See that no detector would be left without a calibration, and so say nothing any more.
+
+    Raises:
+        ModelError: One would.
+    """
+    for name, seen in zip(model.names, np.isfinite(held.scores).sum(axis=0), strict=True):
+        if seen < model.settings.min_windows // 3:
+            raise ModelError(
+                f"saw too few of the windows ({seen}) that are to calibrate it",
+                where=name,
+                fix="calibrate by normal in which all streams are seen, and together",
+            )

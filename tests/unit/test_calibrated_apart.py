@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.scorer import Scorer, calibration_of
 from pipeline.models.checkpoint import load_model
-from pipeline.models.settings import DetectorSettings
+from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.recording.writer import RecordingWriter
 from pipeline.training.commissioning import commission
 from tests.benchmarks.real.series import SCENE, Table
 from tests.command_line import fusewatch
-from tests.toy_site import SENSORS, Site
+from tests.toy_site import MICROPHONE, SENSORS, Site
 
 S = 1_000_000_000
 TABLE = Table(2, 1.0, 4)
@@ -83,6 +84,22 @@ def test_a_part_of_a_minute_calibrates_nothing():
     site = Site(streams=(SENSORS,))
     with pytest.raises(ModelError, match="59 windows are too few to calibrate"):
         commission("hall", site.windows(0, 150), QUICK, calibration=site.windows(200, 59))
+
+
+@pytest.mark.parametrize(
+    ("shown", "blind"), [([{"plc"}], "audio:mic"), ([{"plc"}, {"mic"}], "between")]
+)
+def test_no_detector_is_left_without_a_calibration(shown: list[set[str]], blind: str):
+    """It would have said nothing ever again, and nobody would have noticed."""
+    site = Site(streams=(SENSORS, MICROPHONE))
+    settings = QUICK.model_copy(update={"evidence": (Evidence.BETWEEN,)})
+    apart = [
+        replace(one, slices={name: one.slices[name] for name in shown[number % len(shown)]})
+        for number, one in enumerate(site.windows(200, 100))
+    ]
+    with pytest.raises(ModelError, match="too few") as told:
+        commission("hall", site.windows(0, 150), settings, calibration=apart)
+    assert told.value.where.startswith(blind)
 
 
 def test_normal_of_other_streams_is_refused():
