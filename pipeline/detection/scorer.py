@@ -14,25 +14,20 @@ import structlog
 import torch
 
 from pipeline.core.errors import ModelError
-from pipeline.core.explanation import Explanation
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
-from pipeline.detection.batching import Asked, Batching, Shown, in_a_row
+from pipeline.detection.batching import Asked, Batching, in_a_row
 from pipeline.detection.calibration import Budget, Calibration
-from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
-from pipeline.detection.explanation_needs import spoken_relation
 from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import WindowScore
 from pipeline.detection.scoring_state import SceneScoring
-from pipeline.models.detector_names import BETWEEN, JOINT, ODD
-from pipeline.models.network_verdict import NETWORK
+from pipeline.detection.telling import Looked, told
 from pipeline.models.picture import prepare_picture
 from pipeline.models.quality import Quality
 from pipeline.models.scene_model import Array, Features, SceneModel
 from pipeline.models.settings import DetectorSettings
-from pipeline.models.wording import describe, describe_between
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +50,6 @@ class Look:
 
 
 Watch = Callable[[Look], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    features: Features
-    quality: Mapping[str, Quality]
-    shown: Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +192,10 @@ class Scorer:
     @torch.inference_mode()
     def _scored(self, windows: Sequence[Window]) -> list[WindowScore]:
         looks = self._look(windows)
+        scenes = [self._scene(window.scene) for window in windows]
         scores = [
-            _verdict(self._scene(window.scene), window, one.features, one.quality, one.shown)
-            for window, one in zip(windows, looks, strict=True)
+            told(scene.model, scene.calibration, scene.live, window, one)
+            for scene, window, one in zip(scenes, windows, looks, strict=True)
         ]
         if self._watch is not None:
             for window, one in zip(windows, looks, strict=True):
@@ -214,7 +203,7 @@ class Scorer:
         return scores
 
     @torch.inference_mode()
-    def _look(self, windows: Sequence[Window]) -> list[_Looked]:
+    def _look(self, windows: Sequence[Window]) -> list[Looked]:
         """What the models see in windows, in their order; takes them in."""
         for window in windows:
             self._check_window(window)
@@ -229,7 +218,7 @@ class Scorer:
             for w, seen in zip(windows, features, strict=True)
         ]
         shown = self._batching.score(asked)
-        return list(map(_Looked, features, qualities, shown))
+        return list(map(Looked, features, qualities, shown))
 
     def _check_window(self, window: Window) -> None:
         self.check(window.scene, [part.info for part in window.slices.values()])
@@ -271,64 +260,6 @@ def _begun(name: str, model: SceneModel) -> _Scene:
         calibration.lasting,
     )
     return _Scene(model, calibration, live)
-
-
-def _verdict(
-    scene: _Scene,
-    window: Window,
-    features: Features,
-    quality: Mapping[str, Quality],
-    shown: Shown,
-) -> WindowScore:
-    exponents = scene.model.exponents(quality)
-    commissioned = scene.calibration.judge(shown.scores, exponents)
-    verdict = scene.live.judge(commissioned, window, _doubtful(scene.model, exponents))
-    scored = Scored(window, features, shown.places, shown.scores, verdict, shown.embeddings)
-    explanation = explain(
-        scene.model, scored, lambda heard: scene.calibration.judge(heard, exponents)
-    )
-    notes = {
-        detector: _note(scene.model, scored, explanation, detector)
-        for detector, p in verdict.detectors.items()
-        if p <= NOTE_BELOW_P
-    }
-    return WindowScore(
-        scene=window.scene,
-        index=window.index,
-        start_ns=window.start_ns,
-        end_ns=window.end_ns,
-        p=verdict.p,
-        detectors=verdict.detectors,
-        notes=notes,
-        missing=tuple(s.info.name for s in scene.model.streams if s.info.name not in features),
-        degraded={name: seen.reason for name, seen in quality.items() if seen.reason},
-        uncertainty_ns=max(window.uncertainty_ns.values(), default=0),
-        explanation=explanation,
-        hops=window.hops,
-    )
-
-
-def _doubtful(model: SceneModel, exponents: Array | None) -> frozenset[str]:
-    """Detectors that cannot be trusted in full."""
-    if exponents is None:
-        return frozenset()
-    pairs = zip(model.names, exponents, strict=True)
-    return frozenset(name.partition("/")[0] for name, weight in pairs if weight < 1.0)
-
-
-def _note(model: SceneModel, scored: Scored, explanation: Explanation | None, detector: str) -> str:
-    part = scored.verdict.parts[detector]
-    if detector == JOINT:
-        return "the streams together are unusual"
-    if detector in (BETWEEN, ODD, NETWORK):
-        pair, channels = (explanation.pair, explanation.channels) if explanation else ((), ())
-        relation = spoken_relation(part, pair)
-        return describe_between([s.info for s in model.streams], relation, channels)
-    stream = next(s for s in model.streams if detector in s.detectors)
-    name = stream.info.name
-    kind = part.partition("/")[2]
-    seen = scored.window.slices[name]
-    return describe(stream, kind, scored.features[name], scored.places[name], seen)
 
 
 def _device(wanted: str) -> torch.device:
