@@ -66,7 +66,8 @@ def commission_scene(
     Raises:
         ConfigError: The labels are wrong, or a recording is to be learnt and to calibrate.
         RecordingError: No recording has a stream of the scene, or one cannot be read.
-        ModelError: There is too little to learn from, or the network does not fit.
+        ModelError: There is too little to learn from or to calibrate by, or the network does not
+            fit.
     """
     settings = settings or DetectorSettings()
     torch.set_num_threads(deployment.fusion.threads)  # more only wait for each other

@@ -70,15 +70,15 @@ def commission(
             held out of `windows` does.
         alarm: The scene's alarm, for what the report says of budgets; None: the default.
         progress: Called with the stage (``features``, ``calibration``, ``final fit``,
-            ``fusion``, ``normal apart``), what is
-            done and how much there is (None: not known).
+            ``fusion``, ``normal apart``), what is done and how much there is (None: not known).
 
     Returns:
         The model, not yet saved, and what is to be said about it.
 
     Raises:
-        ModelError: Too few windows, no stream that can be used, or a network of other windows
-            or streams, or that has learnt from nearly all of this normal.
+        ModelError: Too few windows, no stream that can be used, a network of other windows or
+            streams, or that has learnt from nearly all of this normal, or a calibration that
+            leaves a detector without one.
     """
     settings = settings or DetectorSettings()
     tell = progress or _silent
