@@ -54,6 +54,8 @@ class OddOneOut:
         widths: Components of each stream.
         networks: `OddSettings.members` for each part of the normal, which they have not seen.
         spares: Likewise those for when streams are missing; none: then it is silent.
+        spares_always: Whether they judge where nothing is missing, too, as what calibrates them
+            needs; live nobody would listen.
         whole: The networks side by side.
     """
 
@@ -61,6 +63,7 @@ class OddOneOut:
     widths: tuple[int, ...]
     networks: tuple[OddNetwork, ...]
     spares: tuple[OddNetwork, ...] = ()
+    spares_always: bool = False
     whole: OddEnsemble = field(init=False, repr=False, compare=False)
     _fewer: OddEnsemble | None = field(init=False, repr=False, compare=False)
 
@@ -96,7 +99,7 @@ class OddOneOut:
         """Scores of windows, float64 ``(B, D)`` in the order of `names`.
 
         NaN where the streams of the pattern were not all seen, now and before; of the smaller
-        sets also where all streams were.
+        sets also where all streams were, unless `spares_always`.
 
         Args:
             embeddings: Per stream ``(B, E)``; anything where not seen.
@@ -112,9 +115,10 @@ class OddOneOut:
         if whole.any():
             told = _mean_scores(self.whole, rows, shown, whole, [every])
             table[whole, : len(every)] = told
-        if self._fewer is not None and not whole.all():
-            told = _mean_scores(self._fewer, rows, shown, ~whole, fewer)
-            table[~whole, len(every) :] = told
+        lacking = torch.ones_like(whole) if self.spares_always else ~whole
+        if self._fewer is not None and lacking.any():
+            told = _mean_scores(self._fewer, rows, shown, lacking, fewer)
+            table[lacking, len(every) :] = told
         return table
 
     def to(self, device: torch.device) -> OddOneOut:

@@ -38,7 +38,7 @@ def calibrate(
     Raises:
         ModelError: Too few windows, or they do not fit the model, or a detector saw too few.
     """
-    scorer = Scorer({model.scene: model}, "cpu")
+    scorer = Scorer({model.scene: _judging_by_all(model)}, "cpu")
     scores: list[Array] = []
     end_ns: list[int] = []
     left = iter(windows)
@@ -57,6 +57,12 @@ def calibrate(
     held = Held(np.stack(scores), np.array(end_ns, np.int64))
     _see_all_calibrated(model, held)
     return replace(model, held=held)
+
+
+def _judging_by_all(model: SceneModel) -> SceneModel:
+    """The model with all networks judging every window, those for missing streams, too."""
+    odd = model.odd
+    return model if odd is None else replace(model, odd=replace(odd, spares_always=True))
 
 
 def _see_all_calibrated(model: SceneModel, held: Held) -> None:

@@ -17,12 +17,13 @@ from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.scorer import Scorer, calibration_of
 from pipeline.models.checkpoint import load_model
+from pipeline.models.odd_settings import OddSettings
 from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.recording.writer import RecordingWriter
 from pipeline.training.commissioning import commission
 from tests.benchmarks.real.series import SCENE, Table
 from tests.command_line import fusewatch
-from tests.toy_site import MICROPHONE, SENSORS, Site
+from tests.toy_site import LOG, MICROPHONE, SENSORS, Site
 
 S = 1_000_000_000
 TABLE = Table(2, 1.0, 4)
@@ -78,6 +79,22 @@ def test_the_detector_that_goes_live_calibrates_itself():
     levels = calibration_of(model).held_scores
     assert 0.2 < np.median(levels) < 0.4
     assert report.preview.rows
+
+
+def test_networks_for_missing_streams_are_calibrated_by_what_misses_none():
+    """They judge the same of what is left, whether the rest is there or not."""
+    site = Site(streams=(LOG, MICROPHONE, SENSORS))
+    odd = OddSettings(least_s=60.0, run_s=3.0, steps=2, members=1, spares=1)
+    settings = QUICK.model_copy(update={"evidence": (Evidence.ODD,), "odd": odd})
+    model, _ = commission("hall", site.windows(0, 240), settings, calibration=site.windows(200, 60))
+    assert model.odd is not None
+    assert not model.odd.spares_always
+    silent = list(replace(site, missing=frozenset({"log"})).windows(200, 60))
+    live = np.stack(Scorer({"hall": model}, "cpu").raw_scores(silent))
+    asked = np.flatnonzero(np.isfinite(live[-1]))
+    names = [model.names[column] for column in asked]
+    assert [name for name in names if name.startswith("odd/")] == ["odd/mic|plc", "odd/plc|mic"]
+    np.testing.assert_allclose(model.held.scores[:, asked], live[:, asked], rtol=1e-4)
 
 
 def test_a_part_of_a_minute_calibrates_nothing():
