@@ -59,11 +59,23 @@ def loaded(folder: Path, budget: str = "2/day", more: str = "") -> Deployment:
 
 
 def record(
-    folder: Path, seconds: int, wrong: Sequence[tuple[float, float]], from_s: int = 0
+    folder: Path,
+    seconds: int,
+    wrong: Sequence[tuple[float, float]],
+    from_s: int = 0,
+    delay_ns: int = SECOND_NS // 50,
 ) -> list[Path]:
-    """Record the sensors in files of a minute; they jump at the seconds that are wrong."""
+    """Record the sensors in files of a minute; they jump at the seconds that are wrong.
+
+    Args:
+        folder: Where to.
+        seconds: How much.
+        wrong: From when until when, seconds.
+        from_s: Where it begins.
+        delay_ns: From when something is measured until it arrives.
+    """
     recording = RecordingFolder(folder, name="backtest", max_file_s=FILE_S)
-    first_ns = START_NS + from_s * SECOND_NS
+    first_ns = START_NS + from_s * SECOND_NS + delay_ns
     recording.write(StreamOpened(first_ns, "cabinet", SENSORS))
     normal, odd = Site(), Site(wrong="sensor", wrong_to=1 << 40)
     per_hop = SENSOR_HZ * HOP_NS // SECOND_NS
@@ -74,6 +86,6 @@ def record(
         for number, row in enumerate(readings):
             stamp_ns = START_NS + hop * HOP_NS + number * (SECOND_NS // SENSOR_HZ)
             sample = Sample("plc", hop * per_hop + number, stamp_ns, row, Encoding.FLOAT)
-            recording.write(SampleArrived(stamp_ns + SECOND_NS // 50, "cabinet", sample))
+            recording.write(SampleArrived(stamp_ns + delay_ns, "cabinet", sample))
     recording.close()
     return sorted(folder.glob("*.mcap"))

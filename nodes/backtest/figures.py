@@ -43,7 +43,8 @@ class Truth:
     Attributes:
         labels: By their start, in seconds since `origin_ns`; None: there are none.
         origin_ns: Site time of second 0.
-        recorded: The time that was recorded.
+        recorded: The time of which anything was recorded; not the time of its arrival, which is
+            another after an outage.
     """
 
     labels: Sequence[Label] | None

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from nodes.backtest.piece import PieceResult
 from pipeline.core.event import Event, Phase
 from pipeline.detection.transition import anomaly_score
+from pipeline.recording.coverage import Coverage, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Joined:
         events: Of each scene, by when they began.
         windows: Windows of each scene.
         watched: Windows that could be judged, by scene and day since the epoch.
+        recorded: Site time of which anything was recorded, by scene.
         seams: Where pieces met.
         merged: Events that two pieces told as two and that are one.
         open: Events whose end was not seen.
@@ -64,6 +66,7 @@ class Joined:
     events: dict[str, list[Event]] = field(default_factory=dict)
     windows: Counter[str] = field(default_factory=Counter)
     watched: Counter[tuple[str, int]] = field(default_factory=Counter)
+    recorded: dict[str, Coverage] = field(default_factory=dict)
     seams: list[Seam] = field(default_factory=list)
     merged: int = 0
     open: int = 0
@@ -76,6 +79,7 @@ def join(results: Iterable[PieceResult]) -> Joined:
     """Put the results of one side's pieces together."""
     joined = Joined()
     rows: defaultdict[tuple[str, ...], dict[int, PieceResult]] = defaultdict(dict)
+    spans: defaultdict[str, list[Span]] = defaultdict(list)
     for result in results:
         rows[result.scenes][result.number] = result
         joined.windows.update(result.windows)
@@ -84,8 +88,11 @@ def join(results: Iterable[PieceResult]) -> Joined:
         joined.unfit.update(result.unfit)
         for file, faults in result.faults.items():
             joined.faults[file].update(faults)
+        for scene, some in result.recorded.items():
+            spans[scene] += some
     for scenes, row in rows.items():
         for scene in scenes:
+            joined.recorded[scene] = Coverage(spans[scene])
             joined.events[scene] = _events(joined, [row[n] for n in sorted(row)], scene)
             joined.seams += [
                 _seam(row[number - 1], row[number], scene)

@@ -21,7 +21,9 @@ from msgspec.structs import replace
 from nodes.replay import driven, ended
 from pipeline.config.deployment import Deployment
 from pipeline.core.event import Event, Evidence, Phase
+from pipeline.core.window import Window
 from pipeline.detection.outcome import Outcome
+from pipeline.recording.coverage import Span
 from pipeline.recording.merge import RecordingSet
 
 DAY_NS = 86_400_000_000_000
@@ -91,6 +93,7 @@ class PieceResult:
         carried: Events that stood when it began to count, likewise.
         windows: Windows that count.
         watched: Windows that count and could be judged, by scene and day since the epoch.
+        recorded: Site time of the windows that count and show anything, in order.
         first: p of the first windows that count, by index.
         beyond: p of the windows after those that count, by index.
         standing_after: Events that stood at its end.
@@ -106,6 +109,7 @@ class PieceResult:
     carried: list[Event] = field(default_factory=list)
     windows: Counter[str] = field(default_factory=Counter)
     watched: Counter[tuple[str, int]] = field(default_factory=Counter)
+    recorded: defaultdict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
     first: defaultdict[str, dict[int, float]] = field(default_factory=_scores)
     beyond: defaultdict[str, dict[int, float]] = field(default_factory=_scores)
     standing_after: frozenset[str] = frozenset()
@@ -166,6 +170,8 @@ class _Book:
         counts = self._piece.holds(at_ns)
         if counts:
             self.done.windows.update(window.scene for window in outcome.windows)
+            for window in outcome.windows:
+                self._recorded(window)
         for score in outcome.scores:
             if counts:
                 day = (score.scene, score.end_ns // DAY_NS)
@@ -183,6 +189,14 @@ class _Book:
         self.done.events = list(self._own.values())
         self.done.carried = list(self._earlier.values())
         return self.done
+
+    def _recorded(self, window: Window) -> None:
+        if not any(part.coverage for part in window.slices.values()):
+            return
+        spans, start_ns = self.done.recorded[window.scene], window.start_ns
+        if spans and start_ns <= spans[-1][1]:
+            start_ns = spans.pop()[0]
+        spans.append((start_ns, window.end_ns))
 
     def _event(self, at_ns: int, event: Event) -> None:
         early = at_ns < self._piece.from_ns

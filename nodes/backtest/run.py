@@ -23,9 +23,11 @@ from pipeline.core.errors import ConfigError, FusewatchError, RecordingError
 from pipeline.core.event import Event
 from pipeline.recording.coverage import Coverage
 from pipeline.store import FusionStore
-from pipeline.training.labels import read_labels
+from pipeline.training.labels import Label, read_labels
 
 NEW, OLD = "new", "old"
+Known = tuple[Sequence[Label] | None, int]
+"""Labels, if there are any, and the site time of their second 0, nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def backtest(
         ModelError: A model cannot be used.
     """
     try:
-        truths = _truths(asked)
+        known = _labels(asked)
         pieces = [
             piece
             for side in asked.sides
@@ -119,6 +121,7 @@ def backtest(
     joined = {s.name: join(r for r in worked.results if r.side == s.name) for s in asked.sides}
     recordings = asked.recordings
     spans = recordings.coverage.spans
+    scenes = [_scene(asked, joined, known, name) for name in joined[NEW].events]
     return Backtest(
         deployment=asked.new.deployment.name,
         new=asked.new.what,
@@ -133,23 +136,23 @@ def backtest(
         given_up=[_given_up(piece, why) for piece, why in worked.given_up],
         again=worked.again,
         seams={name: _seams(name, one, pieces) for name, one in joined.items()},
-        warnings=list(_warnings(asked, joined, worked)),
-        scenes=[_scene(asked, joined, truths, n) for n in joined[NEW].events],
+        warnings=list(_warnings(asked, joined, worked, sum(scene.outside for scene in scenes))),
+        scenes=scenes,
     )
 
 
-def _scene(
-    asked: Asked, joined: Mapping[str, Joined], truths: Mapping[str, Truth], scene: str
-) -> SceneResult:
-    truth = truths[scene]
+def _scene(asked: Asked, joined: Mapping[str, Joined], known: Known, scene: str) -> SceneResult:
+    labels, origin_ns = known
+    own = labels if scene == asked.labelled else None
+    truth = Truth(own, origin_ns, joined[NEW].recorded[scene])
     new, old = asked.new, asked.old
     settings = new.deployment.scenes[scene]
     budget = new.budgets[scene]
     outside = 0
     if isinstance(old, Side):
         before = joined[OLD].events.get(scene, [])
-        known = old.budgets.get(scene)
-        threshold = None if known is None else known.threshold
+        told = old.budgets.get(scene)
+        threshold = None if told is None else told.threshold
     else:
         all_of_it = old.events.get(scene, ())
         before = [e for e in all_of_it if truth.recorded.holds(e.start_ns, e.end_ns)]
@@ -166,13 +169,11 @@ def _scene(
     )
 
 
-def _truths(asked: Asked) -> dict[str, Truth]:
-    recorded, origin_ns = asked.recordings.coverage, 0
-    known = {}
-    if asked.labels is not None:
-        origin_ns = start_of([file.path for file in asked.recordings.files])
-        known = {asked.labelled: read_labels(asked.labels, origin_ns)}
-    return {n: Truth(known.get(n), origin_ns, recorded) for n in asked.new.deployment.scenes}
+def _labels(asked: Asked) -> Known:
+    if asked.labels is None:
+        return None, 0
+    origin_ns = start_of([file.path for file in asked.recordings.files])
+    return read_labels(asked.labels, origin_ns), origin_ns
 
 
 def _seams(name: str, joined: Joined, pieces: Sequence[Piece]) -> Seams:
@@ -204,7 +205,9 @@ def _given_up(piece: Piece, why: str) -> str:
     return f"{', '.join(piece.scenes)} ({piece.side}), {moment(piece.from_ns)} to {end}: {why}"
 
 
-def _warnings(asked: Asked, joined: Mapping[str, Joined], worked: Worked) -> Iterator[str]:
+def _warnings(
+    asked: Asked, joined: Mapping[str, Joined], worked: Worked, outside: int
+) -> Iterator[str]:
     for side in asked.sides:
         yield from _side_warnings(asked, side, joined[side.name])
     without = sorted(set(asked.new.deployment.scenes) - set(joined[NEW].events))
@@ -214,17 +217,12 @@ def _warnings(asked: Asked, joined: Mapping[str, Joined], worked: Worked) -> Ite
             f"{', '.join(without)}"
         )
     if isinstance(asked.old, Stored):
-        yield from _stored_warnings(asked.recordings.coverage, asked.old, joined[NEW])
+        yield from _stored_warnings(asked.recordings.coverage, asked.old, joined[NEW], outside)
     if not worked.results:
         yield "nothing was replayed"
 
 
-def _stored_warnings(recorded: Coverage, old: Stored, new: Joined) -> Iterator[str]:
-    outside = sum(
-        not recorded.holds(e.start_ns, e.end_ns)
-        for scene in new.events
-        for e in old.events.get(scene, ())
-    )
+def _stored_warnings(recorded: Coverage, old: Stored, new: Joined, outside: int) -> Iterator[str]:
     if outside:
         yield f"stored alarms of times that were not recorded, not compared: {outside}"
     others = sum(len(events) for scene, events in old.events.items() if scene not in new.events)

@@ -85,6 +85,41 @@ def test_against_what_was_stored_live(
     assert "default-src 'none'" in page
 
 
+def test_what_arrived_after_an_outage_is_compared_at_the_time_it_happened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Live alarms of an outage were left out, as nothing arrived then, and the new ones gained."""
+    record(tmp_path / "late", SECONDS, WRONG, delay_ns=3600 * SECOND_NS)
+    config = deployment(tmp_path)
+    stored(config, tmp_path / "late", slice(0, 1))
+    capsys.readouterr()
+    labels = tmp_path / "labels.json"
+    moment = {"start": format_iso(START_NS + 60 * SECOND_NS), "kind": "heat"}
+    moment["end"] = format_iso(START_NS + 64 * SECOND_NS)
+    labels.write_text(json.dumps([moment]))
+    late = "-r", tmp_path / "late", "--labels", labels, "--json", "-o", tmp_path / "report"
+    assert fusewatch("backtest", config, *late) == 0
+    said = json.loads(capsys.readouterr().out)
+    (scene,) = said["scenes"]
+    assert [moment["change"] for moment in scene["moments"]] == ["kept", "gained"]
+    assert [rate["found"] for rate in (scene["old"], scene["new"])] == [0, 1]
+    assert scene["outside"] == 0
+    assert not said["warnings"]
+
+
+def test_stored_alarms_of_times_that_were_not_recorded_are_told_and_not_compared(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployment(tmp_path)
+    record(tmp_path / "later", 30, [(910.0, 916.0)], from_s=900)
+    stored(config, tmp_path / "later", slice(0, 1))
+    capsys.readouterr()
+    assert fusewatch("backtest", config, "-r", recordings, "-o", tmp_path / "report") == 0
+    said = capsys.readouterr().out
+    assert "+2 -0 =0" in said
+    assert "times that were not recorded, not compared: 1" in said
+
+
 def test_against_another_configuration_with_labels(
     recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
