@@ -85,6 +85,7 @@ def build_engine(
         if scorer is not None and name in loaded:
             budgets[name] = scorer.budget(name, settings.alarm)
             scorer.follow(name, settings.recalibrate, settings.alarm)
+            scorer.explain(name, budgets[name].threshold)
             alarm = _alarm(name, settings, scorer, budgets[name].threshold)
         scenes.append(Scene(name, aligner_of(deployment, name), alarm))
     streams = {name: tuple(settings.streams) for name, settings in deployment.scenes.items()}

@@ -42,15 +42,13 @@ from pipeline.detection.explanation_places import (
     thing_box,
 )
 from pipeline.detection.explanation_shares import Value, contributions
+from pipeline.detection.score import NOTE_BELOW_P
 from pipeline.detection.transition import anomaly_score
 from pipeline.models.scene_model import Features, SceneModel
 from pipeline.models.stream_model import StreamModel
 
 Array = npt.NDArray[np.float64]
 Judge = Callable[[Array], Verdict]
-
-NOTE_BELOW_P = 0.01
-"""A p-value from which on there is something to say."""
 
 _ENOUGH = 0.5  # of the score
 _DIGITS = 4
@@ -77,18 +75,21 @@ class Scored:
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def explain(model: SceneModel, scored: Scored, judge: Judge) -> Explanation | None:
+def explain(
+    model: SceneModel, scored: Scored, judge: Judge, below_p: float = NOTE_BELOW_P
+) -> Explanation | None:
     """Say why a window is anomalous.
 
     Args:
         model: The scene's model.
         scored: The window.
         judge: Calibrates raw scores, the window's own or some of them.
+        below_p: p-value from which on a window is unusual.
 
     Returns:
         The explanation, or None when the window is not unusual.
     """
-    if not scored.verdict.p <= NOTE_BELOW_P:
+    if not scored.verdict.p <= below_p:
         return None
     names = [s.info.name for s in model.streams if s.info.name in scored.features]
     value = cache(_value(model.names, scored.scores, frozenset(names), judge))

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from pipeline.core.explanation import Explanation
 
+NOTE_BELOW_P = 0.01
+"""A p-value from which on there is something to say."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:

@@ -21,7 +21,7 @@ from pipeline.detection.batching import Asked, Batching, in_a_row
 from pipeline.detection.calibration import Budget, Calibration
 from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.recalibration_settings import RecalibrationSettings
-from pipeline.detection.score import WindowScore
+from pipeline.detection.score import NOTE_BELOW_P, WindowScore
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.detection.telling import Looked, told
 from pipeline.models.picture import prepare_picture
@@ -95,6 +95,7 @@ class Scorer:
             for stream in model.streams
         }
         self._checked: dict[tuple[str, str], StreamInfo] = {}
+        self._explained: dict[str, float] = {}
 
     def prepare(self, sample: Sample) -> Sample:
         """A sample as the detector needs it; call once, when it arrives.
@@ -140,6 +141,13 @@ class Scorer:
                 found.model.hop_ns,
                 scene,
             )
+
+    def explain(self, scene: str, threshold: float) -> None:
+        """Explain every window of a scene from now on with which an alarm of this threshold begins.
+
+        Otherwise those are explained of which there is one in a hundred.
+        """
+        self._explained[scene] = max(NOTE_BELOW_P, 10.0**-threshold)
 
     def live(self, scene: str) -> SceneScoring:
         """What is remembered of the windows of a scene."""
@@ -194,7 +202,14 @@ class Scorer:
         looks = self._look(windows)
         scenes = [self._scene(window.scene) for window in windows]
         scores = [
-            told(scene.model, scene.calibration, scene.live, window, one)
+            told(
+                scene.model,
+                scene.calibration,
+                scene.live,
+                window,
+                one,
+                self._explained.get(window.scene, NOTE_BELOW_P),
+            )
             for scene, window, one in zip(scenes, windows, looks, strict=True)
         ]
         if self._watch is not None:

@@ -9,9 +9,9 @@ from pipeline.core.explanation import Explanation
 from pipeline.core.window import Window
 from pipeline.detection.batching import Shown
 from pipeline.detection.calibration import Calibration
-from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
+from pipeline.detection.explanation import Scored, explain
 from pipeline.detection.explanation_needs import spoken_relation
-from pipeline.detection.score import WindowScore
+from pipeline.detection.score import NOTE_BELOW_P, WindowScore
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.models.detector_names import BETWEEN, JOINT, ODD
 from pipeline.models.network_verdict import NETWORK
@@ -41,6 +41,7 @@ def told(
     live: SceneScoring,
     window: Window,
     looked: Looked,
+    below_p: float = NOTE_BELOW_P,
 ) -> WindowScore:
     """The score of a window, and why.
 
@@ -50,17 +51,20 @@ def told(
         live: What is remembered of the windows before; takes this one in.
         window: The window.
         looked: What the model saw in it.
+        below_p: p-value from which on it is explained.
     """
     exponents = model.exponents(looked.quality)
     shown, features = looked.shown, looked.features
     commissioned = calibration.judge(shown.scores, exponents)
     verdict = live.judge(commissioned, window, _doubtful(model, exponents))
     scored = Scored(window, features, shown.places, shown.scores, verdict, shown.embeddings)
-    explanation = explain(model, scored, lambda heard: calibration.judge(heard, exponents))
+    explanation = explain(model, scored, lambda heard: calibration.judge(heard, exponents), below_p)
+    # Where nothing stands out that alarms all the same, what is the least usual does.
+    rarest = min(verdict.detectors.values(), default=0.0) if explanation else 0.0
     notes = {
         detector: _note(model, scored, explanation, detector)
         for detector, p in verdict.detectors.items()
-        if p <= NOTE_BELOW_P
+        if p <= max(NOTE_BELOW_P, rarest)
     }
     return WindowScore(
         scene=window.scene,

@@ -4,15 +4,18 @@ import msgspec
 import numpy as np
 import pytest
 
+from nodes.replay import replay
 from pipeline.core.event import Account, Event, Phase, Severity, from_json, to_json
 from pipeline.core.explanation import Basis, Explanation
 from pipeline.detection.alarm import Alarm, AlarmSettings
-from pipeline.detection.events import event_of
-from pipeline.detection.explanation import NOTE_BELOW_P, Scored, explain
+from pipeline.detection.events import event_of, summary
+from pipeline.detection.explanation import Scored, explain
 from pipeline.detection.explanation_channels import unexpected_channels
 from pipeline.detection.explanation_places import band, worst_region
+from pipeline.detection.score import NOTE_BELOW_P
 from pipeline.detection.scorer import Scorer
 from pipeline.detection.transition import anomaly_score
+from tests.backtest_site import loaded, record
 from tests.toy_site import HOP_NS, RATE, Site, commissioned
 
 LIVE = 5000
@@ -96,6 +99,34 @@ def test_usual_windows_are_not_explained(scorer):
     assert {s.explanation is None for s in scores} >= {True}
     for score in scores:
         assert (score.explanation is not None) == (score.p <= NOTE_BELOW_P)
+
+
+def test_whatever_an_alarm_begins_with_is_explained():
+    """With a budget of many alarms it may be one window in ten."""
+    scorer = Scorer({"hall": commissioned()[0]}, "cpu")
+    threshold = 1.0
+    scorer.explain("hall", threshold)
+    scores = scorer.score(list(Site(seed=1).windows(LIVE, 120)))
+    for score in scores:
+        assert (score.explanation is not None) == (anomaly_score(score.p) >= threshold)
+    faint = [s for s in scores if s.explanation and min(s.detectors.values()) > NOTE_BELOW_P]
+    assert faint
+    for score in faint:
+        rarest = min(score.detectors, key=score.detectors.get)
+        assert list(score.notes) == [rarest]
+        told = f"The streams together are unusual, most of all: {score.notes[rarest]}"
+        assert summary(score).startswith(told)
+        alone = replace(score, detectors={rarest: score.detectors[rarest]})
+        assert summary(alone).lower().startswith(score.notes[rarest].lower())
+
+
+def test_every_event_of_a_large_budget_says_why(tmp_path):
+    recorded = record(tmp_path / "recordings", 60, [])
+    events = replay(recorded, loaded(tmp_path, budget="600/hour")).events
+    told = [e for e in events if not e.health]
+    assert min(e.score for e in told) < anomaly_score(NOTE_BELOW_P)
+    assert all(e.explanation is not None for e in told)
+    assert all(any(m.note for m in e.modalities.values()) for e in told)
 
 
 def test_the_box_is_around_what_is_new(scorer):
