@@ -25,11 +25,15 @@ MS = 1_000_000
 RATE = 8000
 
 
-def footage(path: Path, frames: int = 30, fps: int = 10, codec: str = "ffv1") -> Path:
-    """Each frame's brightness says its number."""
+def footage(
+    path: Path, frames: int = 30, fps: int = 10, codec: str = "ffv1", between: int = 0
+) -> Path:
+    """Each frame's brightness says its number; so many in a row build on a later one."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = 64, 48
+        if between:
+            stream.options = {"bf": str(between), "crf": "1"}
         stream.pix_fmt = {"mjpeg": "yuvj420p", "ffv1": "bgr0"}.get(codec, "yuv420p")
         for number in range(frames):
             picture = np.full((48, 64, 3), 20 + 6 * number, np.uint8)

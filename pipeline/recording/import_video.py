@@ -1,8 +1,8 @@
 """Footage into samples: every frame as JPEG, stamped by its container or by a times file.
 
-Motion-JPEG is passed through when nothing is asked to change. A frame's own time is its PTS;
-footage without PTS goes by its nominal rate. Frames that go back in time are left out, a
-clock that starts anew goes on where it was.
+Motion-JPEG is passed through when nothing is asked to change. A frame's own time is its PTS, or
+what is better known (`PictureTimes`); footage without times goes by its nominal rate. Frames that
+go back in time are left out, a clock that starts anew goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import simplejpeg
 
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
+from pipeline.core.picture_times import PictureTimes
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.recording.import_media import container_start, open_media
 from pipeline.recording.import_report import InputReport
@@ -147,14 +148,15 @@ class VideoInput:
             yield offset_ns, frame
 
     def _pictures(self) -> Iterator[tuple[int | None, Any]]:
-        """PTS in nanoseconds since the container's start, and picture, in order shown."""
+        """Nanoseconds since the container's start, and picture, in order shown."""
+        times = PictureTimes()
         with open_media(self._path) as container:
             video = _video(container, self._path)
             video.thread_type = "AUTO"
             start = container_start(container)
             for packet in container.demux(video):
                 if self._pass_through and packet.size and _complete(bytes(packet)):
-                    yield _offset_ns(packet, start), bytes(packet)
+                    yield _offset_ns(packet, times, start), bytes(packet)
                     continue
                 try:
                     frames = packet.decode()
@@ -162,7 +164,7 @@ class VideoInput:
                     self.report.drop(DropReason.CORRUPT)
                     continue
                 for frame in frames:
-                    yield _offset_ns(frame, start), frame
+                    yield _offset_ns(frame, times, start), frame
 
     def _jpeg(self, picture: Any) -> bytes | None:  # noqa: ANN401 - PyAV's frame or a packet
         if isinstance(picture, bytes):
@@ -183,11 +185,15 @@ def _video(container: Any, path: Path) -> Any:  # noqa: ANN401 - PyAV's types
     return container.streams.video[0]
 
 
-def _offset_ns(timed: Any, start: Fraction) -> int | None:  # noqa: ANN401 - packet or frame
-    pts = timed.dts if timed.pts is None else timed.pts
-    if pts is None or timed.time_base is None:
+def _offset_ns(
+    timed: Any,  # noqa: ANN401 - packet or frame
+    times: PictureTimes,
+    start: Fraction,
+) -> int | None:
+    ticks = times.of(timed.pts, timed.dts)
+    if ticks is None or timed.time_base is None:
         return None
-    offset_s: Fraction = pts * timed.time_base - start
+    offset_s: Fraction = ticks * timed.time_base - start
     return round(offset_s * _SECOND_NS)
 
 

@@ -21,6 +21,7 @@ from av.error import FFmpegError
 from pipeline.core.errors import BadReading, SourceUnavailable
 from pipeline.core.jpeg import check_jpeg
 from pipeline.core.ledger import DropReason
+from pipeline.core.picture_times import PictureTimes
 from pipeline.core.sample import Encoding, Modality, Payload, Sample, StreamInfo
 from pipeline.sources.media_clock import Timeline
 from pipeline.sources.media_input import packet_pts_ns, reason_of
@@ -32,12 +33,14 @@ MOST_LIKELY_HZ = (0.1, 240.0)
 GAP_NS = 8_000_000
 
 
-def _frame_pts_ns(frame: av.VideoFrame | av.AudioFrame, time_base: Fraction | None) -> int | None:
+def _medium_ns(
+    ticks: int | None, frame: av.VideoFrame | av.AudioFrame, time_base: Fraction | None
+) -> int | None:
     """A frame's time on the medium; those that leave the decoder last lack their time base."""
     frame.time_base = frame.time_base or time_base
-    if frame.pts is None or frame.time_base is None:
+    if ticks is None or frame.time_base is None:
         return None
-    return to_ns(frame.pts, frame.time_base)
+    return to_ns(ticks, frame.time_base)
 
 
 @dataclass(slots=True)
@@ -100,6 +103,7 @@ class VideoTrack:
         self._codec.thread_type = "SLICE"  # threads over frames would delay each by some
         self._form = form
         self._decimator = Decimator(limit_hz)
+        self._times = PictureTimes()
         self._reject = reject
         self._begin = _Begin(name, reject)
         self._stamper = _Stamper()
@@ -151,7 +155,8 @@ class VideoTrack:
         if frame.is_corrupt:
             self._reject(self._name, DropReason.CORRUPT, "damaged picture")
             return
-        pts_ns = self._begin.time_ns(_frame_pts_ns(frame, self._time_base), "picture")
+        ticks = self._times.of(frame.pts, frame.dts)
+        pts_ns = self._begin.time_ns(_medium_ns(ticks, frame, self._time_base), "picture")
         if pts_ns is None:
             return
         self._check_size(frame)
@@ -255,7 +260,7 @@ class AudioTrack:
             self._reject(self._name, DropReason.CORRUPT, reason_of(error))
             return
         for frame in frames:
-            pts_ns = self._begin.time_ns(_frame_pts_ns(frame, self._time_base), "sound")
+            pts_ns = self._begin.time_ns(_medium_ns(frame.pts, frame, self._time_base), "sound")
             if pts_ns is not None:
                 yield from self._convert(frame, pts_ns, timeline)
 
