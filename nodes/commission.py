@@ -12,7 +12,7 @@ from nodes.assembly import aligner_of, build_engine
 from nodes.replay import arrivals_of, drive, start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ConfigError, ModelError, RecordingError
-from pipeline.core.sample import Sample, StreamInfo
+from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.engine import Engine
 from pipeline.detection.engine_scene import Scene
@@ -76,17 +76,23 @@ def commission_scene(
     streams = streams_of(deployment, scene, recordings)
     known = _known(recordings, labels)
     windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
-    model, report = commission(
-        scene,
-        without(windows, known),
-        settings,
-        streams=streams,
-        network=None if network is None else _verdict(network),
-        calibration=windows_of(deployment, scene, calibrate, settings) if calibrate else None,
-        alarm=deployment.scenes[scene].alarm,
-        progress=progress,
-    )
+    slow = tuple(_slow(deployment, streams))
+    try:
+        model, report = commission(
+            scene,
+            without(windows, known),
+            settings,
+            streams=streams,
+            network=None if network is None else _verdict(network),
+            calibration=windows_of(deployment, scene, calibrate, settings) if calibrate else None,
+            alarm=deployment.scenes[scene].alarm,
+            progress=progress,
+        )
+    except ModelError as error:
+        error.fix = "; ".join([*([error.fix] if error.fix else []), *slow])
+        raise
     save_model(model, output)
+    report = replace(report, warnings=(*report.warnings, *slow))
     if not known.labels:
         return report
     heard = tuple(_scores(deployment, scene, recordings, output, known, (from_s, to_s), progress))
@@ -171,6 +177,20 @@ def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -
             fix=f"the scene has {', '.join(wanted)}: make the names agree",
         )
     return found
+
+
+def _slow(deployment: Deployment, streams: Sequence[StreamInfo]) -> Iterator[str]:
+    """What is to be said of sensors that speak more rarely than their readings hold."""
+    for info in streams:
+        holds_s = deployment.stream(info.name).max_gap_s
+        period_s = 1 / info.rate_hz if info.rate_hz else 0.0
+        if info.modality is Modality.SENSOR and period_s > holds_s:
+            yield (
+                f"stream {info.name!r} has a reading every {period_s:,.0f} s, and one holds for "
+                f"{holds_s:g} s: of the time between nothing is known. Set max_gap_s of the stream "
+                f"to {2 * period_s:,.0f} or more, and window_s and hop_s of the scene as large "
+                "where nothing in it is faster"
+            )
 
 
 def windows_of(

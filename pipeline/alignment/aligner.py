@@ -125,8 +125,13 @@ class Aligner:
         lane.spoke_ns = self._scene.now_ns or 0
         self._scene.aim(lane)
 
-    def push(self, sample: Sample) -> None:
+    def push(self, sample: Sample, arrival_ns: int | None = None) -> None:
         """Take a sample.
+
+        Args:
+            sample: The sample.
+            arrival_ns: When it arrived, where the time told to `pop_ready` stood still at times
+                and is behind; None: that one.
 
         Raises:
             AlignmentError: The scene has no such stream, or it was not announced.
@@ -134,7 +139,7 @@ class Aligner:
         lane = self._scene.lanes.get(sample.stream)
         if lane is None or lane.track is None:
             raise self._stranger(sample.stream)
-        self._intake.take(lane, lane.track, sample)
+        self._intake.take(lane, lane.track, sample, arrival_ns)
 
     def end(self, stream: str) -> None:
         """A stream will give no more; it holds nothing back until it is announced anew.

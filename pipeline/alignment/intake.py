@@ -25,8 +25,8 @@ class Intake:
         self._lateness_ns = scene.options.lateness_ns
         self._quarantine = Quarantine(scene.options.max_jump_ns, scene.options.idle_ns)
 
-    def take(self, lane: Lane, track: Track, sample: Sample) -> None:
-        """Take a sample, hold it back, or count why it is refused."""
+    def take(self, lane: Lane, track: Track, sample: Sample, arrival_ns: int | None) -> None:
+        """Take a sample, hold it back, or count why it is refused; see `Aligner.push`."""
         lane.counts.pushed += 1
         if sample.sequence == lane.highest + 1 and not lane.reopened:
             lane.highest += 1
@@ -34,7 +34,7 @@ class Intake:
         else:
             fresh = lane.note_sequence(sample)
         if sample.timestamp_ns > self._quarantine.limit_ns:
-            self._hold(lane, sample)
+            self._hold(lane, sample, arrival_ns)
             return
         if lane.held:
             self._release(lane)
@@ -46,10 +46,11 @@ class Intake:
             lane.counts.discard(Discard.FUTURE, len(lane.held))
             lane.held = []
 
-    def _hold(self, lane: Lane, sample: Sample) -> None:
-        scene = self._scene
-        now_ns = LONG_AGO if scene.now_ns is None else scene.now_ns
-        for believed in self._quarantine.hold(lane, sample, scene.lanes.values(), now_ns):
+    def _hold(self, lane: Lane, sample: Sample, arrival_ns: int | None) -> None:
+        lanes = self._scene.lanes.values()
+        now_ns = LONG_AGO if self._scene.now_ns is None else self._scene.now_ns
+        arrival_ns = now_ns if arrival_ns is None else arrival_ns
+        for believed in self._quarantine.hold(lane, sample, lanes, now_ns, arrival_ns):
             self._quarantine.believe(max(held.timestamp_ns for held in believed.held))
             self._release(believed)
 

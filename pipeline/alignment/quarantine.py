@@ -42,15 +42,25 @@ class Quarantine:
             self.newest_ns = stamp_ns
             self.limit_ns = stamp_ns + self._max_jump_ns
 
-    def hold(self, lane: Lane, sample: Sample, lanes: Iterable[Lane], now_ns: int) -> list[Lane]:
-        """Hold a far-ahead sample, and say which lanes' held samples are to be taken now."""
+    def hold(
+        self, lane: Lane, sample: Sample, lanes: Iterable[Lane], now_ns: int, arrival_ns: int
+    ) -> list[Lane]:
+        """Hold a far-ahead sample, and say which lanes' held samples are to be taken now.
+
+        Args:
+            lane: Its stream.
+            sample: The sample.
+            lanes: All streams of the scene.
+            now_ns: The scene's time, which may be behind.
+            arrival_ns: When it arrived.
+        """
         stamp = sample.timestamp_ns
         agreeing = [held for held in lane.held if self._near(held.timestamp_ns, stamp)]
         self._give_up(lane, len(lane.held) - len(agreeing))
         lane.held = [*agreeing, sample]
         others = [other for other in lanes if other is not lane]
         allies = [o for o in others if any(self._near(s.timestamp_ns, stamp) for s in o.held)]
-        if self._near(stamp, now_ns) or allies:
+        if self._near(stamp, arrival_ns) or allies:
             return [lane, *allies]
         if len(lane.held) < AGREEING:
             return []

@@ -98,7 +98,7 @@ class Intake:
                 self.releases.passed(sample)
             else:
                 self._due.stir(scene)
-                scene.aligner.push(prepared)
+                scene.aligner.push(prepared, arrived.arrival_ns)
 
     def _fits(self, scene: Scene, info: StreamInfo) -> bool:
         """Whether the scene's model can use the stream; if not, the scene goes on without it."""

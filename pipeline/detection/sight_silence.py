@@ -1,14 +1,16 @@
 """When a whole scene has fallen silent, so that no windows are cut and nobody would say so.
 
 Timers run by the times of arrivals. One is due when nothing has arrived for ``after_s``, another
-when it was ``startup_s``, which a stream never seen is given; then it waits for an arrival. While
-the fusion node was away nothing could arrive: when it begins, or goes on after it stood still
-(`fusion_began`, which recordings hold), only the longer time is waited for. While it is behind, a
-scene whose samples wait for their turn (`SamplesWait`, likewise) is not silent.
+when it was ``startup_s``, which a stream never seen is given; then it waits for an arrival. Where
+a stream speaks more rarely than that, two of its periods are waited for. While the fusion node was
+away nothing could arrive: when it begins, or goes on after it stood still (`fusion_began`, which
+recordings hold), only the longer time is waited for. While it is behind, a scene whose samples wait
+for their turn (`SamplesWait`, likewise) is not silent.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,9 +24,10 @@ from pipeline.core.arrival import (
     fusion_began,
 )
 from pipeline.core.sample import StreamInfo
-from pipeline.detection.sight import ABSENT, QUIET, regular
+from pipeline.detection.sight import ABSENT, QUIET, SECOND_NS, regular
 
 NEVER = 1 << 62
+_PERIODS = 2  # that a regular stream may be silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Silent:
 
 @dataclass(slots=True)
 class _Scene:
-    """One scene; `told` timers have been due, or are passed over, since it was heard."""
+    """One scene; `told` of its timers have been due, or are passed over, since it was heard."""
 
     own: SilenceSettings
     heard_ns: int = 0
@@ -69,12 +72,33 @@ class _Scene:
     told: int = 0
     over: bool = False
     infos: dict[str, StreamInfo] = field(default_factory=dict)
+    waits_ns: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.waits_ns = self.own.waits_ns
+
+    def open(self, info: StreamInfo) -> None:
+        """A stream is announced."""
+        self.infos[info.name] = info
+        known = [one for one in self.infos.values() if regular(one, self.own.window_ns)]
+        longest = [_silence_ns(one) for one in known]
+        usual = {max(wait, min(longest, default=0)) for wait in self.own.waits_ns}
+        self.waits_ns = tuple(sorted(usual.union(one for one in longest if one > min(usual))))
 
     def due_ns(self) -> int:
         """When the next timer is due."""
-        if self.over or self.told >= len(self.own.waits_ns):
+        if self.over or self.told >= len(self.waits_ns):
             return NEVER
-        return self.heard_ns + self.own.waits_ns[self.told]
+        return self.heard_ns + self.waits_ns[self.told]
+
+    def reason(self, stream: str) -> str:
+        """Why a stream cannot be seen when the next timer is due."""
+        info = self.infos.get(stream)
+        if info is None:
+            return ABSENT
+        if not regular(info, self.own.window_ns):
+            return QUIET
+        return ABSENT if _silence_ns(info) <= self.waits_ns[self.told] else QUIET
 
 
 class Silence:
@@ -114,7 +138,7 @@ class Silence:
             self._started = True
             for scene in self._scenes.values():
                 self._heard(scene, arrival.arrival_ns)
-                scene.told = len(scene.own.waits_ns) - 1
+                scene.told = bisect_left(scene.waits_ns, max(scene.own.waits_ns))
             self._next_ns = min((s.due_ns() for s in self._scenes.values()), default=NEVER)
 
     def take(self, arrival: Arrival) -> None:
@@ -127,7 +151,7 @@ class Silence:
                 self._ended.discard(info.name)
                 self._of_node.setdefault(arrival.node, set()).add(info.name)
                 for scene in self._users.get(info.name, ()):
-                    scene.infos[info.name] = info
+                    scene.open(info)
                     self._heard(scene, arrival.arrival_ns)
             case StreamEnded(stream=stream):
                 self._ended.add(stream)
@@ -144,16 +168,17 @@ class Silence:
         if time_ns > now_ns or time_ns == NEVER:
             return None
         scene = self._scenes[name]
+        reasons = {stream: scene.reason(stream) for stream in scene.own.streams}
         since_ns, scene.since_ns = scene.since_ns, time_ns
         scene.told += 1
-        return Silent(name, since_ns, time_ns, {s: _reason(scene, s) for s in scene.own.streams})
+        return Silent(name, since_ns, time_ns, reasons)
 
     def _heard(self, scene: _Scene, now_ns: int) -> None:
         scene.heard_ns = scene.since_ns = max(now_ns, scene.heard_ns)
         scene.told, scene.over = 0, False
-        self._next_ns = min(self._next_ns, now_ns + scene.own.waits_ns[0])
+        self._next_ns = min(self._next_ns, now_ns + scene.waits_ns[0])
 
 
-def _reason(scene: _Scene, stream: str) -> str:
-    info = scene.infos.get(stream)
-    return QUIET if info is not None and not regular(info, scene.own.window_ns) else ABSENT
+def _silence_ns(info: StreamInfo) -> int:
+    """How long a regular stream that is well is silent at most."""
+    return round(_PERIODS * SECOND_NS / info.rate_hz) if info.rate_hz else 0

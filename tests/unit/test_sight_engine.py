@@ -24,7 +24,7 @@ from pipeline.core.arrival import (
     fusion_began,
 )
 from pipeline.core.event import Event, Phase, to_json
-from pipeline.core.sample import Sample
+from pipeline.core.sample import Encoding, Sample
 from pipeline.detection.alarm import Alarm, AlarmSettings
 from pipeline.detection.engine import Engine, Scene
 from pipeline.detection.equipment import Equipment
@@ -296,6 +296,39 @@ def test_a_scene_that_falls_silent_as_a_whole_is_told_by_time_alone(config: Path
     ]
     assert at_s(told[0].end_ns) == pytest.approx(FROM_S + 10, abs=0.3)
     assert at_s(told[2].end_ns) < TO_S + 2
+
+
+@pytest.mark.parametrize(("period_s", "told_after_s"), [(4, 10), (60, 120)])
+def test_a_scene_of_slow_readings_is_silent_when_two_are_missing(
+    config: Path, period_s: int, told_after_s: int
+) -> None:
+    slow = replace(SENSORS, rate_hz=1 / period_s)
+    scene = DEPLOYMENT.replace("[cam, mic, plc]", "[plc]") + f"    window_s: {2 * period_s}\n"
+    config.write_text(f"{scene}streams: {{plc: {{interpolation: previous, max_gap_s: 300}}}}\n")
+    machine = build_engine(load_deployment(config)).engine
+    machine.take(StreamOpened(START_NS, "cabinet", slow))
+    for number in range(10):
+        at_ns = START_NS + number * period_s * SECOND
+        reading = Sample("plc", number, at_ns, np.zeros(3), Encoding.FLOAT)
+        machine.take(SampleArrived(at_ns, "cabinet", reading))
+    assert [e.summary for e in machine.collect().events] == []
+    machine.advance(at_ns + told_after_s * SECOND - 1)
+    assert machine.collect().events == []
+    machine.advance(at_ns + told_after_s * SECOND)
+    assert [event.alarm for event in machine.collect().events] == ["sight:plc"]
+
+
+def test_a_slow_stream_is_told_after_the_fast_ones_when_all_fall_silent(config: Path) -> None:
+    slow = replace(SENSORS, rate_hz=1 / 60)
+    config.write_text(DEPLOYMENT + "    window_s: 60\n")
+    machine = build_engine(load_deployment(config)).engine
+    for info in (CAMERA, MICROPHONE, slow):
+        machine.take(StreamOpened(START_NS, "n", info))
+    told = {}
+    for wait_s in (10, 30, 119, 120):
+        machine.advance(START_NS + wait_s * SECOND)
+        told[wait_s] = [event.alarm for event in machine.collect().events]
+    assert told == {10: [], 30: ["node:pi"], 119: [], 120: ["sight:plc"]}
 
 
 def test_what_was_told_of_a_silent_scene_is_committed_with_what_is_remembered_of_it(
