@@ -38,7 +38,7 @@ from pipeline.models.odd import OddOneOut, widths_of
 from pipeline.models.odd_network import OddNetwork
 from pipeline.models.packing import pack, unpack
 from pipeline.models.prediction import Prediction, relations
-from pipeline.models.running_level import LearntLevel
+from pipeline.models.running_level import LearntLevel, unbounded
 from pipeline.models.scene_model import Held, SceneModel
 from pipeline.models.settings import DetectorSettings
 from pipeline.models.stream_density import StreamDensity
@@ -188,8 +188,8 @@ def _odd(
     )
     if None in networks:
         return None
-    there = [tuple(one for one in group if one is not None) for group in (networks, spares)]
-    return OddOneOut(settings.odd, widths, *there)
+    whole, fewer = (tuple(one for one in group if one is not None) for group in (networks, spares))
+    return OddOneOut(settings.odd, widths, whole, fewer)
 
 
 def _odd_network(
@@ -256,7 +256,7 @@ def _stream(
         unpack(LevelDensity, f"{at}.level", tensors) if f"{at}.level.mean" in tensors else None,
         unpack(Axes, f"{at}.axes", tensors),
         objects,
-        unpack(LearntLevel, f"{at}.running", tensors) if f"{at}.running.last" in tensors else None,
+        _running(f"{at}.running", tensors),
     )
     if has_items != (extractor.item_dims > 0):
         raise ModelFileError(f"stream {info.name!r} does not fit its densities", fix=_AGAIN)
@@ -272,6 +272,13 @@ def _stream(
     return StreamModel(
         info, extractor, density, far, near, usual, settings, inspector, limits, view
     )
+
+
+def _running(prefix: str, tensors: Mapping[str, Tensor]) -> LearntLevel | None:
+    if f"{prefix}.last" not in tensors:
+        return None
+    older = {"reach": unbounded(len(tensors[f"{prefix}.last"]))}
+    return unpack(LearntLevel, prefix, tensors, **({} if f"{prefix}.reach" in tensors else older))
 
 
 def _normaliser(at: str, tensors: Mapping[str, Tensor]) -> Normaliser:

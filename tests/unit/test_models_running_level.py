@@ -13,6 +13,7 @@ from pipeline.models.running_level import (
     LearntLevel,
     RunningLevels,
     learn_level,
+    unbounded,
 )
 from pipeline.models.settings import DetectorSettings
 from pipeline.training.commissioning import commission
@@ -31,7 +32,8 @@ def shown(at: int, *levels: float, present: bool = True) -> StreamFeatures:
 
 def levels_at(*usual: float, fastest: float = 1e100) -> RunningLevels:
     level, most = np.array(usual), np.full(len(usual), fastest)
-    return RunningLevels({"plc": LearntLevel(level, level, most, np.zeros(()))})
+    reach = unbounded(len(usual))
+    return RunningLevels({"plc": LearntLevel(level, level, most, np.zeros(()), reach)})
 
 
 def shift(running: RunningLevels, features: StreamFeatures) -> np.ndarray:
@@ -53,6 +55,17 @@ def test_what_jumps_is_followed_no_faster_than_levels_moved_in_normal():
     for at in range(1, 101):
         running.follow({"plc": shown(at, 50.0)})
     np.testing.assert_allclose(shift(running, shown(101, 50.0)), 1e-2)
+
+
+def test_it_is_followed_beyond_what_was_learnt_for_as_far_as_that_lies_apart():
+    learnt, _ = learn_level([shown(at, 2.0 + np.sin(at / 40)) for at in range(2000)])
+    least, most = learnt.reach[:, 0]
+    assert most == pytest.approx(3 * 0.93, abs=0.2)  # the mean of four hours, which goes less far
+    assert least == pytest.approx(-most, abs=0.2)
+    running = RunningLevels({"plc": learnt})
+    for at in range(2000, 4000):
+        running.follow({"plc": shown(at, 90.0)})
+    assert shift(running, shown(4000, 90.0)) == [most]
 
 
 def test_a_window_counts_once_and_a_gap_counts_little():
@@ -123,6 +136,7 @@ def test_a_level_that_creeps_away_is_ordinary_and_one_that_jumps_away_stays_stra
     assert last_day() > 0.1
     assert last_day(creep=1.0) > 0.1  # four times as far as it ever went
     assert last_day(jump=25.0) < 0.02
+    assert last_day(creep=4.0) < 0.02  # and far beyond all that was learnt
 
 
 def test_a_scorer_that_was_killed_goes_on_as_if_it_had_not_been():
