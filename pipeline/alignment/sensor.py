@@ -36,7 +36,7 @@ class SensorTrack(Track):
         self._half_ns = self._grid.period_ns // 2
         self._width = info.shape[0] if info.shape else max(1, len(info.channels))
         self._shape = (self._width,)
-        self._modes = _modes(info, options, self._width)
+        self._modes = _modes(info, options, self._width, window_ns)
         self._plan = plan(self._modes, options.max_gap_ns, self._half_ns)
         self._bounds = _bounds(info, options, self._width)
         self._linear = np.array([mode == "linear" for mode in self._modes])
@@ -165,9 +165,13 @@ class SensorTrack(Track):
         )
 
 
-def _modes(info: StreamInfo, options: StreamOptions, width: int) -> tuple[Interpolation, ...]:
+def _modes(
+    info: StreamInfo, options: StreamOptions, width: int, window_ns: int
+) -> tuple[Interpolation, ...]:
     chosen = options.channel_interpolation
-    usual = options.interpolation or ("linear" if info.rate_hz else "previous")
+    # A line needs the reading after it, for which no window waits that another stream moves on.
+    often = info.rate_hz is not None and info.rate_hz * window_ns >= 1e9
+    usual = options.interpolation or ("linear" if often else "previous")
     return tuple(chosen.get(name, usual) for name in _names(info, width))
 
 

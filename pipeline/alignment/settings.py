@@ -18,7 +18,7 @@ class StreamOptions(Settings):
     interpolation: Interpolation | None = None
     """How sensor readings reach the grid: a line between neighbours, the last one before, or
     none: the nearest reading within half a grid period, as it is. Not given: a line for streams
-    of a rate, the last one before for others, which would wait long for their next reading."""
+    with a reading in each window, the last one before for others, whose next one comes late."""
 
     channel_interpolation: dict[str, Interpolation] = {}
     """Interpolation of single sensor channels, by channel name."""

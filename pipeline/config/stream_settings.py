@@ -28,7 +28,7 @@ class StreamSettings(Settings):
 
     interpolation: Literal["linear", "previous", "none"] | None = None
     """How sensor readings are put on the window's grid; not given: linear for streams of a
-    rate, previous for others."""
+    rate of one reading a window or more, previous for others."""
 
     channel_interpolation: dict[str, Literal["linear", "previous", "none"]] = {}
     """Interpolation of single channels, by channel name."""

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nodes.commission import commission_scene
+from nodes.assembly import build_engine
+from nodes.commission import commission_scene, windows_of
 from nodes.replay import replay
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
-from pipeline.core.arrival import SampleArrived, StreamOpened
+from pipeline.core.arrival import Arrival, SampleArrived, StreamOpened
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.models.settings import DetectorSettings
@@ -78,3 +79,65 @@ def test_what_is_replayed_after_a_part_that_is_left_out_is_believed(
     assert later.windows > 0.45 * COUNT
     assert not whole.events
     assert not later.events
+
+
+def test_a_reading_holds_until_the_next_where_faster_streams_move_the_windows_on(
+    tmp_path: Path,
+) -> None:
+    path, file = tmp_path / "r.mcap", tmp_path / "d.yaml"
+    paces_s = {"fast": 0.5, "slow": 5.0}
+    arrivals: list[Arrival] = []
+    for name, pace_s in paces_s.items():
+        info = StreamInfo(name, Modality.SENSOR, 1 / pace_s, (1,), "float64", "", ("v",))
+        arrivals.append(StreamOpened(START_NS, "n", info))
+        for number in range(round(120 / pace_s)):
+            at_ns = START_NS + round((number + 0.3) * pace_s * SECOND_NS)
+            reading = Sample(name, number, at_ns, np.ones(1), Encoding.FLOAT)
+            arrivals.append(SampleArrived(at_ns, "n", reading))
+    with RecordingWriter(path) as writer:
+        for arrival in sorted(arrivals, key=lambda one: one.arrival_ns):
+            writer.write(arrival)
+    sources = ", ".join(f"{{type: csv_file, stream: {name}, path: x.csv}}" for name in paces_s)
+    file.write_text(
+        f"name: d\nnodes: {{n: {{sources: [{sources}]}}}}\n"
+        "scenes: {s: {streams: [fast, slow]}}\n"
+    )
+    windows = list(windows_of(load_deployment(file), "s", [path], DetectorSettings()))
+    assert len(windows) > 200
+    assert np.mean([one.slices["slow"].coverage for one in windows]) > 0.95
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_streams_that_are_well_are_never_called_silent_whatever_their_pace(
+    tmp_path: Path, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    periods_s = 10.0 ** random.uniform(0.9, 2.8) * random.uniform(1.0, 1.5, random.integers(1, 4))
+    names = [f"s{number}" for number in range(len(periods_s))]
+    window_s = random.choice([4 * periods_s.min(), 10 * periods_s.max()])
+    sources = ", ".join(f"{{type: csv_file, stream: {name}, path: x.csv}}" for name in names)
+    options = ", ".join(
+        f"{name}: {{interpolation: previous, max_gap_s: {3 * period_s}}}"
+        for name, period_s in zip(names, periods_s, strict=True)
+    )
+    scene = f"streams: [{', '.join(names)}], window_s: {window_s}, hop_s: {window_s}"
+    file = tmp_path / "d.yaml"
+    file.write_text(
+        f"name: d\nnodes: {{n: {{sources: [{sources}]}}}}\nstreams: {{{options}}}\n"
+        f"scenes: {{s: {{{scene}}}}}\n"
+    )
+    engine = build_engine(load_deployment(file)).engine
+    arrivals: list[tuple[int, Arrival]] = []
+    for name, period_s in zip(names, periods_s, strict=True):
+        info = StreamInfo(name, Modality.SENSOR, 1 / period_s, (1,), "float64", "", ("v",))
+        arrivals.append((START_NS, StreamOpened(START_NS, "n", info)))
+        for number in range(round(30 * periods_s.max() / period_s)):
+            at_ns = START_NS + round((number + random.uniform(0.0, 0.1)) * period_s * SECOND_NS)
+            reading = Sample(name, number, at_ns, random.normal(size=1), Encoding.FLOAT)
+            arrivals.append((at_ns, SampleArrived(at_ns, "n", reading)))
+    for at_ns, arrival in sorted(arrivals, key=lambda one: one[0]):
+        engine.advance(at_ns)
+        engine.take(arrival)
+    assert [event.summary for event in engine.collect().events] == []
+    engine.advance(at_ns + round(max(2.0 * periods_s.max(), 30.0) * SECOND_NS))
+    assert engine.collect().events
