@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.alignment.account import Discard
 from pipeline.alignment.lane import LONG_AGO, NEVER, Lane
 from pipeline.alignment.quarantine import Quarantine
@@ -50,12 +52,16 @@ class Intake:
         lanes = self._scene.lanes.values()
         now_ns = LONG_AGO if self._scene.now_ns is None else self._scene.now_ns
         arrival_ns = now_ns if arrival_ns is None else arrival_ns
+        self._admit_all(lane, self._quarantine.believable(lane))
         for believed in self._quarantine.hold(lane, sample, lanes, now_ns, arrival_ns):
             self._quarantine.believe(max(held.timestamp_ns for held in believed.held))
             self._release(believed)
 
     def _release(self, lane: Lane) -> None:
-        for sample in self._quarantine.resolve(lane):
+        self._admit_all(lane, self._quarantine.resolve(lane))
+
+    def _admit_all(self, lane: Lane, samples: Sequence[Sample]) -> None:
+        for sample in samples:
             if lane.track is not None:
                 self._admit(lane, lane.track, sample, fresh=True)
 

@@ -6,7 +6,8 @@ has shown (at first, any stamp) is held back, unless it lies near the arrival ti
 time as well. It is believed when
 
 * another stream of the scene has come near it, or is held back near it; or
-* no other stream of the scene speaks, and five samples in a row agree.
+* no other stream of the scene goes on speaking as before, and five samples in a row agree, or it is
+  not later than its arrival: readings that come once an hour, say, and were kept back by an outage.
 
 When the stream itself returns to where it was, what was held is discarded as ``future``.
 """
@@ -55,25 +56,38 @@ class Quarantine:
             arrival_ns: When it arrived.
         """
         stamp = sample.timestamp_ns
-        agreeing = [held for held in lane.held if self._near(held.timestamp_ns, stamp)]
+        delayed = self.newest_ns != LONG_AGO and stamp <= arrival_ns
+        agreeing = [
+            held
+            for held in lane.held
+            if self._near(held.timestamp_ns, stamp) or (delayed and held.timestamp_ns <= stamp)
+        ]
         self._give_up(lane, len(lane.held) - len(agreeing))
         lane.held = [*agreeing, sample]
         others = [other for other in lanes if other is not lane]
         allies = [o for o in others if any(self._near(s.timestamp_ns, stamp) for s in o.held)]
         if self._near(stamp, arrival_ns) or allies:
             return [lane, *allies]
-        if len(lane.held) < AGREEING:
+        delayed_too = [o for o in others if delayed and o.held]
+        staying = (o for o in others if o not in delayed_too)
+        if any(self._speaks(other, now_ns) for other in staying):
+            self._give_up(lane, max(0, len(lane.held) - AGREEING))
+            lane.held = lane.held[-AGREEING:]
             return []
-        if not any(self._speaks(other, now_ns) for other in others):
-            return [lane]
-        self._give_up(lane, len(lane.held) - AGREEING)
-        lane.held = lane.held[-AGREEING:]
+        if delayed or len(lane.held) >= AGREEING:
+            return [lane, *delayed_too]
         return []
+
+    def believable(self, lane: Lane) -> list[Sample]:
+        """What the stream held and is believable now; the rest stays."""
+        believed = [held for held in lane.held if held.timestamp_ns <= self.limit_ns]
+        lane.held = [held for held in lane.held if held.timestamp_ns > self.limit_ns]
+        return believed
 
     def resolve(self, lane: Lane) -> list[Sample]:
         """The stream is believed again: what it held and is believable now; the rest goes."""
-        believed = [held for held in lane.held if held.timestamp_ns <= self.limit_ns]
-        self._give_up(lane, len(lane.held) - len(believed))
+        believed = self.believable(lane)
+        self._give_up(lane, len(lane.held))
         lane.held = []
         return believed
 

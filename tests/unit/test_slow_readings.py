@@ -10,6 +10,9 @@ import pytest
 from nodes.assembly import build_engine
 from nodes.commission import commission_scene, windows_of
 from nodes.replay import replay
+from pipeline.alignment.account import Discard
+from pipeline.alignment.aligner import AlignerSettings
+from pipeline.alignment.settings import StreamOptions
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import Arrival, SampleArrived, StreamOpened
@@ -105,6 +108,35 @@ def test_a_reading_holds_until_the_next_where_faster_streams_move_the_windows_on
     windows = list(windows_of(load_deployment(file), "s", [path], DetectorSettings()))
     assert len(windows) > 200
     assert np.mean([one.slices["slow"].coverage for one in windows]) > 0.95
+
+
+@pytest.mark.parametrize("paces_s", [(3600,), (3600, 3600), (3600, 5000, 1500)])
+@pytest.mark.parametrize("rated", [True, False])
+def test_a_backlog_of_slow_readings_is_believed_as_it_is_not_of_the_future(
+    paces_s: tuple[int, ...], rated: bool
+) -> None:
+    """After an outage of ten hours, of which everything arrives at once."""
+    names = tuple(f"s{number}" for number in range(len(paces_s)))
+    hour_ns = 3600 * SECOND_NS
+    options = dict.fromkeys(names, StreamOptions(max_gap_ns=4 * hour_ns))
+    settings = AlignerSettings(
+        scene="s", streams=names, window_ns=2 * hour_ns, hop_ns=hour_ns, options=options
+    )
+    aligner = settings.build()
+    times: list[tuple[int, Sample]] = []
+    for number, (name, pace_s) in enumerate(zip(names, paces_s, strict=True)):
+        rate_hz = 1 / pace_s if rated else None
+        aligner.open(StreamInfo(name, Modality.SENSOR, rate_hz, (1,), "float64", "", ("v",)))
+        for count in range(30 * 3600 // pace_s):
+            at_ns = START_NS + (count * pace_s + 700 * number) * SECOND_NS
+            times.append((at_ns, Sample(name, count, at_ns, np.ones(1), Encoding.FLOAT)))
+    gone_ns, back_ns = START_NS + 10 * hour_ns, START_NS + 20 * hour_ns
+    for at_ns, sample in sorted(times, key=lambda one: one[0]):
+        arrival_ns = back_ns if gone_ns < at_ns < back_ns else at_ns
+        aligner.pop_ready(arrival_ns)
+        aligner.push(sample, arrival_ns)
+    discarded = [counts.discarded for counts in aligner.counts.values()]
+    assert [one.get(Discard.FUTURE, 0) for one in discarded] == [0] * len(names)
 
 
 @pytest.mark.parametrize("seed", range(10))
