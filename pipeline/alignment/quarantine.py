@@ -68,7 +68,9 @@ class Quarantine:
         allies = [o for o in others if any(self._near(s.timestamp_ns, stamp) for s in o.held)]
         if self._near(stamp, arrival_ns) or allies:
             return [lane, *allies]
-        delayed_too = [o for o in others if delayed and o.held]
+        delayed_too = [
+            o for o in others if delayed and o.held and o.held[-1].timestamp_ns <= arrival_ns
+        ]
         staying = (o for o in others if o not in delayed_too)
         if any(self._speaks(other, now_ns) for other in staying):
             self._give_up(lane, max(0, len(lane.held) - AGREEING))

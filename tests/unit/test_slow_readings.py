@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -116,27 +117,42 @@ def test_a_backlog_of_slow_readings_is_believed_as_it_is_not_of_the_future(
     paces_s: tuple[int, ...], rated: bool
 ) -> None:
     """After an outage of ten hours, of which everything arrives at once."""
-    names = tuple(f"s{number}" for number in range(len(paces_s)))
+    counts = discarded_after_ten_hours_away(paces_s, rated=rated)
+    assert [one.get(Discard.FUTURE, 0) for one in counts] == [0] * len(paces_s)
+
+
+def test_what_is_of_the_future_is_not_believed_with_a_backlog() -> None:
+    """A sensor whose clock is wrong speaks while the backlog comes."""
+    delayed, future = discarded_after_ten_hours_away((3600, 3600), rated=True, ahead_s=10**8)
+    assert delayed.get(Discard.FUTURE, 0) == 0
+    assert future[Discard.FUTURE] > 5
+
+
+def discarded_after_ten_hours_away(
+    paces_s: Sequence[int], *, rated: bool, ahead_s: int = 0
+) -> list[Mapping[Discard, int]]:
+    """What is discarded of each stream; the last one's stamps are ahead once all is back."""
     hour_ns = 3600 * SECOND_NS
+    names = tuple(f"s{number}" for number in range(len(paces_s)))
     options = dict.fromkeys(names, StreamOptions(max_gap_ns=4 * hour_ns))
     settings = AlignerSettings(
         scene="s", streams=names, window_ns=2 * hour_ns, hop_ns=hour_ns, options=options
     )
     aligner = settings.build()
-    times: list[tuple[int, Sample]] = []
+    times: list[tuple[int, str, int]] = []
     for number, (name, pace_s) in enumerate(zip(names, paces_s, strict=True)):
         rate_hz = 1 / pace_s if rated else None
         aligner.open(StreamInfo(name, Modality.SENSOR, rate_hz, (1,), "float64", "", ("v",)))
         for count in range(30 * 3600 // pace_s):
-            at_ns = START_NS + (count * pace_s + 700 * number) * SECOND_NS
-            times.append((at_ns, Sample(name, count, at_ns, np.ones(1), Encoding.FLOAT)))
+            times.append((START_NS + (count * pace_s + 700 * number) * SECOND_NS, name, count))
     gone_ns, back_ns = START_NS + 10 * hour_ns, START_NS + 20 * hour_ns
-    for at_ns, sample in sorted(times, key=lambda one: one[0]):
+    for at_ns, name, count in sorted(times):
         arrival_ns = back_ns if gone_ns < at_ns < back_ns else at_ns
+        wrong = name == names[-1] and at_ns > gone_ns
+        stamp_ns = at_ns + ahead_s * SECOND_NS * wrong
         aligner.pop_ready(arrival_ns)
-        aligner.push(sample, arrival_ns)
-    discarded = [counts.discarded for counts in aligner.counts.values()]
-    assert [one.get(Discard.FUTURE, 0) for one in discarded] == [0] * len(names)
+        aligner.push(Sample(name, count, stamp_ns, np.ones(1), Encoding.FLOAT), arrival_ns)
+    return [counts.discarded for counts in aligner.counts.values()]
 
 
 @pytest.mark.parametrize("seed", range(10))
