@@ -53,12 +53,15 @@ def unpack(kind: type[T], prefix: str, tensors: Mapping[str, Tensor], **nested: 
 
 
 def on_device(thing: T, device: torch.device) -> T:
-    """A copy of a dataclass with every tensor in it on `device`; arrays stay where they are."""
+    """A copy of a dataclass with every tensor in it on `device`; arrays stay where they are.
+
+    They lie in memory as those from a file do: the order decides about a product's last bits.
+    """
     changes: dict[str, Any] = {}
     for part in _learnt(thing):
         value = getattr(thing, part.name)
         if isinstance(value, Tensor):
-            changes[part.name] = value.to(device)
+            changes[part.name] = value.to(device).contiguous()
         elif is_dataclass(value) and not isinstance(value, type):
             changes[part.name] = on_device(value, device)
     return replace(thing, **changes)  # type: ignore[type-var]

@@ -5,8 +5,8 @@ import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { eventRoom } from "/static/eventlist.js";
 import { long } from "/static/format.js";
-import { STALE_MS, follow } from "/static/live.js";
-import { Lanes, Scores, Spectrogram } from "/static/strips.js";
+import { follow, holds } from "/static/live.js";
+import { Lanes, Scores, Spectrogram, spanOf } from "/static/strips.js";
 import { timeline } from "/static/timeline.js";
 
 export async function sceneView(main, name) {
@@ -84,8 +84,9 @@ function liveStrips(scene) {
     draw() {
       if (!latest) return;
       const now = Math.min(Date.now() - offset, latest.end_ms + 3000);
-      if (scores.root.parentNode) scores.draw(now);
-      for (const one of shown.values()) one.draw(now);
+      const span = spanOf(latest);
+      if (scores.root.parentNode) scores.draw(now, span);
+      for (const one of shown.values()) one.draw(now, span);
       for (const stream of latest.pictures) {
         const wanted = api.picture(scene.name, stream, latest.index);
         if (picture(stream).getAttribute("src") !== wanted) picture(stream).src = wanted;
@@ -97,7 +98,7 @@ function liveStrips(scene) {
 
 // `age` is for how long nothing came after the window, milliseconds: what was as usual need not be now.
 function said(window_, scene, age) {
-  if (age > STALE_MS) return [el("p", { class: "row" }, el("span", { class: "badge warn" }, `nothing new for ${long(age)}`)), el("p", { class: "quiet" }, "What you see is from before that."), budget(scene)];
+  if (age > holds(window_)) return [el("p", { class: "row" }, el("span", { class: "badge warn" }, `nothing new for ${long(age)}`)), el("p", { class: "quiet" }, "What you see is from before that."), budget(scene)];
   const over = window_.score !== null && window_.score >= window_.threshold;
   const notes = Object.entries(window_.notes);
   const lines = Object.entries(window_.lines).flatMap(([stream, texts]) => texts.map((text) => `${stream}: ${text}`));

@@ -5,7 +5,7 @@ import { budget } from "/static/budget.js";
 import { el } from "/static/dom.js";
 import { eventRoom } from "/static/eventlist.js";
 import { long } from "/static/format.js";
-import { STALE_MS, follow } from "/static/live.js";
+import { follow, holds } from "/static/live.js";
 
 const LATEST = 5;
 
@@ -36,7 +36,7 @@ function card(scene) {
   const root = el("section", { class: "card", "aria-label": scene.name },
     el("div", { class: "row spread" }, el("h2", {}, el("a", { href: `#/scene/${encodeURIComponent(scene.name)}` }, scene.name)), alarms),
     picture, el("p", { class: "row" }, state), note, spent);
-  let came = null; // when the last window did
+  let came = null, until = null; // when the last window did, and until when it tells how it is
   const made = {
     root,
     look(now) {
@@ -46,12 +46,13 @@ function card(scene) {
       alarms.className = `badge ${ids.length ? "bad" : "good"}`;
     },
     age() {
-      if (came === null || Date.now() - came < STALE_MS) return;
+      if (came === null || Date.now() < until) return;
       state.textContent = `nothing new for ${long(Date.now() - came)}`;
       state.className = "badge warn";
     },
     take(window_) {
       came = Date.now();
+      until = came + holds(window_);
       const [stream] = window_.pictures;
       if (stream) { picture.src = api.picture(scene.name, stream, window_.index); picture.hidden = false; }
       const over = window_.score !== null && window_.threshold !== null && window_.score >= window_.threshold;

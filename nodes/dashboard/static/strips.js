@@ -1,11 +1,11 @@
-// What the sensors of a scene showed in the last minutes, on one axis of time.
+// What the sensors of a scene showed of late, on one axis of time.
 
 import uPlot from "/static/vendor/uPlot.esm.js";
 import { axis, fit, timeAxis } from "/static/axes.js";
 import { colour, el } from "/static/dom.js";
 import { hertz, number } from "/static/format.js";
 
-export const SPAN_MS = 120000;
+const SPAN_MS = 120000, FEWEST = 60;
 const LEFT = 52;
 const RIGHT = 8;
 const LANE = 30;
@@ -13,6 +13,9 @@ const LOUD_DB = -20;
 const QUIET_DB = -100;
 export const PALETTE = ["#0b7285", "#c2410c", "#7048e8", "#2f7d32", "#b02a6b", "#8a6d00", "#1f6feb", "#6b7280"];
 const HEAT = [[13, 8, 50], [84, 15, 109], [187, 55, 84], [249, 142, 9], [252, 255, 164]];
+
+// How much of the past is shown, milliseconds: some minutes, or so many windows where they are rare.
+export const spanOf = (window_) => Math.max(SPAN_MS, FEWEST * window_.hop_ms);
 
 export function heat(level) {
   const at = Math.min(0.9999, Math.max(0, level)) * (HEAT.length - 1);
@@ -51,15 +54,15 @@ export class Spectrogram {
     this.title.textContent = `${this.canvas.getAttribute("aria-label").slice(15)} · ${hertz(sound.low_hz)} to ${hertz(sound.high_hz)}`;
   }
 
-  draw(now) {
-    this.columns = this.columns.filter((column) => column.at > now - SPAN_MS);
+  draw(now, span) {
+    this.columns = this.columns.filter((column) => column.at > now - span);
     const height = 110;
     const [pen, width] = sharp(this.canvas, height);
     pen.fillStyle = colour("back"); // nothing heard is not silence
     pen.fillRect(0, 0, width, height);
     for (const { at, step, levels } of this.columns) {
-      const x = ((at - now + SPAN_MS) / SPAN_MS) * width;
-      const wide = (step / SPAN_MS) * width + 0.6;
+      const x = ((at - now + span) / span) * width;
+      const wide = (step / span) * width + 0.6;
       const tall = height / levels.length;
       levels.forEach((db, band) => {
         pen.fillStyle = `rgb(${heat((db - QUIET_DB) / (LOUD_DB - QUIET_DB))})`;
@@ -89,15 +92,15 @@ export class Lanes {
     });
   }
 
-  draw(now) {
-    this.readings = this.readings.filter((one) => one.at > now - SPAN_MS);
+  draw(now, span) {
+    this.readings = this.readings.filter((one) => one.at > now - span);
     const [pen, width] = sharp(this.canvas, LANE * Math.max(1, this.channels.length));
     const inner = width - LEFT - RIGHT;
     pen.font = "11px system-ui, sans-serif";
-    this.channels.forEach((name, channel) => this.lane(pen, inner, now, name, channel));
+    this.channels.forEach((name, channel) => this.lane(pen, inner, now, span, name, channel));
   }
 
-  lane(pen, inner, now, name, channel) {
+  lane(pen, inner, now, span, name, channel) {
     const top = channel * LANE;
     const known = this.readings.map((one) => one.values[channel]).filter((value) => value !== null);
     const low = Math.min(...known), high = Math.max(...known);
@@ -109,7 +112,7 @@ export class Lanes {
     for (const { at, values } of this.readings) {
       const value = values[channel];
       if (value === null) { open = false; continue; }
-      const x = LEFT + ((at - now + SPAN_MS) / SPAN_MS) * inner;
+      const x = LEFT + ((at - now + span) / span) * inner;
       const y = top + LANE - 4 - ((value - low) / range) * (LANE - 8);
       if (open) pen.lineTo(x, y); else pen.moveTo(x, y);
       open = true;
@@ -149,8 +152,8 @@ export class Scores {
     }
   }
 
-  draw(now) {
-    this.windows = this.windows.filter((one) => one.end_ms > now - SPAN_MS);
+  draw(now, span) {
+    this.windows = this.windows.filter((one) => one.end_ms > now - span);
     this.plot ??= this.make();
     fit(this.plot, this.root);
     const rows = this.windows;
@@ -162,7 +165,7 @@ export class Scores {
     ], false);
     const top = Math.max(4, ...rows.map((one) => Math.max(one.score, one.threshold ?? 0))) * 1.1;
     this.plot.batch(() => {
-      this.plot.setScale("x", { min: (now - SPAN_MS) / 1000, max: now / 1000 });
+      this.plot.setScale("x", { min: (now - span) / 1000, max: now / 1000 });
       this.plot.setScale("y", { min: 0, max: top });
     });
   }
