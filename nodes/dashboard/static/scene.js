@@ -43,7 +43,8 @@ export async function sceneView(main, name) {
 }
 
 function liveStrips(scene) {
-  const pictures = el("div", {}, el("p", { class: "quiet" }, "Nothing live yet. Pictures and readings come while the deployment runs (fusewatch run)."));
+  const waiting = el("p", { class: "quiet" }, "Nothing live yet. Pictures and readings come while the deployment runs (fusewatch run).");
+  const pictures = el("div", {}, waiting);
   const words = el("section", { class: "card", "aria-live": "off" }, budget(scene));
   const nothing = el("p", { class: "quiet" }, "No sound, no readings, no score yet.");
   const strips = el("div", {}, nothing);
@@ -64,7 +65,7 @@ function liveStrips(scene) {
     let img = pictures.querySelector(`img[data-stream="${CSS.escape(stream)}"]`);
     if (!img) {
       img = el("img", { class: "picture", alt: `latest picture of ${stream}`, "data-stream": stream });
-      pictures.querySelector("p")?.remove();
+      pictures.hidden = false;
       pictures.append(img);
     }
     return img;
@@ -75,6 +76,7 @@ function liveStrips(scene) {
     take(window_) {
       latest = window_;
       nothing.remove();
+      if (waiting.parentNode) { waiting.remove(); pictures.hidden = true; } // until there is one: not all scenes have a camera
       offset = Date.now() - window_.end_ms;
       if (window_.score !== null && !scores.root.parentNode) strips.prepend(scores.root);
       scores.take(window_);
