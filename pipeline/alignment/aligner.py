@@ -171,6 +171,7 @@ class Aligner:
                 fix="resume before the first pop_ready",
             )
         scene.resume_ns = scene.start_ns(index)
+        self._intake.resume(scene.resume_ns)
         scene.advance(index, Discard.RESUMED)
 
     @property

@@ -42,6 +42,10 @@ class Intake:
             self._release(lane)
         self._admit(lane, track, sample, fresh=fresh)
 
+    def resume(self, start_ns: int) -> None:
+        """The scene was there before: what it had shown reached this far at least."""
+        self._quarantine.believe(start_ns)
+
     def drop_held(self, lane: Lane) -> None:
         """The stream ended: what it held back was never confirmed."""
         if lane.held:

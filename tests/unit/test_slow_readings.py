@@ -117,8 +117,9 @@ def test_a_backlog_of_slow_readings_is_believed_as_it_is_not_of_the_future(
     paces_s: tuple[int, ...], rated: bool
 ) -> None:
     """After an outage of ten hours, of which everything arrives at once."""
-    counts = discarded_after_ten_hours_away(paces_s, rated=rated)
-    assert [one.get(Discard.FUTURE, 0) for one in counts] == [0] * len(paces_s)
+    for restarted in (False, True):
+        counts = discarded_after_ten_hours_away(paces_s, rated=rated, restarted=restarted)
+        assert [one.get(Discard.FUTURE, 0) for one in counts] == [0] * len(paces_s)
 
 
 def test_what_is_of_the_future_is_not_believed_with_a_backlog() -> None:
@@ -129,9 +130,16 @@ def test_what_is_of_the_future_is_not_believed_with_a_backlog() -> None:
 
 
 def discarded_after_ten_hours_away(
-    paces_s: Sequence[int], *, rated: bool, ahead_s: int = 0
+    paces_s: Sequence[int], *, rated: bool, ahead_s: int = 0, restarted: bool = False
 ) -> list[Mapping[Discard, int]]:
-    """What is discarded of each stream; the last one's stamps are ahead once all is back."""
+    """What is discarded of each stream once all is back.
+
+    Args:
+        paces_s: Seconds from reading to reading, by stream.
+        rated: Whether the streams say so.
+        ahead_s: By how much the stamps of the last one are wrong from then on.
+        restarted: Whether it was the fusion node that was away, and not the line.
+    """
     hour_ns = 3600 * SECOND_NS
     names = tuple(f"s{number}" for number in range(len(paces_s)))
     options = dict.fromkeys(names, StreamOptions(max_gap_ns=4 * hour_ns))
@@ -139,15 +147,27 @@ def discarded_after_ten_hours_away(
         scene="s", streams=names, window_ns=2 * hour_ns, hop_ns=hour_ns, options=options
     )
     aligner = settings.build()
-    times: list[tuple[int, str, int]] = []
-    for number, (name, pace_s) in enumerate(zip(names, paces_s, strict=True)):
-        rate_hz = 1 / pace_s if rated else None
-        aligner.open(StreamInfo(name, Modality.SENSOR, rate_hz, (1,), "float64", "", ("v",)))
-        for count in range(30 * 3600 // pace_s):
-            times.append((START_NS + (count * pace_s + 700 * number) * SECOND_NS, name, count))
+    infos = [
+        StreamInfo(
+            name, Modality.SENSOR, 1 / pace_s if rated else None, (1,), "float64", "", ("v",)
+        )
+        for name, pace_s in zip(names, paces_s, strict=True)
+    ]
+    for info in infos:
+        aligner.open(info)
+    times = [
+        (START_NS + (count * pace_s + 700 * number) * SECOND_NS, names[number], count)
+        for number, pace_s in enumerate(paces_s)
+        for count in range(30 * 3600 // pace_s)
+    ]
     gone_ns, back_ns = START_NS + 10 * hour_ns, START_NS + 20 * hour_ns
     for at_ns, name, count in sorted(times):
         arrival_ns = back_ns if gone_ns < at_ns < back_ns else at_ns
+        if restarted and at_ns > gone_ns and aligner.next_index is not None:
+            index, aligner, restarted = aligner.next_index, settings.build(), False
+            aligner.resume_at(index)
+            for info in infos:
+                aligner.open(info)
         wrong = name == names[-1] and at_ns > gone_ns
         stamp_ns = at_ns + ahead_s * SECOND_NS * wrong
         aligner.pop_ready(arrival_ns)
