@@ -28,7 +28,8 @@ class PictureTimes:
         """
         self._shown.see(pts)
         self._decoded.see(dts)
-        if pts is not None and self._shown.back <= self._decoded.back:
+        trusted = self._shown.back <= self._decoded.back or not self._decoded.seen
+        if pts is not None and trusted:
             ticks = pts
         elif dts is not None:
             ticks = dts
@@ -47,6 +48,11 @@ class _Row:
     def __init__(self) -> None:
         self.back = 0
         self._last: int | None = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether there was any."""
+        return self._last is not None
 
     def see(self, ticks: int | None) -> None:
         """Count a time that went back."""

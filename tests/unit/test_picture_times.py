@@ -36,6 +36,7 @@ def test_where_it_goes_back_and_forth_the_time_of_decoding_counts():
 
 def test_a_clock_that_starts_anew_takes_both_back():
     assert told((90, 88), (91, 89), (0, 0), (1, 0)) == [90, 91, 0, 1]
+    assert told((90, None), (91, None), (0, None), (1, None)) == [90, 91, 0, 1]
 
 
 def test_what_has_one_time_goes_by_that():
