@@ -89,7 +89,7 @@ def commission_scene(
             progress=progress,
         )
     except ModelError as error:
-        error.fix = "; ".join([*([error.fix] if error.fix else []), *slow])
+        error.fix = "; ".join(filter(None, (error.fix, *slow)))
         raise
     save_model(model, output)
     report = replace(report, warnings=(*report.warnings, *slow))
@@ -180,16 +180,17 @@ def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -
 
 
 def _slow(deployment: Deployment, streams: Sequence[StreamInfo]) -> Iterator[str]:
-    """What is to be said of sensors that speak more rarely than their readings hold."""
+    """What is to be said of sensors whose next reading comes after the last one holds."""
     for info in streams:
         holds_s = deployment.stream(info.name).max_gap_s
         period_s = 1 / info.rate_hz if info.rate_hz else 0.0
         if info.modality is Modality.SENSOR and period_s > holds_s:
+            told_s = round(period_s, 1)
             yield (
-                f"stream {info.name!r} has a reading every {period_s:,.0f} s, and one holds for "
+                f"stream {info.name!r} has a reading every {told_s:,g} s, and one holds for "
                 f"{holds_s:g} s: of the time between nothing is known. Set max_gap_s of the stream "
-                f"to {2 * period_s:,.0f} or more, and window_s and hop_s of the scene as large "
-                "where nothing in it is faster"
+                f"to {2 * told_s:,g} or more, and window_s and hop_s of the scene as large where "
+                "nothing in it is faster"
             )
 
 

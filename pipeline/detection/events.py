@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.core.event import Account, Event, ModalityScore
-from pipeline.detection.score import NOTE_BELOW_P, WindowScore
+from pipeline.detection.score import NOTE_BELOW_P, TOGETHER, WindowScore
 from pipeline.detection.transition import Transition, anomaly_score
 
 NOTES_IN_SUMMARY = 2
 RAREST = 1_000_000
-TOGETHER = "the streams together are unusual"
 
 
 def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
@@ -58,7 +57,8 @@ def summary(peak: WindowScore, widened: int = 1) -> str:
     ranked = sorted(peak.notes, key=lambda name: peak.detectors.get(name, 1.0))
     named = [_told(name, peak.notes[name]) for name in ranked[:NOTES_IN_SUMMARY]]
     what = "; ".join(named) or TOGETHER
-    if named and len(peak.detectors) > 1 and peak.detectors[ranked[0]] > NOTE_BELOW_P:
+    faint = len(peak.detectors) > 1 and min(peak.detectors.values()) > NOTE_BELOW_P
+    if faint and what != TOGETHER:
         what = f"{TOGETHER}, most of all: {what}"
     return f"{what[0].upper()}{what[1:]}; {rarity(peak.p)}{_blind(peak)}{_rarely(widened)}."
 

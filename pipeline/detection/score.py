@@ -10,6 +10,8 @@ from pipeline.core.explanation import Explanation
 NOTE_BELOW_P = 0.01
 """A p-value from which on there is something to say."""
 
+TOGETHER = "the streams together are unusual"
+
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:

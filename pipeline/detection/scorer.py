@@ -143,9 +143,13 @@ class Scorer:
             )
 
     def explain(self, scene: str, threshold: float) -> None:
-        """Explain every window of a scene from now on with which an alarm of this threshold begins.
+        """Explain every window of a scene that reaches a threshold from now on.
 
         Otherwise those are explained of which there is one in a hundred.
+
+        Args:
+            scene: Name of the scene.
+            threshold: Of its alarm, with all windows looked at, ``-log10 p``.
         """
         self._explained[scene] = max(NOTE_BELOW_P, 10.0**-threshold)
 

@@ -12,7 +12,8 @@ The rules, for each stream of a scene and for each of its nodes:
 - When all streams of a node are gone, one event names the node, and none is raised for each of
   them while that stretch lasts.
 - When a whole scene falls silent no windows are cut. It counts as a window in which all streams
-  are absent that nothing has arrived for ``after_s``, and once more for ``startup_s``. Windows of
+  are absent that nothing has arrived for ``after_s``, and once more for ``startup_s``; streams that
+  speak more rarely are given two of their periods (`pipeline.detection.sight_silence`). Windows of
   what came before, which are cut only when something comes again, clear nothing then.
 
 All of this follows from windows, scores and the times of arrivals, so that a replay tells the

@@ -11,7 +11,7 @@ from pipeline.detection.batching import Shown
 from pipeline.detection.calibration import Calibration
 from pipeline.detection.explanation import Scored, explain
 from pipeline.detection.explanation_needs import spoken_relation
-from pipeline.detection.score import NOTE_BELOW_P, WindowScore
+from pipeline.detection.score import NOTE_BELOW_P, TOGETHER, WindowScore
 from pipeline.detection.scoring_state import SceneScoring
 from pipeline.models.detector_names import BETWEEN, JOINT, ODD
 from pipeline.models.network_verdict import NETWORK
@@ -59,7 +59,7 @@ def told(
     verdict = live.judge(commissioned, window, _doubtful(model, exponents))
     scored = Scored(window, features, shown.places, shown.scores, verdict, shown.embeddings)
     explanation = explain(model, scored, lambda heard: calibration.judge(heard, exponents), below_p)
-    # Where nothing stands out that alarms all the same, what is the least usual does.
+    # An alarm may begin where no detector stands out: then the one with the smallest p says why.
     rarest = min(verdict.detectors.values(), default=0.0) if explanation else 0.0
     notes = {
         detector: _note(model, scored, explanation, detector)
@@ -93,7 +93,7 @@ def _doubtful(model: SceneModel, exponents: Array | None) -> frozenset[str]:
 def _note(model: SceneModel, scored: Scored, explanation: Explanation | None, detector: str) -> str:
     part = scored.verdict.parts[detector]
     if detector == JOINT:
-        return "the streams together are unusual"
+        return TOGETHER
     if detector in (BETWEEN, ODD, NETWORK):
         pair, channels = (explanation.pair, explanation.channels) if explanation else ((), ())
         relation = spoken_relation(part, pair)

@@ -1,7 +1,8 @@
 """Which stretches of time were recorded, and pieces of them to be worked on apart.
 
-Time here is time of arrival, in nanoseconds, and lengths are lengths of recorded time: what
-lies between two recordings counts nothing.
+Time here is time of arrival, where recordings are cut and read, or site time, where it is asked
+what was seen then; after an outage they differ. In nanoseconds. Lengths are lengths of recorded
+time: what lies between two recordings counts nothing.
 """
 
 from __future__ import annotations

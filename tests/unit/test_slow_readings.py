@@ -1,4 +1,4 @@
-"""A scene whose readings come once in five minutes."""
+"""Readings that come once in some seconds, minutes or hours."""
 
 from __future__ import annotations
 

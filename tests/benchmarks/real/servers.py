@@ -3,7 +3,7 @@
 Each machine has a stretch to learn, with nothing marked in it, and one to judge; figures are
 means over machines. A window is ten readings, its hop one. The limit is a p-value, `LIMIT`, of
 held-out learnt windows; it was chosen on the machines of `CHOSEN_ON`. For a verdict, take the
-others.
+others, but not those of SMD: how far a running level is followed was chosen by all of them.
 """
 
 from __future__ import annotations
