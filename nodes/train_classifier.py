@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from pipeline.core.errors import ConfigError, ModelFileError
-from pipeline.core.sample import StreamInfo
+from pipeline.core.sample import Modality, StreamInfo
 from pipeline.models.network_file import SavedNetwork, load_network, save_network
 from pipeline.training.classifier import ClassifierSettings, build_network, fit_classifier
 from pipeline.training.classifier_report import (
@@ -25,7 +25,8 @@ from pipeline.training.classifier_report import (
 from pipeline.training.dealing import deal_out
 from pipeline.training.examples import Examples, read_examples
 from pipeline.training.labelled_folder import LabelledFolder, Split, Unusable, read_folder
-from pipeline.training.sample_parts import ReadingSettings
+from pipeline.training.reading_fit import fit_reading
+from pipeline.training.sample_parts import Reading
 from pipeline.training.sample_reading import SampleReader, streams_of
 from pipeline.training.training_state import History
 
@@ -83,16 +84,17 @@ def train_classifier(
     if not resume:
         state.unlink(missing_ok=True)
     folder = read_folder(data)
-    streams = _streams(folder, settings)
+    reading = fit_reading(settings.reading, folder)
+    streams = _streams(folder, reading, settings.modalities)
     _refuse_unknown(settings.normal, folder)
     network = build_network(settings, streams, _enough(folder.classes))
-    reader = SampleReader(settings.reading, streams)
+    reader = SampleReader(reading, streams)
     examples, bad = read_examples(folder, reader, network, folder.classes, progress)
     dealt = _dealt(examples, settings)
     train, held_out, test = (dealt[split] for split in Split)
     history = fit_classifier(network, train, held_out, settings, progress=progress, resume=state)
     memo = {
-        "reading": settings.reading.model_dump(mode="json"),
+        "reading": reading.model_dump(mode="json"),
         "normal": list(settings.normal),
     }
     saved = SavedNetwork(network, streams, TASK, folder.classes, memo)
@@ -115,7 +117,7 @@ def classify(file: Path, data: Path, progress: Progress) -> tuple[Judged, tuple[
     """
     saved = load_network(file, TASK)
     try:
-        reading = ReadingSettings.model_validate(saved.memo.get("reading"))
+        reading = Reading.model_validate(saved.memo.get("reading"))
     except ValidationError as error:
         raise ModelFileError(f"settings not understood: {error}", where=str(file)) from error
     folder = read_folder(data)
@@ -142,11 +144,13 @@ def write_judgement(place: Path, judged: Judged, unusable: Sequence[Unusable]) -
     _write(place, body)
 
 
-def _streams(folder: LabelledFolder, settings: ClassifierSettings) -> tuple[StreamInfo, ...]:
-    missing = [m.value for m in settings.modalities if m not in folder.modalities]
+def _streams(
+    folder: LabelledFolder, reading: Reading, wanted: Sequence[Modality]
+) -> tuple[StreamInfo, ...]:
+    missing = [m.value for m in wanted if m not in folder.modalities]
     if missing:
         raise ConfigError(f"holds no files of {' and '.join(missing)}", where=str(folder.root))
-    streams = streams_of(folder, settings.reading, settings.modalities)
+    streams = streams_of(folder, reading, wanted)
     if not streams:
         raise ConfigError("holds no file that can be read", where=str(folder.root))
     return streams

@@ -44,13 +44,19 @@ class AudioSlice:
         info: The stream; ``info.rate_hz`` is the rate of `samples`.
         samples: float32 ``(N, channels)`` in -1 to 1; zeros where not present.
         present: Which samples were heard, bool ``(N,)``.
-        coverage: Share of samples present, 0 to 1.
+        coverage: Share present, 0 to 1, of the samples that there are to hear: all, but of a
+            labelled sound that is shorter than the window.
     """
 
     info: StreamInfo
     samples: npt.NDArray[np.float32]
     present: npt.NDArray[np.bool_]
     coverage: float
+
+    @property
+    def filled(self) -> float:
+        """Share of the window in which there is anything to hear: 1 of what never ends."""
+        return float(self.present.mean()) / self.coverage if self.coverage else 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,16 @@ Learning", section 6, for its place among others). A sample is one or more windo
 window is to say the class, and the sample's answer is the mean of their probabilities. Further
 heads may learn beside it, see `pipeline.training.further_heads`.
 
-In training, modalities are left out at random (Neverova et al. 2016, "ModDrop"), so that the
-network also answers when one is missing.
+In training, windows are changed a little (`pipeline.training.augment`), and modalities are left
+out at random (Neverova et al. 2016, "ModDrop"), so that the network also answers when one is
+missing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -29,6 +31,7 @@ from pipeline.core.settings import Settings
 from pipeline.models.contexts.none import NoneSettings
 from pipeline.models.fusion_model import FusionModel, FusionModelSettings
 from pipeline.models.heads.classification import ClassificationHead, ClassificationSettings
+from pipeline.training.augment import Augment, AugmentSettings
 from pipeline.training.dealing import SplitSettings
 from pipeline.training.examples import Examples
 from pipeline.training.further_heads import FurtherHeads
@@ -77,6 +80,13 @@ class ClassifierSettings(Settings):
 
     loop: LoopSettings = LoopSettings()
     """How it is trained. AdamW without `weight_decay` is Adam."""
+
+    augment: AugmentSettings = AugmentSettings()
+    """How windows are changed in training."""
+
+    augment_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the samples that are changed. With all of them changed, what only two modalities
+    together tell was not found any more."""
 
     batch: int = Field(default=32, ge=1, le=4096)
     """Samples per step."""
@@ -147,12 +157,14 @@ def fit_classifier(
         _head(network).balance(train.labels)
     further.begin(train)
     clusters_from = settings.loop.steps // 3
+    augment = settings.augment.build(network)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         if step == clusters_from:
             further.place_clusters(train)
         chosen = torch.randint(len(train), (settings.batch,), generator=generator)
-        part = _some_left_out(train.at(chosen), settings.modality_dropout, generator)
+        part = _changed(train.at(chosen), augment, settings.augment_share, generator)
+        part = _some_left_out(part, settings.modality_dropout, generator)
         return _loss(network, further, part, clusters=step >= clusters_from)
 
     def judge() -> float:
@@ -202,6 +214,19 @@ def _class_loss(head: ClassificationHead, features: Tensor, part: Examples) -> T
     losses = F.cross_entropy(logits, targets.flatten(), reduction="none").reshape(seen.shape)
     weights = head.weights[targets] * seen / seen.sum(dim=1, keepdim=True).clamp(min=1)
     return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+def _changed(
+    part: Examples, augment: Augment, share: float, generator: torch.Generator
+) -> Examples:
+    """Some samples in another light, with another gain, noisier: what they show stays."""
+    changed = torch.rand(len(part), generator=generator) < share
+    inputs = {}
+    for name, values in part.inputs.items():
+        copy = augment.stream(name, values.flatten(0, 1), generator).reshape(values.shape)
+        rows = changed.reshape(-1, *[1] * (values.ndim - 1))
+        inputs[name] = torch.where(rows, copy, values)
+    return replace(part, inputs=inputs)
 
 
 def _some_left_out(part: Examples, share: float, generator: torch.Generator) -> Examples:

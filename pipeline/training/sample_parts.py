@@ -1,7 +1,7 @@
 """One file of a sample as something that windows can be cut from.
 
-What is shorter than a window fills one: a sound is followed by silence, frames and readings are
-spread over it. A picture and a text have no duration and stand in every window.
+What is shorter than a window fills one: of a sound nothing is heard after its end, frames and
+readings are spread over it. A picture and a text have no duration and stand in every window.
 """
 
 from __future__ import annotations
@@ -30,13 +30,10 @@ _SECOND_NS = 1_000_000_000
 _FULL_SCALE = 32768.0
 
 
-class ReadingSettings(Settings):
-    """How files become windows."""
+class _Reading(Settings):
+    """What can be said without a look at the files."""
 
-    window_s: float = Field(default=2.0, gt=0, le=600)
-    """Length of a window, seconds."""
-
-    windows: int = Field(default=4, ge=1, le=64)
+    windows: int = Field(default=8, ge=1, le=64)
     """Most windows of a sample."""
 
     height_px: int = Field(default=120, ge=10, le=4096)
@@ -51,8 +48,29 @@ class ReadingSettings(Settings):
     sound_hz: int = Field(default=16_000, ge=1000, le=192_000)
     """Sample rate that sounds are brought to."""
 
-    readings_hz: float = Field(default=10.0, gt=0, le=10_000)
+
+class ReadingSettings(_Reading):
+    """How files become windows."""
+
+    window_s: float | None = Field(default=None, gt=0, le=1e7)
+    """Length of a window, seconds; null: 1 where there are sounds or clips, else that of the
+    tables of readings, by the middle one."""
+
+    readings_hz: float | None = Field(default=None, gt=0, le=10_000)
+    """Rate that readings are brought to; null: that of the tables, by the middle one."""
+
+
+class Reading(_Reading):
+    """How the files of one folder become windows; see `pipeline.training.reading_fit`."""
+
+    window_s: float = Field(gt=0, le=1e7)
+    """Length of a window, seconds."""
+
+    readings_hz: float = Field(gt=0, le=10_000)
     """Rate that readings are brought to."""
+
+    silent_after: bool = True
+    """Whether a sound that has ended is silent, as networks learnt until 0.1; else not heard."""
 
 
 class Part(ABC):
@@ -74,7 +92,7 @@ class Part(ABC):
 class _Still(Part):
     """A picture."""
 
-    def __init__(self, path: Path, info: StreamInfo, settings: ReadingSettings) -> None:
+    def __init__(self, path: Path, info: StreamInfo, settings: Reading) -> None:
         data = np.frombuffer(_bytes(path), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
         if picture is None:
@@ -94,7 +112,7 @@ class _Still(Part):
 class _Clip(Part):
     """A short film; its sound is another part."""
 
-    def __init__(self, path: Path, info: StreamInfo, settings: ReadingSettings) -> None:
+    def __init__(self, path: Path, info: StreamInfo, settings: Reading) -> None:
         size = (settings.width_px, settings.height_px)
         film = VideoInput(info.name, path, size=size)
         self._frames = [frame for _, frame in film.samples(0)]
@@ -121,7 +139,7 @@ class _Clip(Part):
 class _Sound(Part):
     """A sound, its channels in one."""
 
-    def __init__(self, path: Path, info: StreamInfo, settings: ReadingSettings) -> None:
+    def __init__(self, path: Path, info: StreamInfo, settings: Reading) -> None:
         rate = settings.sound_hz
         pieces = [
             (sample.position, np.asarray(sample.data, np.float32).mean(axis=1) / _FULL_SCALE)
@@ -131,25 +149,29 @@ class _Sound(Part):
             raise RecordingError("no sound can be read", where=str(path))
         length = max(position + len(piece) for position, piece in pieces)
         self.duration_s = length / rate
-        self._samples = np.zeros(max(length, round(settings.window_s * rate)), np.float32)
+        self._samples = np.zeros(length, np.float32)
         for position, piece in pieces:
             self._samples[position : position + len(piece)] = piece
         self._info, self._settings = info, settings
 
     def cut(self, start_s: float) -> AudioSlice:
-        """Sample-exact; after its end it is not heard."""
+        """Sample-exact. After its end nothing is heard, which is not silence.
+
+        A sound that is shorter than a window covers one: that of a short sound is no worse.
+        """
         count = round(self._settings.window_s * self._settings.sound_hz)
         first = round(start_s * self._settings.sound_hz)
         part = self._samples[first : first + count]
         held = np.pad(part, (0, count - len(part)))[:, None]
-        heard = np.arange(count) < len(part)
-        return AudioSlice(self._info, held, heard, float(heard.mean()))
+        short = len(self._samples) < count
+        heard = np.arange(count) < (count if short and self._settings.silent_after else len(part))
+        return AudioSlice(self._info, held, heard, len(part) / min(count, len(self._samples)))
 
 
 class _Readings(Part):
     """A table of readings."""
 
-    def __init__(self, path: Path, info: StreamInfo, settings: ReadingSettings) -> None:
+    def __init__(self, path: Path, info: StreamInfo, settings: Reading) -> None:
         table = SensorInput(info.name, path)
         if not set(info.channels) & set(table.info.channels):
             raise RecordingError(f"has no column {', '.join(info.channels)}", where=str(path))
@@ -188,7 +210,7 @@ class _Readings(Part):
 class _Text(Part):
     """Lines of text, all at once."""
 
-    def __init__(self, path: Path, info: StreamInfo, settings: ReadingSettings) -> None:
+    def __init__(self, path: Path, info: StreamInfo, settings: Reading) -> None:
         try:
             text = _bytes(path).decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -204,7 +226,7 @@ class _Text(Part):
         return TextSlice(self._info, times, self._lines, 1.0)
 
 
-def part_of(modality: Modality, path: Path, info: StreamInfo, settings: ReadingSettings) -> Part:
+def part_of(modality: Modality, path: Path, info: StreamInfo, settings: Reading) -> Part:
     """Read a file.
 
     Args:

@@ -17,7 +17,7 @@ from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
 from pipeline.recording.import_sensors import SensorInput
 from pipeline.training.labelled_folder import PICTURES, LabelledFolder, LabelledSample, Unusable
-from pipeline.training.sample_parts import Part, ReadingSettings, part_of
+from pipeline.training.sample_parts import Part, Reading, part_of
 
 _SECOND_NS = 1_000_000_000
 _NAMES = {
@@ -36,7 +36,7 @@ class SampleReader:
         streams: What the network sees, as `streams_of` found it.
     """
 
-    def __init__(self, settings: ReadingSettings, streams: Sequence[StreamInfo]) -> None:
+    def __init__(self, settings: Reading, streams: Sequence[StreamInfo]) -> None:
         self._settings = settings
         self._streams = {info.modality: info for info in streams}
 
@@ -100,7 +100,7 @@ def _unread(sample: LabelledSample, modality: Modality, file: Path) -> list[Unus
 
 
 def streams_of(
-    folder: LabelledFolder, settings: ReadingSettings, wanted: Iterable[Modality] = ()
+    folder: LabelledFolder, settings: Reading, wanted: Iterable[Modality] = ()
 ) -> tuple[StreamInfo, ...]:
     """One stream per modality of a folder.
 
@@ -118,9 +118,7 @@ def streams_of(
     return tuple(found)
 
 
-def _stream(
-    folder: LabelledFolder, modality: Modality, settings: ReadingSettings
-) -> StreamInfo | None:
+def _stream(folder: LabelledFolder, modality: Modality, settings: Reading) -> StreamInfo | None:
     name = _NAMES[modality]
     match modality:
         case Modality.VIDEO:

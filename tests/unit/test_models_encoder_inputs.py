@@ -1,5 +1,7 @@
 """What the encoders see of a window, and how it is scaled."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -107,6 +109,19 @@ def test_samples_that_were_not_heard_are_missing_steps():
     missing = np.isnan(levels).all(axis=1)
     assert missing[:7].all()
     assert not missing[9:].any()
+
+
+def test_a_labelled_sound_that_ends_soon_is_heard_and_a_torn_one_is_not():
+    encoder = AudioEncoderSettings().build(INFOS[Modality.AUDIO])
+    heard = np.zeros(2 * RATE, np.bool_)
+    heard[: RATE // 3] = True
+    torn = audio(sound(np.random.default_rng(0)), heard)
+    assert encoder.prepare(torn) is None
+    levels = encoder.prepare(replace(torn, coverage=1.0))
+    assert 3 <= np.isfinite(levels).all(axis=1).sum() <= 7  # a sixth of the steps
+    gaps = audio(sound(np.random.default_rng(0)), np.arange(2 * RATE) % 40 < 30)
+    assert gaps.coverage == 0.75
+    assert encoder.prepare(gaps) is None  # not one frame is whole
 
 
 def test_a_slow_sensor_is_repeated_and_a_fast_one_keeps_how_rough_it_is():

@@ -24,6 +24,7 @@ from pipeline.training.classifier_report import Judged, judge
 from pipeline.training.dealing import deal_out
 from pipeline.training.examples import Examples, read_examples
 from pipeline.training.labelled_folder import LabelledSample, Split, read_folder
+from pipeline.training.reading_fit import fit_reading
 from pipeline.training.sample_reading import SampleReader, streams_of
 from tests.labelled_samples import READING, SMALL, write_pairs, write_sides
 from tests.model_samples import one_thread  # noqa: F401 - a fixture
@@ -59,9 +60,10 @@ def train(settings: ClassifierSettings, data: Path, output: Path, **more: Any) -
 def read(pairs: Path) -> tuple[tuple[StreamInfo, ...], Examples]:
     """The samples as every network of these tests sees them."""
     folder, settings = read_folder(pairs), options()
-    streams = streams_of(folder, settings.reading)
+    reading = fit_reading(settings.reading, folder)
+    streams = streams_of(folder, reading)
     network = build_network(settings, streams, folder.classes)
-    reader = SampleReader(settings.reading, streams)
+    reader = SampleReader(reading, streams)
     examples, unusable = read_examples(folder, reader, network, folder.classes, quiet)
     assert unusable == []
     return streams, examples
@@ -80,7 +82,8 @@ def learnt(
     train, held_out, test = (examples.at(dealt[split]) for split in Split)
     for seed in range(seeds):
         loop = settings.loop.model_copy(update={"seed": seed})
-        begun = settings.model_copy(update={"loop": loop, "modality_dropout": 0.0})
+        update = {"loop": loop, "modality_dropout": 0.0, "augment_share": 0.0}
+        begun = settings.model_copy(update=update)
         network = build_network(begun, streams, ("agree", "differ"))
         history = fit_classifier(network, train, held_out, begun, progress=quiet)
         if (history.best.held_out or 0.0) < 0.3:
@@ -159,6 +162,28 @@ def test_the_same_seed_gives_the_same_file_and_another_does_not(
     assert again.judged.names == sides[1].judged.names
     other = train(of_sides(seed=5, steps=10), data, tmp_path / "other")
     assert other.judged.names != again.judged.names
+
+
+def test_samples_are_changed_while_it_learns_unless_that_is_not_wanted(
+    sides: tuple[Path, TrainedClassifier], tmp_path: Path
+) -> None:
+    data, usual = sides[0].parent / "data", of_sides(steps=10)
+    still = {
+        "video": {"gain": 0, "offset": 0, "shift_cells": 0, "hide": 0, "noise": 0},
+        "audio": {"gain_db": 0, "hide_bands": 0, "hide_steps": 0, "floor_db": -300},
+    }
+    digests = [
+        train(ClassifierSettings.model_validate(usual.model_dump() | more), data, tmp_path / name)
+        for name, more in {
+            "changed": {},
+            "all-changed": {"augment_share": 1.0},
+            "none-changed": {"augment_share": 0.0},
+            "by-nothing": {"augment_share": 0.0, "augment": still},
+        }.items()
+    ]
+    changed, every, none, nothing = (one.saved.digest for one in digests)
+    assert len({changed, every, none}) == 3
+    assert none == nothing
 
 
 def test_a_training_that_was_cut_off_goes_on_to_the_same_network(

@@ -13,12 +13,13 @@ from pipeline.core.sample import Modality
 from pipeline.core.window import AudioSlice, SensorSlice, TextSlice, VideoSlice
 from pipeline.training.dealing import SplitSettings, deal_out
 from pipeline.training.labelled_folder import LabelledFolder, Split, read_folder
-from pipeline.training.sample_parts import ReadingSettings
+from pipeline.training.reading_fit import fit_reading
+from pipeline.training.sample_parts import Reading, ReadingSettings
 from pipeline.training.sample_reading import SampleReader, streams_of
 from tests.labelled_samples import RATE, READING, write_picture, write_sides, write_sound
 from tests.media_files import write_clip
 
-SETTINGS = ReadingSettings.model_validate(READING)
+SETTINGS = Reading.model_validate(READING | {"readings_hz": 10.0, "silent_after": False})
 RANDOM = np.random.default_rng(0)
 
 
@@ -136,7 +137,7 @@ def test_what_the_folder_says_is_kept() -> None:
         deal_out(["a"] * 9, [None] * 9, SplitSettings(), 0)
 
 
-def read(folder: Path, sample: str, settings: ReadingSettings = SETTINGS):
+def read(folder: Path, sample: str, settings: Reading = SETTINGS):
     """Windows of one sample, and what was unusable in it."""
     labelled = read_folder(folder)
     reader = SampleReader(settings, streams_of(labelled, settings))
@@ -165,6 +166,8 @@ def test_every_kind_of_file_becomes_a_slice(tmp_path: Path) -> None:
     assert sound.samples.shape == (RATE // 2, 1)
     assert np.abs(sound.samples[:1200]).max() > 0.15
     assert (sound.samples[1200:] == 0).all()
+    assert sound.present.tolist() == [True] * 1200 + [False] * 800  # its end is not silence
+    assert sound.filled == 0.6
     assert text.lines == ("first line", "second")
     assert table.info.channels == ("up", "down")
     np.testing.assert_allclose(table.values.sum(axis=1), 10.0)
@@ -199,6 +202,52 @@ def test_a_clip_gives_its_frames_in_time_and_its_own_sound(tmp_path: Path) -> No
         assert isinstance(sound, AudioSlice)
         spectrum = np.abs(np.fft.rfft(sound.samples[:, 0]))
         assert abs(int(spectrum.argmax()) - 440) <= 2
+
+
+def test_a_network_of_before_hears_silence_after_a_short_sound(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.wav")
+    write_sound(tmp_path / "a" / "1.wav", RANDOM, 300.0, seconds=0.3)
+    saved = SETTINGS.model_dump(exclude={"silent_after"})
+    (window,), _ = read(tmp_path, "a/1", Reading.model_validate(saved))
+    sound = window.slices["sound"]
+    assert isinstance(sound, AudioSlice)
+    assert sound.present.all()
+    assert (sound.samples[1200:] == 0).all()
+    assert sound.coverage == 1.0
+    fitted = fit_reading(ReadingSettings.model_validate(READING), read_folder(tmp_path))
+    assert not fitted.silent_after
+
+
+def test_of_a_sound_that_ended_long_before_the_clip_there_is_nothing_to_hear(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "a/1.mp4", "a/1.wav")
+    write_clip(tmp_path / "a" / "1.mp4", seconds=3.0)
+    write_sound(tmp_path / "a" / "1.wav", RANDOM, 300.0, seconds=1.25)
+    windows, _ = read(tmp_path, "a/1", SETTINGS.model_copy(update={"window_s": 1.0}))
+    heard = [window.slices["sound"].coverage for window in windows]
+    assert heard == pytest.approx([1.0, 0.25, 0.0])
+
+
+def test_windows_fit_the_files_where_nobody_says_how_long_they_are(tmp_path: Path) -> None:
+    def fitted(**said: float) -> tuple[float, float]:
+        reading = fit_reading(ReadingSettings.model_validate(said), read_folder(tmp_path))
+        return reading.window_s, reading.readings_hz
+
+    put(tmp_path, "a/0.csv")
+    for number, rows in enumerate((30, 60, 90)):
+        lines = [f"{60 * row},{row}" for row in range(rows + 1)]
+        (tmp_path / "a" / f"{number + 1}.csv").write_text("time,x\n" + "\n".join(lines))
+    assert fitted() == pytest.approx((3600.0, 1 / 60), abs=1e-5)  # the whole of the middle one
+    assert fitted(window_s=7.0) == pytest.approx((7.0, 1 / 60), abs=1e-5)
+    assert fitted(readings_hz=2.0) == (3600.0, 2.0)
+    write_picture(tmp_path / "a" / "1.png", RANDOM, right=True)
+    assert fitted()[0] == 3600.0
+    write_sound(tmp_path / "a" / "2.wav", RANDOM, 300.0)
+    assert fitted() == pytest.approx((1.0, 1 / 60), abs=1e-5)
+    for table in tmp_path.glob("a/*.csv"):
+        table.unlink()
+    assert fitted() == (1.0, 10.0)
 
 
 def test_damaged_files_are_named_with_a_reason_and_their_sample_goes_on(tmp_path: Path) -> None:

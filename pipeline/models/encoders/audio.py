@@ -117,7 +117,7 @@ class AudioEncoder(Encoder):
             heard = np.lib.stride_tricks.sliding_window_view(part.present, self._size)
             power[~heard[:: self._hop].all(axis=1)] = np.nan
         levels = bin_means(power, self.settings.steps)
-        if np.isfinite(levels[:, 0]).mean() < self.settings.min_coverage:
+        if np.isfinite(levels[:, 0]).mean() < self.settings.min_coverage * part.filled:
             return None
         return (10.0 * np.log10(levels + _FLOOR)).astype(np.float32)
 

@@ -160,7 +160,7 @@ class HfAudio(Encoder):
                 f"a window of {len(part.samples) / self.rate_hz:g} s, expected "
                 f"{self.length / self.rate_hz:g} s",
                 where=self.name,
-                fix="set window_s of the encoder 'hf' to the scene's",
+                fix=f"set window_s of the encoder 'hf' to {len(part.samples) / self.rate_hz:g}",
             )
         wave = np.zeros(round(self.length), np.float32)
         mono = np.nan_to_num(part.samples.mean(axis=1)) * part.present

@@ -84,7 +84,7 @@ def cast(data: Path, choice: Choice) -> Cast:
 
 
 def _material(data: Path, choice: Choice, group: Group) -> Material:
-    clips, empty = _footage(data / "video_intel" / "one-by-one-person-detection.mp4")
+    clips, empty = footage(data / "video_intel" / "one-by-one-person-detection.mp4")
     office = data / "dcase2016_office" / "train" / "sound"
     floor = read_sound(data / "ambience_blanket" / f"{choice.floor}.ogg", SOUND_HZ)
     hum = read_sound(data / "ambience_blanket" / "pink-noise.ogg", SOUND_HZ)
@@ -112,7 +112,8 @@ def _material(data: Path, choice: Choice, group: Group) -> Material:
 
 
 @cache
-def _footage(path: Path) -> tuple[tuple[Clip, ...], tuple[Pictures, ...]]:
+def footage(path: Path) -> tuple[tuple[Clip, ...], tuple[Pictures, ...]]:
+    """The visits of ``video_intel``, and stretches of the empty room before each."""
     frames = np.stack(read_footage(path, SIZE))
     clips = tuple(Clip(*(frames[low:high] for low, high in visit)) for visit in _VISITS)
     return clips, tuple(frames[low:high] for low, high in _EMPTY)
