@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from nodes.assembly import aligner_of, build_engine
+from nodes.commissioning.slow_readings import slow_readings
 from nodes.replay import arrivals_of, drive, start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ConfigError, ModelError, RecordingError
-from pipeline.core.sample import Modality, Sample, StreamInfo
+from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.engine import Engine
 from pipeline.detection.engine_scene import Scene
@@ -182,16 +183,10 @@ def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -
 def _slow(deployment: Deployment, streams: Sequence[StreamInfo]) -> Iterator[str]:
     """What is to be said of sensors whose next reading comes after the last one holds."""
     for info in streams:
-        holds_s = deployment.stream(info.name).max_gap_s
-        period_s = 1 / info.rate_hz if info.rate_hz else 0.0
-        if info.modality is Modality.SENSOR and period_s > holds_s:
-            told_s = round(period_s, 1)
-            yield (
-                f"stream {info.name!r} has a reading every {told_s:,g} s, and one holds for "
-                f"{holds_s:g} s: of the time between nothing is known. Set max_gap_s of the stream "
-                f"to {2 * told_s:,g} or more, and window_s and hop_s of the scene as large where "
-                "nothing in it is faster"
-            )
+        said = slow_readings(info, deployment.stream(info.name).max_gap_s)
+        if said is not None:
+            what, fix = said
+            yield f"stream {info.name!r} {what}; {fix}"
 
 
 def windows_of(

@@ -8,35 +8,33 @@ still is judged by all there was, since many do for a while.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from nodes.commissioning.slow_readings import slow_readings
+from nodes.commissioning.stream_judges import (
+    GAPS,
+    JUDGES,
+    MEASURES,
+    MOSTLY,
+    Measure,
+    fine,
+    nothing,
+    some,
+)
 from nodes.doctor import Finding, Level
 from pipeline.core.sample import Modality, StreamInfo
-from pipeline.core.window import SensorSlice, Slice, VideoSlice, Window
-from pipeline.models.audio_quality import AudioInspector
+from pipeline.core.window import SensorSlice, VideoSlice, Window
 from pipeline.models.quality import Array
-from pipeline.models.video_quality import VideoInspector
 
 RECENT_S = 60.0
 _LEAST_S = 20.0  # before anything is told
-_MOSTLY = 0.9  # share of the last windows
-_GAPS = 0.2  # share of what should be there that is missing
-_BLACK = 20.0  # grey levels of 255: the bright end of the picture
-_PALE = 225.0  # its mean
-_EVEN = 3.0  # its standard deviation
-_STILL = 0.005  # change from frame to frame, grey levels
-_CLIPPED, _CLIPPED_WINDOWS = 0.0005, 0.05
-_SILENT_DB, _FAINT_DB = 100.0, 70.0  # below full scale
-_COPIES = 0.99  # share of samples that are like the one before
 _STUCK_S = 300.0
-_NAMED = 4
 _MINUTE_S = 60.0
-
-Measure = Callable[[Slice], Array]
 
 
 @dataclass(slots=True)
@@ -68,10 +66,14 @@ class LiveChecks:
     Args:
         streams: Names of the scene's streams.
         hop_s: Step from one window to the next, seconds.
+        holds_s: For how long a reading of each sensor holds, seconds.
     """
 
-    def __init__(self, streams: tuple[str, ...], hop_s: float) -> None:
+    def __init__(
+        self, streams: tuple[str, ...], hop_s: float, holds_s: Mapping[str, float]
+    ) -> None:
         self._streams = streams
+        self._holds_s = holds_s
         self._hop_s = hop_s
         self._recent = max(1, round(RECENT_S / hop_s))
         self._watched: dict[str, _Watched] = {}
@@ -96,7 +98,7 @@ class LiveChecks:
             self._changed[info.name] = f"{_form(known.info)} became {_form(info)}"
         recent, covered = deque[Array](maxlen=self._recent), deque[float](maxlen=self._recent)
         self._watched[info.name] = _Watched(info, recent, covered)
-        self._measures[info.name] = _MEASURES.get(info.modality, _nothing)
+        self._measures[info.name] = MEASURES.get(info.modality, nothing)
 
     def take(self, window: Window) -> None:
         """Look at one window."""
@@ -132,17 +134,21 @@ class LiveChecks:
             )  # fmt: skip
         if len(one.covered) * self._hop_s < _LEAST_S:
             return
+        slow = slow_readings(one.info, self._holds_s.get(name, math.inf))
+        if slow is not None:
+            yield Finding(name, Level.PROBLEM, *slow)
+            return
         there = float(np.mean(one.covered))
-        if there <= 1 - _MOSTLY:
+        if there <= 1 - MOSTLY:
             yield _gone(name, one)
             return
-        if there < 1 - _GAPS:
+        if there < 1 - GAPS:
             yield Finding(
                 name, Level.PROBLEM, f"{1 - there:.0%} of the last minute is missing",
                 "see the device, its link and the load of this machine",
             )  # fmt: skip
         if len(one.recent) * self._hop_s >= _LEAST_S:
-            yield from _JUDGES.get(one.info.modality, _fine)(one.info, np.stack(one.recent))
+            yield from JUDGES.get(one.info.modality, fine)(one.info, np.stack(one.recent))
         yield from self._still(name, one)
 
     def _range(self, one: _Watched, part: SensorSlice) -> None:
@@ -165,7 +171,7 @@ class LiveChecks:
         if still:
             yield Finding(
                 name, Level.NOTE,
-                f"never changed in {one.since_s / _MINUTE_S:.0f} minutes: {_some(still)}",
+                f"never changed in {one.since_s / _MINUTE_S:.0f} minutes: {some(still)}",
                 "if it is no switch or door, see whether the sensor hangs",
             )  # fmt: skip
 
@@ -189,109 +195,6 @@ def _gone(name: str, one: _Watched) -> Finding:
     )  # fmt: skip
 
 
-def _nothing(_: Slice) -> Array:
-    return np.zeros(0)
-
-
-def _fine(_info: StreamInfo, _measures: Array) -> Iterator[Finding]:
-    yield from ()
-
-
-def _picture(part: Slice) -> Array:
-    """Bright end, mean, contrast and change of a picture in grey levels, ``(4,)``."""
-    bright, contrast, _, change = np.exp(-VideoInspector().measure(part))
-    bright, contrast = bright - 1.0, contrast - 1.0
-    return np.array([bright, bright - 2.0 * contrast, contrast, change - 0.02])
-
-
-def _judge_picture(info: StreamInfo, measures: Array) -> Iterator[Finding]:
-    """Findings by the last measures, ``(n, 4)``."""
-    bright, mean, contrast, change = measures.T
-    if _most(bright < _BLACK):
-        yield Finding(
-            info.name, Level.PROBLEM,
-            f"its picture is black (brightest {np.median(bright):.0f} of 255)",
-            "switch a light on, take the cap off, or set its exposure; to watch a dark place by "
-            "night needs infrared light",
-        )  # fmt: skip
-    elif _most(mean > _PALE):
-        yield Finding(
-            info.name, Level.PROBLEM,
-            f"its picture is blown out (mean {np.median(mean):.0f} of 255)",
-            "lower its exposure or gain, or turn it away from the light",
-        )  # fmt: skip
-    elif _most(contrast < _EVEN):
-        yield Finding(
-            info.name, Level.PROBLEM,
-            f"its picture is one even grey (contrast {np.median(contrast):.1f} of 255)",
-            "see whether the lens is covered or fogged, and the input is the right one",
-        )  # fmt: skip
-    elif _most(change < _STILL):
-        yield Finding(
-            info.name, Level.PROBLEM, "its picture stands still to the last bit",
-            "walk through it: if it stays, the camera or its link hangs",
-        )  # fmt: skip
-
-
-def _judge_sound(info: StreamInfo, measures: Array) -> Iterator[Finding]:
-    """Findings by the last measures, ``(n, 3)``, see `AudioInspector`."""
-    clipped, below_db, copies = measures.T
-    loud = float(np.mean(clipped > _CLIPPED))
-    if _most((below_db > _SILENT_DB) | (copies > _COPIES)):
-        yield Finding(
-            info.name, Level.PROBLEM, "is digitally silent",
-            "see whether it is muted, unplugged, or another input is the right one",
-        )  # fmt: skip
-    elif float(np.min(below_db)) > _FAINT_DB:
-        yield Finding(
-            info.name, Level.NOTE,
-            f"is very quiet: {-np.min(below_db):.0f} dB of full scale at its loudest",
-            "clap; if that hardly changes it, turn its gain up",
-        )  # fmt: skip
-    if loud > _CLIPPED_WINDOWS:
-        yield Finding(
-            info.name, Level.PROBLEM, f"is clipped in {loud:.0%} of the last minute",
-            "turn its gain down until loud moments stay below full scale",
-        )  # fmt: skip
-
-
-def _beyond(part: Slice) -> Array:
-    """Which channels read what they cannot, ``(C,)``, 0 or 1."""
-    if not isinstance(part, SensorSlice):
-        return np.zeros(0)
-    return np.array([float(c in part.beyond) for c in part.info.channels])
-
-
-def _judge_readings(info: StreamInfo, measures: Array) -> Iterator[Finding]:
-    """Findings by the last windows, ``(n, C)``, see `_beyond`."""
-    often = measures.mean(axis=0) > _GAPS
-    if wrong := [name for name, bad in zip(info.channels, often, strict=False) if bad]:
-        yield Finding(
-            info.name, Level.PROBLEM, f"reads out of the range set for it: {_some(wrong)}",
-            "see the sensor, or set its channel_range under streams as it is",
-        )  # fmt: skip
-
-
-def _most(said: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> bool:
-    return bool(np.mean(said) >= _MOSTLY)
-
-
 def _form(info: StreamInfo) -> str:
     shape = " x ".join(map(str, info.shape))
     return f"{shape} at {info.rate_hz:g} Hz" if info.rate_hz else shape
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-
-
-_MEASURES: dict[Modality, Measure] = {
-    Modality.VIDEO: _picture,
-    Modality.AUDIO: AudioInspector().measure,
-    Modality.SENSOR: _beyond,
-}
-_JUDGES: dict[Modality, Callable[[StreamInfo, Array], Iterator[Finding]]] = {
-    Modality.VIDEO: _judge_picture,
-    Modality.AUDIO: _judge_sound,
-    Modality.SENSOR: _judge_readings,
-}
