@@ -41,6 +41,7 @@ class TrainedClassifier:
 
     Attributes:
         saved: The network.
+        reading: How its samples became windows.
         judged: What it says of the samples put aside for the test.
         history: How the training went.
         unusable: What in the folder could not be used.
@@ -48,6 +49,7 @@ class TrainedClassifier:
     """
 
     saved: SavedNetwork
+    reading: Reading
     judged: Judged
     history: History
     unusable: tuple[Unusable, ...]
@@ -102,7 +104,7 @@ def train_classifier(
     judged = judge(network, test, settings.normal)
     unusable = (*folder.unusable, *bad)
     place = output.with_name(f"{output.name}.json") if report is None else report / "report.json"
-    found = TrainedClassifier(saved, judged, history, unusable, place)
+    found = TrainedClassifier(saved, reading, judged, history, unusable, place)
     _write(place, _report(found, settings, dealt))
     state.unlink(missing_ok=True)
     return found
@@ -191,6 +193,7 @@ def _report(
         "digest": found.saved.digest,
         "classes": list(found.saved.classes),
         "streams": [info.name for info in found.saved.streams],
+        "reading": found.reading.model_dump(mode="json"),
         "samples": {split.value: len(part) for split, part in dealt.items()},
         "tested_on": list(found.judged.names),
         "test": result_json(found.judged),

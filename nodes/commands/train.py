@@ -135,6 +135,7 @@ def _classifier(
     tell(console, found.judged, warnings_of(found.judged, found.saved.classes))
     history = found.history
     console.print(
-        f"best after {history.best_step} of {history.steps} steps, {history.seconds:.0f} s"
+        f"windows of {found.reading.window_s:g} s; best after {history.best_step} of "
+        f"{history.steps} steps, {history.seconds:.0f} s"
     )
     console.print(f"{output} and {found.report} written", soft_wrap=True)

@@ -146,6 +146,7 @@ def test_what_was_judged_was_not_learnt_and_the_file_answers_alike(
     report = json.loads(found.report.read_text())
     assert found.report == output.with_name("sides.network.json")
     assert report["samples"] == {"train": 40, "val": 8, "test": 32}
+    assert report["reading"]["readings_hz"] == 10.0  # as there is no table
     data = output.parent / "data"
     again, _ = classify(output, data, quiet)
     said = dict(zip(again.names, again.told, strict=True))
