@@ -1,23 +1,21 @@
-"""Lines of text with a time at their head into samples.
+"""Lines of text with a time in them into samples.
 
-A head is ISO 8601 or a number of seconds, in brackets or not, ended by white space, comma,
-semicolon or a bar. A line without one belongs to the line before and takes its time.
+Where the time stands is looked for, see `pipeline.recording.line_times`. A line without one belongs
+to the line before and takes its time.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.recording.import_report import InputReport, check_file
-from pipeline.recording.import_table import Moment, parse_moment
-
-_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
-_HEAD = re.compile(rf"^\[?(?P<time>{_ISO}|\d+(?:\.\d+)?)\]?(?:[\s,;|]+|$)(?P<text>.*)$")
+from pipeline.recording.import_table import Moment
+from pipeline.recording.line_times import KNOWN, LineTimes, times_of
 
 
 class TextInput:
@@ -29,20 +27,21 @@ class TextInput:
 
     Raises:
         SourceUnavailable: There is no such file.
-        RecordingError: No line has a time at its head.
+        RecordingError: No line has a time.
     """
 
     def __init__(self, stream: str, path: Path) -> None:
         check_file(path)
         self.report = InputReport(stream, "text", str(path))
         self.info = StreamInfo(stream, Modality.TEXT, stamp="exact")
-        self._lines = list(self._read(path))
-        if not self._lines:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        lines = [line for line in text.splitlines() if line.strip()]
+        times = times_of(lines, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+        if times is None:
             raise RecordingError(
-                "no line begins with a time",
-                where=str(path),
-                fix="write 2024-05-01T12:00:00 or seconds at the head of each line",
+                "no line says when it was written", where=str(path), fix=f"it may be: {KNOWN}"
             )
+        self._lines = list(self._read(lines, times))
 
     @property
     def first_ns(self) -> int | None:
@@ -62,12 +61,10 @@ class TextInput:
             self.report.took(time_ns)
             yield time_ns, Sample(self.info.name, number, time_ns, line, Encoding.UTF8)
 
-    def _read(self, path: Path) -> Iterator[tuple[Moment, str]]:
+    def _read(self, lines: Sequence[str], times: LineTimes) -> Iterator[tuple[Moment, str]]:
         last: Moment | None = None
-        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-            if not line.strip():
-                continue
-            found = _split(line)
+        for line in lines:
+            found = times.split(line)
             if found is None and last is None:
                 self.report.fault("lines before the first time, left out")
                 self.report.drop(DropReason.CORRUPT)
@@ -79,13 +76,3 @@ class TextInput:
             elif found is not None:
                 last = found[0]
                 yield found
-
-
-def _split(line: str) -> tuple[Moment, str] | None:
-    match = _HEAD.match(line.strip())
-    if match is None:
-        return None
-    try:
-        return parse_moment(match["time"].replace(",", ".")), match["text"]
-    except ValueError:
-        return None

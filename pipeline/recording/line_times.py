@@ -1,0 +1,129 @@
+"""Where in the lines of a log their time stands, and how it is written.
+
+Programs write it in a few ways, and each file in one of them, so that is looked for once: a number
+at the head of some line of a log with dates is no time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from pipeline.recording.import_table import Moment, parse_moment
+
+Split: TypeAlias = tuple[Moment, str]
+"""The time of a line, and the rest of it."""
+
+KNOWN = (
+    "2024-05-01T12:00:00, 2024/05/01 12:00:00, seconds or 'May  1 12:00:00' at the head of lines, "
+    "or [01/May/2024:12:00:00 +0000] or an ISO time within them"
+)
+
+_LOOKED_AT = 1000  # lines
+_ENOUGH = 0.2  # of the lines that the commonest way reads; the first such in the list is taken
+_ZONES = timedelta(days=1)  # what is written in local time may seem so much later
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_ISO = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+_PRIORITY = r"(?:<\d{1,3}>(?:1 )?)?"  # of syslog
+_END = r"\]?:?(?:[\s,;|]+|$)"
+
+
+@dataclass(frozen=True, slots=True)
+class LineTimes:
+    """One way of writing times.
+
+    Attributes:
+        expression: With a group ``time``; the rest of a line is what it says.
+        read: Reads the group; raises ValueError.
+    """
+
+    expression: re.Pattern[str]
+    read: Callable[[str], Moment]
+
+    def split(self, line: str) -> Split | None:
+        """The time of a line and the rest of it; None when it has none."""
+        line = line.strip()
+        match = self.expression.search(line)
+        if match is None:
+            return None
+        try:
+            return self.read(match["time"]), line[: match.start()] + line[match.end() :]
+        except ValueError:
+            return None
+
+
+def times_of(lines: Sequence[str], written: datetime) -> LineTimes | None:
+    """The way in which the lines of a file say when; None when it is none that is known.
+
+    Args:
+        lines: All its lines.
+        written: When it was last written to, for times that do not tell their year.
+    """
+    ways = (*_WITH_YEARS[:2], _syslog(lines, written), *_WITH_YEARS[2:])
+    some = lines[:_LOOKED_AT]
+    read = [sum(way.split(line) is not None for line in some) for way in ways]
+    if not max(read, default=0):
+        return None
+    return next(w for w, count in zip(ways, read, strict=True) if count >= _ENOUGH * max(read))
+
+
+def _calendar(text: str) -> Moment:
+    return parse_moment(text.replace("/", "-").replace(",", "."))
+
+
+def _of_access(text: str) -> Moment:
+    """``01/May/2024:12:00:00 +0000``, as web servers write it."""
+    day, month, rest = text.split("/")
+    year, clock, zone = rest[:4], rest[5:13], rest[14:]
+    return parse_moment(f"{year}-{_month(month):02d}-{day}T{clock}{zone[:3]}:{zone[3:]}")
+
+
+def _month(name: str) -> int:
+    return _MONTHS.index(name) + 1
+
+
+_SYSLOG = re.compile(rf"^{_PRIORITY}(?P<time>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d){_END}")
+_WITH_YEARS = (
+    LineTimes(re.compile(rf"^{_PRIORITY}\[?(?P<time>{_ISO}){_END}"), _calendar),
+    LineTimes(re.compile(rf"^\[?(?P<time>\d+(?:\.\d+)?){_END}"), _calendar),
+    LineTimes(
+        re.compile(r"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ?"), _of_access
+    ),
+    LineTimes(re.compile(rf"(?P<time>{_ISO})"), _calendar),
+)
+
+
+def _syslog(lines: Sequence[str], written: datetime) -> LineTimes:
+    """Times without a year: no line is later than when the file was written, or the one after."""
+    years: dict[str, int] = {}
+    later, year = written, written.year
+    for line in reversed(lines):
+        match = _SYSLOG.search(line.strip())
+        moment = match and _in_year(match["time"], year)
+        if match is None or moment is None or match["time"] in years:
+            continue
+        if moment - later > _ZONES:
+            year -= 1
+            moment = _in_year(match["time"], year) or moment
+        years[match["time"]], later = year, moment
+
+    def read(text: str) -> Moment:
+        moment = _in_year(text, years.get(text, year))
+        if moment is None:
+            raise ValueError(f"{text!r} is not a time")
+        return parse_moment(moment.isoformat())
+
+    return LineTimes(_SYSLOG, read)
+
+
+def _in_year(text: str, year: int) -> datetime | None:
+    """``May  1 12:00:00`` in a year; None when it has no such day."""
+    try:
+        hour, minute, second = map(int, text[7:].split(":"))
+        month = _month(text[:3])
+        return datetime(year, month, int(text[4:6]), hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,80 @@
+"""Times in the lines of real programs' logs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.core.timestamps import format_iso
+from pipeline.recording.line_times import times_of
+
+WRITTEN = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
+
+
+def read(*lines: str) -> list[tuple[str, str] | None]:
+    times = times_of(lines, WRITTEN)
+    assert times is not None
+    found = [times.split(line) for line in lines]
+    return [one and (format_iso(one[0].ns).removesuffix(".000Z"), one[1]) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("line", "when", "said"),
+    [
+        (
+            "2026-01-02T01:02:03: New client connected",
+            "2026-01-02T01:02:03",
+            "New client connected",
+        ),
+        ("1767315723: New client connected", "2026-01-02T01:02:03", "New client connected"),
+        ("2026-01-02 01:02:03,250 INFO up", "2026-01-02T01:02:03.250Z", "INFO up"),
+        ("[2026-01-02 01:02:03] local.ERROR: no", "2026-01-02T01:02:03", "local.ERROR: no"),
+        ("[2026-01-02T01:02:03Z]: up", "2026-01-02T01:02:03", "up"),
+        ("2026/01/02 01:02:03 [error] 7#7: no", "2026-01-02T01:02:03", "[error] 7#7: no"),
+        ("2026-01-02T01:02:03+01:00 host sshd[1]: no", "2026-01-02T00:02:03", "host sshd[1]: no"),
+        ("Jan  2 01:02:03 host sshd[1]: no", "2026-01-02T01:02:03", "host sshd[1]: no"),
+        ("<34>Jan  2 01:02:03 host su: no", "2026-01-02T01:02:03", "host su: no"),
+        ("<34>1 2026-01-02T01:02:03.5Z host su - no", "2026-01-02T01:02:03.500Z", "host su - no"),
+        (
+            '10.0.0.1 - - [02/Jan/2026:01:02:03 +0100] "GET / HTTP/1.1" 200 12',
+            "2026-01-02T00:02:03",
+            '10.0.0.1 - - "GET / HTTP/1.1" 200 12',
+        ),
+        ('{"event": "up", "at": "2026-01-02T01:02:03Z"}', "2026-01-02T01:02:03", None),
+        ("[INFO] 2026-01-02 01:02:03 up", "2026-01-02T01:02:03", "[INFO]  up"),
+    ],
+)
+def test_lines_of_real_programs_tell_when_and_what(line: str, when: str, said: str | None) -> None:
+    (found,) = read(line)
+    assert found is not None
+    assert found[0] == when
+    assert found[1] == ('{"event": "up", "at": ""}' if said is None else said)
+
+
+def test_a_file_writes_times_in_one_way() -> None:
+    """A number or a date in what a line says is no time of it."""
+    lines = (
+        "2026-01-02 01:02:03 retrying",
+        "42 items are left since 2020-01-01 00:00:00",
+        "  the oldest of 2019-01-01 00:00:00",
+        "  of 2019-01-01 00:00:00",
+        "2026-01-02 01:02:04 done",
+    )
+    assert [one is None for one in read(*lines)] == [False, True, True, True, False]
+
+
+def test_a_time_of_day_and_a_version_are_no_seconds() -> None:
+    assert times_of(("12:30:00 up", "12:30:01 down"), WRITTEN) is None
+    assert times_of(("1.2.3 is out",), WRITTEN) is None
+    assert times_of((), WRITTEN) is None
+
+
+def test_years_that_are_not_written_are_those_before_the_file_was() -> None:
+    lines = ("Feb 29 10:00:00 a", "Dec 31 23:59:59 b", "Jan  1 00:00:00 c", "Jan  2 03:00:01 d")
+    found = [one and one[0] for one in read(*lines)]
+    assert found[1:] == ["2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-01-02T03:00:01"]
+    assert found[0] is None  # 2025 has no such day
+    (late,) = read("Jan  3 04:00:00 e")  # later than a zone can make it
+    assert late is not None
+    assert late[0] == "2025-01-03T04:00:00"
