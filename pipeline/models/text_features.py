@@ -21,13 +21,15 @@ _LINE_DIMS = 64
 _COUNT_DIMS = 16
 _MAX_LINES = 64
 _MAX_CHARS = 1000
+LINES = "number of lines"
+"""The column that holds the logarithm of one more than that."""
 
 
 class TextFeatures:
     """Extractor of a text stream. ``P`` is 1, ``d`` is 17, ``e`` is 64."""
 
     labels: tuple[str, ...] = ("log",)
-    columns: tuple[str, ...] = (*("wording",) * _COUNT_DIMS, "number of lines")
+    columns: tuple[str, ...] = (*("wording",) * _COUNT_DIMS, LINES)
     tolerances: tuple[float, ...] = (0.0,) * (_COUNT_DIMS + 1)
     relative_columns: tuple[int, ...] = ()
     log_columns: tuple[int, ...] = ()

@@ -17,6 +17,7 @@ from pipeline.models.objects import AS_OBJECT, BY_MOVE, Thing
 from pipeline.models.picture import CELL_PX, grid_shape
 from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import MOVES, OBJECTS, StreamModel
+from pipeline.models.text_features import LINES
 
 Array = npt.NDArray[np.float64]
 
@@ -29,7 +30,7 @@ _WHOLE = {
     Modality.VIDEO: "the picture as a whole is unusual",
     Modality.AUDIO: "the sound as a whole is unusual",
     Modality.SENSOR: "the readings as a whole are unusual",
-    Modality.TEXT: "an unusual mix or number of lines",
+    Modality.TEXT: "an unusual mix of lines",
 }
 _SHOWN = {
     Modality.VIDEO: "the picture",
@@ -175,15 +176,28 @@ def _sensor(stream: StreamModel, features: StreamFeatures, place: int, name: str
 def _text(stream: StreamModel, part: str, features: StreamFeatures, seen: Slice) -> str:
     density = stream.density.items
     if density is None or not len(features.items) or not isinstance(seen, TextSlice):
-        return _WHOLE[Modality.TEXT]
+        return _lines(stream, features)
     rows = collect([features], density.mean.device)
     distances = density.scores(rows.items, 1)
     worst = int(distances.argmax())
     if part != "items" and float(distances[worst]) < _NEW_LINE:
-        return _WHOLE[Modality.TEXT]
+        return _lines(stream, features)
     line = redact_url(seen.lines[-len(features.items) :][worst]).strip()
     shown = line if len(line) <= _QUOTE else line[: _QUOTE - 1] + "…"
     return f'a line unlike any before: "{shown}"'
+
+
+def _lines(stream: StreamModel, features: StreamFeatures) -> str:
+    """What is unusual about lines of which each is known."""
+    column = stream.extractor.columns.index(LINES)
+    seen, (least, most) = features.places[0, column], stream.usual[:, 0, column]
+    if least <= seen <= most:
+        return _WHOLE[Modality.TEXT]
+    count, low, high = np.expm1([seen, least, most]).round().astype(int)
+    expected = f"{low}" if low == high else f"{low} to {high}"
+    return (
+        f"{'more' if seen > most else 'fewer'} lines than usual (seen {count}, expected {expected})"
+    )
 
 
 def describe_between(
