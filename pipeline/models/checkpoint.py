@@ -50,7 +50,7 @@ from pipeline.models.together import Relation, Together
 from pipeline.models.video_view import View
 
 _AGAIN = "make it again with `fusewatch commission`"
-_EARLIER = {"worth": {"odd": 1.0, "things": 1.0}, "lasting_windows": 1}
+_EARLIER = {"worth": {"odd": 1.0, "things": 1.0}, "lasting_windows": 1, "timeless_lines": False}
 """How windows were judged before a file told."""
 
 

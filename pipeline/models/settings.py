@@ -114,6 +114,9 @@ class DetectorSettings(Settings):
     min_coverage: float = Field(default=0.5, gt=0, le=1)
     """A stream with less of its window present is not scored."""
 
+    timeless_lines: bool = True
+    """Leave the time that a line of text tells out of it before lines are compared."""
+
     moments: int = Field(default=256, ge=0, le=2000)
     """Normal moments kept in the model file, to compare what is unusual with; 0: none."""
 

@@ -211,7 +211,7 @@ def make_extractor(info: StreamInfo, settings: DetectorSettings) -> Extractor:
         case Modality.SENSOR:
             return SensorFeatures(info, least)
         case Modality.TEXT:
-            return TextFeatures(least)
+            return TextFeatures(least, timeless=settings.timeless_lines)
     raise ModelError(f"no features for modality {info.modality!r}", where=info.name)
 
 

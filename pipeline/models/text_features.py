@@ -1,6 +1,7 @@
 """What the lines of a log say: counts of hashed n-grams, and each line by itself.
 
-Numbers count as one word, so that a line with another reading in it is the same line. The
+Numbers count as one word, so that a line with another reading in it is the same line, and the
+time at its head is left out: the name of a month or a day is no news. The
 hash is CRC-32: the same on every machine and in every process.
 """
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from pipeline.core.window import Slice, TextSlice
 from pipeline.models.features import StreamFeatures
+from pipeline.recording.line_times import without_time
 
 _WORD = re.compile(r"[^\W\d_]+|\d[\d.,:]*|[^\w\s]")
 _LINE_DIMS = 64
@@ -39,8 +41,9 @@ class TextFeatures:
     places_order: float | None = None
     item_neighbours: int | None = 1  # one line like it is enough for a line to be known
 
-    def __init__(self, min_coverage: float) -> None:
+    def __init__(self, min_coverage: float, *, timeless: bool) -> None:
         self._min_coverage = min_coverage
+        self._timeless = timeless
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(1, 17)`` and one item per line (the last 64); None when not alive."""
@@ -49,7 +52,7 @@ class TextFeatures:
         lines = part.lines[-_MAX_LINES:]
         items = np.zeros((len(lines), _LINE_DIMS), np.float32)
         for row, line in zip(items, lines, strict=True):
-            row[:] = line_vector(line)
+            row[:] = line_vector(without_time(line) if self._timeless else line)
         counts = items.sum(axis=0).reshape(-1, _COUNT_DIMS).sum(axis=0)
         number = np.log1p(np.float32(len(part.lines)))
         places = np.append(counts, number).astype(np.float32)[None]

@@ -18,6 +18,7 @@ from pipeline.models.picture import CELL_PX, grid_shape
 from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import MOVES, OBJECTS, StreamModel
 from pipeline.models.text_features import LINES
+from pipeline.recording.line_times import without_time
 
 Array = npt.NDArray[np.float64]
 
@@ -182,7 +183,7 @@ def _text(stream: StreamModel, part: str, features: StreamFeatures, seen: Slice)
     worst = int(distances.argmax())
     if part != "items" and float(distances[worst]) < _NEW_LINE:
         return _lines(stream, features)
-    line = redact_url(seen.lines[-len(features.items) :][worst]).strip()
+    line = redact_url(without_time(seen.lines[-len(features.items) :][worst])).strip()
     shown = line if len(line) <= _QUOTE else line[: _QUOTE - 1] + "…"
     return f'a line unlike any before: "{shown}"'
 

@@ -18,7 +18,8 @@ Split: TypeAlias = tuple[Moment, str]
 """The time of a line, and the rest of it."""
 
 KNOWN = (
-    "2024-05-01T12:00:00, 2024/05/01 12:00:00, seconds or 'May  1 12:00:00' at the head of lines, "
+    "2024-05-01T12:00:00, 2024/05/01 12:00:00, seconds, 'May  1 12:00:00' or 'Wed May  1 12:00:00 "
+    "2024' at the head of lines, "
     "or [01/May/2024:12:00:00 +0000] or an ISO time within them"
 )
 
@@ -27,6 +28,8 @@ _ENOUGH = 0.2  # of the lines that the commonest way reads; the first such in th
 _ZONES = timedelta(days=1)  # what is written in local time may seem so much later
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ISO = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+_NAME = r"[A-Z][a-z]{2}"  # of a month or a day
+_DAY = rf"{_NAME} [ \d]\d \d\d:\d\d:\d\d"
 _PRIORITY = r"(?:<\d{1,3}>(?:1 )?)?"  # of syslog
 _END = r"\]?:?(?:[\s,;|]+|$)"
 
@@ -62,12 +65,22 @@ def times_of(lines: Sequence[str], written: datetime) -> LineTimes | None:
         lines: All its lines.
         written: When it was last written to, for times that do not tell their year.
     """
-    ways = (*_WITH_YEARS[:2], _syslog(lines, written), *_WITH_YEARS[2:])
+    ways = (*_BEFORE, _syslog(lines, written), *_AFTER)
     some = lines[:_LOOKED_AT]
     read = [sum(way.split(line) is not None for line in some) for way in ways]
     if not max(read, default=0):
         return None
     return next(w for w, count in zip(ways, read, strict=True) if count >= _ENOUGH * max(read))
+
+
+def without_time(line: str) -> str:
+    """A line without the time that is written in it: what it says, whenever it does."""
+    line = line.strip()
+    for expression in _WRITTEN:
+        match = expression.search(line)
+        if match is not None:
+            return line[: match.start()] + line[match.end() :]
+    return line
 
 
 def _calendar(text: str) -> Moment:
@@ -81,19 +94,31 @@ def _of_access(text: str) -> Moment:
     return parse_moment(f"{year}-{_month(month):02d}-{day}T{clock}{zone[:3]}:{zone[3:]}")
 
 
+def _of_ctime(text: str) -> Moment:
+    """``May  1 12:00:00.25 2024``, as C's ``ctime`` writes it."""
+    clock, year = text[7:].split()
+    return parse_moment(f"{year}-{_month(text[:3]):02d}-{int(text[4:6]):02d}T{clock}")
+
+
 def _month(name: str) -> int:
     return _MONTHS.index(name) + 1
 
 
-_SYSLOG = re.compile(rf"^{_PRIORITY}(?P<time>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d){_END}")
-_WITH_YEARS = (
-    LineTimes(re.compile(rf"^{_PRIORITY}\[?(?P<time>{_ISO}){_END}"), _calendar),
-    LineTimes(re.compile(rf"^\[?(?P<time>\d+(?:\.\d+)?){_END}"), _calendar),
-    LineTimes(
-        re.compile(r"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ?"), _of_access
-    ),
-    LineTimes(re.compile(rf"(?P<time>{_ISO})"), _calendar),
+_DATE = re.compile(rf"^{_PRIORITY}\[?(?P<time>{_ISO}){_END}")
+_SECONDS = re.compile(rf"^\[?(?P<time>\d+(?:\.\d+)?){_END}")
+_SINCE_1970 = re.compile(rf"^\[?(?P<time>\d{{9,}}(?:\.\d+)?){_END}")
+_CTIME = re.compile(rf"^\[?(?:{_NAME} )?(?P<time>{_DAY}(?:\.\d+)? \d{{4}}){_END}")
+_SYSLOG = re.compile(rf"^{_PRIORITY}(?P<time>{_DAY}){_END}")
+_ACCESS = re.compile(rf"\[(?P<time>\d\d/{_NAME}/\d{{4}}:\d\d:\d\d:\d\d [+-]\d{{4}})\] ?")
+_ANYWHERE = re.compile(rf"(?P<time>{_ISO})")
+
+_WRITTEN = (_DATE, _SINCE_1970, _CTIME, _SYSLOG, _ACCESS, _ANYWHERE)
+_BEFORE = (
+    LineTimes(_DATE, _calendar),
+    LineTimes(_SECONDS, _calendar),
+    LineTimes(_CTIME, _of_ctime),
 )
+_AFTER = (LineTimes(_ACCESS, _of_access), LineTimes(_ANYWHERE, _calendar))
 
 
 def _syslog(lines: Sequence[str], written: datetime) -> LineTimes:

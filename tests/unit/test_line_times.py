@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.core.timestamps import format_iso
-from pipeline.recording.line_times import times_of
+from pipeline.recording.line_times import times_of, without_time
 
 WRITTEN = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
 
@@ -34,6 +34,8 @@ def read(*lines: str) -> list[tuple[str, str] | None]:
         ("2026/01/02 01:02:03 [error] 7#7: no", "2026-01-02T01:02:03", "[error] 7#7: no"),
         ("2026-01-02T01:02:03+01:00 host sshd[1]: no", "2026-01-02T00:02:03", "host sshd[1]: no"),
         ("Jan  2 01:02:03 host sshd[1]: no", "2026-01-02T01:02:03", "host sshd[1]: no"),
+        ("[Fri Jan 02 01:02:03.5 2026] [core:notice]", "2026-01-02T01:02:03.500Z", "[core:notice]"),
+        ("Fri Jan  2 01:02:03 2026 up", "2026-01-02T01:02:03", "up"),
         ("<34>Jan  2 01:02:03 host su: no", "2026-01-02T01:02:03", "host su: no"),
         ("<34>1 2026-01-02T01:02:03.5Z host su - no", "2026-01-02T01:02:03.500Z", "host su - no"),
         (
@@ -50,6 +52,7 @@ def test_lines_of_real_programs_tell_when_and_what(line: str, when: str, said: s
     assert found is not None
     assert found[0] == when
     assert found[1] == ('{"event": "up", "at": ""}' if said is None else said)
+    assert without_time(line) == found[1]  # live lines are compared with imported ones
 
 
 def test_a_file_writes_times_in_one_way() -> None:

@@ -264,7 +264,7 @@ def test_the_hash_is_the_same_in_every_process():
 
 
 def test_no_line_and_many_lines_have_features_and_a_dead_log_has_none():
-    extractor = TextFeatures(0.5)
+    extractor = TextFeatures(0.5, timeless=True)
     assert extractor.extract(log_lines()).items.shape == (0, 64)
     assert extractor.extract(log_lines(*["line"] * 500)).items.shape == (64, 64)
     assert extractor.extract(log_lines("line", coverage=0.0)) is None
@@ -286,3 +286,20 @@ def test_every_modality_has_an_extractor():
         assert extractor.labels
         assert extractor.columns
     assert cv2.__version__
+
+
+@pytest.mark.parametrize(
+    ("learnt", "later"),
+    [
+        ("Nov 27 23:45:22 host sshd[1]: no", "Dec  1 03:15:22 host sshd[2]: no"),
+        ("[Fri Nov 27 23:45:22.5 2026] [core] up", "[Tue Dec 01 01:45:22.5 2026] [core] up"),
+        ("2026-11-27T23:45:22: up", "up"),  # imported, which takes the time off
+    ],
+)
+def test_the_time_at_the_head_of_a_line_is_no_news(learnt: str, later: str):
+    def vector(line: str, *, timeless: bool) -> np.ndarray:
+        part = TextSlice(StreamInfo("log", Modality.TEXT), np.zeros(1, np.int64), (line,), 1.0)
+        return TextFeatures(0.5, timeless=timeless).extract(part).items[0]
+
+    assert (vector(learnt, timeless=True) == vector(later, timeless=True)).all()
+    assert np.linalg.norm(vector(learnt, timeless=False) - vector(later, timeless=False)) > 0.2

@@ -106,6 +106,18 @@ def test_the_files_show_all_that_can_be_remembered(files: Path) -> None:
     assert told["recording"]["whole"]
 
 
+def test_a_model_of_before_judges_as_it_did(files: Path) -> None:
+    """What later versions do otherwise is told by the files that they write."""
+    from pipeline.models.checkpoint import load_model
+    from pipeline.models.settings import DetectorSettings, WorthSettings
+
+    settings = load_model(files / "site.model").settings
+    assert settings.lasting_windows == 1
+    assert settings.worth == WorthSettings(odd=1.0, things=1.0)
+    assert not settings.timeless_lines
+    assert DetectorSettings().timeless_lines
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 

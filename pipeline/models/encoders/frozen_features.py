@@ -56,6 +56,7 @@ class FrozenFeatures(Encoder):
                 picture_cells=settings.picture_cells,
                 audio_bands=settings.audio_bands,
                 min_coverage=settings.min_coverage,
+                timeless_lines=False,  # as networks have learnt that are saved
             ),
         )
         self.places = tuple(self.extractor.labels)
