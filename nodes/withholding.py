@@ -7,7 +7,9 @@
   at which that was said. Events of the equipment and of the scene are snoozed apart.
 
 Such events are found, stored and shown as ever, so that a replay tells the same. An event of
-which one phase was sent is sent to its end.
+which one phase was sent is sent to its end. One that was held back when it was raised is held back
+to its end, though the answer is taken back meanwhile, unless it gets worse: nobody is told that
+something is over of which nobody heard.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import structlog
 from nodes.exemptions import Exemption, exemptions_of, within, worst
 from pipeline.config.feedback import FeedbackSettings
 from pipeline.core.errors import StoreError
-from pipeline.core.event import Event, Severity
+from pipeline.core.event import Event, Phase, Severity
 from pipeline.core.timestamps import format_iso
 from pipeline.store import Action, Answer, AnswerStore, FusionStore, stood_at
 
@@ -98,6 +100,10 @@ class Rules:
     normal: Sequence[Exemption] = ()
     snoozes: Sequence[Snooze] = ()
 
+    def __bool__(self) -> bool:
+        """Whether there is anything that could keep an event back."""
+        return bool(self.normal or self.snoozes)
+
     def of(self, phases: Sequence[Event]) -> Withheld | None:
         """Why an event is not sent; None when it is.
 
@@ -117,6 +123,9 @@ class Rules:
         return None
 
 
+NOTHING = Rules()
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
     """Answers as they were read.
@@ -132,7 +141,7 @@ class _Read:
     version: int = -1
     given: Sequence[Answer] = ()
     changes: Sequence[int] = ()
-    rules: Rules = Rules()
+    rules: Rules = NOTHING
     past: dict[int, Rules] = field(default_factory=dict)
 
 
@@ -150,19 +159,29 @@ class Withholding:
         self._bounds = bounds
         self._answers = answers
         self._read = _Read()
+        self._raised_by: dict[str, Rules] = {}  # what held when it was, by event that stands
 
     def marked(self, event: Event) -> Event:
         """The event as it is handed on: with the reason when it is not to be sent."""
         try:
-            rules = self.rules()
-            if not rules.normal and not rules.snoozes:
-                return event
-            phases = [p for p in self._events.phases(event.id) if p.id == event.id]
+            found = self._withheld(event, self.rules())
         except StoreError as error:
             log.error("answers cannot be read, all events are sent", error=str(error), every_s=60)
             return event
-        found = rules.of([p for p in phases if p.revision <= event.revision])
         return event if found is None else msgspec.structs.replace(event, withheld=found.words)
+
+    def _withheld(self, event: Event, now: Rules) -> Withheld | None:
+        """Why a phase is not sent, by the answers now, or by those when the event was raised."""
+        if not event.revision:
+            self._raised_by[event.id] = now
+        then = self._raised_by.get(event.id, NOTHING)
+        if event.phase is Phase.CLEARED:
+            self._raised_by.pop(event.id, None)
+        if not now and not then:
+            return None
+        phases = [p for p in self._events.phases(event.id) if p.id == event.id]
+        so_far = [p for p in phases if p.revision <= event.revision]
+        return now.of(so_far) or then.of(so_far)
 
     def rules(self) -> Rules:
         """What keeps events back now.

@@ -59,6 +59,22 @@ def test_what_is_like_a_normal_event_is_marked_until_the_answer_is_taken_back(st
     assert marks(withholding, again) == ["", "", ""]
 
 
+@pytest.mark.parametrize(("score", "held"), [(5.2, True), (7.0, False)])
+def test_what_was_held_back_when_it_was_raised_is_so_to_its_end_unless_it_gets_worse(
+    stores, score: float, held: bool
+) -> None:
+    events, answers = stores
+    known, stands, after = life(0, 5.0), life(60, 4.0, score), life(120, 5.0)
+    events.commit(Commit(events=[*known, *stands, *after]))
+    position = answers.add(said(known[0]))
+    withholding = Withholding(events, answers, BOUNDS)
+    assert marks(withholding, stands[:1]) == [like(known)]
+    answers.withdraw(position, "Ada", 2)
+    assert marks(withholding, stands[1:]) == [like(known) if held else ""] * 2
+    assert marks(withholding, after) == ["", ""]
+    assert marks(withholding, stands) == ["", "", ""]  # it is over, nothing is remembered
+
+
 def test_once_it_is_worse_it_is_sent_to_its_end(stores) -> None:
     events, answers = stores
     known, worse = life(0, 5.0), life(60, 4.0, 7.0, 7.0)
