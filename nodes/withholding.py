@@ -159,7 +159,7 @@ class Withholding:
         self._bounds = bounds
         self._answers = answers
         self._read = _Read()
-        self._raised_by: dict[str, Rules] = {}  # what held when it was, by event that stands
+        self._raised_by: dict[str, Rules] = {}  # answers at that time, by event that stands
 
     def marked(self, event: Event) -> Event:
         """The event as it is handed on: with the reason when it is not to be sent."""
