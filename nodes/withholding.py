@@ -123,7 +123,7 @@ class Rules:
         return None
 
 
-NOTHING = Rules()
+_NOTHING = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class _Read:
     version: int = -1
     given: Sequence[Answer] = ()
     changes: Sequence[int] = ()
-    rules: Rules = NOTHING
+    rules: Rules = _NOTHING
     past: dict[int, Rules] = field(default_factory=dict)
 
 
@@ -174,7 +174,7 @@ class Withholding:
         """Why a phase is not sent, by the answers now, or by those when the event was raised."""
         if not event.revision:
             self._raised_by[event.id] = now
-        then = self._raised_by.get(event.id, NOTHING)
+        then = self._raised_by.get(event.id, _NOTHING)
         if event.phase is Phase.CLEARED:
             self._raised_by.pop(event.id, None)
         if not now and not then:

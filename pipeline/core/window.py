@@ -55,7 +55,7 @@ class AudioSlice:
 
     @property
     def filled(self) -> float:
-        """Share of the window in which there is anything to hear: 1 of what never ends."""
+        """Share of the window that there is sound for: 1, but where a labelled sound has ended."""
         return float(self.present.mean()) / self.coverage if self.coverage else 1.0
 
 

@@ -18,9 +18,9 @@ Split: TypeAlias = tuple[Moment, str]
 """The time of a line, and the rest of it."""
 
 KNOWN = (
-    "2024-05-01T12:00:00, 2024/05/01 12:00:00, seconds, 'May  1 12:00:00' or 'Wed May  1 12:00:00 "
-    "2024' at the head of lines, "
-    "or [01/May/2024:12:00:00 +0000] or an ISO time within them"
+    "2024-05-01T12:00:00, 2024/05/01 12:00:00, seconds, 'May  1 12:00:00' or "
+    "'Wed May  1 12:00:00 2024' at the head of lines, "
+    "[01/May/2024:12:00:00 +0000] or an ISO time within them"
 )
 
 _LOOKED_AT = 1000  # lines
@@ -122,7 +122,10 @@ _AFTER = (LineTimes(_ACCESS, _of_access), LineTimes(_ANYWHERE, _calendar))
 
 
 def _syslog(lines: Sequence[str], written: datetime) -> LineTimes:
-    """Times without a year: no line is later than when the file was written, or the one after."""
+    """Times without a year: each line's is the latest that is not after the next one's.
+
+    The last one's is not after the file was written.
+    """
     years: dict[str, int] = {}
     later, year = written, written.year
     for line in reversed(lines):
