@@ -11,6 +11,7 @@ import torch
 from nodes.assembly import aligner_of, build_engine
 from nodes.commissioning.slow_readings import slow_readings
 from nodes.replay import arrivals_of, drive, start_of
+from nodes.window_fit import few_readings
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ConfigError, ModelError, RecordingError
 from pipeline.core.sample import Sample, StreamInfo
@@ -77,7 +78,7 @@ def commission_scene(
     streams = streams_of(deployment, scene, recordings)
     known = _known(recordings, labels)
     windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
-    slow = tuple(_slow(deployment, streams))
+    slow = tuple(_slow(deployment, scene, streams))
     try:
         model, report = commission(
             scene,
@@ -180,13 +181,16 @@ def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -
     return found
 
 
-def _slow(deployment: Deployment, streams: Sequence[StreamInfo]) -> Iterator[str]:
-    """What is to be said of sensors whose next reading comes after the last one holds."""
+def _slow(deployment: Deployment, scene: str, streams: Sequence[StreamInfo]) -> Iterator[str]:
+    """What is to be said of readings that are far apart: for their stream, or for the windows."""
     for info in streams:
         said = slow_readings(info, deployment.stream(info.name).max_gap_s)
         if said is not None:
             what, fix = said
             yield f"stream {info.name!r} {what}; {fix}"
+    few = few_readings(streams, deployment.scenes[scene].window_s)
+    if few is not None:
+        yield "; ".join(few)
 
 
 def windows_of(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from pydantic import ValidationError
@@ -23,6 +22,7 @@ from nodes.recorder import scenes_of
 from nodes.runner import node_clock
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import FusewatchError, RecordingError
+from pipeline.core.time_zone import time_zone
 from pipeline.models.settings import DetectorSettings
 from pipeline.recording.writer import RecordingWriter
 from pipeline.training.commissioning_report import CommissioningReport
@@ -71,10 +71,9 @@ class LiveOptions:
         if self.timezone is None:
             return None
         try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            fix = "is not known; write one such as Europe/Berlin"
-            raise typer.BadParameter(fix, param_hint="--timezone") from error
+            time_zone(self.timezone)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--timezone") from error
         return self.timezone
 
 

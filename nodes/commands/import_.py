@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pipeline.core.time_zone import time_zone
 from pipeline.core.timestamps import format_iso, iso_ns
 from pipeline.recording.import_names import named_files, prefixed_files, times_files
 from pipeline.recording.import_report import InputReport
@@ -52,6 +54,10 @@ def import_(
             "else 2000-01-01T00:00:00Z."
         ),
     ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="Zone of times that name none, as Europe/Berlin; none: UTC."),
+    ] = None,
     video_size: Annotated[
         str | None, typer.Option(help="Scale pictures to this size.", metavar="WxH")
     ] = None,
@@ -74,6 +80,7 @@ def import_(
         raise typer.BadParameter(
             "nothing to import: name --video, --audio, --sensors, --text or --xdf"
         )
+    zone = _zone(timezone)
     videos = _named(video, f"{scene}-video", "--video")
     sounds = _named(audio, f"{scene}-audio", "--audio")
     plan = ImportPlan(
@@ -86,11 +93,12 @@ def import_(
         xdf=prefixed_files(xdf or ()),
         video_times=_times(video_times, videos, "--video-times"),
         audio_times=_times(audio_times, sounds, "--audio-times"),
-        start_ns=_start_ns(start),
+        start_ns=_start_ns(start, zone or UTC),
         video_size=_size(video_size),
         video_hz=video_hz,
         audio_hz=audio_hz,
         exclude=exclude or (),
+        zone=zone,
         overwrite=force,
     )
     report = _run(plan)
@@ -173,11 +181,18 @@ def _times(values: Sequence[str] | None, media: dict[str, Path], option: str) ->
     return files
 
 
-def _start_ns(start: str | None) -> int | None:
+def _zone(name: str | None) -> tzinfo | None:
+    try:
+        return None if name is None else time_zone(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timezone") from error
+
+
+def _start_ns(start: str | None, zone: tzinfo) -> int | None:
     if start is None:
         return None
     try:
-        return iso_ns(start)
+        return iso_ns(start, zone)
     except ValueError as error:
         raise typer.BadParameter(
             f"{start!r} is not ISO 8601, as 2024-05-01T12:00:00Z is", param_hint="--start"

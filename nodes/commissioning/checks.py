@@ -27,6 +27,7 @@ from nodes.commissioning.stream_judges import (
     some,
 )
 from nodes.doctor import Finding, Level
+from nodes.window_fit import few_readings
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import SensorSlice, VideoSlice, Window
 from pipeline.models.quality import Array
@@ -65,14 +66,20 @@ class LiveChecks:
 
     Args:
         streams: Names of the scene's streams.
+        window_s: Length of its windows, seconds.
         hop_s: Step from one window to the next, seconds.
         holds_s: For how long a reading of each sensor holds, seconds.
     """
 
     def __init__(
-        self, streams: tuple[str, ...], hop_s: float, holds_s: Mapping[str, float]
+        self,
+        streams: tuple[str, ...],
+        window_s: float,
+        hop_s: float,
+        holds_s: Mapping[str, float],
     ) -> None:
         self._streams = streams
+        self._window_s = window_s
         self._holds_s = holds_s
         self._hop_s = hop_s
         self._recent = max(1, round(RECENT_S / hop_s))
@@ -124,6 +131,9 @@ class LiveChecks:
         found = [_never(name) for name in self._streams if name not in self._watched]
         for name, one in self._watched.items():
             found.extend(self._of(name, one))
+        few = few_readings([one.info for one in self._watched.values()], self._window_s)
+        if few is not None and len(self._watched) == len(self._streams):
+            found.append(Finding("windows", Level.NOTE, *few))
         return found
 
     def _of(self, name: str, one: _Watched) -> Iterator[Finding]:

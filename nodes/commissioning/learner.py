@@ -94,7 +94,7 @@ class LiveLearner:
         self._hop_ns = round(options.hop_s * 1e9)
         self.rows = NormalRows(scene, settings)
         holds_s = {name: deployment.stream(name).max_gap_s for name in streams}
-        self.checks = LiveChecks(streams, options.hop_s, holds_s)
+        self.checks = LiveChecks(streams, options.window_s, options.hop_s, holds_s)
         self._sync = SyncGathering(streams, _SYNC_NS)
         self._infos: dict[str, StreamInfo] = {}
         self._standing: dict[str, str] = {}

@@ -14,6 +14,8 @@ from itertools import chain, count
 from pathlib import Path
 
 from nodes.init.plan import SitePlan
+from nodes.window_fit import better_window
+from pipeline.config.deployment import SceneSettings
 
 _HEAD = """\
 # Made by `fusewatch init`; yours from now on. `fusewatch config check {file}` finds every mistake.
@@ -36,6 +38,11 @@ _SCENE = """\
     model: {model}
 {more}"""
 _LATE = "    latency_s: 2              # a message of many readings comes when the last is taken\n"
+_WINDOW_S = float(SceneSettings.model_fields["window_s"].default)
+_WINDOWS = """\
+    window_s: {window_s:<14g}  # ten readings of the fastest sensor, 20 s at least
+    hop_s: {hop_s:g}
+"""
 _SPLIT = "; split it if they watch different places"
 _REST = """
 fusion:
@@ -212,17 +219,31 @@ def _channel(path: str) -> str:
 def _scenes(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> str:
     hint = _SPLIT if len(scenes) == 1 else ""
     late = {plan.place_of(readings.topic) for readings in plan.readings if readings.batch}
+    windows = _windows(plan, scenes)
     blocks = (
         _SCENE.format(
             scene=scene,
             streams=", ".join(streams),
             hint=hint,
             model=_value(plan.data / f"{scene}.model"),
-            more=_LATE if scene in late else "",
+            more=windows.get(scene, "") + (_LATE if scene in late else ""),
         )
         for scene, streams in scenes.items()
     )
     return "\nscenes:\n" + "".join(blocks)
+
+
+def _windows(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What is said of the windows of scenes of nothing but slow readings, by scene."""
+    rates_hz: dict[str, list[float | None]] = {}
+    for readings in plan.readings:
+        rates_hz.setdefault(plan.place_of(readings.topic), []).append(readings.rate_hz)
+    found = {}
+    for scene, rates in rates_hz.items():
+        better = better_window(rates, _WINDOW_S)
+        if better is not None and len(rates) == len(scenes[scene]):
+            found[scene] = _WINDOWS.format(window_s=better[0], hop_s=better[1])
+    return found
 
 
 def _slow(readings: Sequence[str]) -> str:

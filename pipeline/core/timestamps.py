@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
@@ -29,37 +29,58 @@ _NS = {
 }
 
 
-def iso_ns(text: str) -> int:
-    """Nanoseconds since the Unix epoch of an ISO 8601 time; without a zone it is UTC.
+def iso_ns(text: str, zone: tzinfo = UTC, near_ns: int | None = None) -> int:
+    """Nanoseconds since the Unix epoch of an ISO 8601 time.
+
+    Args:
+        text: The time.
+        zone: Its zone, if it names none itself.
+        near_ns: Of the two moments at which a clock in `zone` that was set back showed the time,
+            the one nearer to this; None: the first.
 
     Raises:
         ValueError: `text` is not such a time.
     """
     moment = datetime.fromisoformat(text.strip())
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+    if moment.tzinfo is not None:
+        return _since_1970_ns(moment)
+    first_ns, again_ns = (_since_1970_ns(moment.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    # A time that the clock skipped has its second reading before the first: it was shown never.
+    if near_ns is None or again_ns <= first_ns:
+        return first_ns
+    return again_ns if abs(again_ns - near_ns) <= abs(first_ns - near_ns) else first_ns
+
+
+def _since_1970_ns(moment: datetime) -> int:
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000_000 + delta.microseconds * 1_000
 
 
-def parse_ns(value: str | float, unit: TimeUnit = TimeUnit.AUTO) -> int:
+def parse_ns(
+    value: str | float,
+    unit: TimeUnit = TimeUnit.AUTO,
+    zone: tzinfo = UTC,
+    near_ns: int | None = None,
+) -> int:
     """Nanoseconds of a written time; numbers are read exactly, without float rounding.
 
     Args:
         value: ISO 8601 text, or a number.
         unit: Unit of a number; AUTO takes numbers as seconds and everything else as ISO 8601.
+        zone: That of a time in ISO 8601 which names none.
+        near_ns: See `iso_ns`.
 
     Raises:
         ValueError: `value` is not a time in this unit.
     """
     text = str(value).strip()
     if unit is TimeUnit.ISO:
-        return iso_ns(text)
+        return iso_ns(text, zone, near_ns)
     try:
         number = Decimal(text)
     except InvalidOperation:
         if unit is TimeUnit.AUTO:
-            return iso_ns(text)
+            return iso_ns(text, zone, near_ns)
         raise ValueError(f"{text!r} is not a number of {unit.value}") from None
     if not number.is_finite():
         raise ValueError(f"{text!r} is not a time")

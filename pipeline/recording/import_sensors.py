@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator, Sequence
+from datetime import UTC, tzinfo
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class SensorInput:
         stream: Name of the stream it becomes.
         path: The file.
         exclude: Columns that are not channels, by name.
+        zone: That of times which name none.
 
     Attributes:
         report: What was found and left out.
@@ -52,8 +54,11 @@ class SensorInput:
         RecordingError: It has no column of times, or none of numbers.
     """
 
-    def __init__(self, stream: str, path: Path, exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self, stream: str, path: Path, exclude: Sequence[str] = (), zone: tzinfo = UTC
+    ) -> None:
         self.report = InputReport(stream, "sensors", str(path))
+        self._zone = zone
         table = read_table(path)
         self._time_column, sure = _time_column(table)
         name = table.header[self._time_column]
@@ -72,6 +77,11 @@ class SensorInput:
             channels=names,
             stamp="exact",
         )
+
+    @property
+    def local(self) -> bool:
+        """Whether its times name no zone."""
+        return bool(self._moments) and self._moments[0].local
 
     @property
     def first_ns(self) -> int | None:
@@ -138,7 +148,8 @@ class SensorInput:
 
     def _moment(self, cells: Sequence[str], moments: Sequence[Moment]) -> Moment | None:
         try:
-            moment = parse_moment(cells[self._time_column])
+            near_ns = moments[-1].ns if moments else None
+            moment = parse_moment(cells[self._time_column], self._zone, near_ns)
         except (ValueError, IndexError):
             self.report.drop(DropReason.CORRUPT)
             return None

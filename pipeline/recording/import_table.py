@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -24,10 +25,17 @@ _EPOCH_UNITS_NS = (  # numbers from here on count from 1970, in this unit
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time as it was written: on the calendar, or counted from a start to be given."""
+    """A time as it was written.
+
+    Attributes:
+        ns: Since 1970, or since a start that is to be given.
+        absolute: Whether since 1970.
+        local: Whether it is a time on the calendar that names no zone.
+    """
 
     ns: int
     absolute: bool
+    local: bool = False
 
     def at(self, start_ns: int) -> int:
         """Site time, when counting began at `start_ns`."""
@@ -53,8 +61,13 @@ class Table:
     headed: bool = True
 
 
-def parse_moment(text: str) -> Moment:
+def parse_moment(text: str, zone: tzinfo = UTC, near_ns: int | None = None) -> Moment:
     """ISO 8601; a number of seconds; or seconds, ms, us or ns since 1970 by its size.
+
+    Args:
+        text: The time.
+        zone: See `iso_ns`.
+        near_ns: See `iso_ns`.
 
     Raises:
         ValueError: It is none of these.
@@ -63,7 +76,8 @@ def parse_moment(text: str) -> Moment:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        return Moment(iso_ns(text), absolute=True)
+        local = datetime.fromisoformat(text).tzinfo is None
+        return Moment(iso_ns(text, zone, near_ns), absolute=True, local=local)
     if not value.is_finite():
         raise ValueError(f"{text!r} is not a time")
     for least, unit_ns in _EPOCH_UNITS_NS:

@@ -7,7 +7,7 @@ to the line before and takes its time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from pipeline.core.errors import RecordingError
@@ -24,24 +24,30 @@ class TextInput:
     Args:
         stream: Name of the stream it becomes.
         path: The file.
+        zone: That of times which name none.
 
     Raises:
         SourceUnavailable: There is no such file.
         RecordingError: No line has a time.
     """
 
-    def __init__(self, stream: str, path: Path) -> None:
+    def __init__(self, stream: str, path: Path, zone: tzinfo = UTC) -> None:
         check_file(path)
         self.report = InputReport(stream, "text", str(path))
         self.info = StreamInfo(stream, Modality.TEXT, stamp="exact")
         text = path.read_text(encoding="utf-8-sig", errors="replace")
         lines = [line for line in text.splitlines() if line.strip()]
-        times = times_of(lines, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+        times = times_of(lines, datetime.fromtimestamp(path.stat().st_mtime, UTC), zone)
         if times is None:
             raise RecordingError(
                 "no line says when it was written", where=str(path), fix=f"it may be: {KNOWN}"
             )
         self._lines = list(self._read(lines, times))
+
+    @property
+    def local(self) -> bool:
+        """Whether its times name no zone."""
+        return self._lines[0][0].local
 
     @property
     def first_ns(self) -> int | None:
@@ -64,7 +70,7 @@ class TextInput:
     def _read(self, lines: Sequence[str], times: LineTimes) -> Iterator[tuple[Moment, str]]:
         last: Moment | None = None
         for line in lines:
-            found = times.split(line)
+            found = times.split(line, None if last is None else last.ns)
             if found is None and last is None:
                 self.report.fault("lines before the first time, left out")
                 self.report.drop(DropReason.CORRUPT)

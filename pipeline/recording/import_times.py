@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from itertools import pairwise
 from pathlib import Path
 
@@ -73,8 +74,12 @@ class TimesFile:
         return {row.index: row for row in rows}
 
 
-def read_times(path: Path) -> TimesFile:
+def read_times(path: Path, zone: tzinfo = UTC) -> TimesFile:
     """Read a times file.
+
+    Args:
+        path: The file.
+        zone: That of times which name none.
 
     Raises:
         SourceUnavailable: There is no such file.
@@ -82,7 +87,13 @@ def read_times(path: Path) -> TimesFile:
     """
     table = read_table(path)
     columns = _columns(table)
-    rows = sorted((_row(table, columns, *row) for row in table.rows), key=lambda r: r.index)
+    rows: list[TimeRow] = []
+    near_ns: int | None = None
+    for line, cells in table.rows:
+        row = _row(table, columns, line, cells, zone, near_ns)
+        near_ns = near_ns if row.moment is None else row.moment.ns
+        rows.append(row)
+    rows.sort(key=lambda row: row.index)
     for first, second in pairwise(rows):
         if first.index == second.index:
             raise RecordingError(f"index {first.index} stands there twice", where=str(path))
@@ -111,7 +122,12 @@ def _columns(table: Table) -> tuple[int, int, int | None]:
 
 
 def _row(
-    table: Table, columns: tuple[int, int, int | None], line: int, cells: Sequence[str]
+    table: Table,
+    columns: tuple[int, int, int | None],
+    line: int,
+    cells: Sequence[str],
+    zone: tzinfo,
+    near_ns: int | None,
 ) -> TimeRow:
     index, seconds, present = columns
     there = present is None or (len(cells) > present and _is_true(cells[present]))
@@ -119,7 +135,8 @@ def _row(
         position = number(cells[index], table.separator)
         if position is None or position != int(position) or position < 0:
             raise ValueError(f"{cells[index]!r} is not an index")
-        moment = parse_moment(cells[seconds].replace(",", ".")) if there else None
+        written = cells[seconds].replace(",", ".") if there else ""
+        moment = parse_moment(written, zone, near_ns) if there else None
     except (ValueError, IndexError, OverflowError) as error:
         raise RecordingError(
             f"cannot read the row: {error}",

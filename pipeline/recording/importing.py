@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Protocol
 
@@ -74,6 +75,7 @@ class ImportPlan:
         video_hz: Keep at most this many pictures a second.
         audio_hz: Resample sound to this rate.
         exclude: Columns of sensor tables that are not channels.
+        zone: That of times which name none; None: UTC, and it is told where that is so.
         overwrite: Replace an existing recording.
     """
 
@@ -91,6 +93,7 @@ class ImportPlan:
     video_hz: float | None = None
     audio_hz: int | None = None
     exclude: Sequence[str] = ()
+    zone: tzinfo | None = None
     overwrite: bool = False
 
 
@@ -148,16 +151,23 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
 
 
 def _open(plan: ImportPlan) -> list[Input]:
-    video_times = _times(plan.video_times, plan.video, "video")
-    audio_times = _times(plan.audio_times, plan.audio, "audio")
+    zone = plan.zone or UTC
+    video_times = _times(plan.video_times, plan.video, "video", zone)
+    audio_times = _times(plan.audio_times, plan.audio, "audio", zone)
     names = [*plan.video, *plan.audio, *plan.sensors, *plan.text]
     if not names and not plan.xdf:
         fix = "name --video, --audio, --sensors, --text or --xdf"
         raise ConfigError("nothing to import", fix=fix)
     if len(set(names)) != len(names):
         raise ConfigError(f"two streams have one name: {', '.join(sorted(names))}")
-    inputs: list[Input] = [SensorInput(n, p, plan.exclude) for n, p in plan.sensors.items()]
-    inputs += [TextInput(name, path) for name, path in plan.text.items()]
+    written: list[SensorInput | TextInput] = [
+        *(SensorInput(n, p, plan.exclude, zone) for n, p in plan.sensors.items()),
+        *(TextInput(name, path, zone) for name, path in plan.text.items()),
+    ]
+    for one in written:
+        if one.local and plan.zone is None:
+            one.report.note("its times name no zone and are taken for UTC; see --timezone")
+    inputs: list[Input] = [*written]
     inputs += [
         VideoInput(
             name,
@@ -178,14 +188,16 @@ def _open(plan: ImportPlan) -> list[Input]:
     return inputs
 
 
-def _times(files: Mapping[str, Path], media: Mapping[str, Path], kind: str) -> dict[str, TimesFile]:
+def _times(
+    files: Mapping[str, Path], media: Mapping[str, Path], kind: str, zone: tzinfo
+) -> dict[str, TimesFile]:
     unknown = sorted(set(files) - set(media))
     if unknown:
         raise ConfigError(
             f"times for {', '.join(unknown)}, but no such {kind}",
             fix=f"streams are {', '.join(media) or 'none'}; write --{kind}-times name=F",
         )
-    return {name: read_times(path) for name, path in files.items()}
+    return {name: read_times(path, zone) for name, path in files.items()}
 
 
 def _write(

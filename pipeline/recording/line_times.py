@@ -7,10 +7,10 @@ at the head of some line of a log with dates is no time.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Protocol, TypeAlias
 
 from pipeline.recording.import_table import Moment, parse_moment
 
@@ -18,20 +18,30 @@ Split: TypeAlias = tuple[Moment, str]
 """The time of a line, and the rest of it."""
 
 KNOWN = (
-    "2024-05-01T12:00:00, 2024/05/01 12:00:00, seconds, 'May  1 12:00:00' or "
-    "'Wed May  1 12:00:00 2024' at the head of lines, "
-    "[01/May/2024:12:00:00 +0000] or an ISO time within them"
+    "2024-05-01T12:00:00, 2024/05/01 12:00:00, 01-May-2024 12:00:00, seconds, 'May  1 12:00:00', "
+    "05-01 12:00:00.000, I0501 12:00:00.000000 or 'Wed May  1 12:00:00 2024' at the head of lines, "
+    '[01/May/2024:12:00:00 +0000], "ts": 1714564800 or an ISO time within them'
 )
 
 _LOOKED_AT = 1000  # lines
 _ENOUGH = 0.2  # of the lines that the commonest way reads; the first such in the list is taken
 _ZONES = timedelta(days=1)  # what is written in local time may seem so much later
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_ISO = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+_ISO = (
+    r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?"
+    r"(?:Z|[+-]\d\d:?\d\d| (?:UTC|GMT)\b)?"
+)
+_CLOCK = r"\d\d:\d\d:\d\d"
 _NAME = r"[A-Z][a-z]{2}"  # of a month or a day
-_DAY = rf"{_NAME} [ \d]\d \d\d:\d\d:\d\d"
+_DAY = rf"{_NAME} [ \d]\d {_CLOCK}"
 _PRIORITY = r"(?:<\d{1,3}>(?:1 )?)?"  # of syslog
 _END = r"\]?:?(?:[\s,;|]+|$)"
+
+
+class _Read(Protocol):
+    """Reads a time; raises ValueError."""
+
+    def __call__(self, text: str, zone: tzinfo, near_ns: int | None) -> Moment: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +50,41 @@ class LineTimes:
 
     Attributes:
         expression: With a group ``time``; the rest of a line is what it says.
-        read: Reads the group; raises ValueError.
+        read: Reads the group.
+        zone: That of times which name none.
     """
 
     expression: re.Pattern[str]
-    read: Callable[[str], Moment]
+    read: _Read
+    zone: tzinfo = UTC
 
-    def split(self, line: str) -> Split | None:
-        """The time of a line and the rest of it; None when it has none."""
+    def split(self, line: str, near_ns: int | None = None) -> Split | None:
+        """The time of a line and the rest of it; None when it has none.
+
+        Args:
+            line: The line.
+            near_ns: The time of the line before, see `pipeline.core.timestamps.iso_ns`.
+        """
         line = line.strip()
         match = self.expression.search(line)
         if match is None:
             return None
         try:
-            return self.read(match["time"]), line[: match.start()] + line[match.end() :]
+            moment = self.read(match["time"], self.zone, near_ns)
         except ValueError:
             return None
+        return moment, line[: match.start()] + line[match.end() :]
 
 
-def times_of(lines: Sequence[str], written: datetime) -> LineTimes | None:
+def times_of(lines: Sequence[str], written: datetime, zone: tzinfo = UTC) -> LineTimes | None:
     """The way in which the lines of a file say when; None when it is none that is known.
 
     Args:
         lines: All its lines.
         written: When it was last written to, for times that do not tell their year.
+        zone: That of times which name none.
     """
-    ways = (*_BEFORE, _syslog(lines, written), *_AFTER)
+    ways = [LineTimes(way.expression, way.read, zone) for way in _ways(lines, written)]
     some = lines[:_LOOKED_AT]
     read = [sum(way.split(line) is not None for line in some) for way in ways]
     if not max(read, default=0):
@@ -83,21 +102,30 @@ def without_time(line: str) -> str:
     return line
 
 
-def _calendar(text: str) -> Moment:
-    return parse_moment(text.replace("/", "-").replace(",", "."))
+def _calendar(text: str, zone: tzinfo, near_ns: int | None) -> Moment:
+    written = re.sub(r" (?:UTC|GMT)$", "Z", text)
+    return parse_moment(written.replace("/", "-").replace(",", "."), zone, near_ns)
 
 
-def _of_access(text: str) -> Moment:
+def _of_access(text: str, zone: tzinfo, near_ns: int | None) -> Moment:
     """``01/May/2024:12:00:00 +0000``, as web servers write it."""
     day, month, rest = text.split("/")
-    year, clock, zone = rest[:4], rest[5:13], rest[14:]
-    return parse_moment(f"{year}-{_month(month):02d}-{day}T{clock}{zone[:3]}:{zone[3:]}")
+    year, clock, offset = rest[:4], rest[5:13], rest[14:]
+    written = f"{year}-{_month(month):02d}-{day}T{clock}{offset[:3]}:{offset[3:]}"
+    return parse_moment(written, zone, near_ns)
 
 
-def _of_ctime(text: str) -> Moment:
+def _of_ctime(text: str, zone: tzinfo, near_ns: int | None) -> Moment:
     """``May  1 12:00:00.25 2024``, as C's ``ctime`` writes it."""
     clock, year = text[7:].split()
-    return parse_moment(f"{year}-{_month(text[:3]):02d}-{int(text[4:6]):02d}T{clock}")
+    written = f"{year}-{_month(text[:3]):02d}-{int(text[4:6]):02d}T{clock}"
+    return parse_moment(written, zone, near_ns)
+
+
+def _of_named_month(text: str, zone: tzinfo, near_ns: int | None) -> Moment:
+    """``01-May-2024 12:00:00.25``, as Tomcat and BIND write it, or with blanks, as Redis does."""
+    day, month, year, clock = re.split("[- ]", text)
+    return parse_moment(f"{year}-{_month(month):02d}-{day}T{clock}", zone, near_ns)
 
 
 def _month(name: str) -> int:
@@ -105,53 +133,97 @@ def _month(name: str) -> int:
 
 
 _DATE = re.compile(rf"^{_PRIORITY}\[?(?P<time>{_ISO}){_END}")
-_SECONDS = re.compile(rf"^\[?(?P<time>\d+(?:\.\d+)?){_END}")
+_SECONDS = re.compile(rf"^\[? *(?P<time>\d+(?:\.\d+)?){_END}")
 _SINCE_1970 = re.compile(rf"^\[?(?P<time>\d{{9,}}(?:\.\d+)?){_END}")
 _CTIME = re.compile(rf"^\[?(?:{_NAME} )?(?P<time>{_DAY}(?:\.\d+)? \d{{4}}){_END}")
 _SYSLOG = re.compile(rf"^{_PRIORITY}(?P<time>{_DAY}){_END}")
-_ACCESS = re.compile(rf"\[(?P<time>\d\d/{_NAME}/\d{{4}}:\d\d:\d\d:\d\d [+-]\d{{4}})\] ?")
+_TOMCAT = re.compile(rf"^\[?(?P<time>\d\d-{_NAME}-\d{{4}} {_CLOCK}(?:\.\d+)?){_END}")
+_REDIS = re.compile(rf"(?<=[A-Z] )(?P<time>\d\d {_NAME} \d{{4}} {_CLOCK}(?:\.\d+)?){_END}")
+_KLOG = re.compile(rf"(?<=^[IWEF])(?P<time>\d{{4}} {_CLOCK}\.\d+)")
+_LOGCAT = re.compile(rf"^(?P<time>\d\d-\d\d {_CLOCK}\.\d+){_END}")
+_ACCESS = re.compile(rf"\[(?P<time>\d\d/{_NAME}/\d{{4}}:{_CLOCK} [+-]\d{{4}})\] ?")
+_FIELD = re.compile(
+    r"\"?\b(?:ts|time|timestamp|__REALTIME_TIMESTAMP)\"?[:=] ?\"?(?P<time>\d{10,}(?:\.\d+)?)\"?,? ?"
+)
 _ANYWHERE = re.compile(rf"(?P<time>{_ISO})")
 
-_WRITTEN = (_DATE, _SINCE_1970, _CTIME, _SYSLOG, _ACCESS, _ANYWHERE)
-_BEFORE = (
-    LineTimes(_DATE, _calendar),
-    LineTimes(_SECONDS, _calendar),
-    LineTimes(_CTIME, _of_ctime),
+_WRITTEN = (
+    *(_DATE, _SINCE_1970, _CTIME, _SYSLOG, _TOMCAT, _REDIS, _KLOG, _LOGCAT),
+    *(_ACCESS, _FIELD, _ANYWHERE),
 )
-_AFTER = (LineTimes(_ACCESS, _of_access), LineTimes(_ANYWHERE, _calendar))
 
 
-def _syslog(lines: Sequence[str], written: datetime) -> LineTimes:
+def _ways(lines: Sequence[str], written: datetime) -> Iterator[LineTimes]:
+    """All ways, those first that are less likely to be read out of another one."""
+    yield LineTimes(_DATE, _calendar)
+    yield LineTimes(_SECONDS, parse_moment)
+    yield LineTimes(_CTIME, _of_ctime)
+    for expression, split in _YEARLESS.items():
+        yield LineTimes(expression, _Yearless(expression, split, lines, written))
+    yield LineTimes(_TOMCAT, _of_named_month)
+    yield LineTimes(_REDIS, _of_named_month)
+    yield LineTimes(_ACCESS, _of_access)
+    yield LineTimes(_FIELD, parse_moment)
+    yield LineTimes(_ANYWHERE, _calendar)
+
+
+def _of_syslog(text: str) -> tuple[int, int, str]:
+    return _month(text[:3]), int(text[4:6]), text[7:]
+
+
+def _of_klog(text: str) -> tuple[int, int, str]:
+    return int(text[:2]), int(text[2:4]), text[5:]
+
+
+def _of_logcat(text: str) -> tuple[int, int, str]:
+    return int(text[:2]), int(text[3:5]), text[6:]
+
+
+_YEARLESS: Mapping[re.Pattern[str], Callable[[str], tuple[int, int, str]]] = {
+    _SYSLOG: _of_syslog,
+    _KLOG: _of_klog,
+    _LOGCAT: _of_logcat,
+}
+"""Ways that tell no year, and how month, day and the clock are read out of them."""
+
+
+class _Yearless:
     """Times without a year: each line's is the latest that is not after the next one's.
 
     The last one's is not after the file was written.
     """
-    years: dict[str, int] = {}
-    later, year = written, written.year
-    for line in reversed(lines):
-        match = _SYSLOG.search(line.strip())
-        moment = match and _in_year(match["time"], year)
-        if match is None or moment is None or match["time"] in years:
-            continue
-        if moment - later > _ZONES:
-            year -= 1
-            moment = _in_year(match["time"], year) or moment
-        years[match["time"]], later = year, moment
 
-    def read(text: str) -> Moment:
-        moment = _in_year(text, years.get(text, year))
+    def __init__(
+        self,
+        expression: re.Pattern[str],
+        split: Callable[[str], tuple[int, int, str]],
+        lines: Sequence[str],
+        written: datetime,
+    ) -> None:
+        self._split = split
+        self._years: dict[str, int] = {}
+        later, year = written, written.year
+        for line in reversed(lines):
+            match = expression.search(line.strip())
+            moment = match and self._in_year(match["time"], year)
+            if match is None or moment is None or match["time"] in self._years:
+                continue
+            if moment - later > _ZONES:
+                year -= 1
+                moment = self._in_year(match["time"], year) or moment
+            self._years[match["time"]], later = year, moment
+        self._first = year
+
+    def __call__(self, text: str, zone: tzinfo, near_ns: int | None) -> Moment:
+        moment = self._in_year(text, self._years.get(text, self._first))
         if moment is None:
             raise ValueError(f"{text!r} is not a time")
-        return parse_moment(moment.isoformat())
+        return parse_moment(moment.replace(tzinfo=None).isoformat(), zone, near_ns)
 
-    return LineTimes(_SYSLOG, read)
-
-
-def _in_year(text: str, year: int) -> datetime | None:
-    """``May  1 12:00:00`` in a year; None when it has no such day."""
-    try:
-        hour, minute, second = map(int, text[7:].split(":"))
-        month = _month(text[:3])
-        return datetime(year, month, int(text[4:6]), hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
+    def _in_year(self, text: str, year: int) -> datetime | None:
+        """The time in a year, as if in UTC; None when it has no such day."""
+        try:
+            month, day, clock = self._split(text)
+            return datetime.fromisoformat(f"{year}-{month:02d}-{day:02d}T{clock}+00:00")
+        except ValueError:
+            return None

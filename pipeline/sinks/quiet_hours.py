@@ -8,14 +8,14 @@ would have shown it (02:30 is 03:30 in summer time); where it shows a time twice
 from __future__ import annotations
 
 import datetime as dt
-from difflib import get_close_matches
 from typing import Literal, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.core.event import Severity
 from pipeline.core.settings import Settings
+from pipeline.core.time_zone import ZoneName
 
 SECOND_NS = 1_000_000_000
 DAY = dt.timedelta(days=1)
@@ -34,7 +34,7 @@ class QuietHours(Settings):
     end: str = Field(pattern=_TIME)
     """Time of day at which they end; the next day if it is not later than `start`."""
 
-    timezone: str
+    timezone: ZoneName
     """Whose time of day, as ``Europe/Berlin``; daylight saving is followed."""
 
     days: list[Day] = Field(default=list(DAYS), min_length=1)
@@ -42,15 +42,6 @@ class QuietHours(Settings):
 
     at_least: Severity = Severity.HIGH
     """What is this severe is told at once all the same."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"there is no time zone {value!r}; {_hint(value)}") from error
-        return value
 
     def end_ns(self, now_ns: int) -> int | None:
         """When the quiet hours end that it is now; None: it is not quiet.
@@ -75,11 +66,3 @@ class QuietHours(Settings):
 def _at(day: dt.date, time: str, zone: ZoneInfo) -> int:
     moment = dt.datetime.combine(day, dt.time.fromisoformat(time), zone)
     return round(moment.timestamp()) * SECOND_NS
-
-
-def _hint(name: str) -> str:
-    known = available_timezones()
-    if not known:
-        return "this machine knows none at all: install its package tzdata"
-    near = get_close_matches(name, known, n=1, cutoff=0.7)
-    return f"write {near[0]}" if near else "write one such as Europe/Berlin or UTC"

@@ -15,6 +15,7 @@ from pydantic import Field
 from pipeline.core.errors import BadReading, SourceEnded, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.time_zone import ZoneName, zone_of
 from pipeline.core.timestamps import TIME_NAMES, TimeUnit, parse_ns
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 from pipeline.sources.fields import number
@@ -51,6 +52,9 @@ class CsvFileSettings(SourceSettings):
     time_unit: TimeUnit = TimeUnit.AUTO
     """How times are written: iso, s, ms, us, ns, or auto (ISO 8601 or seconds)."""
 
+    timezone: ZoneName | None = None
+    """Zone of times that name none, as ``Europe/Berlin``; none: UTC."""
+
     columns: list[str] | None = None
     """Columns to read as channels; none: every column but the time."""
 
@@ -80,6 +84,8 @@ class CsvFile:
         self._pace = Pace(context.clock, settings.speed)
         self._shift_ns: int | None = None
         self._last_ns: int | None = None
+        self._zone = zone_of(settings.timezone)
+        self._written_ns: int | None = None
 
     def open(self) -> tuple[StreamInfo, ...]:
         """Read the header."""
@@ -158,9 +164,11 @@ class CsvFile:
 
     def _stamp(self, cells: list[str]) -> int:
         try:
-            time_ns = parse_ns(cells[self._time_index], self._settings.time_unit)
+            written = cells[self._time_index]
+            time_ns = parse_ns(written, self._settings.time_unit, self._zone, self._written_ns)
         except (IndexError, ValueError) as error:
             raise BadReading(f"no time in row {','.join(cells)[:80]!r}: {error}") from error
+        self._written_ns = time_ns
         if self._settings.mode == "tail" or self._settings.times == "own":
             return time_ns
         if self._shift_ns is None:

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from pipeline.core.errors import BadReading
 from pipeline.core.settings import Settings
+from pipeline.core.time_zone import ZoneName, zone_of
 from pipeline.core.timestamps import TimeUnit, parse_ns
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -49,6 +50,9 @@ class TimeFieldSettings(Settings):
 
     unit: TimeUnit = TimeUnit.AUTO
     """How it is written: iso, s, ms, us, ns, or auto (ISO 8601 or seconds)."""
+
+    timezone: ZoneName | None = None
+    """Zone of times that name none, as ``Europe/Berlin``; none: UTC."""
 
 
 class LineSettings(Settings):
@@ -172,8 +176,12 @@ class ReadingParser:
             raise BadReading("; ".join(faults) or "none of the channels is in the message")
         return values, tuple(faults)
 
-    def time_ns(self, document: object) -> int | None:
+    def time_ns(self, document: object, arrival_ns: int) -> int | None:
         """The document's own time, or None when it carries none.
+
+        Args:
+            document: The document.
+            arrival_ns: When it came.
 
         Raises:
             BadReading: There should be one and it cannot be read.
@@ -181,6 +189,7 @@ class ReadingParser:
         if self._time is None:
             return None
         try:
-            return parse_ns(str(at_path(document, self._time.path)), self._time.unit)
+            written = str(at_path(document, self._time.path))
+            return parse_ns(written, self._time.unit, zone_of(self._time.timezone), arrival_ns)
         except (KeyError, ValueError) as error:
             raise BadReading(f"no time at {self._time.path!r}: {error}") from error

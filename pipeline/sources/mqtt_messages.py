@@ -120,7 +120,7 @@ class MessageReader:
             return Sample(stream.name, 0, message.arrival_ns, line, Encoding.UTF8)
         document = parse_json(message.payload)
         parser = self._parsers[stream.name]
-        own_ns = parser.time_ns(document)
+        own_ns = parser.time_ns(document, message.arrival_ns)
         time_ns = message.arrival_ns if own_ns is None else own_ns
         if stream.modality == "text":
             line = str(_text_at(document, stream.text_path or ""))
@@ -140,7 +140,7 @@ class MessageReader:
         """The readings of a message, oldest first; those that cannot be read are counted."""
         _see_size(message)
         document = parse_json(message.payload)
-        own_ns = self._parsers[stream.name].time_ns(document)
+        own_ns = self._parsers[stream.name].time_ns(document, message.arrival_ns)
         rows = batch.documents(document, stream.channels)
         rate_hz = stream.rate_hz or 1.0  # the settings see that there is one
         times = batch.times_ns(len(rows), own_ns, message.arrival_ns, rate_hz)

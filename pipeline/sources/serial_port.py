@@ -133,7 +133,7 @@ class SerialPort:
         try:
             document = self._settings.line.fields(text)
             values, faults = self._parser.values(document)
-            own_ns = self._parser.time_ns(document)
+            own_ns = self._parser.time_ns(document, now_ns)
         except BadReading as error:
             if not first:
                 self._reject(error.message)

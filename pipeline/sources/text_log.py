@@ -12,6 +12,7 @@ from pydantic import field_validator, model_validator
 from pipeline.core.errors import SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.time_zone import ZoneName, zone_of
 from pipeline.core.timestamps import TimeUnit, parse_ns
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 from pipeline.sources.broker import MqttBroker, MqttTopic
@@ -39,6 +40,9 @@ class TextLogSettings(SourceSettings):
 
     time_unit: TimeUnit = TimeUnit.AUTO
     """How that time is written."""
+
+    timezone: ZoneName | None = None
+    """Zone of times that name none, as ``Europe/Berlin``; none: UTC."""
 
     journal: list[str] | None = None
     """Follow the systemd journal with these matches, e.g. ``_SYSTEMD_UNIT=sshd.service``."""
@@ -89,6 +93,7 @@ class TextFile:
         self._context = context
         self._tail: FileTail | None = None
         self._time = re.compile(settings.time_regex) if settings.time_regex else None
+        self._zone = zone_of(settings.timezone)
 
     def open(self) -> tuple[StreamInfo, ...]:
         """Open the file."""
@@ -121,7 +126,8 @@ class TextFile:
         if self._time is not None:
             found = self._time.search(line)
             try:
-                time_ns = parse_ns(found["time"] if found else "", self._settings.time_unit)
+                written = found["time"] if found else ""
+                time_ns = parse_ns(written, self._settings.time_unit, self._zone, now_ns)
             except ValueError:
                 self._refuse(f"no time in {line[:80]!r}")
                 return None

@@ -152,6 +152,31 @@ def test_fast_sensors_are_not_taken_for_such_as_tell_changes(tmp_path: Path) -> 
     assert deployment.stream("pump-1-state").interpolation is None
 
 
+@pytest.mark.parametrize(("fastest_hz", "windows"), [(1.0, (20.0, 1.0)), (10.0, (2.0, 0.5))])
+def test_windows_are_longer_where_all_is_slow(
+    tmp_path: Path, fastest_hz: float, windows: tuple[float, float]
+) -> None:
+    plan = SitePlan(
+        scene="plant",
+        data=Path("data"),
+        network=(NetworkCamera("rtsp://10.0.0.2/a", place="press"),),
+        broker=Broker("broker.lan"),
+        readings=(
+            Readings("plant/press/state", ("rms",), 1.0),
+            Readings("plant/pump-1/state", ("rms",), fastest_hz),
+            Readings("plant/pump-2/state", ("rms",), 0.5),
+        ),
+    )
+    file = tmp_path / "plant.yaml"
+    write(plan, file)
+    assert [str(problem) for problem in check_file(file).problems] == []
+    scenes = load_deployment(file).scenes
+    assert {name: (one.window_s, one.hop_s) for name, one in scenes.items()} == {
+        "press": (2.0, 0.5),
+        "plant": windows,
+    }
+
+
 NOW_S = 1_795_000_000.0
 
 

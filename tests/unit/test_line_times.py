@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -45,6 +46,28 @@ def read(*lines: str) -> list[tuple[str, str] | None]:
         ),
         ('{"event": "up", "at": "2026-01-02T01:02:03Z"}', "2026-01-02T01:02:03", None),
         ("[INFO] 2026-01-02 01:02:03 up", "2026-01-02T01:02:03", "[INFO]  up"),
+        ("2026-01-02 01:02:03.250 UTC [7] LOG: up", "2026-01-02T01:02:03.250Z", "[7] LOG: up"),
+        ("02-Jan-2026 01:02:03.250 INFO [main] up", "2026-01-02T01:02:03.250Z", "INFO [main] up"),
+        ("7:M 02 Jan 2026 01:02:03.250 * up", "2026-01-02T01:02:03.250Z", "7:M * up"),
+        ("I0102 01:02:03.250000 7 main.go:9] up", "2026-01-02T01:02:03.250Z", "I 7 main.go:9] up"),
+        ("01-02 01:02:03.250  7  9 D Window: up", "2026-01-02T01:02:03.250Z", "7  9 D Window: up"),
+        ("2026-01-02T01:02:03.250123456Z up", "2026-01-02T01:02:03.250Z", "up"),
+        (
+            '{"level":"info","ts":1767315723.25,"msg":"up"}',
+            "2026-01-02T01:02:03.250Z",
+            '{"level":"info","msg":"up"}',
+        ),
+        (
+            '{"level":30,"time":1767315723250,"msg":"up"}',
+            "2026-01-02T01:02:03.250Z",
+            '{"level":30,"msg":"up"}',
+        ),
+        (
+            '{"__REALTIME_TIMESTAMP":"1767315723250000","MESSAGE":"up"}',
+            "2026-01-02T01:02:03.250Z",
+            '{"MESSAGE":"up"}',
+        ),
+        ("ts=1767315723 level=info msg=up", "2026-01-02T01:02:03", "level=info msg=up"),
     ],
 )
 def test_lines_of_real_programs_tell_when_and_what(line: str, when: str, said: str | None) -> None:
@@ -81,3 +104,23 @@ def test_years_that_are_not_written_are_those_before_the_file_was() -> None:
     (late,) = read("Jan  3 04:00:00 e")  # later than a zone can make it
     assert late is not None
     assert late[0] == "2025-01-03T04:00:00"
+
+
+@pytest.mark.parametrize("head", ["Jul  1 12:00:00", "07-01 12:00:00.000", "I0701 12:00:00.000"])
+def test_times_of_no_year_are_read_in_the_zone_that_is_named(head: str) -> None:
+    times = times_of([f"{head} up"], datetime(2026, 7, 2, tzinfo=UTC), ZoneInfo("Europe/Berlin"))
+    found = times and times.split(f"{head} up")
+    assert found is not None
+    assert format_iso(found[0].ns) == "2026-07-01T10:00:00.000Z"
+    assert found[0].local
+
+
+def test_seconds_since_the_machine_began_count_from_the_start_that_is_given() -> None:
+    lines = ("[    0.250000] up", "[   12.500000] usb 1-1: new device")
+    times = times_of(lines, WRITTEN)
+    assert times is not None
+    found = [times.split(line) for line in lines]
+    assert [one and (one[0].ns, one[0].absolute, one[1]) for one in found] == [
+        (250_000_000, False, "up"),
+        (12_500_000_000, False, "usb 1-1: new device"),
+    ]

@@ -17,7 +17,7 @@ SITE = Site()
 
 
 def checks(*streams) -> LiveChecks:
-    made = LiveChecks(tuple(s.name for s in streams), 0.5, {})
+    made = LiveChecks(tuple(s.name for s in streams), 2.0, 0.5, {})
     for stream in streams:
         made.open(stream)
     return made
@@ -117,7 +117,7 @@ def test_what_was_mended_is_told_no_longer():
 
 
 def test_a_stream_that_never_came_is_told_but_not_in_the_first_seconds():
-    made = LiveChecks(("cam", "mic"), 0.5, {})
+    made = LiveChecks(("cam", "mic"), 2.0, 0.5, {})
     made.open(MICROPHONE)
     assert made.findings(5.0) == []
     (told,) = made.findings(30.0)
@@ -129,7 +129,7 @@ def test_a_stream_that_never_came_is_told_but_not_in_the_first_seconds():
 def test_readings_that_come_more_seldom_than_one_holds_are_no_silent_sensor():
     slow = replace(SENSORS, rate_hz=1 / 300)
     for holds_s, told in ((30.0, True), (600.0, False)):
-        made = LiveChecks((slow.name,), 0.5, {slow.name: holds_s})
+        made = LiveChecks((slow.name,), 3600.0, 0.5, {slow.name: holds_s})
         made.open(slow)
         for window in SITE.windows(0, MINUTE):
             part = replace(window.slices[slow.name], coverage=0.0)
@@ -138,6 +138,15 @@ def test_readings_that_come_more_seldom_than_one_holds_are_no_silent_sensor():
         assert found.level is Level.PROBLEM
         assert ("a reading every 300 s, and one holds for 30 s" in found.text) is told
         assert ("max_gap_s of the stream to 600 or more" in found.fix) is told
+
+
+def test_windows_of_two_slow_readings_are_told_once_all_streams_are_known():
+    slow = replace(SENSORS, rate_hz=1.0)
+    for streams, told in (((slow.name,), True), ((slow.name, "cam"), False)):
+        made = LiveChecks(streams, 2.0, 0.5, {})
+        made.open(slow)
+        found = [one for one in made.findings(600.0) if one.about == "windows"]
+        assert [one.level for one in found] == [Level.NOTE] * told
 
 
 def test_a_stream_that_changes_its_form_meanwhile():

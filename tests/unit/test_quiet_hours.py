@@ -155,7 +155,7 @@ def test_a_machine_without_time_zones_is_told_what_it_lacks(monkeypatch) -> None
     def unknown(name: str) -> ZoneInfo:
         raise ZoneInfoNotFoundError(name)
 
-    monkeypatch.setattr("pipeline.sinks.quiet_hours.ZoneInfo", unknown)
-    monkeypatch.setattr("pipeline.sinks.quiet_hours.available_timezones", set)
+    monkeypatch.setattr("pipeline.core.time_zone.ZoneInfo", unknown)
+    monkeypatch.setattr("pipeline.core.time_zone.available_timezones", set)
     with pytest.raises(ValidationError, match="install its package tzdata"):
         quiet()

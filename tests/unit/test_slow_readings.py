@@ -66,6 +66,18 @@ def test_who_learns_them_is_told_when_they_do_not_hold_until_the_next(
     assert sum(HINT in one and "to 600 or more" in one for one in report.warnings) == hints
 
 
+def test_so_is_who_learns_them_in_windows_of_two(recording: Path, tmp_path: Path) -> None:
+    """What a channel does within a window is not seen then."""
+    site = deployment(tmp_path, 700)
+    for window_s, told in ((600.0, True), (3000.0, False)):
+        scene = site.scenes["s"].model_copy(update={"window_s": window_s})
+        other = site.model_copy(update={"scenes": {"s": scene}})
+        model = tmp_path / "s.model"
+        report = commission_scene(other, "s", [recording], model, settings=SETTINGS)
+        fix = "set window_s of the scene to 3,000 and hop_s to 300"
+        assert any(fix in one for one in report.warnings) is told
+
+
 def test_so_is_who_cannot_learn_them_for_that_reason(recording: Path, tmp_path: Path) -> None:
     site = deployment(tmp_path, 200)
     with pytest.raises(ModelError, match=HINT):

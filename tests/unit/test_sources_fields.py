@@ -91,6 +91,6 @@ def test_what_is_no_time_is_refused(text):
 
 def test_a_message_without_its_time_is_refused():
     parser = ReadingParser([ChannelSettings(name="t")], TimeFieldSettings(path="ts"))
-    assert parser.time_ns({"ts": "2026-01-01T00:00:00Z", "t": 1}) == iso_ns("2026-01-01")
+    assert parser.time_ns({"ts": "2026-01-01T00:00:00Z", "t": 1}, 0) == iso_ns("2026-01-01")
     with pytest.raises(BadReading, match="ts"):
-        parser.time_ns({"t": 1})
+        parser.time_ns({"t": 1}, 0)
