@@ -11,6 +11,7 @@ weights and these settings; nothing in it is executed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.settings import Settings
-from pipeline.core.window import Window
+from pipeline.core.window import Slice, TextSlice, Window
 from pipeline.models.attention import AttentionPool
 from pipeline.models.contexts.base import ContextField
 from pipeline.models.contexts.gru import GruSettings
@@ -38,6 +39,7 @@ from pipeline.models.fusions.base import FusionField
 from pipeline.models.fusions.concat import ConcatSettings
 from pipeline.models.heads.base import Head, HeadField
 from pipeline.models.heads.joint_loss import JointLossSettings
+from pipeline.recording.line_times import without_time
 
 _DEFAULTS = {
     Modality.VIDEO: "video",
@@ -73,6 +75,9 @@ class FusionModelSettings(Settings):
 
     joint: JointLossSettings = JointLossSettings()
     """How the losses of the heads are added."""
+
+    timeless_lines: bool = True
+    """Leave the time that a line of text tells out of it before the line is read."""
 
     def encoder(self, info: StreamInfo) -> EncoderSettings:
         """Settings of the encoder of a stream.
@@ -178,10 +183,16 @@ class FusionModel(nn.Module):
         found = {}
         for name in self.names:
             part = window.slices.get(name)
-            seen = None if part is None else self.encoder(name).prepare(part)
+            seen = None if part is None else self.prepare_stream(part)
             if seen is not None:
                 found[name] = seen
         return found
+
+    def prepare_stream(self, part: Slice) -> Prepared | None:
+        """What the network sees of one of its streams; None when too little is seen."""
+        if isinstance(part, TextSlice) and self.settings.timeless_lines:
+            part = replace(part, lines=tuple(map(without_time, part.lines)))
+        return self.encoder(part.info.name).prepare(part)
 
     def batch(
         self, windows: Sequence[Mapping[str, Prepared]], device: torch.device | None = None

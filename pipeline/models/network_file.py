@@ -24,6 +24,8 @@ from pipeline.models.fusion_model import FusionModel, FusionModelSettings
 from pipeline.models.tensor_file import FileKind, read_tensors, write_tensors
 
 _AGAIN = "make it again with `fusewatch train`"
+_EARLIER = {"timeless_lines": False}
+"""How networks saw before a file told."""
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,7 +125,7 @@ def rebuilt(description: Description, tensors: Mapping[str, Tensor]) -> SavedNet
 
 def _network(description: Description, tensors: Mapping[str, Tensor]) -> FusionModel:
     try:
-        settings = FusionModelSettings.model_validate(description.settings)
+        settings = FusionModelSettings.model_validate({**_EARLIER, **description.settings})
         with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then replaced
             network = FusionModel(settings, description.streams)
     except (ValidationError, ModelError) as error:

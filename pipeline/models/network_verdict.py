@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import ModelError
+from pipeline.core.sample import Modality
 from pipeline.core.window import Slice
 from pipeline.models.encoders.base import Prepared
 from pipeline.models.encoders.frozen_features import FrozenFeatures
@@ -101,11 +102,17 @@ class NetworkVerdict:
         """
         if part.info.name not in self.streams:
             return None
-        encoder = self.saved.network.encoder(part.info.name)
-        if features is None or not isinstance(encoder, FrozenFeatures):
-            return encoder.prepare(part)
-        like_its_own = features.places.shape == encoder.shape
-        return encoder.prepared(features) if like_its_own else encoder.prepare(part)
+        network = self.saved.network
+        encoder = network.encoder(part.info.name)
+        # The detector may read lines with their time where the network does not, or the other way.
+        if (
+            features is None
+            or not isinstance(encoder, FrozenFeatures)
+            or part.info.modality is Modality.TEXT
+            or features.places.shape != encoder.shape
+        ):
+            return network.prepare_stream(part)
+        return encoder.prepared(features)
 
     @torch.no_grad()
     def embed(

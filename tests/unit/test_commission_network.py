@@ -12,7 +12,8 @@ import torch
 
 from nodes.train_scene import saved_network
 from pipeline.core.errors import ModelError, ModelFileError
-from pipeline.core.window import Window
+from pipeline.core.sample import Modality, StreamInfo
+from pipeline.core.window import TextSlice, Window
 from pipeline.detection.scorer import Scorer
 from pipeline.models.checkpoint import KIND, load_model, save_model
 from pipeline.models.fusion_model import FusionModel, FusionModelSettings
@@ -127,6 +128,35 @@ def test_an_encoder_of_the_detectors_own_features_does_not_make_them_twice():
         np.testing.assert_array_equal(spared, own)
         few = replace(features, places=features.places[:1])  # those of another detector
         assert verdict.prepare(nothing_seen, few) is None, name
+
+
+@pytest.mark.parametrize("kind", ["text", "frozen_features"])
+def test_a_live_line_is_to_it_what_the_same_line_was_on_import(kind: str) -> None:
+    """Import takes the time off that a line tells; what is read live has it still."""
+    info = StreamInfo("log", Modality.TEXT)
+    saying, told = "May  1 12:00:00 host app: ready", "host app: ready"
+    live, imported = (TextSlice(info, np.zeros(1, np.int64), (x,), 1.0) for x in (saying, told))
+    for timeless in (True, False):
+        options = {"encoders": {"text": kind}, "timeless_lines": timeless}
+        network = FusionModel(FusionModelSettings.model_validate(options), [info])
+        seen, as_imported = network.prepare_stream(live), network.prepare_stream(imported)
+        assert seen is not None and as_imported is not None
+        assert np.array_equal(seen, as_imported, equal_nan=True) is timeless
+
+
+def test_lines_that_the_detector_reads_otherwise_are_made_for_it() -> None:
+    info = StreamInfo("log", Modality.TEXT)
+    part = TextSlice(info, np.zeros(1, np.int64), ("May  1 12:00:00 host app: ready",), 1.0)
+    options = {"encoders": {"text": "frozen_features"}, "timeless_lines": False}
+    network = FusionModelSettings.model_validate(options)
+    memo = {"length_ns": LENGTH_NS, "hop_ns": HOP_NS, "picture_cells": 144, "windows": 4}
+    chosen = SETTINGS.model_copy(update={"network": network})
+    streams = (info, SENSORS)
+    model = build_network(chosen, streams)
+    verdict = verdict_of(SavedNetwork(model, streams, "scene", memo=memo | {"learnt": ()}))
+    features = make_extractor(info, DetectorSettings()).extract(part)
+    assert features is not None
+    np.testing.assert_array_equal(verdict.prepare(part, features), verdict.prepare(part))
 
 
 def test_what_it_learnt_from_does_not_calibrate_it():

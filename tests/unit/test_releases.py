@@ -109,6 +109,8 @@ def test_the_files_show_all_that_can_be_remembered(files: Path) -> None:
 def test_a_model_of_before_judges_as_it_did(files: Path) -> None:
     """What later versions do otherwise is told by the files that they write."""
     from pipeline.models.checkpoint import load_model
+    from pipeline.models.fusion_model import FusionModelSettings
+    from pipeline.models.network_file import load_network
     from pipeline.models.settings import DetectorSettings, WorthSettings
 
     settings = load_model(files / "site.model").settings
@@ -116,6 +118,8 @@ def test_a_model_of_before_judges_as_it_did(files: Path) -> None:
     assert settings.worth == WorthSettings(odd=1.0, things=1.0)
     assert not settings.timeless_lines
     assert DetectorSettings().timeless_lines
+    assert not load_network(files / "site.network").network.settings.timeless_lines
+    assert FusionModelSettings().timeless_lines
 
 
 def content(folder: Path) -> dict[str, bytes]:

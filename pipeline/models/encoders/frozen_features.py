@@ -56,7 +56,7 @@ class FrozenFeatures(Encoder):
                 picture_cells=settings.picture_cells,
                 audio_bands=settings.audio_bands,
                 min_coverage=settings.min_coverage,
-                timeless_lines=False,  # as networks have learnt that are saved
+                timeless_lines=False,  # the network takes the times off, if they are to go
             ),
         )
         self.places = tuple(self.extractor.labels)
