@@ -61,6 +61,7 @@ def event_text(told: EventTold, width: int = 100) -> Iterator[str]:
         yield _line(name, words, width)
     for heading, lines in (
         ("which streams say so", _sayers(event, why)),
+        ("enough for an alarm by themselves, at any time of it", _heard(event)),
         ("seen against expected", _unexpected(why)),
         ("most like, of the normal that was learnt", _moments(why)),
         (f"evidence, in {told.evidence}", _files(event, told.missing)),
@@ -156,6 +157,14 @@ def _sayers(event: Event, why: Explanation | None) -> Iterator[str]:
             yield f"{stream} adds {shown:.1f}{': ' * bool(said)}{'; '.join(said)}"
     for name, said in notes.items():
         yield f"{name}: {'; '.join(said)}"
+
+
+def _heard(event: Event) -> Iterator[str]:
+    """Detectors that would have raised it by themselves, the loudest first."""
+    heard = event.heard or {}
+    for name in sorted(heard, key=lambda name: -heard[name].score):
+        said = heard[name].note or "is unusual"
+        yield f"{name}: {said}, {rarity(10.0 ** -heard[name].score)} at its worst"
 
 
 def _notes(event: Event) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from nodes.dashboard.reason_views import AccountView, ExplanationView, ModalityView
+from nodes.dashboard.reason_views import AccountView, ExplanationView, HeardView, ModalityView
 from nodes.dashboard.views import MILLISECOND_NS, AnswerView, View, answer_view
 from nodes.withholding import Fate
 from pipeline.core.event import Event
@@ -79,6 +79,8 @@ class EventView(EventRow):
     evidence_note: str
     """What is missing of full pictures, in words; empty when nothing is."""
     modalities: dict[str, ModalityView]
+    heard: dict[str, HeardView]
+    """Empty also where an older fusewatch wrote the event."""
     explanation: ExplanationView | None
     degraded: dict[str, str]
     clock_uncertainty_ms: float
@@ -136,6 +138,7 @@ def view_of(
         evidence={name: path for name, path in evidence.items() if path},
         evidence_note=note,
         modalities=msgspec.to_builtins(event.modalities),
+        heard=msgspec.to_builtins(event.heard or {}),
         explanation=msgspec.to_builtins(explained),
         degraded=dict(event.degraded),
         clock_uncertainty_ms=event.clock_uncertainty_ns / MILLISECOND_NS,

@@ -21,6 +21,13 @@ class ModalityView(Reason):
     note: str
 
 
+class HeardView(Reason):
+    """A detector that would have raised the alarm by itself, at any time of the event."""
+
+    score: float
+    note: str
+
+
 class AccountView(Reason):
     """Samples of one stream and what became of them."""
 

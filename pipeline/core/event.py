@@ -9,7 +9,7 @@ alone: a replay or a restart gives the same id.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -51,6 +51,18 @@ class ModalityScore(msgspec.Struct, frozen=True):
 
     p: float
     share: float
+    note: str = ""
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A detector that would have raised the alarm by itself.
+
+    Attributes:
+        score: Its highest score, ``-log10 p``.
+        note: What it said then, in words; may be empty.
+    """
+
+    score: float
     note: str = ""
 
 
@@ -115,6 +127,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         incident: Id of the first event of its incident, see `pipeline.detection.incidents`;
             empty while it is alone.
         scenes: Scenes of that incident so far, in the order in which they joined.
+        heard: Detectors that were over the alarm's threshold by themselves, for as long as an alarm
+            takes, at any time of it; see `pipeline.detection.listening`. None: an older fusewatch
+            wrote it, which did not listen, or it tells of the equipment.
         widened: How many times further apart than set the windows were that were scored last,
             as the fusion node could not keep up; 1, and not written: as set.
     """
@@ -141,6 +156,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     incident: str = ""
     scenes: tuple[str, ...] = ()
+    heard: Mapping[str, Heard] | None = None
     widened: int = 1
 
     @property
@@ -152,6 +168,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def health(self) -> bool:
         """Whether it tells of the equipment and not of the scene; counts against no budget."""
         return self.id.startswith(HEALTH_PREFIX)
+
+
+def subjects(detectors: Iterable[str]) -> set[str]:
+    """What detectors speak of: their stream, or, between streams, they themselves."""
+    return {name.partition(":")[2] or name for name in detectors}
 
 
 # Made when the module is, as everywhere: msgspec (0.22) learns a type when it is first asked to
@@ -173,6 +194,8 @@ def to_json(event: Event) -> bytes:
     told = {name: getattr(event, name) for name in event.__struct_fields__}
     if event.widened == 1:  # as nearly always: events look as they did before there was that
         del told["widened"]
+    if event.heard is None:
+        del told["heard"]
     return msgspec.json.encode(told | {"key": event.key}, order="sorted")
 
 

@@ -1,9 +1,10 @@
 """Whether an event is another time of one that was said to be normal.
 
 What is compared is what is explained: which streams show it, where in the picture, in which
-band, in which channels and to which side, how long. It must be no more than what was seen
-before, in every respect, with little to spare: something worse, longer, elsewhere or in another
-stream is never taken for it. What is not explained is not alike.
+band, in which channels and to which side, how long, and which detectors would have raised it by
+themselves. It must be no more than what was seen before, in every respect, with little to spare:
+something worse, longer, elsewhere, in another stream or between streams is never taken for it.
+What is not explained is not alike.
 """
 
 from __future__ import annotations
@@ -42,8 +43,20 @@ def alike(event: Event, known: Event) -> bool:
         return False
     if seen.kind is not before.kind or set(seen.pair) != set(before.pair):
         return False
+    if not _heard_within(event, known):
+        return False
     streams = main_streams(seen)
     return bool(streams) and streams <= main_streams(before) and _no_further(seen, before, streams)
+
+
+def _heard_within(event: Event, known: Event) -> bool:
+    """Whether no detector spoke up that did not then, nor much louder; if that was written down."""
+    if event.heard is None or known.heard is None:
+        return True
+    return all(
+        name in known.heard and one.score <= known.heard[name].score + SCORE_SPARE
+        for name, one in event.heard.items()
+    )
 
 
 def _length_ns(event: Event) -> int:

@@ -15,7 +15,8 @@ cooldown is raised then.
 end. Below, it waits for ``clear_after_s`` and clears; what comes sooner belongs to the same
 event. Windows that never came count as time in which nothing was seen: longer than
 ``clear_after_s``, they clear the alarm too. An update is published at most every
-``update_every_s``, and only when there is something new to say.
+``update_every_s``, and only when there is something new to say; ``clear_after_s`` after the last
+phase already where another stream, or something between streams, speaks up by itself.
 
 While the fusion node cannot keep up, windows between those that are scored are left out
 (`pipeline.detection.hop`). They are no gap: what a window adds is then all since the last one, and
@@ -34,7 +35,7 @@ import msgspec
 from pydantic import Field, field_validator
 
 from pipeline.core.elsewhere import elsewhere
-from pipeline.core.event import Phase, event_id
+from pipeline.core.event import Phase, event_id, subjects
 from pipeline.core.settings import Settings
 from pipeline.detection.alarm_state import STATE_VERSION, AlarmState, Span, read_state
 from pipeline.detection.budget_text import PERIODS_S, budget_parts, readable_budget
@@ -177,6 +178,7 @@ class Alarm:
         state.candidate = None
         if state.event is None:
             return []
+        state.event.listening.pause()
         silent_ns = score.end_ns - score.hops * self._hop_ns - state.event.end_ns
         return [self._clear(state.event)] if silent_ns >= self._ns("clear_after_s") else []
 
@@ -190,6 +192,7 @@ class Alarm:
             state.candidate = Span(start_ns, score.end_ns, score, level)
         span = state.candidate
         span.extend(score, level, threshold)
+        self._listen(span, score, threshold)
         lasted = span.end_ns - span.start_ns >= self._ns("min_duration_s")
         if not lasted or self._cooling(score.end_ns, span):
             return []
@@ -207,15 +210,22 @@ class Alarm:
 
     def _standing(self, span: Span, score: WindowScore, level: float) -> list[Transition]:
         state, threshold = self._state, self.threshold_of(score)
+        self._listen(span, score, threshold)
         if level >= threshold * self.settings.clear_ratio:
             span.extend(score, level, threshold)
         elif score.end_ns - span.end_ns >= self._ns("clear_after_s"):
             return [self._clear(span, score.end_ns)]
-        due = score.end_ns - state.published_ns >= self._ns("update_every_s")
+        joined = subjects(span.listening.heard) > subjects(state.told)
+        wait_ns = self._ns("clear_after_s" if joined else "update_every_s")
+        due = score.end_ns - state.published_ns >= wait_ns
         if not due or span.end_ns == state.published_end_ns:
             return []
         state.revision += 1
         return [self._publish(span, Phase.UPDATED, score.end_ns)]
+
+    def _listen(self, span: Span, score: WindowScore, threshold: float) -> None:
+        since_ns = score.end_ns - score.hops * self._hop_ns
+        span.listening.take(score, threshold, since_ns, self._ns("min_duration_s"))
 
     def _clear(self, span: Span, now_ns: int | None = None) -> Transition:
         state = self._state
@@ -230,6 +240,7 @@ class Alarm:
     def _publish(self, span: Span, phase: Phase, now_ns: int) -> Transition:
         state = self._state
         state.published_ns, state.published_end_ns = now_ns, span.end_ns
+        state.told = sorted(span.listening.heard)
         return Transition(
             id=event_id(state.scene, state.alarm, span.start_ns),
             revision=state.revision,
@@ -244,6 +255,7 @@ class Alarm:
             p=span.peak.p,
             score=span.score,
             peak=span.peak,
+            heard=dict(sorted(span.listening.heard.items())),
             widened=state.hops,
         )
 

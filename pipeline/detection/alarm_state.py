@@ -8,6 +8,7 @@ from pipeline.core.elsewhere import elsewhere
 from pipeline.core.errors import StoreError, StoreVersionError
 from pipeline.core.explanation import Explanation
 from pipeline.detection.hop import HopState
+from pipeline.detection.listening import Listening
 from pipeline.detection.score import WindowScore
 
 STATE_VERSION = 1
@@ -21,7 +22,8 @@ SHOWN = 16
 class Span(msgspec.Struct):
     """A stretch of anomalous windows: a candidate or a standing event.
 
-    `shown` says where its windows over the threshold showed.
+    `shown` says where its windows over the threshold showed, `listening` which detectors spoke up
+    by themselves.
     """
 
     start_ns: int
@@ -29,6 +31,7 @@ class Span(msgspec.Struct):
     peak: WindowScore
     score: float
     shown: list[Explanation] = []
+    listening: Listening = msgspec.field(default_factory=Listening)
 
     def extend(self, score: WindowScore, level: float, threshold: float) -> None:
         """Take in one more window."""
@@ -41,7 +44,10 @@ class Span(msgspec.Struct):
 
 
 class AlarmState(msgspec.Struct):
-    """Everything an alarm remembers; `hops` are those of the last window."""
+    """Everything an alarm remembers.
+
+    `hops` are those of the last window, `told` the detectors that the last phase named as heard.
+    """
 
     version: int
     scene: str
@@ -57,6 +63,7 @@ class AlarmState(msgspec.Struct):
     cleared_score: float = 0.0
     cleared_shown: list[Explanation] = []
     hops: int = 1
+    told: list[str] = []
     hop: HopState = msgspec.field(default_factory=HopState)
 
 

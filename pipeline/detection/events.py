@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from pipeline.core.event import Account, Event, ModalityScore
+from pipeline.core.event import Account, Event, Heard, ModalityScore, subjects
 from pipeline.detection.score import NOTE_BELOW_P, TOGETHER, WindowScore
 from pipeline.detection.transition import Transition, anomaly_score
 
 NOTES_IN_SUMMARY = 2
 RAREST = 1_000_000
+_NOBODY: Mapping[str, Heard] = {}
 
 
 def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
@@ -31,13 +32,14 @@ def event_of(transition: Transition, accounts: Mapping[str, Account]) -> Event:
         end_ns=transition.end_ns,
         p=transition.p,
         score=transition.score,
-        summary=summary(peak, transition.widened),
+        summary=summary(peak, transition.widened, transition.heard),
         modalities=contributions(peak),
         clock_uncertainty_ns=peak.uncertainty_ns,
         incomplete=peak.missing,
         degraded=dict(peak.degraded),
         ledger=dict(accounts),
         explanation=peak.explanation,
+        heard=transition.heard,
         widened=transition.widened,
     )
 
@@ -52,15 +54,31 @@ def contributions(peak: WindowScore) -> dict[str, ModalityScore]:
     }
 
 
-def summary(peak: WindowScore, widened: int = 1) -> str:
-    """One sentence: what is unusual, how rare that is here, and what was not looked at."""
-    ranked = sorted(peak.notes, key=lambda name: peak.detectors.get(name, 1.0))
-    named = [_told(name, peak.notes[name]) for name in ranked[:NOTES_IN_SUMMARY]]
+def summary(peak: WindowScore, widened: int = 1, heard: Mapping[str, Heard] = _NOBODY) -> str:
+    """One sentence: what is unusual, how rare that is here, and what was not looked at.
+
+    Args:
+        peak: The worst window.
+        widened: See `pipeline.core.event.Event.widened`.
+        heard: See `pipeline.core.event.Event.heard`.
+    """
+    ranked = sorted(peak.notes, key=lambda name: peak.detectors.get(name, 1.0))[:NOTES_IN_SUMMARY]
+    named = [_told(name, peak.notes[name]) for name in ranked]
     what = "; ".join(named) or TOGETHER
     faint = len(peak.detectors) > 1 and min(peak.detectors.values()) > NOTE_BELOW_P
     if faint and what != TOGETHER:
         what = f"{TOGETHER}, most of all: {what}"
-    return f"{what[0].upper()}{what[1:]}; {rarity(peak.p)}{_blind(peak)}{_rarely(widened)}."
+    rest = f"{_beside(heard, ranked, named)}{_blind(peak)}{_rarely(widened)}"
+    return f"{what[0].upper()}{what[1:]}; {rarity(peak.p)}{rest}."
+
+
+def _beside(heard: Mapping[str, Heard], told: Sequence[str], named: Sequence[str]) -> str:
+    """What other streams, or something between streams, said at another time of the event."""
+    others = [n for n in heard if heard[n].note and not subjects([n]) <= subjects(told)]
+    others.sort(key=lambda name: -heard[name].score)
+    said = dict.fromkeys(_told(name, heard[name].note) for name in others)
+    new = [one for one in said if one not in named][:NOTES_IN_SUMMARY]
+    return f"; beside that {'; '.join(new)}" if new else ""
 
 
 def _blind(peak: WindowScore) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from pipeline.core.event import Phase, Severity
+from pipeline.core.event import Heard, Phase, Severity
 from pipeline.detection.score import WindowScore
 
 _SEVERITIES = tuple(Severity)
@@ -30,6 +31,7 @@ class Transition:
         p: Smallest p-value so far.
         score: Highest score so far.
         peak: The window with that score.
+        heard: See `pipeline.core.event.Event.heard`.
         widened: See `pipeline.core.event.Event.widened`.
     """
 
@@ -44,6 +46,7 @@ class Transition:
     p: float
     score: float
     peak: WindowScore
+    heard: Mapping[str, Heard] = field(default_factory=dict)
     widened: int = 1
 
 

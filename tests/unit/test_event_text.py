@@ -12,7 +12,7 @@ import pytest
 from nodes.cli import run
 from nodes.event_text import EventTold, event_text
 from nodes.places import answer_store
-from pipeline.core.event import Event, ModalityScore, Phase, Severity
+from pipeline.core.event import Event, Heard, ModalityScore, Phase, Severity
 from pipeline.core.explanation import Band
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.scorer import Scorer
@@ -113,3 +113,13 @@ def test_an_event_that_goes_on_says_so_and_how_much_was_looked_at() -> None:
     assert "1 window in 4 was looked at" in said
     assert "cam, cam (dark)" in said
     assert "sent       no deliveries" in said
+
+
+def test_detectors_that_were_enough_by_themselves_are_listed_the_loudest_first() -> None:
+    heard = {"odd": Heard(3.0, "cam and mic do not belong together"), "video:cam": Heard(5.0)}
+    shown = told(event(1, heard=heard)).partition("by themselves, at any time of it\n")[2]
+    assert [line.strip() for line in shown.splitlines()[:2]] == [
+        "video:cam: is unusual, about 1 in 100,000 moments here at its worst",
+        "odd: cam and mic do not belong together, about 1 in 1,000 moments here at its worst",
+    ]
+    assert "by themselves" not in told(event(1))

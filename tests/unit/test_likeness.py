@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pipeline.core.event import HEALTH_PREFIX
+from pipeline.core.event import HEALTH_PREFIX, Heard
 from pipeline.core.explanation import Basis, Box, Explanation
 from pipeline.core.likeness import alike, main_streams
 from tests.explained_samples import BAND, BOX, CHANNEL, WHY, moved, told, with_
@@ -60,6 +60,26 @@ def test_anything_more_elsewhere_or_unexplained_is_not(why: Explanation | None) 
 def test_what_scores_clearly_higher_is_not_alike() -> None:
     assert alike(told(score=5.4), told(score=5.0))
     assert not alike(told(score=5.6), told(score=5.0))
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_alike"),
+    [
+        ({}, True),
+        ({"video:cam": 6.4}, True),
+        ({"video:cam": 6.6}, False),
+        ({"video:cam": 5.0, "odd": 3.1}, False),
+        (None, True),
+    ],
+)
+def test_what_speaks_up_by_itself_must_have_done_so_then(
+    scores: dict[str, float] | None, is_alike: bool
+) -> None:
+    """What is louder hides it from the score; an event of an older version does not say."""
+    heard = scores and {name: Heard(score) for name, score in scores.items()}
+    then = {"video:cam": Heard(6.0), "between": Heard(3.5)}
+    assert alike(told(heard=heard), told(heard=then)) is is_alike
+    assert alike(told(heard=heard), told(heard=None))
 
 
 def test_another_scene_and_the_equipment_are_never_alike() -> None:

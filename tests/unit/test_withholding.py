@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nodes.withholding import Withholding
 from pipeline.config.feedback import FeedbackSettings
-from pipeline.core.event import Event, Phase, Severity
+from pipeline.core.event import Event, Heard, Phase, Severity
 from pipeline.core.explanation import Explanation
 from pipeline.store import Action, Answer, AnswerStore, Commit, FusionStore
 from tests.event_samples import event
@@ -81,6 +82,20 @@ def test_once_it_is_worse_it_is_sent_to_its_end(stores) -> None:
     events.commit(Commit(events=[*known, *worse]))
     answers.add(said(known[0]))
     assert marks(Withholding(events, answers, BOUNDS), worse) == [like(known), "", "", ""]
+
+
+def test_a_stranger_who_is_normal_here_hides_nothing_that_is_heard_beside_him(stores) -> None:
+    events, answers = stores
+    loud = {"video:cam": Heard(6.0)}
+    known, again = (
+        [msgspec.structs.replace(phase, heard=loud) for phase in life(start_s, 5.0, 5.0)]
+        for start_s in (0, 60)
+    )
+    silent = {**loud, "odd": Heard(3.2, "cam and mic do not belong together")}
+    again[1:] = [msgspec.structs.replace(phase, heard=silent) for phase in again[1:]]
+    events.commit(Commit(events=[*known, *again]))
+    answers.add(said(known[0]))
+    assert marks(Withholding(events, answers, BOUNDS), again) == [like(known), "", ""]
 
 
 def test_a_real_event_is_never_a_pattern_of_normal(stores) -> None:

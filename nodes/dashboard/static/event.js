@@ -175,6 +175,7 @@ function details(event) {
       el("dt", {}, "Id"), el("dd", {}, event.id),
       el("dt", {}, "Phases"), el("dd", {}, event.phases.map((p) => `${p.phase} (${p.severity}, ${when(p.end_ms)})`).join(", ")),
       el("dt", {}, "Detectors"), el("dd", {}, Object.entries(event.modalities).map(([n, m]) => `${n}: ${rarity(m.p)}`).join(", ") || "–"),
+      el("dt", {}, "Enough by themselves, at any time"), el("dd", {}, Object.entries(event.heard).map(([n, h]) => `${n}: ${h.note || "unusual"}, ${rarity(10 ** -h.score)}`).join("; ") || "–"),
       el("dt", {}, "Not seen"), el("dd", {}, [...event.incomplete, ...Object.entries(event.degraded).map(([s, w]) => `${s} (${w})`)].join(", ") || "everything was there"),
       el("dt", {}, "Clocks agree within"), el("dd", {}, `${event.clock_uncertainty_ms.toFixed(3)} ms`),
       el("dt", {}, "Samples"), el("dd", {}, ledger.map(([s, a]) => `${s}: ${a.delivered} of ${a.captured} delivered${Object.keys(a.dropped).length ? `, dropped ${JSON.stringify(a.dropped)}` : ""}`).join("; ") || "–")));
