@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from nodes.assembly import aligner_of, build_engine
+from nodes.commissioning.refused_samples import RefusedSamples
 from nodes.commissioning.slow_readings import slow_readings
 from nodes.replay import arrivals_of, drive, start_of
 from nodes.window_fit import few_readings
+from pipeline.alignment.account import StreamCounts
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ConfigError, ModelError, RecordingError
 from pipeline.core.sample import Sample, StreamInfo
@@ -77,7 +79,9 @@ def commission_scene(
     _see_apart(recordings, calibrate)
     streams = streams_of(deployment, scene, recordings)
     known = _known(recordings, labels)
-    windows = windows_of(deployment, scene, recordings, settings, from_s, to_s)
+    refused = RefusedSamples()
+    span_s = from_s, to_s
+    windows = windows_of(deployment, scene, recordings, settings, *span_s, counted=refused.take)
     slow = tuple(_slow(deployment, scene, streams))
     try:
         model, report = commission(
@@ -91,13 +95,13 @@ def commission_scene(
             progress=progress,
         )
     except ModelError as error:
-        error.fix = "; ".join(filter(None, (error.fix, *slow)))
+        error.fix = "; ".join(filter(None, (error.fix, *slow, *refused.warnings())))
         raise
     save_model(model, output)
-    report = replace(report, warnings=(*report.warnings, *slow))
+    report = replace(report, warnings=(*report.warnings, *refused.warnings(), *slow))
     if not known.labels:
         return report
-    heard = tuple(_scores(deployment, scene, recordings, output, known, (from_s, to_s), progress))
+    heard = tuple(_scores(deployment, scene, recordings, output, known, span_s, progress))
     known = replace(known, scores=heard)
     return replace(report, preview=preview(model, deployment.scenes[scene].alarm, known))
 
@@ -200,15 +204,28 @@ def windows_of(
     settings: DetectorSettings,
     from_s: float | None = None,
     to_s: float | None = None,
+    counted: Callable[[Mapping[str, StreamCounts]], None] | None = None,
 ) -> Iterator[Window]:
-    """Windows of one scene, cut as the live engine cuts them, pictures made small."""
+    """Windows of one scene, cut as the live engine cuts them, pictures made small.
+
+    Args:
+        deployment: The deployment.
+        scene: Which of its scenes.
+        recordings: One run each, in order.
+        settings: Options of the detector.
+        from_s: Second of each recording to begin at.
+        to_s: Second of each recording to end at.
+        counted: Told what became of the samples of each recording, by stream; None: nobody.
+    """
 
     def prepare(sample: Sample) -> Sample:
         return prepare_picture(sample, settings.picture_cells)
 
     for path in recordings:
-        scenes = [Scene(scene, aligner_of(deployment, scene))]
+        aligner = aligner_of(deployment, scene)
         streams = {scene: deployment.scenes[scene].streams}
-        engine = Engine(scenes, streams, scorer=None, prepare=prepare)
+        engine = Engine([Scene(scene, aligner)], streams, scorer=None, prepare=prepare)
         for arrival in arrivals_of([path], start_of([path]), from_s, to_s):
             yield from drive(engine, arrival).windows
+        if counted is not None:
+            counted(aligner.counts)

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.core.explanation import Box
 from pipeline.detection.score import WindowScore
 from pipeline.models.settings import DetectorSettings
+from pipeline.training.labels import Label
 from tests.benchmarks.real.composite import Variant, measure, table
+from tests.benchmarks.real.composite_answers import answered
 from tests.benchmarks.real.composite_cause import (
     DOOR,
     HEARD,
@@ -21,13 +24,14 @@ from tests.benchmarks.real.composite_cause import (
     Visit,
     running,
 )
-from tests.benchmarks.real.composite_figures import alarms, levels, pictured
+from tests.benchmarks.real.composite_figures import RULES, alarms, levels, pictured
 from tests.benchmarks.real.composite_material import Clip, CutOut, Material, Session
 from tests.benchmarks.real.composite_parts import LENGTH_S, Stretch, kept, render
 from tests.benchmarks.real.composite_readings import CODES, readings
 from tests.benchmarks.real.composite_script import BETWEEN, SHIFT_S, Kind, make_script
 from tests.benchmarks.real.composite_streams import Shown, pictures, sound
-from tests.benchmarks.synthetic_sites import HOP_NS, HOPS, SOUND_HZ, START_NS, Part
+from tests.benchmarks.synthetic_sites import HOP_NS, HOPS, SCENE, SOUND_HZ, START_NS, Part
+from tests.explained_samples import with_
 
 EMPTY, COMING, STAYING, LEAVING, STRANGER = 40, 80, 120, 160, 220
 CHANNELS = ("warmth", "damp", "current", "flow")
@@ -256,3 +260,44 @@ def test_a_small_site_is_learnt_judged_and_told(
     said = "\n".join(table({"fusewatch": [found]}))
     for row in ("fusewatch", "sensor:sensors", "motion:camera", "random", "all ones"):
         assert f"\n{row} " in said
+
+
+def loud(first: int, part_s: int, beside: float | None = None) -> list[WindowScore]:
+    """Five seconds of something loud in the camera, in otherwise quiet scores, and what is said
+    beside it in the last three."""
+    made = []
+    for number in range(part_s * 2):
+        index = START_NS // HOP_NS + first + number
+        seen = 20 <= number < 30
+        detectors = {"video:camera": 1e-6 if seen else 0.5}
+        if beside is not None:
+            detectors["odd"] = 10.0**-beside if 24 <= number < 30 else 0.5
+        why = with_(
+            contributions={"camera": 6.0},
+            boxes=(Box("camera", 0.4, 0.4, 0.6, 0.6, 6.0),),
+            bands=(),
+            channels=(),
+        )
+        start_ns = index * HOP_NS
+        made.append(WindowScore(
+            SCENE, index, start_ns, start_ns + HOPS * HOP_NS, min(detectors.values()), detectors,
+            explanation=why if seen else None,
+        ))  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize("beside", [None, 2.0, 4.0])
+def test_answers_hold_back_what_was_answered_and_nothing_that_is_heard_beside_it(
+    beside: float | None,
+):
+    normal, wrong = [*loud(0, 60), *loud(120, 60)], loud(240, 60, beside)
+    begin_s = (wrong[20].end_ns - HOP_NS - START_NS) / 1e9
+    kind = Kind.SILENT.value
+    labels = [Label(begin_s, begin_s + 5.0, kind)]
+    found, answers = answered(normal, wrong, labels, threshold=3.0)
+    assert answers == 1  # the second is like it
+    (pair,) = found.found
+    assert (pair[1] is not None) is (beside == 4.0)
+    assert found.beside == 0
+    if pair[1] is not None:
+        assert 2.0 <= pair[1].raised_s - begin_s <= 2.0 + RULES.clear_after_s + 1.0
