@@ -242,9 +242,9 @@ def test_alarms_beside_the_labels_lower_the_score_of_events():
     assert BETWEEN and found.per_hour > 0
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("how", [{}, {"apart": True}, {"everybody": True}])
 def test_a_small_site_is_learnt_judged_and_told(
-    tmp_path: Path, one_thread, monkeypatch: pytest.MonkeyPatch, apart: bool
+    tmp_path: Path, one_thread, monkeypatch: pytest.MonkeyPatch, how: dict[str, bool]
 ):
     monkeypatch.setitem(LENGTH_S, Stretch.LEARN, 80)
     plan = {Part.TRAIN: (120, False), Part.NORMAL: (100, False), Part.WRONG: (170, True)}
@@ -254,9 +254,10 @@ def test_a_small_site_is_learnt_judged_and_told(
         render(script, material(), number, tmp_path / part)
         parts[part] = kept([(script, tmp_path / part)], part, CHANNELS)
     assert parts[Part.WRONG].part.labels
-    found = measure(parts, Variant(DetectorSettings(evidence=()), apart))
+    found = measure(parts, Variant(DetectorSettings(evidence=()), **how))
     assert {"all", "video:camera", "audio:microphone", "loudness:microphone"} < set(found.rows)
     assert found.rows["all ones"].f1 == 0.0
+    assert (found.alarms.normal_s == 0.0) is ("everybody" in how)
     said = "\n".join(table({"fusewatch": [found]}))
     for row in ("fusewatch", "sensor:sensors", "motion:camera", "random", "all ones"):
         assert f"\n{row} " in said

@@ -15,6 +15,8 @@ all streams, loudness, motion, a random score and one that is always the same. T
 calibration that every detector has. Options were chosen on the first sites; the others were
 looked at once. *Calibrated apart* learns two thirds of the normal and calibrates by the last one,
 in which another person, other sounds and another day's climate are (``commission --calibrate``).
+*Everybody learnt* learns the fresh normal as well and is judged by the part with anomalies alone:
+the person in it is known then, and so are the very clips, sounds and readings that he is shown by.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile, takewhile
+from itertools import chain, dropwhile, takewhile
 from pathlib import Path
 
 import cv2
@@ -125,16 +127,19 @@ class Variant:
     Attributes:
         settings: Its options.
         apart: Whether the material that is kept apart calibrates and is not learnt.
+        everybody: Whether the fresh normal, and with it who is in the last part, is learnt too.
     """
 
     settings: DetectorSettings
     apart: bool = False
+    everybody: bool = False
 
 
 _LATE = DetectorSettings(evidence=())
 VARIANTS: Mapping[str, Variant] = {
     "fusewatch": Variant(DetectorSettings()),
     "calibrated apart": Variant(DetectorSettings(), apart=True),
+    "everybody learnt": Variant(DetectorSettings(), everybody=True),
     "single senses, late fusion": Variant(_LATE),
     "they, calibrated apart": Variant(_LATE, apart=True),
     "joint density": Variant(DetectorSettings(evidence=(Evidence.JOINT,))),
@@ -185,16 +190,15 @@ def run(data: Path, sites: Mapping[str, Sequence[Choice]] = SITES) -> None:
 def measure(parts: Mapping[Part, Shown], variant: Variant) -> Outcome:
     """Learn a site and judge what follows."""
     began = time.process_time()
-    model = _commissioned(parts[Part.TRAIN].part, variant)
+    model = _commissioned({part: shown.part for part, shown in parts.items()}, variant)
     learnt_s = time.process_time() - began
     scorer = Scorer({SCENE: model}, "cpu")
     threshold = scorer.budget(SCENE, RULES).threshold
     scorer.explain(SCENE, threshold)
-    scores: dict[Part, list[WindowScore]] = {}
+    scores: dict[Part, list[WindowScore]] = {Part.NORMAL: [], Part.WRONG: []}
     plain: list[dict[str, float]] = []
     spent = 0.0
-    for part in (Part.NORMAL, Part.WRONG):
-        scores[part] = []
+    for part in (Part.WRONG,) if variant.everybody else (Part.NORMAL, Part.WRONG):
         for window in parts[part].part.windows():
             began = time.process_time()
             scores[part] += scorer.score([window])
@@ -211,7 +215,11 @@ def measure(parts: Mapping[Part, Shown], variant: Variant) -> Outcome:
     )
 
 
-def _commissioned(normal: Recorded, variant: Variant) -> SceneModel:
+def _commissioned(parts: Mapping[Part, Recorded], variant: Variant) -> SceneModel:
+    normal = parts[Part.TRAIN]
+    if variant.everybody:
+        windows = chain(normal.windows(), parts[Part.NORMAL].windows())
+        return commission(SCENE, windows, variant.settings)[0]
     if not variant.apart:
         return commission(SCENE, normal.windows(), variant.settings)[0]
     cut_ns = round((normal.begin_s + LENGTH_S[Stretch.LEARN]) * 1e9) + START_NS
@@ -227,7 +235,7 @@ def _rows(
 ) -> dict[str, Levels]:
     normal, wrong = scores[Part.NORMAL], scores[Part.WRONG]
     both = [*normal, *wrong]
-    shown = np.concatenate([pictured(parts[part].shown) for part in (Part.NORMAL, Part.WRONG)])
+    shown = np.concatenate([pictured(parts[part].shown) for part in scores if scores[part]])
     series: dict[str, Floats] = {"all": np.array([anomaly_score(one.p) for one in both])}
     for name in sorted({name for one in both for name in one.detectors}):
         series[name] = np.array([anomaly_score(one.detectors.get(name, 1.0)) for one in both])
