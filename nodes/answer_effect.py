@@ -9,9 +9,9 @@ the place of an older such answer; taking it back, or calling the event real aft
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nodes.exemptions import Exemption, within
+from nodes.exemptions import called_normal, within
 from nodes.withholding import Rules
 from pipeline.config.feedback import FeedbackSettings
 from pipeline.core.event import Event
@@ -61,18 +61,23 @@ def effect_of(
 
 
 def rules_after(
-    verdict: Verdict | None, event: Event, rules: Rules, bounds: FeedbackSettings, now_ns: int
+    verdict: Verdict | None,
+    phases: Sequence[Event],
+    rules: Rules,
+    bounds: FeedbackSettings,
+    now_ns: int,
 ) -> Rules:
     """What would keep events back after a verdict.
 
     Args:
         verdict: What would be said; None: what was said is taken back.
-        event: The event it is said of, at its worst.
+        phases: The event it is said of; at least one.
         rules: What keeps events back by the answers there are.
         bounds: How far answers may go.
         now_ns: When it would be said, UTC.
     """
-    normal = [one for one in rules.normal if one.event.id != event.id]
-    if verdict is Verdict.NORMAL:
-        normal = within([*normal, Exemption(event, from_ns=now_ns)], bounds)
+    normal = [one for one in rules.normal if one.event.id != phases[0].id]
+    called = called_normal(phases) if verdict is Verdict.NORMAL else None
+    if called is not None:
+        normal = within([*normal, replace(called, from_ns=now_ns)], bounds)
     return Rules(normal, rules.snoozes)

@@ -1,13 +1,16 @@
 """What was said to be normal, and how far each such answer goes.
 
 It covers events that are like the one answered and no worse (`pipeline.core.likeness`), for as
-long as `FeedbackSettings` says, and of a scene the latest so many hold. Which events it covers
-depends on their own time, not on the clock: a replay is withheld the same.
+long as `FeedbackSettings` says, and of a scene the latest so many hold. Like it is what is like it
+at any of its phases: who comes in is seen at the door first and at the desk later, and held against
+the desk alone everybody who comes in would be told. How bad it may be, and what may be heard beside
+it, is what the whole event showed. Which events it covers depends on their own time, not on the
+clock: a replay is withheld the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -15,6 +18,7 @@ import msgspec
 from pipeline.config.feedback import FeedbackSettings
 from pipeline.config.retention import age_ns
 from pipeline.core.event import Event
+from pipeline.core.explanation import Explanation
 from pipeline.core.likeness import alike
 from pipeline.store import Action, Answer, Verdict, verdict_of
 
@@ -25,6 +29,7 @@ class Exemption:
 
     Attributes:
         event: The event, at its worst.
+        shown: What explained it at each of its phases; none: what explains it at its worst.
         position: Number of the answer; 0 of one that was not given.
         who: Who said it.
         note: Their words; may be empty.
@@ -33,6 +38,7 @@ class Exemption:
     """
 
     event: Event
+    shown: tuple[Explanation, ...] = ()
     position: int = 0
     who: str = ""
     note: str = ""
@@ -43,20 +49,44 @@ class Exemption:
         """Whether an event is another time of it; it itself was there before the answer."""
         if self.until_ns is not None and event.start_ns >= self.until_ns:
             return False
-        return event.id != self.event.id and alike(event, self.event)
+        return event.id != self.event.id and any(alike(event, one) for one in self._times())
+
+    def _times(self) -> Iterator[Event]:
+        """The event as it looked at each of its phases, as bad as it was at its worst."""
+        for why in self.shown or (self.event.explanation,):
+            yield msgspec.structs.replace(self.event, explanation=why)
 
 
-def exemptions_of(event: Event, answers: Sequence[Answer]) -> list[Exemption]:
+def called_normal(phases: Sequence[Event]) -> Exemption | None:
+    """The exemption of an event that is called normal; None when there is no event.
+
+    Args:
+        phases: Its phases so far, in order.
+    """
+    event = worst(phases)
+    if event is None:
+        return None
+    shown: list[Explanation] = []
+    for phase in phases:
+        if phase.explanation is not None and phase.explanation not in shown:
+            shown.append(phase.explanation)
+    return Exemption(event, tuple(shown))
+
+
+def exemptions_of(phases: Sequence[Event], answers: Sequence[Answer]) -> list[Exemption]:
     """The exemption that the answers to an event make, if they do.
 
     Args:
-        event: The event, at its worst.
+        phases: Its phases so far, in order.
         answers: Answers to it that stand, in order.
     """
-    if verdict_of(answers) is not Verdict.NORMAL:
+    found = called_normal(phases)
+    if found is None or verdict_of(answers) is not Verdict.NORMAL:
         return []
     last = [answer for answer in answers if answer.action is Action.VERDICT][-1]
-    return [Exemption(event, last.position, last.who, last.note, last.at_ns)]
+    return [
+        replace(found, position=last.position, who=last.who, note=last.note, from_ns=last.at_ns)
+    ]
 
 
 def within(exemptions: Iterable[Exemption], bounds: FeedbackSettings) -> list[Exemption]:

@@ -232,10 +232,11 @@ class Withholding:
         normal: list[Exemption] = []
         snoozes: list[Snooze] = []
         for event_id, answers in standing.items():
-            event = worst([p for p in self._events.phases(event_id) if p.id == event_id])
+            phases = [p for p in self._events.phases(event_id) if p.id == event_id]
+            event = worst(phases)
             if event is None:
                 continue
-            normal += exemptions_of(event, answers)
+            normal += exemptions_of(phases, answers)
             given = [one for one in answers if one.action is Action.SNOOZE]
             snoozes += [Snooze(event, one.who, one.at_ns, int(one.value)) for one in given[-1:]]
         return Rules(within(normal, self._bounds), snoozes)

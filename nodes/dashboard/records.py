@@ -126,11 +126,12 @@ class Records:
 
     def effect(self, event_id: str, verdict: Verdict | None, days: int) -> EffectView | None:
         """What a verdict would have done in the last days; None when there is no such event."""
-        event, store = worst(self.phases(event_id)), self._fusion_store()
+        phases = self.phases(event_id)
+        event, store = worst(phases), self._fusion_store()
         if event is None or store is None:
             return None
         rules, now_ns = self._rules(), self.clock.now_ns()
-        then = rules_after(verdict, event, rules, self._deployment.feedback, now_ns)
+        then = rules_after(verdict, phases, rules, self._deployment.feedback, now_ns)
         events = store.events(event.scene, now_ns - days * DAY_NS)
         found = effect_of(event, rules, then, events, self.phases)
         until_ns = holds_until(now_ns, self._deployment.feedback)

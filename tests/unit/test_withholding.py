@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from nodes.withholding import Withholding
 from pipeline.config.feedback import FeedbackSettings
@@ -88,11 +88,10 @@ def test_a_stranger_who_is_normal_here_hides_nothing_that_is_heard_beside_him(st
     events, answers = stores
     loud = {"video:cam": Heard(6.0)}
     known, again = (
-        [msgspec.structs.replace(phase, heard=loud) for phase in life(start_s, 5.0, 5.0)]
-        for start_s in (0, 60)
+        [replace(phase, heard=loud) for phase in life(start_s, 5.0, 5.0)] for start_s in (0, 60)
     )
     silent = {**loud, "odd": Heard(3.2, "cam and mic do not belong together")}
-    again[1:] = [msgspec.structs.replace(phase, heard=silent) for phase in again[1:]]
+    again[1:] = [replace(phase, heard=silent) for phase in again[1:]]
     events.commit(Commit(events=[*known, *again]))
     answers.add(said(known[0]))
     assert marks(Withholding(events, answers, BOUNDS), again) == [like(known), "", ""]
@@ -113,6 +112,29 @@ def test_elsewhere_in_the_picture_it_is_sent(stores) -> None:
     events.commit(Commit(events=[*known, other]))
     answers.add(said(known[0]))
     assert marks(Withholding(events, answers, BOUNDS), [other]) == [""]
+
+
+def visit(start_s: int, *lefts: float) -> list[Event]:
+    """Somebody who is seen at these places of the picture, one after the other, ever plainer."""
+    boxes = [moved(BOX, left) for left in lefts]
+    scores = [4.0 + 0.5 * number for number in range(len(lefts))]
+    told = life(start_s, *scores)
+    seen = [with_(contributions={"cam": 4.0}, boxes=(box,)) for box in boxes]
+    shown = [replace(phase, explanation=why) for phase, why in zip(told, seen, strict=False)]
+    return [*shown, told[-1]]
+
+
+def test_who_goes_the_same_way_again_is_held_back_from_the_door_on(stores) -> None:
+    """His likeness at the desk, where he was at his worst, would be none at the door."""
+    events, answers = stores
+    known, again = visit(0, -0.4, 0.0, 0.4), visit(60, -0.35, 0.05, 0.4)
+    shorter, elsewhere_too = visit(120, -0.4), visit(180, -0.4, 0.2)
+    events.commit(Commit(events=[*known, *again, *shorter, *elsewhere_too]))
+    answers.add(said(known[0]))
+    withholding = Withholding(events, answers, BOUNDS)
+    assert marks(withholding, again) == [like(known)] * 4
+    assert marks(withholding, shorter) == [like(known)] * 2
+    assert marks(withholding, elsewhere_too) == [like(known), "", ""]
 
 
 def test_answers_that_cannot_be_read_hold_nothing_back(stores, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nodes.exemptions import Exemption, worst
+from nodes.exemptions import Exemption, called_normal
 from nodes.withholding import Rules
 from pipeline.core.event import Event, Phase
 from pipeline.detection.alarm import Alarm
@@ -42,9 +42,9 @@ def answered(
     """
     known: list[Exemption] = []
     for life in _lives(normal, threshold):
-        event = worst([phase for phase, _ in life])
-        if _told(life, known) is not None and event is not None:
-            known.append(Exemption(event))
+        called = called_normal([phase for phase, _ in life])
+        if _told(life, known) is not None and called is not None:
+            known.append(called)
     told = [one for life in _lives(wrong, threshold) if (one := _told(life, known)) is not None]
     watched = watch(wrong, labels, HOP_NS, START_NS)
     match = match_alarms(watched.labels, told, RULES.clear_after_s)
