@@ -135,6 +135,7 @@ class _Read:
         given: Every answer ever given, in order.
         changes: When any was given or taken back, in order.
         rules: What keeps events back now.
+        standing: Whether an event that was answered still stood: what it shows later counts, too.
         past: What kept them back before, by how many changes there had been.
     """
 
@@ -142,6 +143,7 @@ class _Read:
     given: Sequence[Answer] = ()
     changes: Sequence[int] = ()
     rules: Rules = _NOTHING
+    standing: bool = False
     past: dict[int, Rules] = field(default_factory=dict)
 
 
@@ -179,8 +181,7 @@ class Withholding:
             self._raised_by.pop(event.id, None)
         if not now and not then:
             return None
-        phases = [p for p in self._events.phases(event.id) if p.id == event.id]
-        so_far = [p for p in phases if p.revision <= event.revision]
+        so_far = [p for p in self._phases(event.id) if p.revision <= event.revision]
         return now.of(so_far) or then.of(so_far)
 
     def rules(self) -> Rules:
@@ -197,7 +198,7 @@ class Withholding:
         change = bisect_right(read.changes, at_ns)
         found = read.past.get(change)
         if found is None:
-            found = read.past[change] = self._rules_of(stood_at(read.given, at_ns))
+            found = read.past[change] = self._rules_of(stood_at(read.given, at_ns))[0]
         return found
 
     def fate(self, phases: Sequence[Event]) -> Fate:
@@ -221,22 +222,30 @@ class Withholding:
     def _latest(self) -> _Read:
         """What was read; threads that look meanwhile see all of the old or all of the new."""
         version = self._answers.version()
-        if version != self._read.version:
+        if version != self._read.version or self._read.standing:
             given = self._answers.all()
             times = {one.at_ns for one in given} | {one.withdrawn_ns for one in given}
-            rules = self._rules_of(stood_at(given, max(times, default=0)))
-            self._read = _Read(version, given, sorted(times), rules)
+            answered = stood_at(given, max(times, default=0))
+            rules, standing = self._rules_of(answered)
+            self._read = _Read(version, given, sorted(times), rules, standing)
         return self._read
 
-    def _rules_of(self, standing: Mapping[str, Sequence[Answer]]) -> Rules:
+    def _phases(self, event_id: str) -> list[Event]:
+        return [p for p in self._events.phases(event_id) if p.id == event_id]
+
+    def _rules_of(self, answered: Mapping[str, Sequence[Answer]]) -> tuple[Rules, bool]:
+        """What answers keep back, and whether an event that they are of still stands."""
+        standing = False
         normal: list[Exemption] = []
         snoozes: list[Snooze] = []
-        for event_id, answers in standing.items():
-            phases = [p for p in self._events.phases(event_id) if p.id == event_id]
+        for event_id, answers in answered.items():
+            phases = self._phases(event_id)
             event = worst(phases)
             if event is None:
                 continue
-            normal += exemptions_of(phases, answers)
-            given = [one for one in answers if one.action is Action.SNOOZE]
-            snoozes += [Snooze(event, one.who, one.at_ns, int(one.value)) for one in given[-1:]]
-        return Rules(within(normal, self._bounds), snoozes)
+            called = exemptions_of(phases, answers)
+            given = [one for one in answers if one.action is Action.SNOOZE][-1:]
+            normal += called
+            snoozes += [Snooze(event, one.who, one.at_ns, int(one.value)) for one in given]
+            standing |= bool(called or given) and phases[-1].phase is not Phase.CLEARED
+        return Rules(within(normal, self._bounds), snoozes), standing

@@ -137,6 +137,19 @@ def test_who_goes_the_same_way_again_is_held_back_from_the_door_on(stores) -> No
     assert marks(withholding, elsewhere_too) == [like(known), "", ""]
 
 
+def test_what_an_event_shows_after_it_was_answered_is_normal_too(stores) -> None:
+    events, answers = stores
+    known, again = visit(0, -0.4, 0.4), visit(60, -0.4, 0.4)
+    events.commit(Commit(events=known[:1]))
+    answers.add(said(known[0]))
+    withholding = Withholding(events, answers, BOUNDS)
+    assert marks(withholding, known[:1]) == [""]
+    events.commit(Commit(events=known[1:]))
+    assert marks(withholding, known[1:]) == ["", ""]
+    events.commit(Commit(events=again))
+    assert marks(withholding, again) == [like(known)] * 3
+
+
 def test_answers_that_cannot_be_read_hold_nothing_back(stores, tmp_path: Path) -> None:
     events, answers = stores
     again = life(60, 5.0)
