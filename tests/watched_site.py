@@ -15,7 +15,7 @@ from nodes.places import evidence_folder, fusion_store, score_history
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import SampleArrived
-from pipeline.core.event import Event, Evidence, Phase
+from pipeline.core.event import Event, Evidence, Heard, Phase
 from pipeline.core.explanation import Basis, Box, Channel, Explanation, Moment, Then
 from pipeline.core.sample import Encoding, Sample
 from pipeline.detection.evidence_encoding import write_wav
@@ -85,7 +85,11 @@ def write_moments(model: Path) -> None:
 
 def happened(deployment: Deployment, start_s: int) -> list[Event]:
     """An event's three phases, committed, with a picture and a sound of it."""
-    changes = {"explanation": WHY, "summary": "Sound without its cause: nothing moved"}
+    changes = {
+        "explanation": WHY,
+        "summary": "Sound without its cause: nothing moved",
+        "heard": {"odd": Heard(4.0, "mic does not fit what cam shows"), "sensor:plc": Heard(3.2)},
+    }
     raised = event(start_s, **changes)
     shown = Evidence(
         snapshot=f"{raised.id}/snapshot.jpg",
