@@ -17,6 +17,7 @@ from pipeline.core.explanation import Band, Basis, Box, Channel, Explanation
 SCORE_SPARE = 0.5
 """An event may score so much higher than the one it is like, powers of ten."""
 
+_SURE = 4.0  # of one detector: what is rarer than this was never counted, how much is a guess
 _MAIN = 0.25  # share of the score from which on a stream is one that shows it
 _APART = 0.15  # of the picture's side, between middles of boxes
 _SIZE = 3.0  # times as large
@@ -54,7 +55,7 @@ def _heard_within(event: Event, known: Event) -> bool:
     if event.heard is None or known.heard is None:
         return True
     return all(
-        name in known.heard and one.score <= known.heard[name].score + SCORE_SPARE
+        name in known.heard and min(one.score, _SURE) <= known.heard[name].score + SCORE_SPARE
         for name, one in event.heard.items()
     )
 
