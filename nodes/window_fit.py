@@ -50,7 +50,7 @@ def few_readings(streams: Sequence[StreamInfo], window_s: float) -> tuple[str, s
     return (
         f"windows of {window_s:,g} s hold fewer than {_FEW:g} readings of any stream: how a "
         "channel wanders and trembles is hardly seen",
-        f"set window_s of the scene to {better[0]:,g} and hop_s to {better[1]:,g}; where faults "
+        f"set window_s of the scene to {better[0]:g} and hop_s to {better[1]:g}; where faults "
         "last longer than that, more of them are found",
     )
 

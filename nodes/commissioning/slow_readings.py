@@ -19,5 +19,5 @@ def slow_readings(info: StreamInfo, holds_s: float) -> tuple[str, str] | None:
     return (
         f"has a reading every {told_s:,g} s, and one holds for {holds_s:g} s: of the time between "
         "nothing is known",
-        f"set max_gap_s of the stream to {2 * told_s:,g} or more",
+        f"set max_gap_s of the stream to {2 * told_s:g} or more",
     )

@@ -216,8 +216,8 @@ class Alarm:
         elif score.end_ns - span.end_ns >= self._ns("clear_after_s"):
             return [self._clear(span, score.end_ns)]
         joined = subjects(span.listening.heard) > subjects(state.told)
-        wait_ns = self._ns("clear_after_s" if joined else "update_every_s")
-        due = score.end_ns - state.published_ns >= wait_ns
+        waits_ns = [self._ns("update_every_s"), *([self._ns("clear_after_s")] if joined else [])]
+        due = score.end_ns - state.published_ns >= min(waits_ns)
         if not due or span.end_ns == state.published_end_ns:
             return []
         state.revision += 1

@@ -90,6 +90,13 @@ def test_news_are_not_told_more_often_than_an_event_may_clear() -> None:
     assert subjects(found[-1].heard) == {"cam", "mic", "odd"}
 
 
+def test_news_wait_no_longer_than_any_update() -> None:
+    rules = RULES.model_copy(update={"update_every_s": 1.0, "clear_after_s": 30.0})
+    loud, both = {"video_cam": 6.0}, {"video_cam": 6.0, "odd": 4.0}
+    found = run(Alarm(rules, "hall", THRESHOLD, HOP_NS), [loud] * 2 + [both] * 2)
+    assert [one.phase for one in found] == [Phase.RAISED, Phase.UPDATED]
+
+
 def test_what_the_summary_says_already_is_not_said_twice() -> None:
     peak = replace(window(1, video_cam=6.0), notes={"video:cam": "motion"})
     heard = {"things:cam": Heard(5.0, "something new"), "odd": Heard(3.0), "joint": Heard(3.0, "x")}

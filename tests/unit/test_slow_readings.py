@@ -74,7 +74,7 @@ def test_so_is_who_learns_them_in_windows_of_two(recording: Path, tmp_path: Path
         other = site.model_copy(update={"scenes": {"s": scene}})
         model = tmp_path / "s.model"
         report = commission_scene(other, "s", [recording], model, settings=SETTINGS)
-        fix = "set window_s of the scene to 3,000 and hop_s to 300"
+        fix = "set window_s of the scene to 3000 and hop_s to 300"
         assert any(fix in one for one in report.warnings) is told
 
 
