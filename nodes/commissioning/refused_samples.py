@@ -35,7 +35,7 @@ class RefusedSamples:
         """What is to be said of each stream of which many were refused."""
         for name, refused in self._refused.items():
             told = {reason: refused[reason] for reason in _WHY if refused[reason]}
-            if sum(told.values()) < _MANY * self._pushed[name]:
+            if not told or sum(told.values()) < _MANY * self._pushed[name]:
                 continue
             why = ", ".join(f"{count:,} {_WHY[reason]}" for reason, count in told.items())
             yield f"of {self._pushed[name]:,} samples of stream {name!r} are in no window: {why}"

@@ -33,6 +33,7 @@ def test_only_reasons_that_tell_of_the_recording_are_told_and_only_many() -> Non
         refused.take({
             "cam": StreamCounts(500, discarded={Discard.UNUSED: 400, Discard.LATE: 20}),
             "mic": StreamCounts(500, discarded={Discard.LATE: 200, Discard.MALFORMED: 10}),
+            "log": StreamCounts(),  # is in the list and never came
         })  # fmt: skip
     (said,) = refused.warnings()
     assert said == (
