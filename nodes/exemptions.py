@@ -80,8 +80,8 @@ def exemptions_of(phases: Sequence[Event], answers: Sequence[Answer]) -> list[Ex
         phases: Its phases so far, in order.
         answers: Answers to it that stand, in order.
     """
-    found = called_normal(phases)
-    if found is None or verdict_of(answers) is not Verdict.NORMAL:
+    found = called_normal(phases) if verdict_of(answers) is Verdict.NORMAL else None
+    if found is None:
         return []
     last = [answer for answer in answers if answer.action is Action.VERDICT][-1]
     return [

@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from nodes.commands._options import zone_option
 from nodes.commands.record import account_lines, await_begin, is_running
 from nodes.commissioning.live import Capture, FromRunning, FromSources, LiveCommissioning
 from nodes.commissioning.messages import Job
@@ -22,7 +23,6 @@ from nodes.recorder import scenes_of
 from nodes.runner import node_clock
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import FusewatchError, RecordingError
-from pipeline.core.time_zone import time_zone
 from pipeline.models.settings import DetectorSettings
 from pipeline.recording.writer import RecordingWriter
 from pipeline.training.commissioning_report import CommissioningReport
@@ -68,12 +68,7 @@ class LiveOptions:
 
     def zone(self) -> str | None:
         """The time zone, which is there."""
-        if self.timezone is None:
-            return None
-        try:
-            time_zone(self.timezone)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--timezone") from error
+        zone_option(self.timezone)
         return self.timezone
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
+
+from pipeline.core.time_zone import time_zone
 
 WithoutModel = Annotated[
     bool,
@@ -13,3 +16,15 @@ WithoutModel = Annotated[
         help="Start scenes that have no model file yet, so that they can be commissioned live.",
     ),
 ]
+
+
+def zone_option(name: str | None) -> ZoneInfo | None:
+    """The zone that ``--timezone`` names; None: it names none.
+
+    Raises:
+        typer.BadParameter: There is no such zone.
+    """
+    try:
+        return None if name is None else time_zone(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timezone") from error

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pipeline.core.time_zone import time_zone
+from nodes.commands._options import zone_option
 from pipeline.core.timestamps import format_iso, iso_ns
 from pipeline.recording.import_names import named_files, prefixed_files, times_files
 from pipeline.recording.import_report import InputReport
@@ -80,7 +80,7 @@ def import_(
         raise typer.BadParameter(
             "nothing to import: name --video, --audio, --sensors, --text or --xdf"
         )
-    zone = _zone(timezone)
+    zone = zone_option(timezone)
     videos = _named(video, f"{scene}-video", "--video")
     sounds = _named(audio, f"{scene}-audio", "--audio")
     plan = ImportPlan(
@@ -179,13 +179,6 @@ def _times(values: Sequence[str] | None, media: dict[str, Path], option: str) ->
             known = ", ".join(media) or "none"
             raise typer.BadParameter(f"no stream {name!r}; there is {known}", param_hint=option)
     return files
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    try:
-        return None if name is None else time_zone(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--timezone") from error
 
 
 def _start_ns(start: str | None, zone: tzinfo) -> int | None:

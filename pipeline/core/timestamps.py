@@ -45,7 +45,7 @@ def iso_ns(text: str, zone: tzinfo = UTC, near_ns: int | None = None) -> int:
     if moment.tzinfo is not None:
         return _since_1970_ns(moment)
     first_ns, again_ns = (_since_1970_ns(moment.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
-    # A time that the clock skipped has its second reading before the first: it was shown never.
+    # Of a time that the clock skipped the second reading lies before the first: none was shown.
     if near_ns is None or again_ns <= first_ns:
         return first_ns
     return again_ns if abs(again_ns - near_ns) <= abs(first_ns - near_ns) else first_ns

@@ -215,9 +215,10 @@ class Alarm:
             span.extend(score, level, threshold)
         elif score.end_ns - span.end_ns >= self._ns("clear_after_s"):
             return [self._clear(span, score.end_ns)]
-        joined = subjects(span.listening.heard) > subjects(state.told)
-        waits_ns = [self._ns("update_every_s"), *([self._ns("clear_after_s")] if joined else [])]
-        due = score.end_ns - state.published_ns >= min(waits_ns)
+        wait_ns = self._ns("update_every_s")
+        if subjects(span.listening.heard) > subjects(state.told):
+            wait_ns = min(wait_ns, self._ns("clear_after_s"))
+        due = score.end_ns - state.published_ns >= wait_ns
         if not due or span.end_ns == state.published_end_ns:
             return []
         state.revision += 1

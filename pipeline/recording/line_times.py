@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol, TypeAlias
 
@@ -84,7 +84,7 @@ def times_of(lines: Sequence[str], written: datetime, zone: tzinfo = UTC) -> Lin
         written: When it was last written to, for times that do not tell their year.
         zone: That of times which name none.
     """
-    ways = [LineTimes(way.expression, way.read, zone) for way in _ways(lines, written)]
+    ways = [replace(way, zone=zone) for way in _ways(lines, written)]
     some = lines[:_LOOKED_AT]
     read = [sum(way.split(line) is not None for line in some) for way in ways]
     if not max(read, default=0):

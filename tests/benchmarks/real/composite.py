@@ -272,6 +272,8 @@ def table(found: Mapping[str, Sequence[Outcome]]) -> list[str]:
         lines.append(_line(name, _alarm_cells(each, [one.alarms for one in each])))
     lines.append("the same once every alarm of the fresh normal was answered 'normal here':")
     for name, each in found.items():
+        if not each[0].alarms.normal_s:
+            continue  # learnt, so there was nothing to answer
         answers = np.mean([one.answers for one in each])
         cells = _alarm_cells(each, [one.answered for one in each])
         lines.append(_line(f"{name}, {answers:.1f} answers", cells))
