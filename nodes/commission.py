@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
 import torch
 
 from nodes.assembly import aligner_of, build_engine
+from nodes.commissioning.answered_time import AnsweredTime, answered_time
 from nodes.commissioning.refused_samples import RefusedSamples
 from nodes.commissioning.slow_readings import slow_readings
 from nodes.replay import arrivals_of, drive, start_of
 from nodes.window_fit import few_readings
 from pipeline.alignment.account import StreamCounts
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import ConfigError, ModelError, RecordingError
+from pipeline.core.errors import ConfigError, ModelError, RecordingError, StoreError
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.engine import Engine
@@ -30,7 +32,9 @@ from pipeline.recording.reader import Recording
 from pipeline.training.budget_preview import KnownEvents, preview, without
 from pipeline.training.commissioning import commission
 from pipeline.training.commissioning_report import CommissioningReport
-from pipeline.training.labels import read_labels
+from pipeline.training.labels import Label, read_labels
+
+log = structlog.get_logger(__name__)
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -46,6 +50,7 @@ def commission_scene(
     settings: DetectorSettings | None = None,
     network: Path | None = None,
     labels: Path | None = None,
+    answers: bool = False,
     calibrate: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> CommissioningReport:
@@ -63,12 +68,15 @@ def commission_scene(
         labels: Labels file of what in the recordings is no normal, see
             `pipeline.training.labels`: it is not learnt, and the report says what would have
             been missed; None: all is normal.
+        answers: Whether what was answered to the scene's alarms says likewise what is no normal,
+            see `nodes.commissioning.answered_time`.
         calibrate: Recordings of normal time that are not learnt and calibrate, see
             `pipeline.training.calibrating`; none: what was held out of the others does.
         progress: See `pipeline.training.commissioning.commission`.
 
     Raises:
         ConfigError: The labels are wrong, or a recording is to be learnt and to calibrate.
+        StoreError: The answers are asked for, and cannot be read.
         RecordingError: No recording has a stream of the scene, or one cannot be read.
         ModelError: There is too little to learn from or to calibrate by, or the network does not
             fit.
@@ -78,10 +86,12 @@ def commission_scene(
     recordings, calibrate = oldest_first(recordings), oldest_first(calibrate)
     _see_apart(recordings, calibrate)
     streams = streams_of(deployment, scene, recordings)
-    known = _known(recordings, labels)
+    answered = _answered(deployment, scene, recordings, needed=answers)
+    known = _known(recordings, labels, answered.wrong if answers else ())
     refused = RefusedSamples()
     span_s = from_s, to_s
     windows = windows_of(deployment, scene, recordings, settings, *span_s, counted=refused.take)
+    windows = answered.counted(windows, unknown=not answers)
     slow = tuple(_slow(deployment, scene, streams))
     try:
         model, report = commission(
@@ -98,7 +108,12 @@ def commission_scene(
         error.fix = "; ".join(filter(None, (error.fix, *slow, *refused.warnings())))
         raise
     save_model(model, output)
-    report = replace(report, warnings=(*report.warnings, *refused.warnings(), *slow))
+    doubtful = answered.left_out() if answers else answered.learnt_though_wrong()
+    report = replace(
+        report,
+        warnings=(*report.warnings, *refused.warnings(), *slow, *doubtful),
+        answered=answered.words() if answers else None,
+    )
     if not known.labels:
         return report
     heard = tuple(_scores(deployment, scene, recordings, output, known, span_s, progress))
@@ -126,12 +141,28 @@ def _see_apart(learnt: Sequence[Path], calibrate: Sequence[Path]) -> None:
         )
 
 
-def _known(recordings: Sequence[Path], labels: Path | None) -> KnownEvents:
-    """What is known to be no normal, not yet scored."""
-    if labels is None:
-        return KnownEvents()
+def _answered(
+    deployment: Deployment, scene: str, recordings: Sequence[Path], needed: bool
+) -> AnsweredTime:
+    """What was answered to the scene's alarms; nothing where it is not needed and not to be had."""
     start_ns = start_of(recordings)
-    return KnownEvents(tuple(read_labels(labels, start_ns)), start_ns)
+    try:
+        return answered_time(deployment, scene, start_ns)
+    except StoreError as error:
+        if needed:
+            raise
+        log.debug("answers are not looked into", why=str(error))
+        return AnsweredTime({}, start_ns, deployment.scenes[scene].hop_s)
+
+
+def _known(
+    recordings: Sequence[Path], labels: Path | None, answered: Sequence[Label]
+) -> KnownEvents:
+    """What is known to be no normal, not yet scored."""
+    start_ns = start_of(recordings)
+    labelled = [] if labels is None else read_labels(labels, start_ns)
+    known = sorted([*labelled, *answered], key=lambda label: (label.start_s, label.end_s))
+    return KnownEvents(tuple(known), start_ns)
 
 
 def _scores(

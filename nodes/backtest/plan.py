@@ -18,6 +18,7 @@ from pipeline.config.deployment import (
 from pipeline.core.errors import ConfigError
 from pipeline.detection.calibration import Budget
 from pipeline.detection.sight_settings import SightSettings
+from pipeline.recording.coverage import Coverage
 
 LEADS = 4
 """A piece is so many times as long as what is replayed before it: a fifth of the work is that."""
@@ -54,6 +55,7 @@ class Side:
         models: Model file of each scene that has one.
         memories: What each of these scenes remembers.
         budgets: Threshold of each of them.
+        learnt: Time that each of them was learnt or calibrated from.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Side:
     models: Mapping[str, Path]
     memories: Mapping[str, Memory]
     budgets: Mapping[str, Budget]
+    learnt: Mapping[str, Coverage]
 
 
 def side_of(
@@ -96,12 +99,13 @@ def side_of(
             where=deployment.name if scene is None else f"scene {scene}",
             fix="give --model FILE, or name it in the deployment",
         )
-    memories, budgets = {}, {}
+    memories, budgets, learnt = {}, {}, {}
     for one, path in files.items():
         model = scene_model(deployment, one, path)
         memories[one] = memory_of(deployment, one, model)
         budgets[one] = Scorer({one: model}, "cpu").budget(one, deployment.scenes[one].alarm)
-    return Side(name, what, deployment, files, memories, budgets)
+        learnt[one] = Coverage((end - model.hop_ns, end) for end in model.held.end_ns.tolist())
+    return Side(name, what, deployment, files, memories, budgets, learnt)
 
 
 def pieces_of(

@@ -26,6 +26,7 @@ from pipeline.store import FusionStore
 from pipeline.training.labels import Label, read_labels
 
 NEW, OLD = "new", "old"
+_MUCH = 0.05  # of the time that is compared
 Known = tuple[Sequence[Label] | None, int]
 """Labels, if there are any, and the site time of their second 0, nanoseconds."""
 
@@ -253,6 +254,13 @@ def _side_warnings(asked: Asked, side: Side, joined: Joined) -> Iterator[str]:
         elif memory.endless:
             why = " and ".join(memory.endless)
             yield f"{side.name}: {why} of {scene} begins anew with each piece, as --piece wants it"
+        recorded = joined.recorded[scene]
+        learnt_ns = recorded.shared_ns(side.learnt[scene])
+        if learnt_ns > _MUCH * recorded.total_ns:
+            yield (
+                f"{side.name}: {scene} has learnt from {length(learnt_ns / SECOND_NS)} of this "
+                "time, which flatters it; what came later tells more"
+            )
         lead_ns = asked.cutting.lead_ns
         if lead_ns is not None and lead_ns < memory.lead_ns and joined.seams:
             yield (

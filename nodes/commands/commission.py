@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from nodes.budget_words import budget_table, budget_words
 from nodes.commands.replay import scene_of
+from nodes.recording_files import recording_files
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment, load_settings
 from pipeline.core.errors import ConfigError
@@ -30,7 +31,9 @@ def command(
     config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
     recordings: Annotated[
         list[Path] | None,
-        typer.Option("--recording", "-r", help="Recording of normal time; repeatable."),
+        typer.Option(
+            "--recording", "-r", help="Recording of normal time, or a folder of such; repeatable."
+        ),
     ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Record now, until there is enough normal.")
@@ -59,6 +62,14 @@ def command(
             help="JSON: [{start_s, end_s, kind}] of what is no normal: not learnt, but tried.",
         ),
     ] = None,
+    answers: Annotated[
+        bool,
+        typer.Option(
+            "--answers",
+            help="Take what was answered to the scene's alarms: what was called real or a fault is "
+            "not learnt, but tried, and what nobody answered is not learnt.",
+        ),
+    ] = False,
     report_folder: Annotated[
         Path | None,
         typer.Option("--report", help="Folder for the plot; none: that of the model file."),
@@ -116,8 +127,8 @@ def command(
         "--direct": direct or None, "--json": as_json or None,
     }  # fmt: skip
     of_files = {
-        "--recording": recordings, "--network": network, "--labels": labels, "--from": from_s,
-        "--to": to_s, "--calibrate": calibrate,
+        "--recording": recordings, "--network": network, "--labels": labels,
+        "--answers": answers or None, "--from": from_s, "--to": to_s, "--calibrate": calibrate,
     }  # fmt: skip
     _see_that_they_go_together(live, of_live, of_files)
 
@@ -144,14 +155,15 @@ def command(
         report = commission_scene(
             deployment,
             name,
-            recordings or [],
+            recording_files(recordings or []),
             target,
             from_s=from_s,
             to_s=to_s,
             settings=settings,
             network=network,
             labels=labels,
-            calibrate=calibrate or (),
+            answers=answers,
+            calibrate=recording_files(calibrate or ()),
             progress=bar.tell,
         )
     tell(console, report)
@@ -191,6 +203,8 @@ def tell(console: Console, report: CommissioningReport) -> None:
     )
     if report.calibrated_s is not None:
         console.print(f"calibrated by {report.calibrated_s / 60:.1f} minutes that were not learnt")
+    if report.answered is not None:
+        console.print(f"alarms of this time, by what they were called: {report.answered}")
     console.print(budget_table(report.preview))
     for line in budget_words(report.preview):
         console.print(line, highlight=False)

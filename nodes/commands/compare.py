@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.commands.replay import scene_of
+from nodes.recording_files import recording_files
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment, load_settings
 from pipeline.training.report_words import number, seconds, share, short
@@ -41,10 +42,12 @@ def command(
     ],
     config: Annotated[Path, typer.Option("--config", "-c", help="Deployment file.")],
     normal: Annotated[
-        list[Path], typer.Option("--normal", "-n", help="Recording of normal time; repeatable.")
+        list[Path],
+        typer.Option("--normal", "-n", help="Recording of normal time, or folder; repeatable."),
     ],
     recordings: Annotated[
-        list[Path], typer.Option("--recording", "-r", help="Recording to judge; repeatable.")
+        list[Path],
+        typer.Option("--recording", "-r", help="Recording to judge, or folder; repeatable."),
     ],
     labels: Annotated[
         Path, typer.Option("--labels", "-l", help="JSON: [{start_s, end_s, kind, modalities}].")
@@ -80,8 +83,9 @@ def command(
     deployment = load_deployment(config)
     wanted = [(file.stem, load_settings(file, DetectorSettings)) for file in detectors]
     comparison = Comparison(
-        deployment, scene_of(deployment, scene), normal, Span(to_s=normal_to_s),
-        recordings, Span(from_s=from_s), labels, output, calibrate or (),
+        deployment, scene_of(deployment, scene), recording_files(normal), Span(to_s=normal_to_s),
+        recording_files(recordings), Span(from_s=from_s), labels, output,
+        recording_files(calibrate or ()),
     )  # fmt: skip
     found: list[Compared] = []
     with StageBar(Console()) as bar:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.commands.replay import check_span, scene_of
+from nodes.recording_files import recording_files
 from nodes.replay import write_scores
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment
@@ -44,7 +45,7 @@ def command(
     ] = None,
     recordings: Annotated[
         list[Path] | None,
-        typer.Option("--recording", "-r", help="Recording of one run; repeatable."),
+        typer.Option("--recording", "-r", help="Recording of one run, or folder; repeatable."),
     ] = None,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="CSV of `replay --scores` instead of replaying.")
@@ -76,19 +77,20 @@ def command(
     _check(budget, from_s, to_s)
     deployment = load_deployment(config) if config is not None else None
     span = {"from_s": from_s, "to_s": to_s}
+    files = recording_files(recordings or ())
     with StageBar(Console(stderr=True)) as bar:
         if scores is not None:
             alarm = _alarm(deployment, scene)
             evaluation, watched = evaluate_scores(
                 scores, labels, scene=scene, alarm=alarm, model=model, budget=budget,
-                recordings=recordings or (), **span,
+                recordings=files, **span,
             )  # fmt: skip
         else:
-            if deployment is None or not recordings:
+            if deployment is None or not files:
                 what = "give --config and --recording, or --scores"
                 raise typer.BadParameter(what, param_hint="--recording")
             evaluation, watched = evaluate_recording(
-                deployment, scene_of(deployment, scene), recordings, labels,
+                deployment, scene_of(deployment, scene), files, labels,
                 model=model, budget=budget, progress=bar.tell, **span,
             )  # fmt: skip
         report = write_report(output, evaluation, watched)

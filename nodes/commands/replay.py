@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from nodes.recording_files import recording_files
 from nodes.replay import SECOND_NS, Replayed, replay, write_events, write_scores
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
@@ -26,7 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def command(
     recordings: Annotated[
-        list[Path], typer.Argument(help="Recordings of one run.", metavar="F.mcap...")
+        list[Path],
+        typer.Argument(help="Recordings of one run, or their folder.", metavar="F.mcap..."),
     ],
     config: Annotated[Path, typer.Option("--config", "-c", help="Deployment file.")],
     model: Annotated[
@@ -57,6 +59,7 @@ def command(
 
     check_span(from_s, to_s)
     deployment = load_deployment(config)
+    recordings = recording_files(recordings)
     require_streams(deployment, recordings)
     models = {scene_of(deployment, scene): model} if model is not None else None
     writer = EvidenceFiles(evidence) if evidence is not None else None

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nodes.commands.replay import scene_of
+from nodes.recording_files import recording_files
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment
 from pipeline.core.errors import ConfigError, DependencyMissing
@@ -38,7 +39,7 @@ def command(
     config: Annotated[Path, typer.Argument(help="Deployment file.", metavar="CONFIG")],
     recordings: Annotated[
         list[Path] | None,
-        typer.Option("--recording", "-r", help="Recording to search; repeatable."),
+        typer.Option("--recording", "-r", help="Recording to search, or folder; repeatable."),
     ] = None,
     like: Annotated[
         str | None,
@@ -91,13 +92,14 @@ def command(
     folder = encoder or deployment.scenes[name].text_encoder
     reader = None if text is None else _reader(folder)
     embedder = _embedder(deployment, name, model, reader)
-    shelf = _shelf(embedder, recordings or [], index)
+    files = recording_files(recordings or ())
+    shelf = _shelf(embedder, files, index)
     weights = _weights(streams, shelf.streams)
     if reader is not None and text is not None:
         every = dict.fromkeys(shelf.streams, 1.0)
         answer = shelf.meaning(text, reader.of_text(text), weights or every, top)
     else:
-        origin_ns = start_of(recordings[:1]) if recordings else shelf.origin_ns
+        origin_ns = start_of(files[:1]) if files else shelf.origin_ns
         answer = shelf.like(asked(like or "", origin_ns, meant), weights, top)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2))

@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 from rich.console import Console
 
 from nodes.commands.replay import check_span, scene_of
+from nodes.recording_files import recording_files
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment, load_settings
 from pipeline.core.errors import ConfigError
@@ -51,14 +52,18 @@ def command(
     ] = None,
     recordings: Annotated[
         list[Path] | None,
-        typer.Option("--recording", "-r", help="Scene: recording of normal time; repeatable."),
+        typer.Option(
+            "--recording", "-r", help="Scene: recording of normal time, or folder; repeatable."
+        ),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", "-l", help="Scene: JSON as for evaluate.")
     ] = None,
     labelled: Annotated[
         list[Path] | None,
-        typer.Option("--labelled", help="Scene: recording that the labels are of; repeatable."),
+        typer.Option(
+            "--labelled", help="Scene: recording that the labels are of, or folder; repeatable."
+        ),
     ] = None,
     scene: Annotated[
         str | None, typer.Option("--scene", help="Which scene, if there are several.")
@@ -104,7 +109,8 @@ def command(
     from nodes.train_scene import SceneRecordings
 
     name = scene_of(deployment, scene)
-    given = SceneRecordings(deployment, name, normal, labels, labelled or (), from_s, to_s)
+    known = recording_files(labelled or ())
+    given = SceneRecordings(deployment, name, recording_files(normal), labels, known, from_s, to_s)
     folder = report or output.with_name(f"{output.name}.report")
     train(training, given, output, folder, resume=resume, seed=seed)
 

@@ -63,7 +63,7 @@ def summary(peak: WindowScore, widened: int = 1, heard: Mapping[str, Heard] = _N
         heard: See `pipeline.core.event.Event.heard`.
     """
     ranked = sorted(peak.notes, key=lambda name: peak.detectors.get(name, 1.0))[:NOTES_IN_SUMMARY]
-    named = [_told(name, peak.notes[name]) for name in ranked]
+    named = _once([_told(name, peak.notes[name]) for name in ranked])
     what = "; ".join(named) or TOGETHER
     faint = len(peak.detectors) > 1 and min(peak.detectors.values()) > NOTE_BELOW_P
     if faint and what != TOGETHER:
@@ -76,9 +76,20 @@ def _beside(heard: Mapping[str, Heard], told: Sequence[str], named: Sequence[str
     """What other streams, or something between streams, said at another time of the event."""
     others = [n for n in heard if heard[n].note and not subjects([n]) <= subjects(told)]
     others.sort(key=lambda name: -heard[name].score)
-    said = dict.fromkeys(_told(name, heard[name].note) for name in others)
-    new = [one for one in said if one not in named][:NOTES_IN_SUMMARY]
+    said = _once([*named, *(_told(name, heard[name].note) for name in others)])
+    new = said[len(named) :][:NOTES_IN_SUMMARY]
     return f"; beside that {'; '.join(new)}" if new else ""
+
+
+def _once(notes: Sequence[str]) -> list[str]:
+    """What is told, without what an earlier note said: of a pair that does not fit, both tell."""
+    said: set[str] = set()
+    told: list[str] = []
+    for note in notes:
+        new = [clause for clause in note.split("; ") if clause not in said]
+        said.update(new)
+        told += ["; ".join(new)] if new else []
+    return told
 
 
 def _blind(peak: WindowScore) -> str:

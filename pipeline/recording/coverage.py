@@ -42,6 +42,11 @@ class Coverage:
         """Whether anything of ``[start_ns, end_ns]`` was recorded."""
         return any(start <= end_ns and start_ns < end for start, end in self.spans)
 
+    def shared_ns(self, other: Coverage) -> int:
+        """How much of it another holds too."""
+        both = self.total_ns + other.total_ns
+        return both - Coverage([*self.spans, *other.spans]).total_ns
+
     def before(self, at_ns: int, length_ns: int) -> int:
         """The time from which on `length_ns` were recorded before `at_ns`, or the beginning."""
         left = length_ns

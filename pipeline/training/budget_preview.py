@@ -55,11 +55,15 @@ class KnownEvents:
     start_ns: int = 0
     scores: tuple[WindowScore, ...] = field(default=(), repr=False)
 
-    def holds(self, window: Window | WindowScore) -> bool:
-        """Whether a window lies so near to an event that it is not learnt as normal."""
+    def near(self, window: Window | WindowScore) -> list[Label]:
+        """Events that a window lies so near to that it is not learnt as normal."""
         first = (window.start_ns - self.start_ns) / SECOND_NS - TOLERANCE_S
         last = (window.end_ns - self.start_ns) / SECOND_NS + TOLERANCE_S
-        return any(first < label.end_s and last > label.start_s for label in self.labels)
+        return [one for one in self.labels if first < one.end_s and last > one.start_s]
+
+    def holds(self, window: Window | WindowScore) -> bool:
+        """Whether a window lies near any of them."""
+        return bool(self.near(window))
 
     def over(self, window: WindowScore) -> bool:
         """Whether a window lies after all events, and near none."""

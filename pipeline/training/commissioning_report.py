@@ -52,6 +52,7 @@ class CommissioningReport:
         preview: What some budgets of false alarms would have done on the recording.
         abilities: What it can find, and what not.
         warnings: What the operator should know.
+        answered: What the alarms of this time were called; None: nobody asked.
     """
 
     scene: str
@@ -62,6 +63,7 @@ class CommissioningReport:
     preview: BudgetPreview
     abilities: Abilities
     warnings: tuple[str, ...]
+    answered: str | None = None
 
 
 def make_report(

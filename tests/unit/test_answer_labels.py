@@ -56,9 +56,10 @@ class Machine:
     events: list[Event]
 
     def answer(self, number: int, verdict: str) -> None:
-        event_id = self.events[number].id
+        event = self.events[number]
+        said = Answer(event.id, "machine", Action.VERDICT, verdict, "", "Ada", event.end_ns)
         with closing(answer_store(self.deployment)) as store:
-            store.add(Answer(event_id, "machine", Action.VERDICT, verdict, "", "Ada", 1))
+            store.add(said)
 
     def labels(self) -> Path:
         path = self.folder / "labels.json"
@@ -131,3 +132,61 @@ def test_a_label_says_what_where_and_when_and_normal_ones_are_no_labels(tmp_path
     made.write(tmp_path / "labels.json")
     (read,) = read_labels(tmp_path / "labels.json", origin_ns=10 * 10**9)
     assert read == Label(50.0, 52.0, "real", ("audio",), "a sound without its cause")
+
+
+def commissioned(machine: Machine, *options: str | Path) -> Path:
+    """A model learnt from all of the recording, anomalies and all."""
+    model = machine.folder / "again.model"
+    config = machine.folder / "machine.yaml"
+    assert fusewatch("commission", config, "-r", machine.folder, "-o", model, *options) == 0
+    return model
+
+
+def alarms_by(machine: Machine, model: Path) -> int:
+    recording = machine.folder / "machine.mcap"
+    found = replay([recording], machine.deployment, models={"machine": model}, from_s=NORMAL_S)
+    return sum(one.phase is Phase.RAISED and not one.health for one in found.events)
+
+
+def test_what_was_called_real_or_nothing_is_not_learnt_from_a_site_s_own_recordings(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.answer(0, "real")
+    machine.answer(1, "fault")
+    model = commissioned(machine, "--answers")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "alarms of this time, by what they were called: 1 real, 0 normal, 1 fault" in said
+    assert "Known events found: 2 of 2." in said
+    assert f"nobody answered {len(WRONG) - 2} alarms of this time, so 1." in said
+    assert alarms_by(machine, model) == len(WRONG)
+
+
+def test_what_was_called_normal_is_learnt_and_so_is_what_is_like_it(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2, 4, 5, 6):  # 0 and 3 are like 2
+        machine.answer(number, "normal")
+    model = commissioned(machine, "--answers")
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"by what they were called: 0 real, {len(WRONG)} normal, 0 fault" in said
+    assert "nobody answered" not in said
+    assert alarms_by(machine, model) == 0
+
+
+def test_who_learns_what_was_called_real_without_knowing_is_told(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.answer(0, "real")
+    commissioned(machine)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "alarms of this time were called 1 real, and are learnt as normal; --answers" in said
+    commissioned(machine, "--to", "150")  # it is not in this time
+    assert "learnt as normal" not in capsys.readouterr().out
+
+
+def test_answers_are_asked_for_where_nothing_was_ever_answered(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, recording = machine.folder / "machine.yaml", machine.folder / "machine.mcap"
+    assert fusewatch("commission", config, "-r", recording, "--answers") != 0
+    assert "answers.db" in " ".join(capsys.readouterr().err.split())

@@ -153,6 +153,18 @@ def test_against_another_model_of_the_same_deployment(
     assert (said["new"], said["old"]) == ("site.yaml with hall.model",) * 2
 
 
+def test_a_model_that_has_learnt_what_it_is_judged_by_says_so(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployment(tmp_path)
+    assert fusewatch("commission", config, "-r", recordings, "-o", tmp_path / "again.model") == 0
+    capsys.readouterr()
+    options = ("--model", tmp_path / "again.model", "--against", config, "--json")
+    assert fusewatch("backtest", config, "-r", recordings, *options) == 0
+    (said,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert said.startswith("new: hall has learnt from 87 s of this time")
+
+
 def test_a_recording_that_cannot_be_read_is_told_and_the_rest_is_compared(
     recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

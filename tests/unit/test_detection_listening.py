@@ -106,6 +106,12 @@ def test_what_the_summary_says_already_is_not_said_twice() -> None:
     assert summary(replace(peak, notes={"odd": "a and b"}), heard=alike).lower().count("a and") == 1
 
 
+def test_what_a_channel_showed_is_told_once_where_both_streams_of_a_pair_speak() -> None:
+    notes = {"odd": "a does not fit b; heat seen 3", "between": "b does not fit a; heat seen 3"}
+    said = summary(replace(window(1, odd=4.0, between=3.0), notes=notes))
+    assert said.startswith("A does not fit b; heat seen 3; b does not fit a; about")
+
+
 @given(
     levels=st.lists(
         st.fixed_dictionaries({"video_cam": st.sampled_from([1.0, 3.5, 6.0])}, optional={

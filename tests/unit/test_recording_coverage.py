@@ -39,6 +39,12 @@ def test_a_gap_holds_nothing() -> None:
     assert not coverage.holds(10, 99)
 
 
+def test_what_two_hold_counts_once() -> None:
+    coverage = Coverage([(0, 10), (100, 110)])
+    assert coverage.shared_ns(Coverage([(5, 105), (300, 400)])) == 10
+    assert coverage.shared_ns(Coverage([(10, 100)])) == 0
+
+
 def test_no_recording_makes_no_pieces() -> None:
     assert Coverage([]).pieces(10) == []
     assert Coverage([(5, 5)]).pieces(10) == []

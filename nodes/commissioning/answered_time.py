@@ -1,0 +1,133 @@
+"""What was answered to a scene's alarms, for learning from the time that they are of.
+
+The recordings of a site that is watched hold what was wrong there, too. What was called *real* or
+a *fault* is no normal, and what nobody said anything of may be either. What was called *normal*, or
+is held back as it is like such, is what the site has yet to learn, and so is all that raised no
+alarm.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+
+from nodes.budget_words import alarm_count
+from nodes.exemptions import worst
+from nodes.places import answer_store, fusion_store
+from nodes.withholding import Withholding
+from pipeline.config.deployment import Deployment
+from pipeline.core.event import Event
+from pipeline.core.window import Window
+from pipeline.store import Verdict, verdict_of
+from pipeline.training.budget_preview import KnownEvents
+from pipeline.training.labels import SECOND_NS, Label
+
+_MINUTE_S = 60.0
+_WRONG = (Verdict.REAL, Verdict.FAULT)
+
+
+def answered_time(deployment: Deployment, scene: str, start_ns: int) -> AnsweredTime:
+    """Read what was answered to a scene's alarms.
+
+    Args:
+        deployment: The deployment.
+        scene: Which of its scenes.
+        start_ns: Site time of second 0 of the recordings.
+
+    Raises:
+        StoreError: The events or the answers cannot be read, or there are none.
+    """
+    with (
+        closing(fusion_store(deployment, create=False)) as events,
+        closing(answer_store(deployment, create=False)) as answers,
+    ):
+        told = Withholding(events, answers, deployment.feedback)
+        standing = answers.standing()
+        found: dict[Verdict | None, list[Label]] = {}
+        for one in events.events(scene):
+            if one.health:
+                continue
+            phases = events.phases(one.id)
+            verdict = verdict_of(standing.get(one.id, ()))
+            if verdict is None and told.fate(phases).like:
+                verdict = Verdict.NORMAL
+            label = _label(worst(phases) or one, verdict, start_ns)
+            found.setdefault(verdict, []).append(label)
+    return AnsweredTime(found, start_ns, deployment.scenes[scene].hop_s)
+
+
+def _label(event: Event, verdict: Verdict | None, start_ns: int) -> Label:
+    return Label(
+        (event.start_ns - start_ns) / SECOND_NS,
+        (event.end_ns - start_ns) / SECOND_NS,
+        "" if verdict is None else verdict.value,
+        description=event.summary,
+    )
+
+
+class AnsweredTime:
+    """A scene's alarms by what was said of them, and how much of what is learnt they are.
+
+    Args:
+        alarms: When they were, by what they were called; under None those that nobody called
+            anything.
+        start_ns: Site time of second 0.
+        hop_s: Step from one window to the next, seconds.
+    """
+
+    def __init__(
+        self, alarms: Mapping[Verdict | None, Sequence[Label]], start_ns: int, hop_s: float
+    ) -> None:
+        self._alarms = {
+            verdict: KnownEvents(tuple(labels), start_ns) for verdict, labels in alarms.items()
+        }
+        self._hop_s = hop_s
+        self._seen: dict[Verdict | None, set[Label]] = {verdict: set() for verdict in alarms}
+        self._windows: Counter[Verdict | None] = Counter()
+
+    @property
+    def wrong(self) -> tuple[Label, ...]:
+        """What was called real or a fault."""
+        known = (self._alarms.get(verdict, KnownEvents()) for verdict in _WRONG)
+        return tuple(label for one in known for label in one.labels)
+
+    def counted(self, windows: Iterable[Window], unknown: bool) -> Iterator[Window]:
+        """The windows, counted by what was said of the alarms near them.
+
+        Args:
+            windows: Of the recordings, in order.
+            unknown: Whether those near an alarm that nobody called anything are among them.
+        """
+        for window in windows:
+            near = {verdict: known.near(window) for verdict, known in self._alarms.items()}
+            for verdict, labels in near.items():
+                self._seen[verdict].update(labels)
+                self._windows[verdict] += bool(labels)
+            if unknown or not near.get(None):
+                yield window
+
+    def words(self) -> str:
+        """How many alarms of these windows were called what."""
+        called = {verdict.value: len(self._seen.get(verdict, ())) for verdict in Verdict}
+        return ", ".join(f"{count} {name}" for name, count in called.items())
+
+    def learnt_though_wrong(self) -> Iterator[str]:
+        """A warning where alarms that were no normal are learnt as such."""
+        seen = {verdict: len(self._seen.get(verdict, ())) for verdict in _WRONG}
+        if any(seen.values()):
+            called = " and ".join(f"{count} {v.value}" for v, count in seen.items() if count)
+            yield (
+                f"alarms of this time were called {called}, and are learnt as normal; --answers "
+                "leaves them out, and tells whether they would be found"
+            )
+
+    def left_out(self) -> Iterator[str]:
+        """A warning where alarms that nobody called anything are not learnt."""
+        if unknown := len(self._seen.get(None, ())):
+            minutes = self._windows[None] * self._hop_s / _MINUTE_S
+            yield (
+                f"nobody answered {alarm_count(unknown)} of this time, so {minutes:.1f} minutes "
+                "are not learnt, and what was normal of them is told again; answer on the page or "
+                "by `fusewatch feedback answer`, and commission once more"
+            )
