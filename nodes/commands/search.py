@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -190,27 +191,35 @@ def tell(console: Console, answer: Answer) -> None:
     else:
         console.print(f"like {_words(answer.like)}", highlight=False)
     streams = list(dict.fromkeys(name for m in answer.moments for name in m.streams))
-    table = _table(answer, streams, streams)
+    files = list(dict.fromkeys(moment.recording for moment in answer.moments))
+    table = _table(answer, dict.fromkeys(files), dict.fromkeys(streams))
     unbound = console.options.update(max_width=_ANY_WIDTH)
     if console.measure(table, options=unbound).maximum > console.width:
-        table = _table(answer, streams, [str(n) for n, _ in enumerate(streams, start=1)])
-        legend = ", ".join(f"{n} {name}" for n, name in enumerate(streams, start=1))
-        table.caption = f"{escape(legend)}\n{table.caption}"
+        short_files = {name: f"r{n}" for n, name in enumerate(files, start=1)}
+        short_streams = {name: str(n) for n, name in enumerate(streams, start=1)}
+        table = _table(answer, short_files, short_streams)
+        legend = [", ".join(f"{short} {name}" for name, short in short_streams.items())]
+        legend += [f"{short} {name}" for name, short in short_files.items() if len(files) > 1]
+        table.caption = "\n".join([*map(escape, legend), str(table.caption)])
     console.print(table)
 
 
-def _table(answer: Answer, streams: list[str], heads: list[str]) -> Table:
-    """The moments, a row each; `heads` stand over how alike each is in a stream."""
-    several = len({moment.recording for moment in answer.moments}) > 1
+def _table(
+    answer: Answer, files: Mapping[str, str | None], streams: Mapping[str, str | None]
+) -> Table:
+    """The moments, a row each; recordings and streams by their short names where they have some."""
+    several = len(files) > 1
     rare = any(moment.p is not None for moment in answer.moments)  # words know nothing of it
+    heads = [escape(short or name) for name, short in streams.items()]
     table = Table(caption=f"{answer.windows} windows compared")
     table.add_column("at", no_wrap=True)
     if several:
-        table.add_column("recording", overflow="fold")
-    for name in ("second", "alike", *map(escape, heads), *(["p"] if rare else [])):
+        table.add_column("in" if all(files.values()) else "recording", no_wrap=True)
+    for name in ("second", "alike", *heads, *(["p"] if rare else [])):
         table.add_column(name, no_wrap=True, justify="right")
     for moment in answer.moments:
-        table.add_row(*_row(moment, streams, several, rare))
+        file = [escape(files[moment.recording] or moment.recording)] if several else []
+        table.add_row(*_row(moment, file, list(streams), rare))
     return table
 
 
@@ -219,12 +228,12 @@ def _words(moment: Moment) -> str:
     return escape(f"{moment.start}, second {moment.seconds:.1f} of {moment.recording}{rare}")
 
 
-def _row(moment: Moment, streams: list[str], several: bool, rare: bool) -> list[str]:
+def _row(moment: Moment, file: list[str], streams: list[str], rare: bool) -> list[str]:
     alike = (moment.streams.get(name) for name in streams)
     p = "" if moment.p is None else f"{moment.p:.1e}"
     return [
         moment.start[5:19].replace("T", " "),  # month to second; --json tells all
-        *([escape(moment.recording)] if several else []),
+        *file,
         f"{moment.seconds:.1f}",
         f"{moment.similarity:.2f}",
         *("" if value is None else f"{value:.2f}" for value in alike),

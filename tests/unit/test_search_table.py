@@ -36,3 +36,16 @@ def test_where_no_rarity_is_known_there_is_no_column_of_it() -> None:
     tell(Console(width=80, file=page), Answer(None, "a dog", 7, [moment]))
     heads = page.getvalue().splitlines()[2]
     assert heads.replace("┃", " ").split() == ["at", "second", "alike", "cam"]
+
+
+def test_on_a_narrow_terminal_long_names_of_recordings_are_told_below() -> None:
+    page = io.StringIO()
+    names = [f"site-2026112{day}T044348.804076Z.mcap" for day in (7, 8)]
+    times = "2026-11-28T04:43:59.000Z", "2026-11-28T04:44:01.000Z"
+    moments = [Moment(*times, name, 11.7, 0.97, {"camera": 0.9}, 1e-3) for name in names]
+    tell(Console(width=60, file=page), Answer(None, "words", 7, moments))
+    rows = [line for line in page.getvalue().splitlines() if "0.97" in line]
+    assert [row.split("│")[1:4] for row in rows] == [
+        [" 11-28 04:43:59 ", f" r{n} ", "   11.7 "] for n in (1, 2)
+    ]
+    assert all(f"r{n} {name}" in page.getvalue() for n, name in enumerate(names, start=1))
