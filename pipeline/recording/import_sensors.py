@@ -31,6 +31,8 @@ from pipeline.recording.import_table import (
 )
 
 LABEL_NAMES = frozenset({"anomaly", "changepoint", "label", "is_anomaly", "target", "class"})
+ROW_NAMES = frozenset({"row", "index", "id", "no", "nr", "#", "unnamed: 0"})
+_LEAST_COUNTED = 5  # fewer rows may go up by one by chance
 _REGULAR = 0.9  # share of steps near the median that makes a rate
 _FORWARD = 0.75  # share of steps that do not go back in what may be times
 
@@ -111,11 +113,14 @@ class SensorInput:
             if i == self._time_column or name in exclude:
                 continue
             cells = [cells[i] for _, cells in table.rows if i < len(cells)]
-            if any(number(cell, table.separator) is not None for cell in cells):
-                columns.append(i)
-                self._warn_of_label(name)
-            else:
+            values = [number(cell, table.separator) for cell in cells]
+            if all(value is None for value in values):
                 self.report.note(f"column {name!r} holds no numbers and is left out")
+            elif name.lower() in ROW_NAMES | {f"column{i}"} and _counts(values):
+                self.report.note(f"column {name!r} counts the rows and is left out")
+            else:
+                columns.append(i)
+                self._warn_of(name, values)
         if not columns:
             raise RecordingError(
                 "no column holds numbers",
@@ -124,11 +129,10 @@ class SensorInput:
             )
         return columns
 
-    def _warn_of_label(self, name: str) -> None:
-        if name.lower() in LABEL_NAMES:
-            self.report.note(
-                f"column {name!r} looks like a label; leave it out with --exclude {name}"
-            )
+    def _warn_of(self, name: str, values: Sequence[float | None]) -> None:
+        if name.lower() in LABEL_NAMES or _counts(values):
+            what = "looks like a label" if name.lower() in LABEL_NAMES else "counts the rows"
+            self.report.note(f"column {name!r} {what}; leave it out with --exclude {name}")
 
     def _read(self, table: Table) -> tuple[list[Moment], npt.NDArray[np.float64]]:
         moments: list[Moment] = []
@@ -208,6 +212,13 @@ def _goes_forward(table: Table, column: int) -> bool:
     times = [parse_moment(cell).ns for cell in cells if is_moment(cell)]
     forward = sum(later >= earlier for earlier, later in pairwise(times))
     return forward >= _FORWARD * (len(times) - 1)
+
+
+def _counts(values: Sequence[float | None]) -> bool:
+    """Whether a column goes up by one with each row: it says nothing, and never stops growing."""
+    if len(values) < _LEAST_COUNTED or None in values:
+        return False
+    return bool((np.diff(np.array(values, np.float64)) == 1.0).all())
 
 
 def _rate_hz(moments: Sequence[Moment]) -> float | None:

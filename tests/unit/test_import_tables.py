@@ -142,3 +142,26 @@ def test_lines_without_a_time_take_that_of_the_line_before(tmp_path: Path) -> No
     report, streams = imported(plan)
     assert stamps_ms(streams["l"], report.start_ns) == [0, 0, 1500]
     assert one(report).faults == {"lines without a time of their own": 1}
+
+
+@pytest.mark.parametrize(
+    ("head", "left"),
+    [("date,heat", "row"), ("Unnamed: 0,date,heat", "Unnamed: 0"), (",date,heat", "column0")],
+)
+def test_a_column_that_counts_the_rows_is_no_reading(tmp_path: Path, head: str, left: str) -> None:
+    lines = [f"{n},2015-02-04 17:5{n}:00,{20 + n % 2}" for n in range(1, 9)]
+    file = table(tmp_path / "s.csv", "\n".join([head, *lines]) + "\n")
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file})
+    report, _ = imported(plan)
+    assert one(report).notes[0] == f"column {left!r} counts the rows and is left out"
+    with Recording(plan.output) as recording:
+        assert recording.streams["s"].channels == ("heat",)
+
+
+def test_a_named_column_that_counts_the_rows_is_kept_and_told(tmp_path: Path) -> None:
+    lines = [f"{n},{n},{n % 3}" for n in range(9)]
+    file = table(tmp_path / "s.csv", "\n".join(["time,pieces,heat", *lines]) + "\n")
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file})
+    report, streams = imported(plan)
+    assert "'pieces' counts the rows; leave it out with --exclude pieces" in one(report).notes[0]
+    assert len(streams["s"][0].sample.data) == 2  # type: ignore[arg-type]
