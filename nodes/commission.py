@@ -211,7 +211,8 @@ def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -
             f"no stream of scene {scene!r} is recorded; there "
             + (f"are {', '.join(sorted(known))}" if known else "is none at all"),
             where=", ".join(str(p) for p in recordings),
-            fix=f"the scene has {', '.join(wanted)}: make the names agree",
+            fix=f"the scene has {', '.join(wanted)}: make the names agree, or have a file written "
+            "that fits by `fusewatch init --recording`",
         )
     return found
 

@@ -151,6 +151,7 @@ def _tell(report: ImportReport) -> None:
         _tell_notes(console, item)
     size = report.size_bytes / 1e6
     console.print(f"{report.output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")
+    console.print(f"a deployment file that fits it: fusewatch init --recording {report.output}")
 
 
 def _tell_notes(console: Console, item: InputReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from nodes.init.asking import Asking
 from nodes.init.gathering import Given, gather
 from nodes.init.plan import SitePlan
 from nodes.init.writing import write
+from nodes.recording_files import recording_files
 from pipeline.config import check_file
 from pipeline.core.errors import ConfigError
 
@@ -57,6 +59,14 @@ def init(
     listen_s: Annotated[
         float, typer.Option("--listen", help="How long to listen to the broker, seconds.")
     ] = 15.0,
+    recording: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--recording",
+            "-r",
+            help="Write it for what this recording holds, or a folder of such; repeatable.",
+        ),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option("--budget", help="False alarms you can live with, as 2/day.")
     ] = None,
@@ -78,12 +88,25 @@ def init(
 ) -> None:
     """Write a first deployment file from what this machine has and what you answer.
 
-    Passwords are asked for, or taken from addresses, and go to files of their own beside it.
+    Passwords are asked for, or taken from addresses, and go to files of their own beside it. With
+    --recording it is for what was recorded or imported, and nothing is asked.
     """
     if file.exists() and not force:
         raise ConfigError(
             "the file exists already", where=str(file), fix="name another, or --force"
         )
+    if recording:
+        devices = {
+            "--address": address, "--camera": camera, "--microphone": microphone,
+            "--broker": broker, "--broker-user": user, "--broker-password-file": password_file,
+            "--webhook": webhook, "--home-assistant": home_assistant,
+        }  # fmt: skip
+        if wrong := [name for name, value in devices.items() if value is not None]:
+            raise typer.BadParameter(
+                "is of devices, and the file is to be for --recording", param_hint=", ".join(wrong)
+            )
+        _for_recordings(recording_files(recording), file, scene, data, budget)
+        return
     ask = Asking(silent=yes or not sys.stdin.isatty())
     given = Given(
         scene=scene,
@@ -112,20 +135,39 @@ def _read(file: Path) -> str:
         ) from error
 
 
-def _finish(plan: SitePlan, file: Path) -> None:
+def _for_recordings(
+    recordings: Sequence[Path], file: Path, scene: str | None, data: Path, budget: str | None
+) -> None:
+    from nodes.init.recorded import recorded_in, write_recorded
+
+    recorded = recorded_in(recordings, scene)
     try:
-        secrets = write(plan, file)
+        write_recorded(recorded, file, data, budget)
     except OSError as error:
         raise ConfigError(f"cannot write: {error.strerror}", where=str(file)) from error
+    _checked(file)
+    typer.echo("\n".join(recorded.next_steps(file)))
+
+
+def _checked(file: Path) -> list[str]:
+    """Check what was written, and say so; the scenes in it."""
     report = check_file(file)
     for problem in report.problems:
         typer.echo(str(problem), err=True)
     if report.problems:
         raise typer.Exit(ConfigError.exit_code)
     typer.echo(f"{file} is written and checks green.")
+    return list(report.loaded.deployment.scenes) if report.loaded else []
+
+
+def _finish(plan: SitePlan, file: Path) -> None:
+    try:
+        secrets = write(plan, file)
+    except OSError as error:
+        raise ConfigError(f"cannot write: {error.strerror}", where=str(file)) from error
+    scenes = _checked(file)
     if secrets:
         typer.echo(f"Passwords and addresses are in {secrets[0].parent}, readable by you alone.")
-    scenes = list(report.loaded.deployment.scenes) if report.loaded else []
     if len(scenes) > 1:
         typer.echo(
             f"Next, record the ordinary of all {len(scenes)} scenes and learn each, then watch:\n"

@@ -6,7 +6,6 @@ value that is no plain path goes through JSON, which YAML reads.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from nodes.init.plan import SitePlan
+from nodes.init.yaml_text import window_lines, yaml_value
 from nodes.window_fit import better_window
 from pipeline.config.deployment import SceneSettings
 
@@ -39,10 +39,6 @@ _SCENE = """\
 {more}"""
 _LATE = "    latency_s: 2              # a message of many readings comes when the last is taken\n"
 _WINDOW_S = float(SceneSettings.model_fields["window_s"].default)
-_WINDOWS = """\
-    window_s: {window_s:<14g}  # ten readings of the fastest sensor, 20 s at least
-    hop_s: {hop_s:g}
-"""
 _SPLIT = "; split it if they watch different places"
 _REST = """
 fusion:
@@ -58,9 +54,6 @@ alert:
 {home_assistant}{webhook}
 dashboard: {{}}            # http://127.0.0.1:7780/, the token is in {data}/dashboard-token
 """
-
-_PLAIN = re.compile(r"[./]?[a-z_]+[./-][a-zA-Z0-9_./-]*|data")
-"""What YAML takes for text without quotes, whatever it says: it holds a dot, slash or hyphen."""
 
 Keep = Callable[[str, str], str]
 """Keeps a secret under a name; what to write in its place."""
@@ -89,7 +82,7 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
     for scene, stream in chain.from_iterable(names for names, _ in sources):
         scenes.setdefault(scene, []).append(stream)
     parts = [
-        _HEAD.format(file=file.name, name=plan.scene, data=_value(plan.data)),
+        _HEAD.format(file=file.name, name=plan.scene, data=yaml_value(plan.data)),
         "\n".join(block for _, block in sources),
         _slow(
             [n for n, r in zip(_reading_names(plan), plan.readings, strict=True) if not r.rate_hz]
@@ -99,8 +92,8 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
         _REST.format(
             file=file.name,
             data=plan.data,
-            recordings=_value(plan.data / "recordings"),
-            events=_value(plan.data / "events.jsonl"),
+            recordings=yaml_value(plan.data / "recordings"),
+            events=yaml_value(plan.data / "events.jsonl"),
             record_gb=plan.record_gb,
             home_assistant=_home_assistant(plan, reach),
             webhook=_webhook(plan, secrets.keep),
@@ -132,7 +125,7 @@ class Secrets:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             opened.write(secret)
         self.files.append(path)
-        return _value(f"{self._folder.name}/{name}")
+        return yaml_value(f"{self._folder.name}/{name}")
 
 
 def _devices(plan: SitePlan) -> Iterator[Block]:
@@ -142,7 +135,7 @@ def _devices(plan: SitePlan) -> Iterator[Block]:
             f"""\
       - type: camera
         stream: {name}
-        device: {_value(device)}
+        device: {yaml_value(device)}
         width: 640                # small is enough to see what is unusual, and cheap
         height: 480
         fps: 10
@@ -182,9 +175,9 @@ def _reach(plan: SitePlan, keep: Keep) -> list[str]:
     broker = plan.broker
     if broker is None or not (plan.readings or plan.home_assistant):
         return []
-    lines = [f"host: {_value(broker.host)}", f"port: {broker.port}"]
+    lines = [f"host: {yaml_value(broker.host)}", f"port: {broker.port}"]
     if broker.username:
-        lines.append(f"username: {_value(broker.username)}")
+        lines.append(f"username: {yaml_value(broker.username)}")
         lines.append(f"password_file: {keep('mqtt-password', broker.password)}")
     return lines
 
@@ -196,13 +189,13 @@ def _broker(plan: SitePlan, reach: Sequence[str]) -> Iterator[Block]:
     lines.append("        streams:")
     names = _reading_names(plan)
     for name, readings in zip(names, plan.readings, strict=True):
-        lines += [f"          - name: {name}", f"            topic: {_value(readings.topic)}"]
+        lines += [f"          - name: {name}", f"            topic: {yaml_value(readings.topic)}"]
         if readings.rate_hz:
             lines.append(f"            rate_hz: {readings.rate_hz:g}")
         if readings.batch:
             lines.append("            batch: {}           # each message holds lists of readings")
         if readings.time:
-            of_device = f"{{path: {_value(readings.time)}}}"
+            of_device = f"{{path: {yaml_value(readings.time)}}}"
             lines.append(f"            # time: {of_device}   # its own time, if its clock is right")
         lines.append("            channels:")
         lines += [f"              - {_channel(path)}" for path in readings.channels]
@@ -213,7 +206,7 @@ def _broker(plan: SitePlan, reach: Sequence[str]) -> Iterator[Block]:
 def _channel(path: str) -> str:
     if not path:
         return '{name: value, path: ""}'
-    return f"{{name: {_value(path.replace('.', '_'))}, path: {_value(path)}}}"
+    return f"{{name: {yaml_value(path.replace('.', '_'))}, path: {yaml_value(path)}}}"
 
 
 def _scenes(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> str:
@@ -225,7 +218,7 @@ def _scenes(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> str:
             scene=scene,
             streams=", ".join(streams),
             hint=hint,
-            model=_value(plan.data / f"{scene}.model"),
+            model=yaml_value(plan.data / f"{scene}.model"),
             more=windows.get(scene, "") + (_LATE if scene in late else ""),
         )
         for scene, streams in scenes.items()
@@ -242,7 +235,7 @@ def _windows(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> dict[str, s
     for scene, rates in rates_hz.items():
         better = better_window(rates, _WINDOW_S)
         if better is not None and len(rates) == len(scenes[scene]):
-            found[scene] = _WINDOWS.format(window_s=better[0], hop_s=better[1])
+            found[scene] = window_lines(*better)
     return found
 
 
@@ -285,11 +278,3 @@ def _names(scene: str, what: str, things: Sequence[str]) -> list[str]:
     if len(things) == 1:
         return [f"{scene}-{what}"]
     return [f"{scene}-{what}-{number + 1}" for number in range(len(things))]
-
-
-def _value(value: str | Path) -> str:
-    text = str(value)
-    if _PLAIN.fullmatch(text):
-        return text
-    quoted = json.dumps(text.replace("${", "$${"), ensure_ascii=False)
-    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)

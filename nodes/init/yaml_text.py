@@ -1,0 +1,29 @@
+"""Pieces of YAML that deployment files are written of."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+_PLAIN = re.compile(r"[./]?[a-z_]+[./-][a-zA-Z0-9_./-]*|data")
+"""What YAML takes for text without quotes, whatever it says: it holds a dot, slash or hyphen."""
+
+_WINDOWS = """\
+    window_s: {window_s:<14g}  # ten readings of the fastest sensor, 20 s at least
+    hop_s: {hop_s:g}
+"""
+
+
+def yaml_value(value: str | Path) -> str:
+    """A text as YAML reads it, whatever it says; without quotes where none are needed."""
+    text = str(value)
+    if _PLAIN.fullmatch(text):
+        return text
+    quoted = json.dumps(text.replace("${", "$${"), ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)
+
+
+def window_lines(window_s: float, hop_s: float) -> str:
+    """Windows of a scene of slow readings, as they stand in it."""
+    return _WINDOWS.format(window_s=window_s, hop_s=hop_s)
