@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, tzinfo
@@ -16,7 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from nodes.commands._options import zone_option
+from pipeline.core.errors import ConfigError
 from pipeline.core.timestamps import format_iso, iso_ns
+from pipeline.recording.import_clips import Clip
 from pipeline.recording.import_names import named_files, prefixed_files, times_files
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.importing import ImportPlan, ImportReport, run_import
@@ -33,9 +36,15 @@ def register(app: typer.Typer) -> None:
 def import_(
     scene: Annotated[str, typer.Option(help="Scene the streams belong to.", metavar="NAME")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Recording to make (MCAP).")],
-    video: Annotated[Files, typer.Option(help="Footage: FILE or NAME=FILE; repeatable.")] = None,
-    audio: Annotated[Files, typer.Option(help="Sound: FILE or NAME=FILE; repeatable.")] = None,
-    sensors: Annotated[Files, typer.Option(help="CSV: FILE or NAME=FILE; repeatable.")] = None,
+    video: Annotated[
+        Files, typer.Option(help="Footage: FILE, a folder of clips, or NAME=FILE; repeatable.")
+    ] = None,
+    audio: Annotated[
+        Files, typer.Option(help="Sound: FILE, a folder of clips, or NAME=FILE; repeatable.")
+    ] = None,
+    sensors: Annotated[
+        Files, typer.Option(help="CSV: FILE, a folder of such, or NAME=FILE; repeatable.")
+    ] = None,
     text: Annotated[Files, typer.Option(help="Lines: FILE or NAME=FILE; repeatable.")] = None,
     xdf: Annotated[
         Files,
@@ -70,16 +79,29 @@ def import_(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Column of a CSV that is no channel; repeatable.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write labels here, JSON: what the clips of folders show, by the folders within "
+            "that they lie in (normal/03.wav, leak/07.wav)."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace an existing recording.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Make a recording of footage, sound, sensor tables and text that were made elsewhere."""
+    """Make a recording of footage, sound, sensor tables and text that were made elsewhere.
+
+    A folder is a stream of clips: its files one after the other, with pauses of five seconds;
+    clips of the same name, in a folder of sounds and in one of footage, are of the same time.
+    """
     if not SCENE.match(scene):
         raise typer.BadParameter("may hold a-z, 0-9, '-' and '_' only", param_hint="--scene")
     if not any((video, audio, sensors, text, xdf)):
         raise typer.BadParameter(
             "nothing to import: name --video, --audio, --sensors, --text or --xdf"
         )
+    if labels is not None:
+        _see_folders_within((*(video or ()), *(audio or ()), *(sensors or ())))
     zone = zone_option(timezone)
     videos = _named(video, f"{scene}-video", "--video")
     sounds = _named(audio, f"{scene}-audio", "--audio")
@@ -102,6 +124,8 @@ def import_(
         overwrite=force,
     )
     report = _run(plan)
+    if labels is not None:
+        _write_labels(labels, report.clips)
     typer.echo(json.dumps(as_data(report), indent=2)) if as_json else _tell(report)
 
 
@@ -113,7 +137,32 @@ def as_data(report: ImportReport) -> dict[str, object]:
         "start_ns": report.start_ns,
         "size_bytes": report.size_bytes,
         "inputs": [asdict(item) for item in report.inputs],
+        "clips": [asdict(clip) for clip in report.clips],
     }
+
+
+def _see_folders_within(named: Sequence[str]) -> None:
+    """See that something says what the clips show.
+
+    Raises:
+        BadParameter: No folder of clips has folders within.
+    """
+    folders = [Path(one.rpartition("=")[2]) for one in named]
+    if not any(one.is_dir() and any(part.is_dir() for part in one.iterdir()) for one in folders):
+        what = "no clip lies in a folder within that says what it shows, as leak/07.wav"
+        raise typer.BadParameter(what, param_hint="--labels")
+
+
+def _write_labels(file: Path, clips: Sequence[Clip]) -> None:
+    found = [
+        {"start_s": clip.start_s, "end_s": clip.end_s, "kind": clip.kind}
+        for clip in clips
+        if clip.kind
+    ]
+    try:
+        file.write_text(f"{json.dumps(found, indent=1)}\n", "utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", where=str(file)) from error
 
 
 def _run(plan: ImportPlan) -> ImportReport:
@@ -149,6 +198,10 @@ def _tell(report: ImportReport) -> None:
     console.print(table)
     for item in report.inputs:
         _tell_notes(console, item)
+    if report.clips:
+        kinds = Counter(clip.kind or "clips" for clip in report.clips)
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        console.print(f"{told}, one after the other; --json tells when each is", highlight=False)
     size = report.size_bytes / 1e6
     console.print(f"{report.output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")
     console.print(f"a deployment file that fits it: fusewatch init --recording {report.output}")

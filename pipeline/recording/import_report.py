@@ -57,6 +57,19 @@ class InputReport:
         if count:
             self.faults[what] = self.faults.get(what, 0) + count
 
+    def add(self, other: InputReport) -> None:
+        """Take in what another says, of a further part of the same input."""
+        if other.samples:
+            self.start_ns = min(self.start_ns, other.start_ns) if self.samples else other.start_ns
+            self.end_ns = max(self.end_ns, other.end_ns)
+            self.samples += other.samples
+        for reason, count in other.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+        for what, count in other.faults.items():
+            self.fault(what, count)
+        for remark in other.notes:
+            self.note(remark)
+
     def note(self, remark: str) -> None:
         """Add a remark, once."""
         if remark not in self.notes:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Protocol
 
 from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, StreamOpened
 from pipeline.core.errors import ConfigError
-from pipeline.core.sample import Sample, StreamInfo
+from pipeline.core.sample import StreamInfo
 from pipeline.recording.import_audio import AudioInput
+from pipeline.recording.import_clips import Clip, ClipsInput, lay_out
+from pipeline.recording.import_input import Input
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
 from pipeline.recording.import_text import TextInput
@@ -34,30 +35,9 @@ DEFAULT_START_NS = 946_684_800_000_000_000  # 2000-01-01T00:00:00Z
 Progress = Callable[[int, int], None]
 
 
-class Input(Protocol):
-    """A file that becomes a stream."""
-
-    info: StreamInfo
-    report: InputReport
-
-    @property
-    def first_ns(self) -> int | None:
-        """Its first time when it has times on the calendar; else None."""
-        ...
-
-    @property
-    def duration_ns(self) -> int:
-        """About how long it is."""
-        ...
-
-    def samples(self, start_ns: int) -> Iterator[tuple[int, Sample]]:
-        """Arrival and sample, by growing arrival; times that are relative from `start_ns`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportPlan:
-    """What to import. Files are keyed by stream name.
+    """What to import. Files are keyed by stream name; a folder is a stream of clips.
 
     Attributes:
         scene: Scene that the streams belong to.
@@ -106,12 +86,14 @@ class ImportReport:
         start_ns: Site time of second 0.
         size_bytes: Size of the recording.
         inputs: Report of each input.
+        clips: When each clip of the folders is, seconds from the start; none without a folder.
     """
 
     output: Path
     start_ns: int
     size_bytes: int
     inputs: tuple[InputReport, ...]
+    clips: tuple[Clip, ...] = ()
 
 
 def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportReport:
@@ -127,6 +109,7 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
         RecordingError: A file cannot be read, or the recording not written.
     """
     inputs = _open(plan)
+    clips = lay_out([one for one in inputs if isinstance(one, ClipsInput)])
     firsts = [i.first_ns for i in inputs if i.first_ns is not None]
     start_ns = plan.start_ns
     if start_ns is None:
@@ -147,7 +130,7 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
         raise
     _check_overlap(inputs)
     size = plan.output.stat().st_size
-    return ImportReport(plan.output, start_ns, size, tuple(i.report for i in inputs))
+    return ImportReport(plan.output, start_ns, size, tuple(i.report for i in inputs), clips)
 
 
 def _open(plan: ImportPlan) -> list[Input]:
@@ -160,32 +143,58 @@ def _open(plan: ImportPlan) -> list[Input]:
         raise ConfigError("nothing to import", fix=fix)
     if len(set(names)) != len(names):
         raise ConfigError(f"two streams have one name: {', '.join(sorted(names))}")
-    written: list[SensorInput | TextInput] = [
-        *(SensorInput(n, p, plan.exclude, zone) for n, p in plan.sensors.items()),
+    written: list[SensorInput | TextInput | ClipsInput] = [
+        *(_table(n, p, plan, zone) for n, p in plan.sensors.items()),
         *(TextInput(name, path, zone) for name, path in plan.text.items()),
     ]
     for one in written:
         if one.local and plan.zone is None:
             one.report.note("its times name no zone and are taken for UTC; see --timezone")
     inputs: list[Input] = [*written]
-    inputs += [
-        VideoInput(
-            name,
-            path,
-            size=plan.video_size,
-            rate_hz=plan.video_hz,
-            times=video_times.get(name),
-        )
-        for name, path in plan.video.items()
-    ]
-    inputs += [
-        AudioInput(name, path, rate_hz=plan.audio_hz, times=audio_times.get(name))
-        for name, path in plan.audio.items()
-    ]
+    inputs += [_footage(n, p, plan, video_times.get(n)) for n, p in plan.video.items()]
+    inputs += [_sound(n, p, plan, audio_times.get(n)) for n, p in plan.audio.items()]
     inputs = sorted(inputs, key=lambda i: names.index(i.info.name))
     for prefix, path in plan.xdf:
         inputs += read_xdf(path, prefix, [i.info.name for i in inputs])
     return inputs
+
+
+def _table(name: str, path: Path, plan: ImportPlan, zone: tzinfo) -> SensorInput | ClipsInput:
+    def opened(file: Path, _like: StreamInfo | None = None) -> SensorInput:
+        return SensorInput(name, file, plan.exclude, zone)
+
+    return ClipsInput(name, "sensors", path, opened) if path.is_dir() else opened(path)
+
+
+def _footage(name: str, path: Path, plan: ImportPlan, times: TimesFile | None) -> Input:
+    def opened(file: Path, like: StreamInfo | None = None) -> VideoInput:
+        size = plan.video_size or (None if like is None else (like.shape[1], like.shape[0]))
+        return VideoInput(name, file, size=size, rate_hz=plan.video_hz, times=times)
+
+    return _clips_or(opened, name, "video", path, times)
+
+
+def _sound(name: str, path: Path, plan: ImportPlan, times: TimesFile | None) -> Input:
+    def opened(file: Path, like: StreamInfo | None = None) -> AudioInput:
+        rate_hz = plan.audio_hz or (None if like is None else round(like.rate_hz or 0) or None)
+        return AudioInput(name, file, rate_hz=rate_hz, times=times)
+
+    return _clips_or(opened, name, "audio", path, times)
+
+
+def _clips_or(
+    opened: Callable[..., Input], name: str, kind: str, path: Path, times: TimesFile | None
+) -> Input:
+    """One file, or the clips of a folder."""
+    if not path.is_dir():
+        return opened(path)
+    if times is not None:
+        raise ConfigError(
+            "is a folder of clips, which one times file cannot place",
+            where=str(path),
+            fix=f"leave out --{kind}-times, or import its files one by one",
+        )
+    return ClipsInput(name, kind, path, opened)
 
 
 def _times(

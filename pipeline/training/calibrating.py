@@ -43,8 +43,10 @@ def calibrate(
     end_ns: list[int] = []
     left = iter(windows)
     while some := list(islice(left, MOST_IN_A_ROW)):
-        scores += scorer.raw_scores(some)
-        end_ns += (window.end_ns for window in some)
+        for window, raw in zip(some, scorer.raw_scores(some), strict=True):
+            if np.isfinite(raw).any():  # else no stream was seen, and it is no normal time
+                scores.append(raw)
+                end_ns.append(window.end_ns)
         tell("normal apart", len(end_ns), None)
     tell("normal apart", len(end_ns), len(end_ns))
     least = model.settings.min_windows

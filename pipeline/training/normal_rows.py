@@ -51,6 +51,7 @@ class NormalRows:
         self._data = [nothing_yet(s, settings) for s in streams or ()]
         self._indices: list[int] = []
         self._stride = 1
+        self._blind = 0
 
     @property
     def kept(self) -> int:
@@ -78,7 +79,7 @@ class NormalRows:
         self._data.extend(others)
 
     def add(self, window: Window) -> Mapping[str, StreamFeatures] | None:
-        """Take in one window.
+        """Take in one window; one in which no stream was seen, as in a gap, is no normal time.
 
         Returns:
             What each stream that was seen showed; None when the window is not kept.
@@ -87,10 +88,9 @@ class NormalRows:
             ModelError: Windows of another length or out of order.
         """
         self._check(window)
-        self.taken += 1
         if self._block(window.index) % self._stride:
+            self.taken += any(part.coverage > 0 for part in window.slices.values())
             return None
-        self._indices.append(window.index)
         seen: dict[str, StreamFeatures] = {}
         for data in self._data:
             part = window.slices.get(data.info.name)
@@ -101,6 +101,11 @@ class NormalRows:
                 data.measures.append(data.inspector.measure(part))
                 data.view.add(average_picture(part))
                 data.seen_in.append(window.index)
+        if not seen:
+            self._blind += 1
+            return None
+        self.taken += 1
+        self._indices.append(window.index)
         if len(self._indices) > self._settings.max_windows:
             self._thin()
         return seen
@@ -112,6 +117,8 @@ class NormalRows:
             ModelError: Too few windows, or no stream was ever seen.
         """
         least = self._settings.min_windows
+        if self._blind and not self.kept:
+            raise ModelError("no stream was seen for long enough to learn it", where=self.scene)
         if self.kept < least:
             seconds = least * self.hop_ns / 1e9
             raise ModelError(
@@ -227,7 +234,8 @@ class NormalRows:
             raise ModelError(
                 f"window {window.index} comes after window {self._indices[-1]}",
                 where=self.scene,
-                fix="give recordings in the order of their time, and each once",
+                fix="give each recording once; of files without a time of day say by `fusewatch "
+                "import --start` when each was, or import their folder as one",
             )
 
     def _begin(self, window: Window) -> None:

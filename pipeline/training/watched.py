@@ -1,7 +1,8 @@
 """A recording as it was scored, beside what was really there.
 
 A window is *anomalous* when it holds at least a hop of a label (or all of a shorter one). One
-that holds less of a label is *unclear* and counts neither way. A label that no scored window
+that holds less of a label is *unclear* and counts neither way, and so is one in which no stream was
+seen, between two clips for one: nothing could be found in it. A label that no scored window
 shows lies *outside*: it is told, and is neither found nor missed.
 """
 
@@ -53,8 +54,14 @@ class Watched:
 
     @property
     def watched_s(self) -> float:
-        """Time that was scored, seconds; gaps do not count."""
-        return len(self.scores) * self.hop_s
+        """Time that was scored, seconds; gaps do not count, nor where no stream was seen."""
+        return float((~self.blind).sum()) * self.hop_s
+
+    @property
+    def blind(self) -> Bools:
+        """Windows in which no detector saw anything, if any is named at all, ``(n,)``."""
+        named = np.array([bool(score.detectors) for score in self.scores], np.bool_)
+        return ~named if named.any() else np.zeros(len(self.scores), np.bool_)
 
     @property
     def levels(self) -> Floats:
@@ -77,13 +84,13 @@ class Watched:
 
     @property
     def unclear(self) -> Bools:
-        """Which windows hold a little of a label and enough of none, ``(n,)``."""
-        return self.touched(range(len(self.labels))) & ~self.truth()
+        """Which windows hold a little of a label and enough of none, or see nothing, ``(n,)``."""
+        return (self.touched(range(len(self.labels))) | self.blind) & ~self.truth()
 
     def normal_s(self) -> float:
         """Time scored outside of all labels and their tolerance, seconds."""
         first, last = self.ends_s - self.hop_s, self.ends_s
-        free = np.ones(len(self.scores), np.bool_)
+        free = ~self.blind
         for label in (*self.labels, *self.outside):
             free &= ~((last > label.start_s - TOLERANCE_S) & (first < label.end_s + TOLERANCE_S))
         return float(free.sum()) * self.hop_s

@@ -210,3 +210,15 @@ def test_evidence_between_streams_can_be_chosen():
     assert model.names[-2:] == ("joint/mahalanobis", "joint/knn")
     none, _ = commission("hall", both.windows(0, 150), QUICK.model_copy(update={"evidence": ()}))
     assert none.names == model.names[:-2]
+
+
+def test_where_no_stream_is_seen_is_no_normal_time():
+    """Between two clips, or in an outage, nothing could have been found: no budget counts it."""
+    silent = replace(SMALL, missing=frozenset(stream.name for stream in SMALL.streams))
+    gap = [silent.window(index) for index in range(100, 180)]
+    windows = [*SMALL.windows(0, 100), *gap, *SMALL.windows(180, 100)]
+    model, report = commission("hall", windows, QUICK)
+    assert (report.windows, len(model.held.end_ns)) == (200, 200)
+    assert not any("was missing" in warning for warning in report.warnings)
+    apart, _ = commission("hall", SMALL.windows(0, 150), QUICK, calibration=windows)
+    assert len(apart.held.end_ns) == 200

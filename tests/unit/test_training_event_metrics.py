@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +233,15 @@ def test_a_file_that_is_no_list_of_labels_is_refused(tmp_path: Path, text: str, 
 def test_a_labels_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_labels(tmp_path / "none.json")
+
+
+def test_windows_in_which_nothing_was_seen_count_neither_way() -> None:
+    seen = [replace(one, detectors={"audio:mic": one.p}) for one in windows([0.0] * 20)]
+    blind = [replace(one, detectors={}) if 8 <= n < 12 else one for n, one in enumerate(seen)]
+    clean, gap = (watch(some, [], HOP_NS) for some in (seen, blind))
+    assert np.flatnonzero(gap.unclear).tolist() == [8, 9, 10, 11]
+    assert not clean.unclear.any()
+    assert (clean.normal_s(), gap.normal_s()) == (10.0, 8.0)
+    assert gap.watched_s == 8.0
+    unnamed = watch(windows([0.0] * 20), [], HOP_NS)  # of a table without detectors
+    assert not unnamed.unclear.any()

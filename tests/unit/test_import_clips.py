@@ -1,0 +1,128 @@
+"""A folder of clips becomes one stream: sounds, footage and tables without a time of day."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ConfigError, RecordingError
+from pipeline.recording import Recording
+from pipeline.recording.import_clips import PAUSE_S
+from pipeline.recording.importing import DEFAULT_START_NS, ImportPlan, run_import
+from tests.command_line import fusewatch
+from tests.import_samples import RATE, footage, imported, number_of, one, sound, stamps_ms, table
+
+
+def clips(folder: Path, *names: str, seconds: float = 1.5) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sound(path, round(seconds * RATE))
+    return folder
+
+
+def test_sounds_follow_each_other_with_a_pause_in_which_nothing_is_made_up(tmp_path: Path) -> None:
+    folder = clips(tmp_path / "in", "b.wav", "a.wav")
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", audio={"m": folder})
+    report, streams = imported(plan)
+    assert [(clip.name, clip.start_s, clip.end_s) for clip in report.clips] == [
+        ("a", 0.0, 1.5),
+        ("b", 2.0 + PAUSE_S, 3.5 + PAUSE_S),
+    ]
+    samples = [arrival.sample for arrival in streams["m"]]
+    assert [sample.sequence for sample in samples] == list(range(30))
+    for sample in samples:  # stamps are where the positions say
+        at_ns = (sample.timestamp_ns - DEFAULT_START_NS) * RATE
+        assert at_ns == sample.position * 1_000_000_000
+    second = samples[15]
+    assert second.position == (2 + PAUSE_S) * RATE
+    np.testing.assert_array_equal(np.asarray(second.data).ravel()[:3], [0, 1, 2])
+    assert (one(report).samples, one(report).faults) == (30, {})
+
+
+def test_clips_of_the_same_name_are_of_the_same_time(tmp_path: Path) -> None:
+    heard = clips(tmp_path / "heard", "day/1.wav", "day/2.wav", seconds=2.5)
+    seen = tmp_path / "seen" / "day"
+    seen.mkdir(parents=True)
+    for name in ("1.avi", "2.avi", "3.avi"):
+        footage(seen / name, frames=30)
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", audio={"m": heard}, video={"v": seen.parent}
+    )
+    report, streams = imported(plan)
+    begins_ms = [1000.0 * n * (3 + PAUSE_S) for n in range(3)]
+    assert [clip.start_s * 1000 for clip in report.clips] == begins_ms
+    first = [n for n, arrival in enumerate(streams["v"]) if number_of(arrival.sample) == 0]
+    assert [stamps_ms(streams["v"])[n] for n in first] == begins_ms
+    heard_ms = stamps_ms(streams["m"])
+    assert [begin for begin in begins_ms if begin in heard_ms] == begins_ms[:2]
+
+
+def test_what_is_no_clip_is_left_out_and_named(tmp_path: Path) -> None:
+    folder = clips(tmp_path / "in", "a.wav", "sub/c.wav")
+    (folder / "README.txt").write_text("about these sounds")
+    (folder / ".cache").write_text("x")
+    sound(folder / "a.flac.wav")
+    report, streams = imported(
+        ImportPlan(scene="x", output=tmp_path / "o.mcap", audio={"m": folder})
+    )
+    assert one(report).faults == {"files left out": 1}
+    (note,) = one(report).notes
+    assert note.startswith("README.txt is left out: not a video or audio file")
+    assert [clip.name for clip in report.clips] == ["a", "a.flac", "sub/c"]
+    assert len(streams["m"]) == 15 + 30 + 15
+
+
+def test_tables_of_one_machine_keep_their_own_times_or_follow_each_other(tmp_path: Path) -> None:
+    dated, plain = tmp_path / "dated", tmp_path / "plain"
+    for folder in (dated, plain):
+        folder.mkdir()
+    table(dated / "b.csv", "time,heat\n2024-05-01T08:00:00Z,1\n2024-05-01T08:00:01Z,2\n")
+    table(dated / "a.csv", "time,heat\n2024-05-02T08:00:00Z,3\n2024-05-02T08:00:01Z,4\n")
+    table(plain / "1.csv", "time,heat\n0,1\n1,2\n")
+    table(plain / "2.csv", "time,heat\n0,3\n1,4\n")
+    table(plain / "3.csv", "time,other\n0,3\n1,4\n")
+    for folder, apart_s in ((dated, 86_400), (plain, 1 + PAUSE_S)):
+        plan = ImportPlan(scene="x", output=folder / "o.mcap", sensors={"s": folder})
+        report, streams = imported(plan)
+        times = [arrival.sample.timestamp_ns for arrival in streams["s"]]
+        values = [float(np.asarray(arrival.sample.data)[0]) for arrival in streams["s"]]
+        assert values == [1, 2, 3, 4]
+        assert [(at - times[0]) / 1e9 for at in times] == [0, 1, apart_s, apart_s + 1]
+    assert one(report).notes == ["3.csv is left out: it is of another form than the first"]
+
+
+def test_the_folder_that_a_clip_lies_in_labels_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = clips(tmp_path / "in", "leak/1.wav", "normal/1.wav", "normal/2.wav")
+    labels = tmp_path / "labels.json"
+    made = ["--scene", "pump", "--audio", folder, "-o", tmp_path / "pump.mcap"]
+    assert fusewatch("import", *made, "--labels", labels) == 0
+    assert "1 leak, 2 normal, one after the other" in capsys.readouterr().out
+    assert json.loads(labels.read_text()) == [
+        {"start_s": 0.0, "end_s": 1.5, "kind": "leak"},
+        {"start_s": 7.0, "end_s": 8.5, "kind": "normal"},
+        {"start_s": 14.0, "end_s": 15.5, "kind": "normal"},
+    ]
+    with Recording(tmp_path / "pump.mcap") as recording:
+        assert recording.scenes == {"pump": ("pump-audio",)}
+    flat = ["--scene", "pump", "--audio", folder / "normal", "-o", tmp_path / "flat.mcap"]
+    assert fusewatch("import", *flat, "--labels", labels) == 64
+    assert not (tmp_path / "flat.mcap").exists()
+
+
+def test_a_folder_without_a_clip_and_one_with_a_times_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", audio={"m": tmp_path / "in"})
+    with pytest.raises(RecordingError, match="no audio in this folder"):
+        run_import(plan)
+    times = table(tmp_path / "times.csv", "index,seconds,present\n0,0,1\n1,1,1\n")
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", audio={"m": tmp_path}, audio_times={"m": times}
+    )
+    with pytest.raises(ConfigError, match="folder of clips"):
+        run_import(plan)
