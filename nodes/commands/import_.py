@@ -19,10 +19,9 @@ from rich.table import Table
 from nodes.commands._options import zone_option
 from pipeline.core.errors import ConfigError
 from pipeline.core.timestamps import format_iso, iso_ns
-from pipeline.recording.import_clips import Clip
 from pipeline.recording.import_names import named_files, prefixed_files, times_files
 from pipeline.recording.import_report import InputReport
-from pipeline.recording.importing import ImportPlan, ImportReport, run_import
+from pipeline.recording.importing import ImportedLabel, ImportPlan, ImportReport, run_import
 
 SCENE = re.compile(r"^[a-z0-9][a-z0-9_-]{0,50}$")
 Files = list[str] | None
@@ -79,11 +78,19 @@ def import_(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Column of a CSV that is no channel; repeatable.")
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of a CSV that says where something was wrong, by numbers or words.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Write labels here, JSON: what the clips of folders show, by the folders within "
-            "that they lie in (normal/03.wav, leak/07.wav)."
+            help="Write labels here, JSON: what --label says, and what the clips of folders show, "
+            "by the folders within that they lie in (normal/03.wav, leak/07.wav).",
+            metavar="FILE",
         ),
     ] = None,
     force: Annotated[bool, typer.Option(help="Replace an existing recording.")] = False,
@@ -100,7 +107,9 @@ def import_(
         raise typer.BadParameter(
             "nothing to import: name --video, --audio, --sensors, --text or --xdf"
         )
-    if labels is not None:
+    if label is not None and labels is None:
+        raise typer.BadParameter("say where the labels go by --labels FILE", param_hint="--label")
+    if labels is not None and label is None:
         _see_folders_within((*(video or ()), *(audio or ()), *(sensors or ())))
     zone = zone_option(timezone)
     videos = _named(video, f"{scene}-video", "--video")
@@ -120,12 +129,13 @@ def import_(
         video_hz=video_hz,
         audio_hz=audio_hz,
         exclude=exclude or (),
+        label=label,
         zone=zone,
         overwrite=force,
     )
     report = _run(plan)
     if labels is not None:
-        _write_labels(labels, report.clips)
+        _write_labels(labels, report.labels)
     typer.echo(json.dumps(as_data(report), indent=2)) if as_json else _tell(report)
 
 
@@ -149,16 +159,15 @@ def _see_folders_within(named: Sequence[str]) -> None:
     """
     folders = [Path(one.rpartition("=")[2]) for one in named]
     if not any(one.is_dir() and any(part.is_dir() for part in one.iterdir()) for one in folders):
-        what = "no clip lies in a folder within that says what it shows, as leak/07.wav"
+        what = (
+            "nothing says what is labelled: no clip lies in a folder within, as leak/07.wav, and "
+            "no column is named by --label"
+        )
         raise typer.BadParameter(what, param_hint="--labels")
 
 
-def _write_labels(file: Path, clips: Sequence[Clip]) -> None:
-    found = [
-        {"start_s": clip.start_s, "end_s": clip.end_s, "kind": clip.kind}
-        for clip in clips
-        if clip.kind
-    ]
+def _write_labels(file: Path, labels: Sequence[ImportedLabel]) -> None:
+    found = [asdict(label) for label in labels]
     try:
         file.write_text(f"{json.dumps(found, indent=1)}\n", "utf-8")
     except OSError as error:
@@ -199,9 +208,12 @@ def _tell(report: ImportReport) -> None:
     for item in report.inputs:
         _tell_notes(console, item)
     if report.clips:
-        kinds = Counter(clip.kind or "clips" for clip in report.clips)
+        count = len(report.clips)
+        console.print(f"{count} clips one after the other; --json tells when each is")
+    if report.labels:
+        kinds = Counter(label.kind for label in report.labels)
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        console.print(f"{told}, one after the other; --json tells when each is", highlight=False)
+        console.print(f"labels: {told}", highlight=False, markup=False)
     size = report.size_bytes / 1e6
     console.print(f"{report.output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")
     console.print(f"a deployment file that fits it: fusewatch init --recording {report.output}")

@@ -18,7 +18,9 @@ from pipeline.core.errors import RecordingError, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.recording.import_input import Input
+from pipeline.recording.import_marks import Mark
 from pipeline.recording.import_report import InputReport
+from pipeline.recording.import_table import Moment
 
 PAUSE_S = 5
 _SECOND_NS = 1_000_000_000
@@ -114,6 +116,16 @@ class ClipsInput:
         """Whether its times name no zone."""
         return any(getattr(part, "local", False) for part in self._parts.values())
 
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What the columns of labels of its tables say, as `SensorInput.marks`."""
+        return tuple(
+            Mark(_later(mark.start, at_ns), _later(mark.end, at_ns), mark.kind)
+            for name, part in self._parts.items()
+            for at_ns in (self._starts_ns.get(name, 0),)
+            for mark in getattr(part, "marks", ())
+        )
+
     def place(self, starts_ns: Mapping[str, int]) -> None:
         """Say when each clip begins, from second 0 on, by its name."""
         self._starts_ns = starts_ns
@@ -146,6 +158,10 @@ class ClipsInput:
         if self.info.modality is not Modality.AUDIO:
             return 0
         return round(offset_ns // _SECOND_NS * (self.info.rate_hz or 0.0))
+
+
+def _later(moment: Moment, by_ns: int) -> Moment:
+    return moment if moment.absolute else replace(moment, ns=moment.ns + by_ns)
 
 
 def lay_out(inputs: Sequence[ClipsInput]) -> tuple[Clip, ...]:

@@ -20,6 +20,7 @@ from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.timestamps import TIME_NAMES
+from pipeline.recording.import_marks import marks_of
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_table import (
     Moment,
@@ -45,9 +46,11 @@ class SensorInput:
         path: The file.
         exclude: Columns that are not channels, by name.
         zone: That of times which name none.
+        label: Column that says in which rows something was wrong; None: none.
 
     Attributes:
         report: What was found and left out.
+        marks: What the column of labels says.
         guess: What is taken for the time by its place alone, in words; empty when it is named.
         info: The stream.
 
@@ -57,7 +60,12 @@ class SensorInput:
     """
 
     def __init__(
-        self, stream: str, path: Path, exclude: Sequence[str] = (), zone: tzinfo = UTC
+        self,
+        stream: str,
+        path: Path,
+        exclude: Sequence[str] = (),
+        zone: tzinfo = UTC,
+        label: str | None = None,
     ) -> None:
         self.report = InputReport(stream, "sensors", str(path))
         self._zone = zone
@@ -67,8 +75,10 @@ class SensorInput:
         self.guess = "" if sure else f"column {name!r} is taken for the time"
         if self.guess:
             self.report.note(f"{self.guess}; call it 'time' if it is")
-        self._columns = self._channels(table, exclude)
-        self._moments, self._values = self._read(table)
+        self._columns = self._channels(table, [*exclude, *([label] if label else [])])
+        self._label = table.header.index(label) if label in table.header else None
+        self._moments, self._values, said = self._read(table)
+        self.marks = tuple(marks_of(self._moments, said, label or "", table.separator))
         names = tuple(table.header[i] for i in self._columns)
         self.info = StreamInfo(
             name=stream,
@@ -132,23 +142,30 @@ class SensorInput:
     def _warn_of(self, name: str, values: Sequence[float | None]) -> None:
         if name.lower() in LABEL_NAMES or _counts(values):
             what = "looks like a label" if name.lower() in LABEL_NAMES else "counts the rows"
-            self.report.note(f"column {name!r} {what}; leave it out with --exclude {name}")
+            way = f"--label {name} makes labels of it, --exclude {name} leaves it out"
+            if name.lower() not in LABEL_NAMES:
+                way = f"leave it out with --exclude {name}"
+            self.report.note(f"column {name!r} {what}; {way}")
 
-    def _read(self, table: Table) -> tuple[list[Moment], npt.NDArray[np.float64]]:
+    def _read(self, table: Table) -> tuple[list[Moment], npt.NDArray[np.float64], list[str]]:
+        """Times and readings of the rows, and what the column of labels says of each."""
         moments: list[Moment] = []
         values = array("d")
+        said: list[str] = []
         for _, cells in table.rows:
             moment = self._moment(cells, moments)
             if moment is None:
                 continue
             moments.append(moment)
             values.extend(self._value(cells, i, table.separator) for i in self._columns)
+            if self._label is not None:
+                said.append(cells[self._label] if self._label < len(cells) else "")
             if len(cells) > len(table.header):
                 self.report.fault("rows with more cells than columns")
         if not moments:
             raise RecordingError("no row has a time that can be read", where=str(table.path))
         shape = (len(moments), len(self._columns))
-        return moments, np.frombuffer(values, np.float64).reshape(shape)
+        return moments, np.frombuffer(values, np.float64).reshape(shape), said
 
     def _moment(self, cells: Sequence[str], moments: Sequence[Moment]) -> Moment | None:
         try:

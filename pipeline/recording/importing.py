@@ -55,6 +55,7 @@ class ImportPlan:
         video_hz: Keep at most this many pictures a second.
         audio_hz: Resample sound to this rate.
         exclude: Columns of sensor tables that are not channels.
+        label: Column of sensor tables that says in which rows something was wrong; None: none.
         zone: That of times which name none; None: UTC, and it is told where that is so.
         overwrite: Replace an existing recording.
     """
@@ -73,8 +74,24 @@ class ImportPlan:
     video_hz: float | None = None
     audio_hz: int | None = None
     exclude: Sequence[str] = ()
+    label: str | None = None
     zone: tzinfo | None = None
     overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedLabel:
+    """What was there for a while.
+
+    Attributes:
+        start_s: From when on, seconds from the recording's start.
+        end_s: Until when.
+        kind: What was there.
+    """
+
+    start_s: float
+    end_s: float
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +104,7 @@ class ImportReport:
         size_bytes: Size of the recording.
         inputs: Report of each input.
         clips: When each clip of the folders is, seconds from the start; none without a folder.
+        labels: What the folders that clips lie in, and columns of labels, say was there, likewise.
     """
 
     output: Path
@@ -94,6 +112,7 @@ class ImportReport:
     size_bytes: int
     inputs: tuple[InputReport, ...]
     clips: tuple[Clip, ...] = ()
+    labels: tuple[ImportedLabel, ...] = ()
 
 
 def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportReport:
@@ -130,7 +149,20 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
         raise
     _check_overlap(inputs)
     size = plan.output.stat().st_size
-    return ImportReport(plan.output, start_ns, size, tuple(i.report for i in inputs), clips)
+    labels = tuple(sorted(_labels(inputs, clips, start_ns), key=lambda one: one.start_s))
+    return ImportReport(plan.output, start_ns, size, tuple(i.report for i in inputs), clips, labels)
+
+
+def _labels(
+    inputs: Sequence[Input], clips: Sequence[Clip], start_ns: int
+) -> Iterator[ImportedLabel]:
+    for clip in clips:
+        if clip.kind:
+            yield ImportedLabel(clip.start_s, clip.end_s, clip.kind)
+    for one in inputs:
+        for mark in getattr(one, "marks", ()):
+            start_s, end_s = ((at.at(start_ns) - start_ns) / 1e9 for at in (mark.start, mark.end))
+            yield ImportedLabel(start_s, end_s, mark.kind)
 
 
 def _open(plan: ImportPlan) -> list[Input]:
@@ -161,7 +193,7 @@ def _open(plan: ImportPlan) -> list[Input]:
 
 def _table(name: str, path: Path, plan: ImportPlan, zone: tzinfo) -> SensorInput | ClipsInput:
     def opened(file: Path, _like: StreamInfo | None = None) -> SensorInput:
-        return SensorInput(name, file, plan.exclude, zone)
+        return SensorInput(name, file, plan.exclude, zone, plan.label)
 
     return ClipsInput(name, "sensors", path, opened) if path.is_dir() else opened(path)
 

@@ -102,7 +102,9 @@ def test_the_folder_that_a_clip_lies_in_labels_it(
     labels = tmp_path / "labels.json"
     made = ["--scene", "pump", "--audio", folder, "-o", tmp_path / "pump.mcap"]
     assert fusewatch("import", *made, "--labels", labels) == 0
-    assert "1 leak, 2 normal, one after the other" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3 clips one after the other" in said
+    assert "labels: 1 leak, 2 normal" in said
     assert json.loads(labels.read_text()) == [
         {"start_s": 0.0, "end_s": 1.5, "kind": "leak"},
         {"start_s": 7.0, "end_s": 8.5, "kind": "normal"},

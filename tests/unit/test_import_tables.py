@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.recording.importing import (
     ImportPlan,
     run_import,
 )
+from tests.command_line import fusewatch
 from tests.import_samples import (
     MS,
     footage,
@@ -165,3 +167,38 @@ def test_a_named_column_that_counts_the_rows_is_kept_and_told(tmp_path: Path) ->
     report, streams = imported(plan)
     assert "'pieces' counts the rows; leave it out with --exclude pieces" in one(report).notes[0]
     assert len(streams["s"][0].sample.data) == 2  # type: ignore[arg-type]
+
+
+def test_a_column_of_labels_says_when_something_was_wrong_and_is_no_reading(tmp_path: Path) -> None:
+    said = ["0", "0", "1", "1", "0", "leak", "leak", "ok", "", "1"]
+    rows = [f"{n},{20 + n % 3},{word}" for n, word in enumerate(said)]
+    first, then = tmp_path / "in" / "a.csv", tmp_path / "in" / "b.csv"
+    first.parent.mkdir()
+    table(first, "\n".join(["time,heat,state", *rows]) + "\n")
+    table(then, "time,heat,state\n2,1,0\n3,1,1\n30,1,1\n31,1,0\n")
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", sensors={"s": first.parent}, label="state"
+    )
+    report, streams = imported(plan)
+    with Recording(plan.output) as recording:
+        assert recording.streams["s"].channels == ("heat",)
+    assert [(one.start_s, one.end_s, one.kind) for one in report.labels] == [
+        (2.0, 4.0, "state"),
+        (5.0, 7.0, "leak"),
+        (9.0, 11.0, "state"),
+        (17.0, 45.0, "state"),  # the second begins at 14, and is read every second
+    ]
+    assert len(streams["s"]) == 14
+
+
+def test_labels_of_dated_tables_are_where_their_dates_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"2024-05-01 08:00:{n:02},1,{n in (4, 5)}" for n in range(9)]
+    file = table(tmp_path / "s.csv", "\n".join(["time,heat,fault", *rows]) + "\n")
+    labels, made = tmp_path / "labels.json", tmp_path / "o.mcap"
+    named = ["import", "--scene", "x", "--sensors", file, "-o", made]
+    assert fusewatch(*named, "--label", "fault", "--labels", labels) == 0
+    assert "labels: 1 fault" in capsys.readouterr().out
+    assert json.loads(labels.read_text()) == [{"start_s": 4.0, "end_s": 6.0, "kind": "fault"}]
+    assert fusewatch(*named, "--label", "fault", "--force") == 64

@@ -1,0 +1,66 @@
+"""What a column of a table says of its rows, as labels: in which of them something was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from pipeline.recording.import_table import Moment, number
+
+_NOTHING = frozenset({"", "normal", "ok", "good", "no", "none", "false", "nan"})
+_SOMETHING = frozenset({"true", "yes"})
+_GAP = 2.0  # usual steps; a row says no more than that of what follows
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Rows in a row that say the same.
+
+    Attributes:
+        start: Time of the first.
+        end: Of the one that follows the last, if that is not far.
+        kind: What they say.
+    """
+
+    start: Moment
+    end: Moment
+    kind: str
+
+
+def marks_of(
+    moments: Sequence[Moment], cells: Sequence[str], column: str, separator: str
+) -> Iterator[Mark]:
+    """The rows of a table that something is wrong in.
+
+    Args:
+        moments: Time of each row.
+        cells: What its label says: a number that is not 0, yes, or a word for what is wrong.
+        column: Name of the column: of what numbers and a yes mark.
+        separator: What stands between cells.
+    """
+    times = np.array([moment.ns for moment in moments], np.int64)
+    usual_ns = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    at = 0
+    for kind, rows in groupby(cells, key=lambda cell: _kind(cell, column, separator)):
+        first, at = at, at + len(list(rows))
+        if not kind:
+            continue
+        last_ns = int(times[at - 1])
+        end_ns = last_ns + round(_GAP * usual_ns)
+        if at < len(times):
+            end_ns = min(end_ns, int(times[at]))
+        yield Mark(moments[first], Moment(end_ns, moments[first].absolute), kind)
+
+
+def _kind(cell: str, column: str, separator: str) -> str:
+    """What a cell says is wrong; empty: nothing."""
+    value = number(cell, separator)
+    if value is not None and not np.isnan(value):
+        return column if value else ""
+    word = cell.strip().lower()
+    if word in _NOTHING:
+        return ""
+    return column if word in _SOMETHING else cell.strip()
