@@ -32,6 +32,7 @@ nodes:
       - type: recording
         paths: [{paths}]
         streams: [{streams}]
+        speed: 1                # times real time
 """
 _BUDGET = """
 budget: {budget}          # false alarms you can live with, for each scene
