@@ -42,15 +42,15 @@ def answered_time(deployment: Deployment, scene: str, start_ns: int) -> Answered
         closing(fusion_store(deployment, create=False)) as events,
         closing(answer_store(deployment, create=False)) as answers,
     ):
-        told = Withholding(events, answers, deployment.feedback)
+        held_back = Withholding(events, answers, deployment.feedback).rules()
         standing = answers.standing()
         found: dict[Verdict | None, list[Label]] = {}
-        for one in events.events(scene):
+        for one in events.events(scene, since_ns=start_ns):
             if one.health:
                 continue
             phases = events.phases(one.id)
             verdict = verdict_of(standing.get(one.id, ()))
-            if verdict is None and told.fate(phases).like:
+            if verdict is None and (why := held_back.of(phases)) is not None and why.like:
                 verdict = Verdict.NORMAL
             label = _label(worst(phases) or one, verdict, start_ns)
             found.setdefault(verdict, []).append(label)

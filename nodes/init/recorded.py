@@ -109,7 +109,7 @@ def recorded_in(paths: Sequence[Path], scene: str | None = None) -> Recorded:
 
     Args:
         paths: The files.
-        scene: Name of the scene of streams that are in none; None: that of the first file.
+        scene: Name of the scene, where there is one; None: as it is called, or as the first file.
 
     Raises:
         RecordingError: One cannot be read, or there is no stream at all.
@@ -126,14 +126,12 @@ def recorded_in(paths: Sequence[Path], scene: str | None = None) -> Recorded:
             for name, fused in recording.scenes.items():
                 known = scenes.setdefault(name, [])
                 known += [one for one in fused if one not in known]
-    scenes = {
-        n: held for n, fused in scenes.items() if (held := [s for s in fused if s in streams])
-    }
-    in_one = {name for fused in scenes.values() for name in fused}
-    others = [name for name in streams if name not in in_one]
-    named = scene or _name(paths[0])
-    if others and not scenes:
-        scenes = {named: others}
+    there = {name: [one for one in fused if one in streams] for name, fused in scenes.items()}
+    scenes = {name: fused for name, fused in there.items() if fused}
+    if streams and not scenes:
+        scenes = {_name(paths[0]): list(streams)}
+    if scene is not None and len(scenes) == 1:
+        scenes = {scene: next(iter(scenes.values()))}
     if not scenes:
         raise RecordingError("holds no stream", where=", ".join(map(str, paths)))
     seconds = (max(end for _, end in spans) - min(begin for begin, _ in spans)) / 1e9

@@ -20,6 +20,7 @@ from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.recording.import_input import Input
 from pipeline.recording.import_marks import Mark
 from pipeline.recording.import_report import InputReport
+from pipeline.recording.import_sensors import SensorInput
 from pipeline.recording.import_table import Moment
 
 PAUSE_S = 5
@@ -114,17 +115,21 @@ class ClipsInput:
     @property
     def local(self) -> bool:
         """Whether its times name no zone."""
-        return any(getattr(part, "local", False) for part in self._parts.values())
+        return any(part.local for part in self._tables.values())
 
     @property
     def marks(self) -> tuple[Mark, ...]:
         """What the columns of labels of its tables say, as `SensorInput.marks`."""
         return tuple(
             Mark(_later(mark.start, at_ns), _later(mark.end, at_ns), mark.kind)
-            for name, part in self._parts.items()
+            for name, part in self._tables.items()
             for at_ns in (self._starts_ns.get(name, 0),)
-            for mark in getattr(part, "marks", ())
+            for mark in part.marks
         )
+
+    @property
+    def _tables(self) -> dict[str, SensorInput]:
+        return {name: p for name, p in self._parts.items() if isinstance(p, SensorInput)}
 
     def place(self, starts_ns: Mapping[str, int]) -> None:
         """Say when each clip begins, from second 0 on, by its name."""

@@ -64,8 +64,9 @@ def test_faster_readings_and_those_of_a_day_have_what_suits_them(tmp_path: Path)
     assert quick.stream("hall-sensors").max_gap_s == 5.0
     day = written("--recording", of_slow, file=tmp_path / "day.yaml")
     assert (day.scenes["hall"].window_s, day.scenes["hall"].alarm.budget) == (9000.0, "2/day")
-    asked = written("-r", of_slow, "--budget", "1/week", file=tmp_path / "asked.yaml")
-    assert asked.scenes["hall"].alarm.budget == "1/week"
+    options = ("--budget", "1/week", "--scene", "attic")
+    asked = written("-r", of_slow, *options, file=tmp_path / "asked.yaml")
+    assert asked.scenes["attic"].alarm.budget == "1/week"
 
 
 def test_uneven_readings_hold_for_long(tmp_path: Path) -> None:
