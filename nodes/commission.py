@@ -91,7 +91,7 @@ def commission_scene(
     refused = RefusedSamples()
     span_s = from_s, to_s
     windows = windows_of(deployment, scene, recordings, settings, *span_s, counted=refused.take)
-    windows = answered.counted(windows, unknown=not answers)
+    windows = answered.counted(windows, all_of_them=not answers)
     slow = tuple(_slow(deployment, scene, streams))
     try:
         model, report = commission(
@@ -152,7 +152,8 @@ def _answered(
         if needed:
             raise
         log.debug("answers are not looked into", why=str(error))
-        return AnsweredTime({}, start_ns, deployment.scenes[scene].hop_s)
+        settings = deployment.scenes[scene]
+        return AnsweredTime({}, start_ns, settings.window_s, settings.hop_s)
 
 
 def _known(

@@ -4,11 +4,13 @@ The recordings of a site that is watched hold what was wrong there, too. What wa
 a *fault* is no normal, and what nobody said anything of may be either. What was called *normal*, or
 is held back as it is like such, is what the site has yet to learn, and so is all that raised no
 alarm.
+
+What was wrong was there before its alarm was raised, as a rule, and often after it was over: some
+seconds on either side are left out with it, if they were not called normal.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
@@ -24,7 +26,9 @@ from pipeline.training.budget_preview import KnownEvents
 from pipeline.training.labels import SECOND_NS, Label
 
 _MINUTE_S = 60.0
+_BESIDE_S = 10.0  # of an alarm, and a window at least
 _WRONG = (Verdict.REAL, Verdict.FAULT)
+_NOT_NORMAL = (*_WRONG, None)
 
 
 def answered_time(deployment: Deployment, scene: str, start_ns: int) -> AnsweredTime:
@@ -54,7 +58,8 @@ def answered_time(deployment: Deployment, scene: str, start_ns: int) -> Answered
                 verdict = Verdict.NORMAL
             label = _label(worst(phases) or one, verdict, start_ns)
             found.setdefault(verdict, []).append(label)
-    return AnsweredTime(found, start_ns, deployment.scenes[scene].hop_s)
+    settings = deployment.scenes[scene]
+    return AnsweredTime(found, start_ns, settings.window_s, settings.hop_s)
 
 
 def _label(event: Event, verdict: Verdict | None, start_ns: int) -> Label:
@@ -73,18 +78,24 @@ class AnsweredTime:
         alarms: When they were, by what they were called; under None those that nobody called
             anything.
         start_ns: Site time of second 0.
+        window_s: Length of a window, seconds.
         hop_s: Step from one window to the next, seconds.
     """
 
     def __init__(
-        self, alarms: Mapping[Verdict | None, Sequence[Label]], start_ns: int, hop_s: float
+        self,
+        alarms: Mapping[Verdict | None, Sequence[Label]],
+        start_ns: int,
+        window_s: float,
+        hop_s: float,
     ) -> None:
+        self._margin_s = max(_BESIDE_S, window_s)
         self._alarms = {
             verdict: KnownEvents(tuple(labels), start_ns) for verdict, labels in alarms.items()
         }
         self._hop_s = hop_s
         self._seen: dict[Verdict | None, set[Label]] = {verdict: set() for verdict in alarms}
-        self._windows: Counter[Verdict | None] = Counter()
+        self._left_out = 0
 
     @property
     def wrong(self) -> tuple[Label, ...]:
@@ -92,20 +103,30 @@ class AnsweredTime:
         known = (self._alarms.get(verdict, KnownEvents()) for verdict in _WRONG)
         return tuple(label for one in known for label in one.labels)
 
-    def counted(self, windows: Iterable[Window], unknown: bool) -> Iterator[Window]:
+    def counted(self, windows: Iterable[Window], all_of_them: bool) -> Iterator[Window]:
         """The windows, counted by what was said of the alarms near them.
 
         Args:
             windows: Of the recordings, in order.
-            unknown: Whether those near an alarm that nobody called anything are among them.
+            all_of_them: Also those near an alarm that was called real or a fault, or nothing.
         """
         for window in windows:
             near = {verdict: known.near(window) for verdict, known in self._alarms.items()}
             for verdict, labels in near.items():
                 self._seen[verdict].update(labels)
-                self._windows[verdict] += bool(labels)
-            if unknown or not near.get(None):
+            if all_of_them or self._normal(window, near):
                 yield window
+            else:
+                self._left_out += 1
+
+    def _normal(self, window: Window, near: Mapping[Verdict | None, Sequence[Label]]) -> bool:
+        """Whether a window lies near nothing but what was called normal."""
+        if any(near.get(verdict) for verdict in _NOT_NORMAL):
+            return False
+        if near.get(Verdict.NORMAL):
+            return True
+        known = (self._alarms.get(verdict, KnownEvents()) for verdict in _NOT_NORMAL)
+        return not any(one.near(window, self._margin_s) for one in known)
 
     def words(self) -> str:
         """How many alarms of these windows were called what."""
@@ -125,9 +146,10 @@ class AnsweredTime:
     def left_out(self) -> Iterator[str]:
         """A warning where alarms that nobody called anything are not learnt."""
         if unknown := len(self._seen.get(None, ())):
-            minutes = self._windows[None] * self._hop_s / _MINUTE_S
+            minutes = self._left_out * self._hop_s / _MINUTE_S
             yield (
-                f"nobody answered {alarm_count(unknown)} of this time, so {minutes:.1f} minutes "
-                "are not learnt, and what was normal of them is told again; answer on the page or "
-                "by `fusewatch feedback answer`, and commission once more"
+                f"nobody answered {alarm_count(unknown)} of this time: they are not learnt "
+                f"({minutes:.1f} minutes with all that was called real or a fault), and what was "
+                "normal of them is told again; answer on the page or by `fusewatch feedback "
+                "answer`, and commission once more"
             )

@@ -55,10 +55,15 @@ class KnownEvents:
     start_ns: int = 0
     scores: tuple[WindowScore, ...] = field(default=(), repr=False)
 
-    def near(self, window: Window | WindowScore) -> list[Label]:
-        """Events that a window lies so near to that it is not learnt as normal."""
-        first = (window.start_ns - self.start_ns) / SECOND_NS - TOLERANCE_S
-        last = (window.end_ns - self.start_ns) / SECOND_NS + TOLERANCE_S
+    def near(self, window: Window | WindowScore, margin_s: float = TOLERANCE_S) -> list[Label]:
+        """Events that a window lies so near to that it is not learnt as normal.
+
+        Args:
+            window: The window.
+            margin_s: So much before and after it an event may still show, seconds.
+        """
+        first = (window.start_ns - self.start_ns) / SECOND_NS - margin_s
+        last = (window.end_ns - self.start_ns) / SECOND_NS + margin_s
         return [one for one in self.labels if first < one.end_s and last > one.start_s]
 
     def holds(self, window: Window | WindowScore) -> bool:
