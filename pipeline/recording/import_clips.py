@@ -103,8 +103,12 @@ class ClipsInput:
 
     @property
     def lengths_ns(self) -> dict[str, int]:
-        """Length of each clip without times on the calendar, by its name."""
-        return {n: part.duration_ns for n, part in self._parts.items() if part.first_ns is None}
+        """From second 0 to its end, of each clip without times on the calendar, by its name."""
+        plain = {name: part for name, part in self._parts.items() if part.first_ns is None}
+        return {
+            name: part.last_ns if isinstance(part, SensorInput) else part.duration_ns
+            for name, part in plain.items()
+        }
 
     @property
     def duration_ns(self) -> int:

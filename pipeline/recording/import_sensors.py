@@ -106,6 +106,11 @@ class SensorInput:
         """From the first row to the last."""
         return self._moments[-1].ns - self._moments[0].ns if self._moments else 0
 
+    @property
+    def last_ns(self) -> int:
+        """Time of the last row, from where its times are counted."""
+        return self._moments[-1].ns if self._moments else 0
+
     def samples(self, start_ns: int) -> Iterator[tuple[int, Sample]]:
         """Arrival and sample of each row."""
         name = self.info.name

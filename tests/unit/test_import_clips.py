@@ -95,6 +95,18 @@ def test_tables_of_one_machine_keep_their_own_times_or_follow_each_other(tmp_pat
     assert one(report).notes == ["3.csv is left out: it is of another form than the first"]
 
 
+def test_tables_whose_times_begin_late_keep_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("1.csv", "2.csv"):
+        table(folder / name, "time,heat\n100,1\n101,2\n102.5,3\n")
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": folder})
+    report, streams = imported(plan)
+    at_s = [ms / 1000 for ms in stamps_ms(streams["s"])]
+    assert at_s == [100, 101, 102.5, 108 + 100, 108 + 101, 108 + 102.5]
+    assert one(report).dropped == {}
+
+
 def test_the_folder_that_a_clip_lies_in_labels_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
