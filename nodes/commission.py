@@ -86,8 +86,9 @@ def commission_scene(
     recordings, calibrate = oldest_first(recordings), oldest_first(calibrate)
     _see_apart(recordings, calibrate)
     streams = streams_of(deployment, scene, recordings)
-    answered = _answered(deployment, scene, recordings, needed=answers)
-    known = _known(recordings, labels, answered.wrong if answers else ())
+    start_ns = start_of(recordings)
+    answered = _answered(deployment, scene, start_ns, needed=answers)
+    known = _known(start_ns, labels, answered.wrong if answers else ())
     refused = RefusedSamples()
     span_s = from_s, to_s
     windows = windows_of(deployment, scene, recordings, settings, *span_s, counted=refused.take)
@@ -141,11 +142,8 @@ def _see_apart(learnt: Sequence[Path], calibrate: Sequence[Path]) -> None:
         )
 
 
-def _answered(
-    deployment: Deployment, scene: str, recordings: Sequence[Path], needed: bool
-) -> AnsweredTime:
+def _answered(deployment: Deployment, scene: str, start_ns: int, needed: bool) -> AnsweredTime:
     """What was answered to the scene's alarms; nothing where it is not needed and not to be had."""
-    start_ns = start_of(recordings)
     try:
         return answered_time(deployment, scene, start_ns)
     except StoreError as error:
@@ -156,11 +154,8 @@ def _answered(
         return AnsweredTime({}, start_ns, settings.window_s, settings.hop_s)
 
 
-def _known(
-    recordings: Sequence[Path], labels: Path | None, answered: Sequence[Label]
-) -> KnownEvents:
+def _known(start_ns: int, labels: Path | None, answered: Sequence[Label]) -> KnownEvents:
     """What is known to be no normal, not yet scored."""
-    start_ns = start_of(recordings)
     labelled = [] if labels is None else read_labels(labels, start_ns)
     known = sorted([*labelled, *answered], key=lambda label: (label.start_s, label.end_s))
     return KnownEvents(tuple(known), start_ns)

@@ -34,8 +34,8 @@ def better_window(rates_hz: Iterable[float | None], window_s: float) -> tuple[fl
     return _round(max(_LEAST_S, _ENOUGH / fastest_hz)), _round(1.0 / fastest_hz)
 
 
-def few_readings(streams: Sequence[StreamInfo], window_s: float) -> tuple[str, str] | None:
-    """What is to be said of the windows of a scene, and what to do; None: they do.
+def window_for(streams: Sequence[StreamInfo], window_s: float) -> tuple[float, float] | None:
+    """Window and hop, seconds, that suit the streams of a scene better; None: they are as good.
 
     Args:
         streams: Its streams.
@@ -44,7 +44,17 @@ def few_readings(streams: Sequence[StreamInfo], window_s: float) -> tuple[str, s
     if any(info.modality in (Modality.VIDEO, Modality.AUDIO) for info in streams):
         return None
     rates_hz = [info.rate_hz for info in streams if info.modality is Modality.SENSOR]
-    better = better_window(rates_hz, window_s)
+    return better_window(rates_hz, window_s)
+
+
+def few_readings(streams: Sequence[StreamInfo], window_s: float) -> tuple[str, str] | None:
+    """What is to be said of the windows of a scene, and what to do; None: they do.
+
+    Args:
+        streams: Its streams.
+        window_s: Length of its windows.
+    """
+    better = window_for(streams, window_s)
     if better is None:
         return None
     return (

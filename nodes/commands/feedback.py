@@ -37,6 +37,7 @@ group = typer.Typer(
     last week an answer would have held back, 'answer' gives it, 'list' shows all and 'undo' takes
     one back. 'export' writes them as labels: with these 'fusewatch evaluate' tells what is found
     and missed in the site's own recordings, and 'fusewatch train' teaches the network what is real.
+    'fusewatch commission --answers' learns from those recordings what is normal.
     """,
     no_args_is_help=True,
 )

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.init.yaml_text import window_lines, yaml_value
-from nodes.window_fit import better_window
+from nodes.init.yaml_text import BUDGET, window_lines, yaml_value
+from nodes.window_fit import window_for
 from pipeline.config.deployment import NAME, SceneSettings
 from pipeline.config.stream_settings import StreamSettings
 from pipeline.core.errors import RecordingError
@@ -33,9 +33,6 @@ nodes:
         paths: [{paths}]
         streams: [{streams}]
         speed: 1                # times real time
-"""
-_BUDGET = """
-budget: {budget}          # false alarms you can live with, for each scene
 """
 _SCENE = """\
   {scene}:
@@ -175,7 +172,7 @@ def write_recorded(recorded: Recorded, file: Path, data: Path, budget: str | Non
     parts = [
         about,
         f"\nstreams:\n{slow}" if slow else "",
-        _BUDGET.format(budget=budget or recorded.budget),
+        BUDGET.format(budget=budget or recorded.budget),
         f"\nscenes:\n{scenes}",
         _REST.format(events=yaml_value(data / "events.jsonl"), data=data),
     ]
@@ -188,10 +185,7 @@ def _list(names: Iterator[str] | Mapping[str, None] | Sequence[str]) -> str:
 
 def _windows(streams: Sequence[StreamInfo]) -> str:
     """Windows of a scene of slow readings; nothing where the usual ones do."""
-    if any(info.modality in (Modality.VIDEO, Modality.AUDIO) for info in streams):
-        return ""
-    rates_hz = [info.rate_hz for info in streams if info.modality is Modality.SENSOR]
-    better = better_window(rates_hz, _WINDOW_S)
+    better = window_for(streams, _WINDOW_S)
     return "" if better is None else window_lines(*better)
 
 

@@ -13,7 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from nodes.init.plan import SitePlan
-from nodes.init.yaml_text import window_lines, yaml_value
+from nodes.init.yaml_text import BUDGET, window_lines, yaml_value
 from nodes.window_fit import better_window
 from pipeline.config.deployment import SceneSettings
 
@@ -28,9 +28,6 @@ data: {data}          # everything that is kept lies here
 nodes:
   here:
     sources:
-"""
-_BUDGET = """
-budget: {budget}          # false alarms you can live with, for each scene
 """
 _SCENE = """\
   {scene}:
@@ -87,7 +84,7 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
         _slow(
             [n for n, r in zip(_reading_names(plan), plan.readings, strict=True) if not r.rate_hz]
         ),
-        _BUDGET.format(budget=plan.budget),
+        BUDGET.format(budget=plan.budget),
         _scenes(plan, scenes),
         _REST.format(
             file=file.name,

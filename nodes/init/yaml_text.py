@@ -9,6 +9,9 @@ from pathlib import Path
 _PLAIN = re.compile(r"[./]?[a-z_]+[./-][a-zA-Z0-9_./-]*|data")
 """What YAML takes for text without quotes, whatever it says: it holds a dot, slash or hyphen."""
 
+BUDGET = """
+budget: {budget}          # false alarms you can live with, for each scene
+"""
 _WINDOWS = """\
     window_s: {window_s:<14g}  # ten readings of the fastest sensor, 20 s at least
     hop_s: {hop_s:g}

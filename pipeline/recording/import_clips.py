@@ -1,9 +1,9 @@
 """A folder of clips that becomes one stream: its files one after the other, with pauses between.
 
-Collections of sounds, footage or tables are many short files, as a rule without a time of day. So
-that no window sees two of them, and nobody takes a pause for a silent device, five seconds lie
-between. Clips of the same name, in the folder of the sounds and in that of the pictures, are of the
-same time. Files with times on the calendar keep them.
+Collections of sounds, footage or tables are many short files, as a rule without a time of day. Five
+seconds lie between: a window of two seconds sees no two of them, and nobody takes the pause for a
+silent device. Clips of the same name, in the folder of the sounds and in that of the pictures, are
+of the same time. Files with times on the calendar keep them.
 
 A clip that lies in a folder within may be labelled by its name: ``normal/03.wav``, ``leak/07.wav``.
 """

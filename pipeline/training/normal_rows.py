@@ -89,6 +89,7 @@ class NormalRows:
         """
         self._check(window)
         if self._block(window.index) % self._stride:
+            # Not looked into, so what is there at all counts for seen.
             self.taken += any(part.coverage > 0 for part in window.slices.values())
             return None
         seen: dict[str, StreamFeatures] = {}
