@@ -25,7 +25,7 @@ from pipeline.models.scene_model import SceneModel
 from pipeline.training.evaluation import evaluate
 from pipeline.training.evaluation_result import Evaluation, Limit
 from pipeline.training.judging import RATES_PER_HOUR
-from pipeline.training.labels import read_labels
+from pipeline.training.labels import read_labels, read_normal
 from pipeline.training.levels import levels_of
 from pipeline.training.metrics import Floats
 from pipeline.training.score_file import read_scores
@@ -91,7 +91,7 @@ def evaluate_recording(
         update={"scenes": {scene: settings.model_copy(update={"alarm": alarm})}}
     )
     start_ns = start_of(recordings)
-    truth = read_labels(labels, start_ns)
+    truth, normal = read_labels(labels, start_ns), read_normal(labels, start_ns)
     engine = build_engine(alone, models={scene: file}).engine
     heard = _Heard()
     progress("scoring", 0, None)
@@ -110,7 +110,9 @@ def evaluate_recording(
     warnings = _learnt_from(learnt, heard.scores)
     baselines = heard.baselines()
     progress("judging", 0, None)
-    result = evaluate(watched, limit, alarm, limits=limits, levels=baselines, warnings=warnings)
+    result = evaluate(
+        watched, limit, alarm, limits=limits, levels=baselines, normal=normal, warnings=warnings
+    )
     progress("judging", len(heard.scores), len(heard.scores))
     return result, watched
 
@@ -145,7 +147,8 @@ def evaluate_scores(
         ModelError: The model cannot be used.
     """
     scores, hop_ns = read_scores(file, scene)
-    truth = read_labels(labels, start_of(recordings) if recordings else None)
+    start_ns = start_of(recordings) if recordings else None
+    truth, normal = read_labels(labels, start_ns), read_normal(labels, start_ns)
     kept = [score for score in scores if _within(score, from_s, to_s)]
     if not kept:
         raise ConfigError("no window lies between --from and --to", where=str(file))
@@ -156,7 +159,7 @@ def evaluate_scores(
     else:
         limit, *limits = [Limit.of_p_values(r, hop_ns / SECOND_NS) for r in _budgets(rules)]
     watched = watch(kept, truth, hop_ns)
-    return evaluate(watched, limit, rules, limits=limits), watched
+    return evaluate(watched, limit, rules, limits=limits, normal=normal), watched
 
 
 def calibrated_limits(model: SceneModel, scene: str, alarm: AlarmSettings) -> list[Limit]:

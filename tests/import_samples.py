@@ -15,13 +15,13 @@ from pipeline.core.sample import Sample
 from pipeline.recording import Recording
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.importing import (
-    DEFAULT_START_NS,
     ImportPlan,
     ImportReport,
     run_import,
 )
 
 MS = 1_000_000
+DAY_NS = 86_400_000_000_000
 RATE = 8000
 
 
@@ -74,7 +74,10 @@ def imported(plan: ImportPlan) -> tuple[ImportReport, dict[str, list[SampleArriv
     return report, streams
 
 
-def stamps_ms(arrivals: list[SampleArrived], start_ns: int = DEFAULT_START_NS) -> list[float]:
+def stamps_ms(arrivals: list[SampleArrived], start_ns: int | None = None) -> list[float]:
+    """Stamps from a time on; None: from midnight, when what has no date begins."""
+    if start_ns is None:
+        start_ns = arrivals[0].sample.timestamp_ns // DAY_NS * DAY_NS
     return [(a.sample.timestamp_ns - start_ns) / MS for a in arrivals]
 
 

@@ -16,12 +16,14 @@ from nodes.replay import write_scores
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment
 from pipeline.detection.alarm import AlarmSettings
+from pipeline.training.labels import NORMAL
 from pipeline.training.report_words import number, seconds, share, short
 
 if TYPE_CHECKING:
     from pipeline.config.deployment import Deployment
     from pipeline.training.evaluation_result import Evaluation
     from pipeline.training.event_metrics import Recall
+    from pipeline.training.stretches import StretchFigures
 
 
 def register(app: typer.Typer) -> None:
@@ -121,6 +123,8 @@ def _alarm(deployment: Deployment | None, scene: str | None) -> AlarmSettings | 
 def tell(console: Console, evaluation: Evaluation) -> None:
     """Print the figures that matter, by kind and by budget."""
     console.print(_kinds(evaluation))
+    if evaluation.stretches is not None:
+        console.print(_stretches(evaluation.stretches))
     console.print(_budgets(evaluation))
     console.print(_comparison(evaluation))
     limit = evaluation.headline.limit
@@ -146,6 +150,22 @@ def _kinds(evaluation: Evaluation) -> Table:
 def _recall(recall: Recall) -> tuple[str, str, str]:
     span = f"{share(recall.low)} to {share(recall.high)}"
     return f"{recall.found} of {recall.labels}", span, seconds(recall.delay_median_s)
+
+
+def _stretches(figures: StretchFigures) -> Table:
+    head = ("kind", "with an alarm", "AUROC", "to 10 %", "by the mean", "to 10 %")
+    table = Table(*head, title="labelled stretches, each as a whole")
+    for group in (*figures.kinds, figures.every):
+        marks = (group.auroc, group.partial, group.auroc_mean, group.partial_mean)
+        alarms = f"{group.alarms} of {group.stretches}"
+        table.add_row(escape(group.name), alarms, *map(short, marks))
+    table.add_section()
+    table.add_row(NORMAL, f"{figures.false} of {figures.normal}")
+    table.caption = (
+        "by a stretch's highest score and by its mean one; to 10 %: where at most a tenth of the "
+        "normal ones is hit, .50 by chance"
+    )
+    return table
 
 
 def _budgets(evaluation: Evaluation) -> Table:

@@ -59,7 +59,7 @@ def import_(
         str | None,
         typer.Option(
             help="Time of second 0, ISO 8601. Default: the earliest time of day in the inputs, "
-            "else 2000-01-01T00:00:00Z."
+            "else a day made of what is in them."
         ),
     ] = None,
     timezone: Annotated[
@@ -145,6 +145,7 @@ def as_data(report: ImportReport) -> dict[str, object]:
         "output": str(report.output),
         "start": format_iso(report.start_ns),
         "start_ns": report.start_ns,
+        "dated": report.dated,
         "size_bytes": report.size_bytes,
         "inputs": [asdict(item) for item in report.inputs],
         "clips": [asdict(clip) for clip in report.clips],
@@ -167,7 +168,7 @@ def _see_folders_within(named: Sequence[str]) -> None:
 
 
 def _write_labels(file: Path, labels: Sequence[ImportedLabel]) -> None:
-    found = [asdict(label) for label in labels]
+    found = [{k: v for k, v in asdict(label).items() if v != ""} for label in labels]
     try:
         file.write_text(f"{json.dumps(found, indent=1)}\n", "utf-8")
     except OSError as error:
@@ -216,6 +217,11 @@ def _tell(report: ImportReport) -> None:
         console.print(f"labels: {told}", highlight=False, markup=False)
     size = report.size_bytes / 1e6
     console.print(f"{report.output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")
+    if not report.dated:
+        console.print(
+            "nothing says when that was, so it has a day of its own; --start DATE says when, or "
+            "puts together what was recorded together"
+        )
     console.print(f"a deployment file that fits it: fusewatch init --recording {report.output}")
 
 

@@ -2,8 +2,9 @@
 
 Each input becomes a stream of the node ``import``. All are merged by the time they would have
 arrived: a picture, reading or line at its stamp, a chunk of sound at its end. The same inputs
-give the same bytes. Where no input has times on the calendar and none are given, time starts
-at 2000-01-01T00:00:00Z; where some have, the others start with the earliest of them.
+give the same bytes. Where no input has times on the calendar and none are given, the recording
+has a day of its own, see `pipeline.recording.import_day`; where some have, the others start with
+the earliest of them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.sample import StreamInfo
 from pipeline.recording.import_audio import AudioInput
 from pipeline.recording.import_clips import Clip, ClipsInput, lay_out
+from pipeline.recording.import_day import day_of
 from pipeline.recording.import_input import Input
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
@@ -30,7 +32,6 @@ from pipeline.recording.layout import ORIGIN
 from pipeline.recording.writer import RecordingWriter
 
 NODE = "import"
-DEFAULT_START_NS = 946_684_800_000_000_000  # 2000-01-01T00:00:00Z
 
 Progress = Callable[[int, int], None]
 
@@ -87,11 +88,13 @@ class ImportedLabel:
         start_s: From when on, seconds from the recording's start.
         end_s: Until when.
         kind: What was there.
+        description: Which clip it is; empty: rows of a table.
     """
 
     start_s: float
     end_s: float
     kind: str
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class ImportReport:
     Attributes:
         output: The recording.
         start_ns: Site time of second 0.
+        dated: Whether an input says when it was made, or the plan.
         size_bytes: Size of the recording.
         inputs: Report of each input.
         clips: When each clip of the folders is, seconds from the start; none without a folder.
@@ -109,6 +113,7 @@ class ImportReport:
 
     output: Path
     start_ns: int
+    dated: bool
     size_bytes: int
     inputs: tuple[InputReport, ...]
     clips: tuple[Clip, ...] = ()
@@ -132,7 +137,7 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
     firsts = [i.first_ns for i in inputs if i.first_ns is not None]
     start_ns = plan.start_ns
     if start_ns is None:
-        start_ns = min(firsts, default=DEFAULT_START_NS)
+        start_ns = min(firsts) if firsts else _day(plan)
     scenes = {plan.scene: [i.info.name for i in inputs]}
     writer = RecordingWriter(
         plan.output,
@@ -150,7 +155,20 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
     _check_overlap(inputs)
     size = plan.output.stat().st_size
     labels = tuple(sorted(_labels(inputs, clips, start_ns), key=lambda one: one.start_s))
-    return ImportReport(plan.output, start_ns, size, tuple(i.report for i in inputs), clips, labels)
+    return ImportReport(
+        output=plan.output,
+        start_ns=start_ns,
+        dated=bool(firsts) or plan.start_ns is not None,
+        size_bytes=size,
+        inputs=tuple(i.report for i in inputs),
+        clips=clips,
+        labels=labels,
+    )
+
+
+def _day(plan: ImportPlan) -> int:
+    files = [path for named in (plan.video, plan.audio, plan.sensors) for path in named.values()]
+    return day_of([*files, *plan.text.values(), *(path for _, path in plan.xdf)])
 
 
 def _labels(
@@ -158,7 +176,7 @@ def _labels(
 ) -> Iterator[ImportedLabel]:
     for clip in clips:
         if clip.kind:
-            yield ImportedLabel(clip.start_s, clip.end_s, clip.kind)
+            yield ImportedLabel(clip.start_s, clip.end_s, clip.kind, clip.name)
     for one in inputs:
         for mark in one.marks if isinstance(one, SensorInput | ClipsInput) else ():
             start_s, end_s = ((at.at(start_ns) - start_ns) / 1e9 for at in (mark.start, mark.end))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
+from pipeline.core.undated import is_undated
 from pipeline.models.detector_names import BETWEEN
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import Evidence
@@ -142,10 +143,10 @@ def _widening_levels(stream: StreamModel) -> Iterator[tuple[str, list[str]]]:
 
 def _times(end_ns: Sequence[int]) -> list[str]:
     """What times were never seen; times are UTC, as the recording's are."""
-    seen = [
-        datetime.fromtimestamp(int(ns) // 10**9, UTC)
-        for ns in end_ns[:: max(1, len(end_ns) // 2000)]
-    ]
+    some_ns = [int(ns) for ns in end_ns[:: max(1, len(end_ns) // 2000)]]
+    seen = [datetime.fromtimestamp(ns // 10**9, UTC) for ns in some_ns if not is_undated(ns)]
+    if not seen:
+        return ["nothing says when its recordings were made: which hours it has seen is not known"]
     hours = sorted({one.hour for one in seen})
     days = {one.weekday() for one in seen}
     found = []

@@ -43,7 +43,9 @@ from pipeline.training.judging import (
     kinds_of,
     volume,
 )
+from pipeline.training.labels import Label
 from pipeline.training.metrics import Floats
+from pipeline.training.stretches import judge_stretches
 from pipeline.training.watched import Watched
 
 _FEW_LABELS = 10
@@ -58,6 +60,7 @@ def evaluate(
     *,
     limits: Sequence[Limit] = (),
     levels: Mapping[str, Floats] | None = None,
+    normal: Sequence[Label] = (),
     warnings: Sequence[str] = (),
 ) -> Evaluation:
     """Judge scores by labels.
@@ -68,6 +71,7 @@ def evaluate(
         alarm: Rules of the alarm.
         limits: Further thresholds that were set without the labels.
         levels: Further baselines, a value a window by name, ``(n,)``, NaN where not known.
+        normal: Labels of what somebody looked at and found normal.
         warnings: What the caller knows that makes the figures less than they seem.
     """
     normal_s = watched.normal_s()
@@ -95,6 +99,7 @@ def evaluate(
         misses=tuple(_misses(watched, match)),
         buffer_s=VUS_BUFFER_S,
         warnings=(*warnings, *_warnings(watched, normal_s)),
+        stretches=judge_stretches(watched, normal, alarms),
     )
 
 

@@ -23,6 +23,7 @@ from pipeline.training.evaluation_result import (
 from pipeline.training.event_metrics import EventFigures, Recall
 from pipeline.training.report_page import heat, page, plain, table
 from pipeline.training.report_words import clock, number, seconds, share, short
+from pipeline.training.stretch_report import section
 from pipeline.training.watched import Watched
 
 _MOST_LISTED = 200
@@ -57,6 +58,7 @@ def render(evaluation: Evaluation, watched: Watched) -> str:
         f"<div class=wide>{plots.timeline(e, watched)}</div>",
         f"<p class=key>{_key()}</p>",
         _by_group(e),
+        "" if e.stretches is None else section(e.stretches, e.headline.limit.threshold),
         _budget(e),
         _windows(e, watched),
         _comparison(e.rows),

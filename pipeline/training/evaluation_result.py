@@ -12,6 +12,7 @@ from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget
 from pipeline.training.event_metrics import TOLERANCE_S, EventFigures, Recall
 from pipeline.training.labels import Label
+from pipeline.training.stretches import StretchFigures
 
 HOUR_S = 3600.0
 CURVE_NOTE = (
@@ -228,6 +229,8 @@ class Evaluation:
         alarms: Alarms at the headline threshold.
         misses: Labels that were not found.
         warnings: What makes the figures less than they seem.
+        stretches: Labelled stretches as wholes, the normal ones among them; None: only what is
+            wrong is labelled, or only what is not.
         curve_note: What the curve may not be taken for.
     """
 
@@ -251,6 +254,7 @@ class Evaluation:
     misses: tuple[Miss, ...]
     buffer_s: float
     warnings: tuple[str, ...] = ()
+    stretches: StretchFigures | None = None
     tolerance_s: float = TOLERANCE_S
     curve_note: str = field(default=CURVE_NOTE)
 

@@ -9,8 +9,10 @@ Seconds count from the recording's second 0, as ``fusewatch replay`` counts them
 may be left out; anything else that a label says is left alone.
 
 A label of the kind ``normal`` says that somebody looked and nothing was wrong. That is what time
-without a label means too, so it is read and then left out: what is raised there is a false alarm,
-and fine-tuning learns it as normal. ``fusewatch feedback export`` writes such files.
+without a label means too: what is raised there is a false alarm, and fine-tuning learns it as
+normal. So `read_labels` leaves them out; `read_normal` has them for who judges whole stretches
+(`pipeline.training.stretches`). ``fusewatch feedback export`` writes such files, and so does
+``fusewatch import --labels``.
 """
 
 from __future__ import annotations
@@ -70,17 +72,26 @@ def read_labels(path: Path, origin_ns: int | None = None) -> list[Label]:
         ConfigError: The file cannot be read or a label is wrong; every wrong label is told
             with its number, counted from 0.
     """
+    return [label for label in _read(path, origin_ns) if label.kind != NORMAL]
+
+
+def read_normal(path: Path, origin_ns: int | None = None) -> list[Label]:
+    """The labels of the kind ``normal`` of a file, which `read_labels` leaves out."""
+    return [label for label in _read(path, origin_ns) if label.kind == NORMAL]
+
+
+def _read(path: Path, origin_ns: int | None) -> list[Label]:
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:  # JSON and UTF-8 faults alike
         raise ConfigError(f"not JSON: {error}", where=str(path), fix=_FIX) from error
-    return labels_of(data, str(path), origin_ns)
+    return _labels_of(data, str(path), origin_ns)
 
 
-def labels_of(data: object, where: str, origin_ns: int | None = None) -> list[Label]:
-    """Labels from what a labels file holds, see `read_labels`."""
+def _labels_of(data: object, where: str, origin_ns: int | None) -> list[Label]:
+    """All labels by their start."""
     if not isinstance(data, list):
         raise ConfigError(f"holds {_sort(data)} instead of a list", where=where, fix=_FIX)
     labels: list[Label] = []
@@ -93,8 +104,7 @@ def labels_of(data: object, where: str, origin_ns: int | None = None) -> list[La
     if problems:
         count = f"{len(problems)} of {len(data)} labels are wrong"
         raise ConfigError(count, where=where, fix=_FIX, problems=tuple(problems))
-    wrong = [label for label in labels if label.kind != NORMAL]
-    return sorted(wrong, key=lambda label: (label.start_s, label.end_s))
+    return sorted(labels, key=lambda label: (label.start_s, label.end_s))
 
 
 def _label(item: object, origin_ns: int | None) -> Label:

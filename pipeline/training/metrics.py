@@ -113,6 +113,33 @@ def auroc(truth: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     return float((rise * mean).sum())
 
 
+def partial_auroc(truth: npt.ArrayLike, scores: npt.ArrayLike, most: float) -> float:
+    """Area under the ROC curve where few normal ones are hit, .5 by chance and 1 at best.
+
+    McClish, 1989, *Analyzing a portion of the ROC curve*, Medical Decision Making 9(3): the area
+    up to a false-positive rate, stretched from what chance gives to what is perfect.
+
+    Args:
+        truth: Whether each item is anomalous, ``(n,)``.
+        scores: Score of each, ``(n,)``; no NaN.
+        most: The highest false-positive rate, over 0 and at most 1.
+
+    Returns:
+        The figure; NaN without both classes, or where the rate allows not even one to be hit.
+    """
+    found = curve(truth, scores)
+    if not found.positives or found.negatives * most < 1:
+        return float("nan")
+    false = np.concatenate([[0.0], found.fall_out])
+    recall = np.concatenate([[0.0], found.recall])
+    inside = false <= most
+    x = np.append(false[inside], most)
+    y = np.append(recall[inside], np.interp(most, false, recall))
+    area = float((np.diff(x) * (y[1:] + y[:-1]) / 2).sum())
+    chance = most**2 / 2
+    return 0.5 * (1 + (area - chance) / (most - chance))
+
+
 def average_precision(truth: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Area under the precision-recall curve as average precision; NaN without positives.
 

@@ -14,11 +14,11 @@ from pipeline.core.errors import ConfigError, FusewatchError, RecordingError, So
 from pipeline.core.sample import Encoding, Modality
 from pipeline.recording import Recording
 from pipeline.recording.importing import (
-    DEFAULT_START_NS,
     ImportPlan,
     run_import,
 )
 from tests.import_samples import (
+    DAY_NS,
     MS,
     RATE,
     footage,
@@ -54,7 +54,8 @@ def test_everything_together_is_one_timeline(tmp_path: Path) -> None:
     assert heard.tolist() == [n % 30_000 for n in range(3 * RATE)]
     assert [a.sample.position for a in streams["mic"]] == [800 * i for i in range(30)]
     assert all(a.arrival_ns == a.sample.timestamp_ns + 100 * MS for a in streams["mic"])
-    assert report.start_ns == DEFAULT_START_NS
+    assert report.start_ns % DAY_NS == 0
+    assert not report.dated
     with Recording(plan.output) as recording:
         assert recording.scenes == {"room": ("cam", "mic", "air", "log")}
         arrivals = list(recording.arrivals())

@@ -11,7 +11,7 @@ import pytest
 from pipeline.core.errors import ConfigError, RecordingError
 from pipeline.recording import Recording
 from pipeline.recording.import_clips import PAUSE_S
-from pipeline.recording.importing import DEFAULT_START_NS, ImportPlan, run_import
+from pipeline.recording.importing import ImportPlan, run_import
 from tests.command_line import fusewatch
 from tests.import_samples import RATE, footage, imported, number_of, one, sound, stamps_ms, table
 
@@ -35,7 +35,7 @@ def test_sounds_follow_each_other_with_a_pause_in_which_nothing_is_made_up(tmp_p
     samples = [arrival.sample for arrival in streams["m"]]
     assert [sample.sequence for sample in samples] == list(range(30))
     for sample in samples:  # stamps are where the positions say
-        at_ns = (sample.timestamp_ns - DEFAULT_START_NS) * RATE
+        at_ns = (sample.timestamp_ns - report.start_ns) * RATE
         assert at_ns == sample.position * 1_000_000_000
     second = samples[15]
     assert second.position == (2 + PAUSE_S) * RATE
@@ -118,9 +118,9 @@ def test_the_folder_that_a_clip_lies_in_labels_it(
     assert "3 clips one after the other" in said
     assert "labels: 1 leak, 2 normal" in said
     assert json.loads(labels.read_text()) == [
-        {"start_s": 0.0, "end_s": 1.5, "kind": "leak"},
-        {"start_s": 7.0, "end_s": 8.5, "kind": "normal"},
-        {"start_s": 14.0, "end_s": 15.5, "kind": "normal"},
+        {"start_s": 0.0, "end_s": 1.5, "kind": "leak", "description": "leak/1"},
+        {"start_s": 7.0, "end_s": 8.5, "kind": "normal", "description": "normal/1"},
+        {"start_s": 14.0, "end_s": 15.5, "kind": "normal", "description": "normal/2"},
     ]
     with Recording(tmp_path / "pump.mcap") as recording:
         assert recording.scenes == {"pump": ("pump-audio",)}

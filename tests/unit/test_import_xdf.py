@@ -15,7 +15,7 @@ from pipeline.core.errors import RecordingError
 from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.core.timestamps import iso_ns
 from pipeline.recording import Recording
-from pipeline.recording.importing import DEFAULT_START_NS, ImportPlan, ImportReport, run_import
+from pipeline.recording.importing import ImportPlan, ImportReport, run_import
 from tests.requirements import shared_data
 from tests.xdf_files import XdfStream, tone, write_xdf
 
@@ -100,10 +100,10 @@ def test_what_calls_itself_audio_becomes_sound(tmp_path: Path) -> None:
     assert report.inputs[0].end_ns - report.inputs[0].start_ns == pytest.approx(1e9, abs=2e5)
 
 
-def test_time_starts_at_the_default_without_a_calendar(tmp_path: Path) -> None:
+def test_it_has_a_day_of_its_own_without_a_calendar(tmp_path: Path) -> None:
     report, samples, _ = imported(write_xdf(tmp_path / "a.xdf", [MARKERS]), tmp_path)
-    assert report.start_ns == DEFAULT_START_NS
-    times = [sample.timestamp_ns - DEFAULT_START_NS for sample in samples["door-markers"]]
+    assert not report.dated
+    times = [sample.timestamp_ns - report.start_ns for sample in samples["door-markers"]]
     assert times == [0, 1_750_000_000]
     assert "10.500000 s by the recorder's clock" in report.inputs[0].notes[0]
 

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from pipeline.core.errors import ModelFileError
+from pipeline.core.undated import undated_ns
 from pipeline.core.window import Window
 from pipeline.detection.scorer import Scorer
 from pipeline.models.checkpoint import load_model, save_model
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.settings import DetectorSettings
+from pipeline.training.abilities import abilities
 from pipeline.training.commissioning import commission
 from pipeline.training.cross_fit import Embedded
 from pipeline.training.odd_training import learn_odd
@@ -50,6 +52,13 @@ def test_it_is_part_of_the_model_and_says_what_it_knows():
     assert report.detectors["odd"].windows == COUNT - SMALL.windows + 1
     assert any("doubt" in line for line in report.abilities.can)
     assert any("h UTC only" in line for line in report.abilities.cannot)
+
+
+def test_recordings_without_a_date_have_seen_no_hours():
+    model, _ = learnt()
+    found = abilities(model, None, [undated_ns(9) + n * 10**9 for n in range(60)])
+    assert not any("h UTC" in line for line in found.cannot)
+    assert any("nothing says when its recordings were made" in line for line in found.cannot)
 
 
 def test_a_picture_from_another_time_is_found():
