@@ -14,7 +14,7 @@ from nodes.commissioning.answered_time import AnsweredTime, answered_time
 from nodes.commissioning.refused_samples import RefusedSamples
 from nodes.commissioning.slow_readings import slow_readings
 from nodes.replay import arrivals_of, drive, start_of
-from nodes.window_fit import few_readings
+from nodes.window_fit import short_windows
 from pipeline.alignment.account import StreamCounts
 from pipeline.config.deployment import Deployment
 from pipeline.core.errors import ConfigError, ModelError, RecordingError, StoreError
@@ -220,7 +220,7 @@ def _slow(deployment: Deployment, scene: str, streams: Sequence[StreamInfo]) -> 
         if said is not None:
             what, fix = said
             yield f"stream {info.name!r} {what}; {fix}"
-    few = few_readings(streams, deployment.scenes[scene].window_s)
+    few = short_windows(streams, deployment.scenes[scene].window_s)
     if few is not None:
         yield "; ".join(few)
 

@@ -36,7 +36,10 @@ def import_(
     scene: Annotated[str, typer.Option(help="Scene the streams belong to.", metavar="NAME")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Recording to make (MCAP).")],
     video: Annotated[
-        Files, typer.Option(help="Footage: FILE, a folder of clips, or NAME=FILE; repeatable.")
+        Files,
+        typer.Option(
+            help="Footage: FILE, a folder of clips or of still pictures, or NAME=FILE; repeatable."
+        ),
     ] = None,
     audio: Annotated[
         Files, typer.Option(help="Sound: FILE, a folder of clips, or NAME=FILE; repeatable.")
@@ -71,6 +74,14 @@ def import_(
     ] = None,
     video_hz: Annotated[
         float | None, typer.Option(help="Keep at most this many pictures a second.", min=0.01)
+    ] = None,
+    still_hz: Annotated[
+        float | None,
+        typer.Option(
+            help="Still pictures a second, of folders of such. Default: when they were taken by "
+            "their names, else 10.",
+            min=1e-4,
+        ),
     ] = None,
     audio_hz: Annotated[
         int | None, typer.Option(help="Resample sound to this rate.", min=1000, max=384_000)
@@ -127,6 +138,7 @@ def import_(
         start_ns=_start_ns(start, zone or UTC),
         video_size=_size(video_size),
         video_hz=video_hz,
+        still_hz=still_hz,
         audio_hz=audio_hz,
         exclude=exclude or (),
         label=label,

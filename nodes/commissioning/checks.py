@@ -27,7 +27,7 @@ from nodes.commissioning.stream_judges import (
     some,
 )
 from nodes.doctor import Finding, Level
-from nodes.window_fit import few_readings
+from nodes.window_fit import short_windows
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import SensorSlice, VideoSlice, Window
 from pipeline.models.quality import Array
@@ -131,7 +131,7 @@ class LiveChecks:
         found = [_never(name) for name in self._streams if name not in self._watched]
         for name, one in self._watched.items():
             found.extend(self._of(name, one))
-        few = few_readings([one.info for one in self._watched.values()], self._window_s)
+        few = short_windows([one.info for one in self._watched.values()], self._window_s)
         if few is not None and len(self._watched) == len(self._streams):
             found.append(Finding("windows", Level.NOTE, *few))
         return found

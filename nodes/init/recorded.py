@@ -66,7 +66,7 @@ class Recorded:
         scenes: Streams of each scene.
         streams: What each of them is.
         totals: How much of each there is.
-        seconds: How long all was recorded.
+        seconds: How long all was recorded, in all; time that two have in common counts once.
     """
 
     paths: Sequence[Path]
@@ -131,8 +131,16 @@ def recorded_in(paths: Sequence[Path], scene: str | None = None) -> Recorded:
         scenes = {scene: next(iter(scenes.values()))}
     if not scenes:
         raise RecordingError("holds no stream", where=", ".join(map(str, paths)))
-    seconds = (max(end for _, end in spans) - min(begin for begin, _ in spans)) / 1e9
-    return Recorded(paths, next(iter(scenes)), scenes, streams, totals, seconds)
+    return Recorded(paths, next(iter(scenes)), scenes, streams, totals, _covered_s(spans))
+
+
+def _covered_s(spans: Sequence[tuple[int, int]]) -> float:
+    """How much time spans of nanoseconds cover, seconds."""
+    covered_ns, until_ns = 0, min(begin_ns for begin_ns, _ in spans)
+    for begin_ns, end_ns in sorted(spans):
+        covered_ns += max(0, end_ns - max(begin_ns, until_ns))
+        until_ns = max(until_ns, end_ns)
+    return covered_ns / 1e9
 
 
 def _name(path: Path) -> str:

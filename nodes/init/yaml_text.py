@@ -13,7 +13,7 @@ BUDGET = """
 budget: {budget}          # false alarms you can live with, for each scene
 """
 _WINDOWS = """\
-    window_s: {window_s:<14g}  # ten readings of the fastest sensor, 20 s at least
+    window_s: {window_s:<14g}  # long enough for what is read, or taken, so seldom
     hop_s: {hop_s:g}
 """
 

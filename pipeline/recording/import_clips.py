@@ -5,6 +5,8 @@ seconds lie between: a window of two seconds sees no two of them, and nobody tak
 silent device. Clips of the same name, in the folder of the sounds and in that of the pictures, are
 of the same time. Files with times on the calendar keep them.
 
+Still pictures in a folder within are a clip together (`pipeline.recording.import_stills`).
+
 A clip that lies in a folder within may be labelled by its name: ``normal/03.wav``, ``leak/07.wav``.
 """
 
@@ -21,6 +23,7 @@ from pipeline.recording.import_input import Input
 from pipeline.recording.import_marks import Mark
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
+from pipeline.recording.import_stills import is_still, stills_folders
 from pipeline.recording.import_table import Moment
 
 PAUSE_S = 5
@@ -68,14 +71,19 @@ class ClipsInput:
         self.report = InputReport(stream, kind, str(folder))
         self._parts: dict[str, Input] = {}
         self._starts_ns: Mapping[str, int] = {}
-        for path in _files(folder):
+        for path in _parts(folder, kind):
             name = path.relative_to(folder)
-            self._take(str(name.with_suffix("")), str(name), path, opened)
+            self._take(
+                str(name if path.is_dir() else name.with_suffix("")), str(name), path, opened
+            )
         if not self._parts:
             raise RecordingError(f"no {kind} in this folder", where=str(folder))
         self.info = next(iter(self._parts.values())).info
 
     def _take(self, name: str, told: str, path: Path, opened: Open) -> None:
+        if self.report.kind == "video" and path.is_file() and is_still(path):
+            self._leave_out(told, "a still picture among clips")
+            return
         like = next((part.info for part in self._parts.values()), None)
         try:
             part = opened(path, like)
@@ -195,9 +203,12 @@ def lay_out(inputs: Sequence[ClipsInput]) -> tuple[Clip, ...]:
     return tuple(clips)
 
 
-def _files(folder: Path) -> list[Path]:
-    every = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return [folder / path for path in sorted(every) if not path.parts[-1].startswith(".")]
+def _parts(folder: Path, kind: str) -> list[Path]:
+    """What becomes a clip each: files, and folders within of still pictures."""
+    stills = stills_folders(folder) if kind == "video" else []
+    files = (path for path in folder.rglob("*") if path.is_file() and path.parent not in stills)
+    every = [*stills, *(path for path in files if not path.name.startswith("."))]
+    return sorted(every, key=lambda path: path.relative_to(folder))
 
 
 def _joins(info: StreamInfo, like: StreamInfo) -> bool:

@@ -24,6 +24,7 @@ from pipeline.recording.import_day import day_of
 from pipeline.recording.import_input import Input
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
+from pipeline.recording.import_stills import StillsInput, one_sequence, stills_in
 from pipeline.recording.import_text import TextInput
 from pipeline.recording.import_times import TimesFile, read_times
 from pipeline.recording.import_video import VideoInput
@@ -54,6 +55,7 @@ class ImportPlan:
         start_ns: Site time of second 0; None: see the module.
         video_size: Width and height to scale pictures to.
         video_hz: Keep at most this many pictures a second.
+        still_hz: Pictures a second of still pictures; None: by their names, or as usual.
         audio_hz: Resample sound to this rate.
         exclude: Columns of sensor tables that are not channels.
         label: Column of sensor tables that says in which rows something was wrong; None: none.
@@ -73,6 +75,7 @@ class ImportPlan:
     start_ns: int | None = None
     video_size: tuple[int, int] | None = None
     video_hz: float | None = None
+    still_hz: float | None = None
     audio_hz: int | None = None
     exclude: Sequence[str] = ()
     label: str | None = None
@@ -197,11 +200,11 @@ def _open(plan: ImportPlan) -> list[Input]:
         *(_table(n, p, plan, zone) for n, p in plan.sensors.items()),
         *(TextInput(name, path, zone) for name, path in plan.text.items()),
     ]
-    for one in written:
+    footage = [_footage(n, p, plan, video_times.get(n)) for n, p in plan.video.items()]
+    for one in (*written, *(one for one in footage if isinstance(one, StillsInput))):
         if one.local and plan.zone is None:
             one.report.note("its times name no zone and are taken for UTC; see --timezone")
-    inputs: list[Input] = [*written]
-    inputs += [_footage(n, p, plan, video_times.get(n)) for n, p in plan.video.items()]
+    inputs: list[Input] = [*written, *footage]
     inputs += [_sound(n, p, plan, audio_times.get(n)) for n, p in plan.audio.items()]
     inputs = sorted(inputs, key=lambda i: names.index(i.info.name))
     for prefix, path in plan.xdf:
@@ -217,10 +220,20 @@ def _table(name: str, path: Path, plan: ImportPlan, zone: tzinfo) -> SensorInput
 
 
 def _footage(name: str, path: Path, plan: ImportPlan, times: TimesFile | None) -> Input:
-    def opened(file: Path, like: StreamInfo | None = None) -> VideoInput:
+    def opened(file: Path, like: StreamInfo | None = None) -> VideoInput | StillsInput:
         size = plan.video_size or (None if like is None else (like.shape[1], like.shape[0]))
+        if file.is_dir():
+            return stills(file, stills_in(file), size)
         return VideoInput(name, file, size=size, rate_hz=plan.video_hz, times=times)
 
+    def stills(folder: Path, files: Sequence[Path], size: tuple[int, int] | None) -> StillsInput:
+        return StillsInput(
+            name, folder, files, size=size, rate_hz=plan.video_hz, still_hz=plan.still_hz,
+            zone=plan.zone, times=times,
+        )  # fmt: skip
+
+    if path.is_dir() and (files := one_sequence(path, plan.still_hz)):
+        return stills(path, files, plan.video_size)
     return _clips_or(opened, name, "video", path, times)
 
 

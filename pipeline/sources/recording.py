@@ -1,4 +1,8 @@
-"""A recording as a live source: its samples again, at the pace at which they arrived."""
+"""A recording as a live source: its samples again, at the pace at which they arrived.
+
+An hour or more in which nothing arrived is passed over: between what was recorded on two days there
+is nothing to wait for.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 256
 BATCH_BYTES = 4 << 20
+_PASSED_OVER_NS = 3600 * 1_000_000_000
 
 
 class RecordingSettings(SourceSettings):
@@ -76,6 +81,7 @@ class RecordingSource:
         self._next: SampleArrived | None = None
         self._pace = self._new_pace()
         self._shift_ns: int | None = None
+        self._last_ns: int | None = None
         self._epoch = self._last_epoch = 0
 
     def open(self) -> tuple[StreamInfo, ...]:
@@ -111,6 +117,7 @@ class RecordingSource:
                 if batch:
                     return batch
                 raise SourceEnded("the recording is over", where=str(self._settings.paths[-1]))
+            self._pass_over(arrival.arrival_ns)
             if not self._pace.due(arrival.arrival_ns, 0.0 if batch else timeout_s):
                 return batch
             self._next = None
@@ -139,8 +146,19 @@ class RecordingSource:
             for arrival in recordings.arrivals()
             if isinstance(arrival, SampleArrived) and arrival.sample.stream in self._wanted
         )
-        self._pace = self._new_pace()
-        self._shift_ns = None
+        self._anew()
+
+    def _anew(self) -> None:
+        """The next sample is due at once, and the pace goes from it."""
+        self._pace, self._shift_ns, self._last_ns = self._new_pace(), None, None
+
+    def _pass_over(self, arrival_ns: int) -> None:
+        """Do not wait for the next sample where nothing arrived for long."""
+        if self._last_ns is not None and arrival_ns - self._last_ns >= _PASSED_OVER_NS:
+            hours = (arrival_ns - self._last_ns) / _PASSED_OVER_NS
+            log.info("nothing was recorded for a while: it is passed over", hours=round(hours, 1))
+            self._anew()
+        self._last_ns = arrival_ns
 
     def _peek(self) -> SampleArrived | None:
         """The next sample, from the start again when looping; None at the end."""

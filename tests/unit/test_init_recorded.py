@@ -98,6 +98,15 @@ def test_several_recordings_of_several_scenes_are_one_deployment(
     assert "-r NORMAL.mcap -r ... --scene oven|press" in capsys.readouterr().out
 
 
+def test_what_lies_between_recordings_is_no_length_of_theirs(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    for name, count in (("one", 50), ("two", 60)):  # each has a day of its own
+        recorded(folder, name, "hall", "--sensors", table(tmp_path / f"{name}.csv", range(count)))
+    both = written("-r", folder, file=tmp_path / "hall.yaml")
+    assert both.scenes["hall"].alarm.budget == "6/hour"
+
+
 def test_devices_and_recordings_do_not_go_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from pipeline.core.arrival import SampleArrived
+from pipeline.core.arrival import Arrival, SampleArrived
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import SourceEnded, SourceUnavailable
 from pipeline.core.sample import Sample
@@ -29,6 +30,14 @@ def made(clock: ManualClock, **settings: object) -> Source:
         raise AssertionError("a recording has nothing to reject")
 
     return RecordingSettings(**settings).build(SourceContext(clock, reject))  # type: ignore[arg-type]
+
+
+def later_by(arrival: Arrival, by_ns: int) -> Arrival:
+    moved = replace(arrival, arrival_ns=arrival.arrival_ns + by_ns)
+    if isinstance(moved, SampleArrived):
+        sample = replace(moved.sample, timestamp_ns=moved.sample.timestamp_ns + by_ns)
+        moved = replace(moved, sample=sample)
+    return moved
 
 
 def all_of(source: Source) -> list[Sample]:
@@ -98,6 +107,27 @@ def test_a_loop_goes_on_in_time_with_a_new_epoch_each_round(path: Path) -> None:
     assert [s.epoch for s in samples[:60]] == [0] * 20 + [1] * 20 + [2] * 20
     source.close()
     source.close()
+
+
+@pytest.mark.parametrize("rebase", [False, True])
+def test_nothing_is_waited_for_between_what_was_recorded_on_two_days(
+    tmp_path: Path, rebase: bool
+) -> None:
+    day_ns = 24 * 3600 * 1000 * MS
+    for number in range(2):
+        later = [later_by(arrival, number * day_ns) for arrival in scene(2.0)]
+        record(tmp_path / f"{number}.mcap", later)
+    clock = ManualClock(NOW)
+    paths = [tmp_path / "0.mcap", tmp_path / "1.mcap"]
+    source = made(clock, paths=paths, streams=["camera"], rebase=rebase)
+    source.open()
+    samples: list[Sample] = []
+    while len(samples) < 40 and clock.now_ns() < NOW + 10_000 * MS:
+        samples.extend(source.read(0.0))
+        clock.advance(20 * MS)
+    assert len(samples) == 40
+    first, second = (samples[n].timestamp_ns for n in (0, 20))
+    assert second - first < 3000 * MS if rebase else second - first == day_ns
 
 
 def test_opened_again_it_begins_again(path: Path) -> None:
