@@ -23,7 +23,7 @@ from rich.table import Table
 from nodes.commands._event_files import open_store
 from nodes.commands.replay import scene_of
 from pipeline.config import load_deployment
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, StoreError
 from pipeline.training.report_words import number
 
 if TYPE_CHECKING:
@@ -136,7 +136,11 @@ def _against(
     from nodes.backtest.run import OLD, stored
 
     if against is None or against.is_dir():
-        store = open_store(config if against is None else against)
+        try:
+            store = open_store(config if against is None else against)
+        except StoreError as error:
+            error.fix += "; --against FILE compares with another deployment or model instead"
+            raise
         return stored(store, deployment, f"what was stored live ({against or deployment.data})")
     if against.suffix in (".yaml", ".yml"):
         return side_of(OLD, against.name, load_deployment(against), None, only)

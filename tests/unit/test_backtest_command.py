@@ -185,6 +185,7 @@ def test_wrong_use_has_the_usual_exit_codes(
     assert fusewatch("backtest", config) == 64
     assert fusewatch("backtest", config, "-r", tmp_path / "none", "--against", config) == 69
     assert fusewatch("backtest", config, "-r", recordings) == 69  # nothing was stored
+    assert "--against FILE compares with another" in capsys.readouterr().err
     options = ("--against", config, "--address", "auto")
     assert fusewatch("backtest", config, "-r", recordings, *options) == 78
     assert "--engine ray" in capsys.readouterr().err
