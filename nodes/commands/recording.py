@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from nodes.commands.replay import check_span
+from nodes.recording_files import recording_files
 from pipeline.core.stamps import STAMPS
 from pipeline.core.timestamps import format_iso
 from pipeline.recording import Recording, rewrite
@@ -30,16 +31,26 @@ def register(app: typer.Typer) -> None:
 
 @group.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="Recording (MCAP).", metavar="FILE")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Recordings (MCAP), or folders of them.", metavar="FILES..."),
+    ],
     check: Annotated[bool, typer.Option(help="Read every chunk and check it.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print as JSON; of several a list.")
+    ] = False,
 ) -> None:
     """Tell what a recording holds, and whether it is whole."""
-    with Recording(file) as recording:
-        if check:
-            recording.count()
-        data = describe(recording)
-    typer.echo(json.dumps(data, indent=2)) if as_json else _tell(data)
+    found = []
+    for file in recording_files(files):
+        with Recording(file) as recording:
+            if check:
+                recording.count()
+            found.append(describe(recording))
+        if not as_json:
+            _tell(found[-1])
+    if as_json:
+        typer.echo(json.dumps(found[0] if len(found) == 1 else found, indent=2))
 
 
 @group.command()
@@ -90,13 +101,16 @@ def cut(
 
 @group.command()
 def merge(
-    files: Annotated[list[Path], typer.Argument(help="Recordings (MCAP).", metavar="FILES...")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Recordings (MCAP), or folders of them.", metavar="FILES..."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="New recording to make.")],
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Make one recording of several: files of one run, or of several nodes."""
-    _rewrite(files, output, None, None, force, as_json)
+    _rewrite(recording_files(files), output, None, None, force, as_json)
 
 
 def _rewrite(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from nodes.recording_files import recording_files
 from pipeline.core.errors import RecordingError
+from tests.command_line import fusewatch
+from tests.unit.recordings import record, scene
 
 
 def test_a_folder_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
@@ -22,3 +25,18 @@ def test_a_folder_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
 def test_a_folder_without_any_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no recordings"):
         recording_files([tmp_path])
+
+
+def test_info_tells_of_all_in_a_folder_and_merge_takes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    for name in ("b.mcap", "a.mcap"):
+        record(folder / name, scene(1.0))
+    assert fusewatch("recording", "info", folder, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [Path(one["file"]).name for one in told] == ["a.mcap", "b.mcap"]
+    assert fusewatch("recording", "info", folder) == 0
+    assert capsys.readouterr().out.count("0 events") == 2
+    assert fusewatch("recording", "merge", folder, "-o", tmp_path / "all.mcap") == 0
