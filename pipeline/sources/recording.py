@@ -41,7 +41,7 @@ class RecordingSettings(SourceSettings):
     """Streams to play; others in the files are left out."""
 
     speed: Annotated[float, Field(gt=0)] | Literal["max"] = 1.0
-    """Times real time; max: as fast as samples are taken."""
+    """Times real time; max: as fast as samples are taken. An hour without any is passed over."""
 
     rebase: bool = False
     """Shift stamps so that the recording begins now; else they stay as recorded."""
