@@ -25,7 +25,7 @@ from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_times import TimesFile
-from pipeline.recording.import_video import JPEG_QUALITY
+from pipeline.recording.import_video import JPEG_QUALITY, slot_of
 from pipeline.recording.still_times import still_times, tells_zone
 
 STILL_HZ = 10.0
@@ -138,21 +138,21 @@ class StillsInput:
 
     def samples(self, start_ns: int) -> Iterator[tuple[int, Sample]]:
         """Time and sample of each picture that is kept."""
-        last_ns: int | None = None
-        sequence = 0
-        least_ns = _SECOND_NS / self._rate_hz - _SECOND_NS // 1000 if self._rate_hz else 1.0
+        last_ns, kept_slot, sequence = None, None, 0
         for time_ns, path in self._timed(start_ns):
             if last_ns is not None and time_ns <= last_ns:
                 self.report.drop(DropReason.OUT_OF_ORDER)
                 continue
-            if last_ns is not None and time_ns - last_ns < least_ns:
+            last_ns = time_ns
+            slot = slot_of(time_ns - start_ns, self._rate_hz)
+            if slot is not None and slot == kept_slot:
                 self.report.fault("frames beyond --video-hz, left out")
                 continue
             data = self._jpeg(path)
             if data is None:
                 self.report.drop(DropReason.CORRUPT)
                 continue
-            last_ns = time_ns
+            kept_slot = slot
             self.report.took(time_ns)
             yield time_ns, Sample(self.info.name, sequence, time_ns, data, Encoding.JPEG)
             sequence += 1

@@ -25,6 +25,7 @@ from pipeline.recording.import_times import TimesFile
 
 JPEG_QUALITY = 90
 _SECOND_NS = 1_000_000_000
+_SLACK_NS = _SECOND_NS // 1000  # containers round times
 
 
 class VideoInput:
@@ -109,10 +110,9 @@ class VideoInput:
 
     def _slot(self, since_start_ns: int) -> int | None:
         """Frames in one slot are too close together; None when all are kept."""
-        if self._rate_hz is None or self._rate_hz >= float(self._nominal):
-            return None
-        tolerance_ns = _SECOND_NS // 1000
-        return int((since_start_ns + tolerance_ns) * self._rate_hz // _SECOND_NS)
+        most_hz = self._rate_hz
+        fewer = most_hz is not None and most_hz < float(self._nominal)
+        return slot_of(since_start_ns, most_hz) if fewer else None
 
     def _timed(self, start_ns: int) -> Iterator[tuple[int, Any]]:
         """Time and picture (a packet or a frame) of each frame that is there."""
@@ -177,6 +177,18 @@ class VideoInput:
             return None
         encoded: bytes = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="BGR")
         return encoded
+
+
+def slot_of(since_start_ns: int, most_hz: float | None) -> int | None:
+    """Which place of so many a second a frame is in; None: there are as many as there are frames.
+
+    Args:
+        since_start_ns: When it was, from second 0 on.
+        most_hz: Frames a second that are kept at most; None: all.
+    """
+    if most_hz is None:
+        return None
+    return int((since_start_ns + _SLACK_NS) * most_hz // _SECOND_NS)
 
 
 def _video(container: Any, path: Path) -> Any:  # noqa: ANN401 - PyAV's types

@@ -45,12 +45,18 @@ def still_times(names: Sequence[str], zone: tzinfo) -> list[int] | None:
 
 def tells_zone(name: str) -> bool:
     """Whether a name says whose its time is."""
-    found = _STAMP.search(name)
+    found = _stamp(name)
     return found is None or bool(found["utc"])
 
 
+def _stamp(name: str) -> re.Match[str] | None:
+    """The date and clock of a picture; those of its folder alone are of all that lies in it."""
+    own = [found for found in _STAMP.finditer(name) if found.end() > name.rfind("/") + 1]
+    return own[-1] if own else None
+
+
 def _time_in(name: str, zone: tzinfo) -> int | None:
-    if found := _STAMP.search(name):
+    if found := _stamp(name):
         date = f"{found['year']}-{found['month']}-{found['day']}"
         clock = f"{found['hour']}:{found['minute']}:{found['second']}"
         try:
@@ -58,7 +64,7 @@ def _time_in(name: str, zone: tzinfo) -> int | None:
         except ValueError:  # as the 31st of June
             return None
         return whole_ns + _fraction(found)
-    if found := _SINCE_1970.search(name):
+    if found := _SINCE_1970.search(name.rpartition("/")[2]):
         return int(found["seconds"]) * _SECOND_NS + _fraction(found)
     return None
 

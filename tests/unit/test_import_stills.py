@@ -44,6 +44,9 @@ def still(path: Path, number: int, size: tuple[int, int] = (64, 48)) -> Path:
         ("cam/frame_000123", None),
         ("cam/20240631_120000", None),
         ("cam/20240501", None),
+        ("20240501_120000/0001", None),
+        ("1714557600/0001", None),
+        ("20240501_120000/cam_20240501_120007", "2024-05-01T12:00:07.000Z"),
     ],
 )
 def test_names_tell_when_a_picture_was_taken(name: str, time: str | None) -> None:
@@ -149,11 +152,11 @@ def test_video_hz_thins_them_out(tmp_path: Path) -> None:
     for number in range(10):
         still(tmp_path / "in" / f"{number}.jpg", number)
     plan = ImportPlan(
-        scene="x", output=tmp_path / "o.mcap", video={"v": tmp_path / "in"}, video_hz=5.0
+        scene="x", output=tmp_path / "o.mcap", video={"v": tmp_path / "in"}, video_hz=3.0
     )
     report, streams = imported(plan)
-    assert stamps_ms(streams["v"]) == [0, 200, 400, 600, 800]
-    assert one(report).faults == {"frames beyond --video-hz, left out": 5}
+    assert stamps_ms(streams["v"]) == [0, 400, 700]
+    assert one(report).faults == {"frames beyond --video-hz, left out": 7}
 
 
 def test_a_times_file_says_when_each_was(
