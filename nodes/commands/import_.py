@@ -47,7 +47,9 @@ def import_(
     sensors: Annotated[
         Files, typer.Option(help="CSV: FILE, a folder of such, or NAME=FILE; repeatable.")
     ] = None,
-    text: Annotated[Files, typer.Option(help="Lines: FILE or NAME=FILE; repeatable.")] = None,
+    text: Annotated[
+        Files, typer.Option(help="Lines: FILE, a folder of such, or NAME=FILE; repeatable.")
+    ] = None,
     xdf: Annotated[
         Files,
         typer.Option(help="LSL recording, all its streams: FILE or PREFIX=FILE; repeatable."),
@@ -121,7 +123,9 @@ def import_(
     if label is not None and labels is None:
         raise typer.BadParameter("say where the labels go by --labels FILE", param_hint="--label")
     if labels is not None and label is None:
-        _see_folders_within((*(video or ()), *(audio or ()), *(sensors or ())))
+        _see_folders_within(
+            [path for named in (video, audio, sensors, text) for path in named or ()]
+        )
     zone = zone_option(timezone)
     videos = _named(video, f"{scene}-video", "--video")
     sounds = _named(audio, f"{scene}-audio", "--audio")

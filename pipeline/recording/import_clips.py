@@ -23,8 +23,9 @@ from pipeline.recording.import_input import Input
 from pipeline.recording.import_marks import Mark
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
-from pipeline.recording.import_stills import is_still, stills_folders
+from pipeline.recording.import_stills import StillsInput, is_still, stills_folders
 from pipeline.recording.import_table import Moment
+from pipeline.recording.import_text import TextInput
 
 PAUSE_S = 5
 _SECOND_NS = 1_000_000_000
@@ -73,9 +74,8 @@ class ClipsInput:
         self._starts_ns: Mapping[str, int] = {}
         for path in _parts(folder, kind):
             name = path.relative_to(folder)
-            self._take(
-                str(name if path.is_dir() else name.with_suffix("")), str(name), path, opened
-            )
+            whole = path.is_dir() or kind == "text"  # app.log.1 and app.log.2 are two
+            self._take(str(name if whole else name.with_suffix("")), str(name), path, opened)
         if not self._parts:
             raise RecordingError(f"no {kind} in this folder", where=str(folder))
         self.info = next(iter(self._parts.values())).info
@@ -114,7 +114,7 @@ class ClipsInput:
         """From second 0 to its end, of each clip without times on the calendar, by its name."""
         plain = {name: part for name, part in self._parts.items() if part.first_ns is None}
         return {
-            name: part.last_ns if isinstance(part, SensorInput) else part.duration_ns
+            name: part.last_ns if isinstance(part, SensorInput | TextInput) else part.duration_ns
             for name, part in plain.items()
         }
 
@@ -127,7 +127,8 @@ class ClipsInput:
     @property
     def local(self) -> bool:
         """Whether its times name no zone."""
-        return any(part.local for part in self._tables.values())
+        timed = (SensorInput, StillsInput, TextInput)
+        return any(part.local for part in self._parts.values() if isinstance(part, timed))
 
     @property
     def marks(self) -> tuple[Mark, ...]:

@@ -6,6 +6,8 @@ to the line before and takes its time.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -23,20 +25,19 @@ class TextInput:
 
     Args:
         stream: Name of the stream it becomes.
-        path: The file.
+        path: The file; one that ends in ``.gz`` is unpacked, as rotation leaves them.
         zone: That of times which name none.
 
     Raises:
         SourceUnavailable: There is no such file.
-        RecordingError: No line has a time.
+        RecordingError: No line has a time, or it cannot be unpacked.
     """
 
     def __init__(self, stream: str, path: Path, zone: tzinfo = UTC) -> None:
         check_file(path)
         self.report = InputReport(stream, "text", str(path))
         self.info = StreamInfo(stream, Modality.TEXT, stamp="exact")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in _text(path).splitlines() if line.strip()]
         times = times_of(lines, datetime.fromtimestamp(path.stat().st_mtime, UTC), zone)
         if times is None:
             raise RecordingError(
@@ -54,6 +55,11 @@ class TextInput:
         """Time of the first line when it is on the calendar; else None."""
         first = self._lines[0][0]
         return first.ns if first.absolute else None
+
+    @property
+    def last_ns(self) -> int:
+        """Time of the last line."""
+        return self._lines[-1][0].ns
 
     @property
     def duration_ns(self) -> int:
@@ -82,3 +88,11 @@ class TextInput:
             elif found is not None:
                 last = found[0]
                 yield found
+
+
+def _text(path: Path) -> str:
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise RecordingError(f"cannot be unpacked: {error}", where=str(path)) from error
+    return data.decode("utf-8-sig", errors="replace")

@@ -198,10 +198,11 @@ def _open(plan: ImportPlan) -> list[Input]:
         raise ConfigError(f"two streams have one name: {', '.join(sorted(names))}")
     written: list[SensorInput | TextInput | ClipsInput] = [
         *(_table(n, p, plan, zone) for n, p in plan.sensors.items()),
-        *(TextInput(name, path, zone) for name, path in plan.text.items()),
+        *(_lines(n, p, zone) for n, p in plan.text.items()),
     ]
     footage = [_footage(n, p, plan, video_times.get(n)) for n, p in plan.video.items()]
-    for one in (*written, *(one for one in footage if isinstance(one, StillsInput))):
+    timed = (one for one in footage if isinstance(one, StillsInput | ClipsInput))
+    for one in (*written, *timed):
         if one.local and plan.zone is None:
             one.report.note("its times name no zone and are taken for UTC; see --timezone")
     inputs: list[Input] = [*written, *footage]
@@ -217,6 +218,13 @@ def _table(name: str, path: Path, plan: ImportPlan, zone: tzinfo) -> SensorInput
         return SensorInput(name, file, plan.exclude, zone, plan.label)
 
     return ClipsInput(name, "sensors", path, opened) if path.is_dir() else opened(path)
+
+
+def _lines(name: str, path: Path, zone: tzinfo) -> TextInput | ClipsInput:
+    def opened(file: Path, _like: StreamInfo | None = None) -> TextInput:
+        return TextInput(name, file, zone)
+
+    return ClipsInput(name, "text", path, opened) if path.is_dir() else opened(path)
 
 
 def _footage(name: str, path: Path, plan: ImportPlan, times: TimesFile | None) -> Input:

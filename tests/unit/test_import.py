@@ -179,7 +179,7 @@ def test_footage_with_damage_gives_what_can_be_decoded(tmp_path: Path) -> None:
         ({"sensors": "empty.csv"}, RecordingError, "empty"),
         ({"sensors": "words.csv"}, RecordingError, "no column holds numbers"),
         ({"text": "notes.txt"}, RecordingError, "no line says when it was written"),
-        ({"text": "."}, SourceUnavailable, "a folder"),
+        ({"video": "v.mkv", "video_times": "."}, SourceUnavailable, "a folder"),
         ({"video": "v.mkv", "video_times": "notes.txt"}, RecordingError, "times"),
         ({"video": "v.mkv", "video_times": "badtimes.csv"}, RecordingError, "badtimes.csv:3"),
         ({}, ConfigError, "nothing to import"),

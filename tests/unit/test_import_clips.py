@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError, RecordingError
+from pipeline.core.timestamps import iso_ns
 from pipeline.recording import Recording
 from pipeline.recording.import_clips import PAUSE_S
 from pipeline.recording.importing import ImportPlan, run_import
@@ -105,6 +107,37 @@ def test_tables_whose_times_begin_late_keep_apart(tmp_path: Path) -> None:
     at_s = [ms / 1000 for ms in stamps_ms(streams["s"])]
     assert at_s == [100, 101, 102.5, 108 + 100, 108 + 101, 108 + 102.5]
     assert one(report).dropped == {}
+
+
+def test_logs_that_were_rotated_are_one_again(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    line = "2024-05-01 08:00:{:02} app: {}".format
+    (folder / "app.log").write_text(f"{line(30, 'five')}\n{line(40, 'six')}\n")
+    (folder / "app.log.1").write_text(f"{line(20, 'three')}\n{line(25, 'four')}\n")
+    with gzip.open(folder / "app.log.2.gz", "wt") as packed:
+        packed.write(f"{line(0, 'one')}\n{line(10, 'two')}\n")
+    (folder / "app.log.3.gz").write_bytes(b"no archive")
+    (folder / "about").write_text("nothing with a time")
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", text={"log": folder})
+    report, streams = imported(plan)
+    said = [str(arrival.sample.data).split(": ")[-1] for arrival in streams["log"]]
+    assert said == ["one", "two", "three", "four", "five", "six"]
+    assert report.start_ns == iso_ns("2024-05-01T08:00:00Z")
+    assert one(report).faults == {"files left out": 2}
+    assert "about is left out: no line says when it was written" in one(report).notes
+    assert any("app.log.3.gz is left out: cannot be unpacked" in note for note in one(report).notes)
+    assert any("taken for UTC" in note for note in one(report).notes)
+
+
+def test_lines_without_a_date_keep_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("1.txt", "2.txt"):
+        (folder / name).write_text("[  100.5] up\n[  102.0] down\n")
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", text={"log": folder})
+    _, streams = imported(plan)
+    assert stamps_ms(streams["log"]) == [100_500, 102_000, 207_500, 209_000]
 
 
 def test_the_folder_that_a_clip_lies_in_labels_it(
