@@ -152,7 +152,7 @@ def import_(
     report = _run(plan)
     if labels is not None:
         _write_labels(labels, report.labels)
-    typer.echo(json.dumps(as_data(report), indent=2)) if as_json else _tell(report)
+    typer.echo(json.dumps(as_data(report), indent=2)) if as_json else _tell(report, labels)
 
 
 def as_data(report: ImportReport) -> dict[str, object]:
@@ -209,7 +209,7 @@ def _run(plan: ImportPlan) -> ImportReport:
         return run_import(plan, show)
 
 
-def _tell(report: ImportReport) -> None:
+def _tell(report: ImportReport, labels: Path | None) -> None:
     console = Console()
     table = Table("stream", "from", "samples", "seconds", "left out", "found wrong")
     for item in report.inputs:
@@ -227,9 +227,9 @@ def _tell(report: ImportReport) -> None:
     if report.clips:
         count = len(report.clips)
         console.print(f"{count} clips one after the other; --json tells when each is")
-    if report.labels:
+    if labels is not None:
         kinds = Counter(label.kind for label in report.labels)
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
         console.print(f"labels: {told}", highlight=False, markup=False)
     size = report.size_bytes / 1e6
     console.print(f"{report.output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")

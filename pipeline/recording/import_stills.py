@@ -23,7 +23,9 @@ from pipeline.core.errors import RecordingError
 from pipeline.core.jpeg import EOI, SOI, jpeg_size
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.recording.import_marks import Mark
 from pipeline.recording.import_report import InputReport
+from pipeline.recording.import_table import Moment
 from pipeline.recording.import_times import TimesFile
 from pipeline.recording.import_video import JPEG_QUALITY, slot_of
 from pipeline.recording.still_times import still_times, tells_zone
@@ -33,6 +35,8 @@ STILL_HZ = 10.0
 
 _ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _SECOND_NS = 1_000_000_000
+_FEWEST = 2  # pictures, that one follows on another
+_FAR = 10  # usual steps; beyond it a picture says nothing of the next one
 
 Picture = npt.NDArray[np.uint8]
 
@@ -108,6 +112,7 @@ class StillsInput:
         names = _names(folder, self._files)
         self._taken_ns = None if times or still_hz else still_times(names, zone or UTC)
         self.local = zone is None and self._taken_ns is not None and not all(map(tells_zone, names))
+        self._folder = folder
         if self._taken_ns is not None:  # names may begin with what is not their time
             order = np.argsort(np.array(self._taken_ns), kind="stable")
             self._files = [self._files[n] for n in order]
@@ -128,6 +133,28 @@ class StillsInput:
         if self._taken_ns is not None:
             return self._taken_ns[0]
         return self._times.first_ns() if self._times else None
+
+    @property
+    def marks(self) -> Iterator[Mark]:
+        """What the folders within say, of pictures that tell when they were taken: by their names.
+
+        Pictures in a row that lie in one folder are a mark, where they are not far apart.
+        """
+        if self._taken_ns is None or len(self._files) < _FEWEST:
+            return
+        step_ns = round(_SECOND_NS / self._rate())
+        kinds = [path.relative_to(self._folder).parent.name for path in self._files]
+        begin = 0
+        for at in range(1, len(kinds) + 1):
+            last_ns = self._taken_ns[at - 1]
+            next_ns = self._taken_ns[at] if at < len(kinds) else last_ns + step_ns
+            near = next_ns - last_ns <= _FAR * step_ns
+            if at < len(kinds) and near and kinds[at] == kinds[begin]:
+                continue
+            if kinds[begin]:
+                end_ns = min(next_ns, last_ns + step_ns)
+                yield Mark(Moment(self._taken_ns[begin], True), Moment(end_ns, True), kinds[begin])
+            begin = at
 
     @property
     def duration_ns(self) -> int:

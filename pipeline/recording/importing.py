@@ -181,7 +181,7 @@ def _labels(
         if clip.kind:
             yield ImportedLabel(clip.start_s, clip.end_s, clip.kind, clip.name)
     for one in inputs:
-        for mark in one.marks if isinstance(one, SensorInput | ClipsInput) else ():
+        for mark in one.marks if isinstance(one, SensorInput | ClipsInput | StillsInput) else ():
             start_s, end_s = ((at.at(start_ns) - start_ns) / 1e9 for at in (mark.start, mark.end))
             yield ImportedLabel(start_s, end_s, mark.kind)
 

@@ -120,6 +120,22 @@ def test_folders_of_frames_are_clips_and_label_themselves(tmp_path: Path) -> Non
     assert [label.kind for label in report.labels] == ["leak", "normal"]
 
 
+def test_folders_label_pictures_that_tell_their_time(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    taken = [("normal", 0), ("normal", 10), ("leak", 20), ("leak", 30), ("normal", 40)]
+    for number, (kind, second) in enumerate([*taken, ("normal", 3000), ("normal", 3010)]):
+        clock = f"12{second // 60:02}{second % 60:02}"
+        still(folder / kind / f"20240501_{clock}.jpg", number)
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", video={"v": folder})
+    report, _ = imported(plan)
+    assert [(label.kind, label.start_s, label.end_s) for label in report.labels] == [
+        ("normal", 0.0, 20.0),
+        ("leak", 20.0, 40.0),
+        ("normal", 40.0, 50.0),
+        ("normal", 3000.0, 3020.0),
+    ]
+
+
 def test_a_thumbnail_beside_each_clip_is_none_of_its_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     still(folder / "a.jpg", 3)
