@@ -20,7 +20,7 @@ from pipeline.core.errors import RecordingError, SourceUnavailable
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.recording.import_input import Input
-from pipeline.recording.import_marks import Mark
+from pipeline.recording.import_marks import Mark, kind_of_folder
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
 from pipeline.recording.import_stills import StillsInput, is_still, stills_folders
@@ -51,8 +51,8 @@ class Clip:
 
     @property
     def kind(self) -> str:
-        """Name of the folder within that it lies in; empty: in none."""
-        return Path(self.name).parent.name
+        """What the folder within that it lies in says; empty: it is in none."""
+        return kind_of_folder(Path(self.name).parent.name)
 
 
 class ClipsInput:

@@ -1,4 +1,7 @@
-"""What a column of a table says of its rows, as labels: in which of them something was wrong."""
+"""What a column of a table says of its rows, as labels: in which of them something was wrong.
+
+And what the name of a folder says of the clips in it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,15 @@ import numpy as np
 
 from pipeline.recording.import_table import Moment, number
 
+_NORMAL = "normal"  # as labels say that somebody looked and nothing was wrong
 _NOTHING = frozenset({"", "normal", "ok", "good", "no", "none", "false", "nan"})
 _SOMETHING = frozenset({"true", "yes"})
 _GAP = 2.0  # usual steps; a row says no more than that of what follows
+
+
+def kind_of_folder(name: str) -> str:
+    """What a folder says of what is in it: ``normal`` where its name says that nothing is wrong."""
+    return _NORMAL if name.lower() in _NOTHING and name else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pipeline.core.errors import RecordingError
 from pipeline.core.jpeg import EOI, SOI, jpeg_size
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.recording.import_marks import Mark
+from pipeline.recording.import_marks import Mark, kind_of_folder
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_table import Moment
 from pipeline.recording.import_times import TimesFile
@@ -143,7 +143,8 @@ class StillsInput:
         if self._taken_ns is None or len(self._files) < _FEWEST:
             return
         step_ns = round(_SECOND_NS / self._rate())
-        kinds = [path.relative_to(self._folder).parent.name for path in self._files]
+        folders = (path.relative_to(self._folder).parent.name for path in self._files)
+        kinds = [kind_of_folder(name) for name in folders]
         begin = 0
         for at in range(1, len(kinds) + 1):
             last_ns = self._taken_ns[at - 1]

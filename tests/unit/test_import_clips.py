@@ -143,16 +143,16 @@ def test_lines_without_a_date_keep_apart(tmp_path: Path) -> None:
 def test_the_folder_that_a_clip_lies_in_labels_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = clips(tmp_path / "in", "leak/1.wav", "normal/1.wav", "normal/2.wav")
+    folder = clips(tmp_path / "in", "leak/1.wav", "OK/1.wav", "normal/2.wav")
     labels = tmp_path / "labels.json"
     made = ["--scene", "pump", "--audio", folder, "-o", tmp_path / "pump.mcap"]
     assert fusewatch("import", *made, "--labels", labels) == 0
     said = capsys.readouterr().out
     assert "3 clips one after the other" in said
-    assert "labels: 1 leak, 2 normal" in said
+    assert "labels: 2 normal, 1 leak" in said
     assert json.loads(labels.read_text()) == [
-        {"start_s": 0.0, "end_s": 1.5, "kind": "leak", "description": "leak/1"},
-        {"start_s": 7.0, "end_s": 8.5, "kind": "normal", "description": "normal/1"},
+        {"start_s": 0.0, "end_s": 1.5, "kind": "normal", "description": "OK/1"},
+        {"start_s": 7.0, "end_s": 8.5, "kind": "leak", "description": "leak/1"},
         {"start_s": 14.0, "end_s": 15.5, "kind": "normal", "description": "normal/2"},
     ]
     with Recording(tmp_path / "pump.mcap") as recording:

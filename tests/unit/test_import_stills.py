@@ -122,8 +122,8 @@ def test_folders_of_frames_are_clips_and_label_themselves(tmp_path: Path) -> Non
 
 def test_folders_label_pictures_that_tell_their_time(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    taken = [("normal", 0), ("normal", 10), ("leak", 20), ("leak", 30), ("normal", 40)]
-    for number, (kind, second) in enumerate([*taken, ("normal", 3000), ("normal", 3010)]):
+    taken = [("good", 0), ("good", 10), ("leak", 20), ("leak", 30), ("good", 40)]
+    for number, (kind, second) in enumerate([*taken, ("good", 3000), ("good", 3010)]):
         clock = f"12{second // 60:02}{second % 60:02}"
         still(folder / kind / f"20240501_{clock}.jpg", number)
     plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", video={"v": folder})
