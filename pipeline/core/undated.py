@@ -1,7 +1,7 @@
 """Days for recordings of which nothing says when they were made.
 
-Everything goes by time, so they need one each. It lies in years from which no recording is that
-has a date, so that whoever speaks of the time of day knows that there is none.
+Everything goes by time, so they need one each. It lies in years from which few recordings are, so
+that whoever speaks of the time of day knows that there may be none.
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ def undated_ns(number: int) -> int:
     return _FIRST_NS + number % _DAYS * _DAY_NS
 
 
-def is_undated(time_ns: int) -> bool:
-    """Whether a time says nothing of when something was."""
+def may_be_undated(time_ns: int) -> bool:
+    """Whether a time may be one of a day that was made up."""
     return _FIRST_NS <= time_ns < _FIRST_NS + _DAYS * _DAY_NS

@@ -23,9 +23,10 @@ from pipeline.recording.import_input import Input
 from pipeline.recording.import_marks import Mark, kind_of_folder
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
-from pipeline.recording.import_stills import StillsInput, is_still, stills_folders
+from pipeline.recording.import_stills import StillsInput
 from pipeline.recording.import_table import Moment
 from pipeline.recording.import_text import TextInput
+from pipeline.recording.still_folders import is_still, stills_folders
 
 PAUSE_S = 5
 _SECOND_NS = 1_000_000_000

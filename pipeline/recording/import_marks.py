@@ -5,6 +5,7 @@ And what the name of a folder says of the clips in it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -46,19 +47,36 @@ def marks_of(
 
     Args:
         moments: Time of each row.
-        cells: What its label says: a number that is not 0, yes, or a word for what is wrong.
+        cells: What its label says: a number that is not 0, yes, or a word for what is wrong;
+            none: the table has no such column.
         column: Name of the column: of what numbers and a yes mark.
         separator: What stands between cells.
     """
+    kinds = [_kind(cell, column, separator) for cell in cells]
+    return marks_in_a_row(moments, kinds, _GAP) if kinds else iter(())
+
+
+def marks_in_a_row(
+    moments: Sequence[Moment], kinds: Sequence[str], holds: float, far: float = math.inf
+) -> Iterator[Mark]:
+    """What stands in a row and is of the same kind; what is of none is left out.
+
+    Args:
+        moments: When each was, growing.
+        kinds: Of each; empty: none.
+        holds: For how many usual steps the last of a row says something, if nothing follows.
+        far: Usual steps beyond which one is not in a row with the next.
+    """
     times = np.array([moment.ns for moment in moments], np.int64)
-    usual_ns = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    steps = np.diff(times)
+    usual_ns = float(np.median(steps)) if len(steps) else 0.0
+    row = np.concatenate([[0], np.cumsum(steps > far * usual_ns)])
     at = 0
-    for kind, rows in groupby(cells, key=lambda cell: _kind(cell, column, separator)):
-        first, at = at, at + len(list(rows))
+    for (kind, _), same in groupby(zip(kinds, row, strict=True)):
+        first, at = at, at + len(list(same))
         if not kind:
             continue
-        last_ns = int(times[at - 1])
-        end_ns = last_ns + round(_GAP * usual_ns)
+        end_ns = int(times[at - 1]) + round(holds * usual_ns)
         if at < len(times):
             end_ns = min(end_ns, int(times[at]))
         yield Mark(moments[first], Moment(end_ns, moments[first].absolute), kind)

@@ -18,14 +18,13 @@ import simplejpeg
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
 from pipeline.core.picture_times import PictureTimes
-from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.core.sample import Modality, Sample, StreamInfo
+from pipeline.recording.import_frames import JPEG_QUALITY, frame_samples
 from pipeline.recording.import_media import container_start, open_media
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_times import TimesFile
 
-JPEG_QUALITY = 90
 _SECOND_NS = 1_000_000_000
-_SLACK_NS = _SECOND_NS // 1000  # containers round times
 
 
 class VideoInput:
@@ -81,25 +80,9 @@ class VideoInput:
 
     def samples(self, start_ns: int) -> Iterator[tuple[int, Sample]]:
         """Arrival and sample of each frame that is kept."""
-        name = self.info.name
-        last_ns, kept_slot, sequence = None, None, 0
-        for time_ns, frame in self._timed(start_ns):
-            if last_ns is not None and time_ns <= last_ns:
-                self.report.drop(DropReason.OUT_OF_ORDER)
-                continue
-            last_ns = time_ns
-            slot = self._slot(time_ns - start_ns)
-            if slot is not None and slot == kept_slot:
-                self.report.fault("frames beyond --video-hz, left out")
-                continue
-            data = self._jpeg(frame)
-            if data is None:
-                self.report.drop(DropReason.CORRUPT)
-                continue
-            kept_slot = slot
-            self.report.took(time_ns)
-            yield time_ns, Sample(name, sequence, time_ns, data, Encoding.JPEG)
-            sequence += 1
+        return frame_samples(
+            self._timed(start_ns), self._jpeg, self.report, start_ns, self._most_hz
+        )
 
     def _rate(self) -> float:
         rate = float(self._nominal)
@@ -108,11 +91,11 @@ class VideoInput:
             rate = round(1e9 / period_ns, 3)
         return min(rate, self._rate_hz) if self._rate_hz else rate
 
-    def _slot(self, since_start_ns: int) -> int | None:
-        """Frames in one slot are too close together; None when all are kept."""
-        most_hz = self._rate_hz
-        fewer = most_hz is not None and most_hz < float(self._nominal)
-        return slot_of(since_start_ns, most_hz) if fewer else None
+    @property
+    def _most_hz(self) -> float | None:
+        """Frames a second to keep; None: all, as there are no more."""
+        fewer = self._rate_hz is not None and self._rate_hz < float(self._nominal)
+        return self._rate_hz if fewer else None
 
     def _timed(self, start_ns: int) -> Iterator[tuple[int, Any]]:
         """Time and picture (a packet or a frame) of each frame that is there."""
@@ -177,18 +160,6 @@ class VideoInput:
             return None
         encoded: bytes = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="BGR")
         return encoded
-
-
-def slot_of(since_start_ns: int, most_hz: float | None) -> int | None:
-    """Which place of so many a second a frame is in; None: there are as many as there are frames.
-
-    Args:
-        since_start_ns: When it was, from second 0 on.
-        most_hz: Frames a second that are kept at most; None: all.
-    """
-    if most_hz is None:
-        return None
-    return int((since_start_ns + _SLACK_NS) * most_hz // _SECOND_NS)
 
 
 def _video(container: Any, path: Path) -> Any:  # noqa: ANN401 - PyAV's types

@@ -24,12 +24,13 @@ from pipeline.recording.import_day import day_of
 from pipeline.recording.import_input import Input
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
-from pipeline.recording.import_stills import StillsInput, one_sequence, stills_in
+from pipeline.recording.import_stills import StillsInput
 from pipeline.recording.import_text import TextInput
 from pipeline.recording.import_times import TimesFile, read_times
 from pipeline.recording.import_video import VideoInput
 from pipeline.recording.import_xdf import read_xdf
 from pipeline.recording.layout import ORIGIN
+from pipeline.recording.still_folders import one_sequence, stills_in
 from pipeline.recording.writer import RecordingWriter
 
 NODE = "import"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
-from pipeline.core.undated import is_undated
+from pipeline.core.undated import may_be_undated
 from pipeline.models.detector_names import BETWEEN
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import Evidence
@@ -144,9 +144,12 @@ def _widening_levels(stream: StreamModel) -> Iterator[tuple[str, list[str]]]:
 def _times(end_ns: Sequence[int]) -> list[str]:
     """What times were never seen; times are UTC, as the recording's are."""
     some_ns = [int(ns) for ns in end_ns[:: max(1, len(end_ns) // 2000)]]
-    seen = [datetime.fromtimestamp(ns // 10**9, UTC) for ns in some_ns if not is_undated(ns)]
+    seen = [datetime.fromtimestamp(ns // 10**9, UTC) for ns in some_ns if not may_be_undated(ns)]
     if not seen:
-        return ["nothing says when its recordings were made: which hours it has seen is not known"]
+        return [
+            "nothing says when its recordings were made, or they are of 2000 to 2009: which hours "
+            "it has seen is not told"
+        ]
     hours = sorted({one.hour for one in seen})
     days = {one.weekday() for one in seen}
     found = []

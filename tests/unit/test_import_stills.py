@@ -175,6 +175,19 @@ def test_video_hz_thins_them_out(tmp_path: Path) -> None:
     assert one(report).faults == {"frames beyond --video-hz, left out": 7}
 
 
+def test_clips_of_thinned_pictures_are_as_long_as_they_were(tmp_path: Path) -> None:
+    for clip in ("a", "b"):
+        for number in range(20):
+            still(tmp_path / "in" / clip / f"{number}.jpg", number)
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", video={"v": tmp_path / "in"}, video_hz=5.0
+    )
+    report, streams = imported(plan)
+    assert [(clip.start_s, clip.end_s) for clip in report.clips] == [(0.0, 2.0), (7.0, 9.0)]
+    assert streams["v"][0].sample.timestamp_ns == report.start_ns
+    assert len(streams["v"]) == 20
+
+
 def test_a_times_file_says_when_each_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
