@@ -53,6 +53,9 @@ _FIT_PEAKS = 20
 _FEWEST_PEAKS = 10  # that tell how many windows one has
 _SPARSE = 0.1  # of the peaks that there is room for
 _COUNTABLE = 0.95  # false alarms that fit what was recorded; half an hour has a little less
+_EQUAL = 1e-9  # levels so near to each other are the same
+_LEAST_FALL = 0.05  # of the tail of peaks: the mean of what they are over its beginning
+_LEAST_LEVEL = 1e-3  # of a threshold: a window that shows nothing has the level 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +269,28 @@ def _level_for(peaks: Array, expected: float) -> float:
     if not len(peaks):
         return -np.log10(SMALLEST_P) if expected <= 0 else 1.0
     if expected >= _COUNTABLE:
-        ranks = np.arange(1, len(peaks) + 1)
-        # Just above the peak that must not raise: interpolate to the next higher one.
-        return float(np.interp(expected + 0.5, ranks, peaks))
+        return _counted_level(peaks, expected)
     top = _highest(peaks)
     fall = float((top - top[-1]).sum() / max(1, len(top) - 1))  # mean excess: exponential tail
-    return float(top[-1] + max(fall, 0.05) * np.log(len(top) / max(expected, 1e-12)))
+    return float(top[-1] + max(fall, _LEAST_FALL) * np.log(len(top) / max(expected, 1e-12)))
+
+
+def _counted_level(peaks: Array, expected: float) -> float:
+    """As `_level_for`, where the peaks (falling) can be counted.
+
+    Where many peaks are of the same height, as those of a log of few lines are, they all raise or
+    none does: then none.
+    """
+    # Just above the peak that must not raise: interpolate to the next higher one.
+    level = float(np.interp(expected + 0.5, np.arange(1, len(peaks) + 1), peaks))
+    raising = peaks[peaks >= level - _EQUAL]
+    if len(raising) <= expected + 0.5:
+        return max(level, _LEAST_LEVEL)
+    tied = float(raising[-1])
+    higher = peaks[peaks > tied + _EQUAL]
+    if len(higher):
+        return (tied + float(higher[-1])) / 2.0
+    return tied + _LEAST_FALL * math.log(len(raising) / expected)
 
 
 def _windows_a_peak(levels: Array, peaks: Array) -> float:

@@ -89,7 +89,7 @@ def explain(
     Returns:
         The explanation, or None when the window is not unusual.
     """
-    if not scored.verdict.p <= below_p:
+    if not scored.verdict.detectors or not scored.verdict.p <= below_p:
         return None
     names = [s.info.name for s in model.streams if s.info.name in scored.features]
     value = cache(_value(model.names, scored.scores, frozenset(names), judge))

@@ -25,6 +25,8 @@ SMALLEST_P = 1e-15
 LEAST_SCALE = 1e-3  # of a place's tail, standard units
 DECIMALS = 9  # of a place's score; what is behind them is rounding
 _DUST = 1e-9  # of the largest normal score
+_ATOM_SHARE = 0.1  # of the normal scores that are the same, to the last digit
+_ATOM_WIDTH = 0.05  # of such a score, by which the parts of the normal may have it otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,11 @@ class Tail:
 
     A score counts as no higher than a normal one that only rounding keeps from being its
     equal: where a thousand normal windows score exactly 0, as lines of a log that all were
-    heard before do, 1e-15 would be the rarest of them all.
+    heard before do, 1e-15 would be the rarest of them all. And where many normal windows have
+    one score (an *atom*: a window without a line, a contact that is shut), what lies just above is
+    that score: normal windows are held out from detectors that learnt from a part of the normal,
+    which give them a few hundredths more or less than the one that learnt all, and all of what is
+    live would be rarer than all of them.
 
     Args:
         normal: Scores of normal windows; those that are not finite are left out.
@@ -72,6 +78,7 @@ class Tail:
         self.normal = np.sort(normal[np.isfinite(normal)])
         count = len(self.normal)
         self._dust = _DUST * (1.0 + float(np.abs(self.normal).max(initial=0.0)))
+        self._atoms = _atoms_of(self.normal)
         self._pareto: Pareto | None = None
         if count < 2 * MIN_EXCESSES:
             return
@@ -91,6 +98,9 @@ class Tail:
         if math.isnan(score):
             return math.nan
         score -= self._dust
+        for atom, reach in self._atoms:
+            if atom < score <= reach:
+                score = atom
         pareto = self._pareto
         if pareto is None or score <= pareto.start:
             known = self.normal.data  # a view, quicker to look into than the array itself
@@ -107,6 +117,8 @@ class Tail:
         """p-values; NaN where the score is NaN, 1 when nothing normal is known."""
         count = len(self.normal)
         scores = scores - self._dust
+        for atom, reach in self._atoms:
+            scores = np.where((atom < scores) & (scores <= reach), atom, scores)
         higher = count - np.searchsorted(self.normal, scores, side="left")
         ranks = (1.0 + higher) / (count + 1.0)
         if self._pareto is not None:
@@ -114,6 +126,18 @@ class Tail:
             ranks = np.where(scores > self._pareto.start, beyond, ranks)
         result = np.clip(ranks, SMALLEST_P, 1.0)
         return np.where(np.isnan(scores), np.nan, result)
+
+
+def _atoms_of(normal: Array) -> tuple[tuple[float, float], ...]:
+    """Scores that many of the normal ones (rising) are, and up to where a score is one of them.
+
+    No further than half of the way to the next normal score that is another.
+    """
+    values, counts = np.unique(normal, return_counts=True)
+    widths = _ATOM_WIDTH * np.abs(values)
+    widths[:-1] = np.minimum(widths[:-1], np.diff(values) / 2.0)
+    often = (counts >= _ATOM_SHARE * len(normal)) & (counts > 1) & (widths > 0)
+    return tuple(zip(values[often].tolist(), (values + widths)[often].tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,33 @@ def test_a_budget_says_how_long_the_normal_behind_it_is_and_what_rate_to_expect(
     assert (found.low_hz, found.high_hz) == pytest.approx((low / 3600, high / 3600))
 
 
+def peaks_every(period: int, heights: tuple[float, ...], count: int = 3600) -> np.ndarray:
+    """Levels with a peak of five windows every so many, of these heights in turn."""
+    levels = np.zeros(count)
+    for number, first in enumerate(range(0, count - 5, period)):
+        levels[first : first + 5] = heights[number % len(heights)]
+    return levels
+
+
+@pytest.mark.parametrize(
+    ("heights", "least", "most"), [((1.5, 1.5, 0.5), 1.5, 1.9), ((1.5, 1.5, 2.5), 2.5, 2.9)]
+)
+def test_peaks_of_one_height_do_not_raise_together_beyond_the_budget(heights, least, most):
+    end_ns = np.arange(1, 3601) * HOP_NS
+    found = budget_of(peaks_every(60, heights), end_ns, HOP_NS, 6 / 3600, 1.0, 2.0)
+    assert found.supported
+    assert least < found.threshold < most
+    rare = peaks_every(60, heights)
+    rare[1000:1005] = 3.0
+    assert max(heights) < budget_of(rare, end_ns, HOP_NS, 6 / 3600, 1.0, 2.0).threshold < 3.0
+
+
+@pytest.mark.parametrize("budget_hz", [6 / 3600, 1.0])
+def test_where_normal_never_differs_a_window_that_shows_nothing_does_not_alarm(budget_hz):
+    end_ns = np.arange(1, 3601) * HOP_NS
+    assert budget_of(np.zeros(3600), end_ns, HOP_NS, budget_hz, 1.0, 2.0).threshold > 0.0
+
+
 def test_without_any_normal_nothing_is_promised():
     found = budget_of(np.zeros(0), np.zeros(0, np.int64), HOP_NS, 1 / 3600, 1.0, 2.0)
     assert (found.low_hz, found.high_hz, found.calibration_s) == (0.0, np.inf, 0.0)

@@ -211,6 +211,18 @@ def test_rounding_does_not_break_the_ties_of_windows_that_are_the_same():
     assert len(np.unique(places.surprise(noise[:, None]))) == 1
 
 
+def test_what_part_of_the_normal_gives_a_little_less_is_no_rarer_than_what_most_windows_are():
+    normal = np.repeat([0.801, 1.2486], [1440, 2160])  # without a line and with one
+    live = np.array([0.8165, 1.2248, 1.3])  # by what learnt all of it
+    tail = Tail(normal)
+    np.testing.assert_allclose(tail.p(live), [1.0, 2161 / 3601, 2161 / 3601])
+    np.testing.assert_allclose([tail.p_of(float(s)) for s in live], tail.p(live))
+    near = Tail(np.repeat([1.0, 1.02, 9.0], [400, 500, 100]))
+    assert near.p_of(1.009) == 1.0
+    assert near.p_of(1.011) == pytest.approx(601 / 1001)
+    assert tail.p_of(2.0) < 1e-3
+
+
 def test_a_place_that_never_changed_gives_no_surprise_beyond_the_smallest_p():
     places = fit_place_tails(np.full((400, 1), 0.5))
     assert places.surprise(np.array([[3.0]]))[0, 0] == 15.0
