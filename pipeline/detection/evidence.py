@@ -63,6 +63,7 @@ class _Bundle(msgspec.Struct):
         explained: Name of the picture with a box.
         shown: Streams of which there are pictures or sound.
         drawn: Pictures of sound and channels that were drawn already.
+        from_ns: Samples before are not kept; 0 in states of before it was remembered.
     """
 
     scene: str
@@ -75,12 +76,14 @@ class _Bundle(msgspec.Struct):
     explained: str = ""
     shown: set[str] = set()
     drawn: set[str] = set()
+    from_ns: int = 0
 
     def take(self, kept: Kept) -> bool:
         """Whether something belongs to the event."""
         match kept:
             case SampleArrived(sample=sample):
-                if sample.timestamp_ns >= self.to_ns or sample.stream not in self.streams:
+                within = self.from_ns <= sample.timestamp_ns < self.to_ns
+                if not within or sample.stream not in self.streams:
                     return False
                 if sample.encoding in _SHOWN:
                     self.shown.add(sample.stream)
@@ -199,6 +202,7 @@ class EvidenceKeeper:
         streams = tuple(self._streams.get(event.scene, slices))
         to_ns = event.start_ns + int(LONGEST_S * SECOND_NS)
         bundle = _Bundle(event.scene, to_ns, video, audio, rate_hz or 0.0, streams)
+        bundle.from_ns = event.start_ns - self._before_ns
         for kept in self._before(event, streams):
             self._take(event.id, bundle, kept)
         return bundle

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from pipeline.detection.evidence_material import QUALITY, as_jpeg
 
 MILLISECONDS = Fraction(1, 1000)
 MILLISECOND_NS = 1_000_000
+AAC_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+"""Sampling rates of sound that AAC knows."""
+
 _RED = (40, 40, 255)  # blue, green, red
 
 
@@ -69,9 +73,15 @@ def write_mp4(
 ) -> None:
     """H.264 with AAC; frames keep their own times, frames of another size are left out.
 
+    The size is that of the first frame that is no damaged JPEG. Sound of a rate that AAC lacks is
+    resampled to the next higher one, beyond the highest to that.
+
     A node that comes back sends again what was not acked, and a clock that is found anew may set
     stamps back: of frames and sound of one moment, the first is taken. `go_on` is called before
     each frame; what it raises ends the work.
+
+    Raises:
+        BadReading: All frames are damaged.
     """
     frames = sorted(frames, key=lambda frame: frame.timestamp_ns)
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
@@ -103,7 +113,7 @@ def write_wav(path: Path, chunks: list[Sample], rate_hz: float) -> None:
 
 
 def _add_video(container: av.container.OutputContainer, frames: list[Sample]) -> av.VideoStream:
-    height, width = pixels_of(frames[0]).shape[:2]
+    height, width = _size_of(frames)
     options = {"preset": "veryfast", "crf": "25"}
     picture = container.add_stream("libx264", rate=25, options=options)
     picture.width, picture.height = width - width % 2, height - height % 2
@@ -112,8 +122,19 @@ def _add_video(container: av.container.OutputContainer, frames: list[Sample]) ->
     return picture
 
 
+def _size_of(frames: list[Sample]) -> tuple[int, int]:
+    """Height and width of the first frame that can be read."""
+    for frame in frames:
+        with suppress(BadReading):
+            height, width = pixels_of(frame).shape[:2]
+            return height, width
+    where = f"stream {frames[0].stream}"
+    raise BadReading("no clip: all its pictures are damaged", where=where)
+
+
 def _add_audio(container: av.container.OutputContainer, rate_hz: int) -> av.AudioStream:
-    return container.add_stream("aac", rate=rate_hz, layout="mono")
+    known_hz = next((known for known in AAC_HZ if known >= rate_hz), AAC_HZ[-1])
+    return container.add_stream("aac", rate=known_hz, layout="mono")
 
 
 def _encode_frame(

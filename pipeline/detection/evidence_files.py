@@ -9,31 +9,30 @@ the event is committed. Clips and recordings take seconds: a second thread makes
 material, after a note of what is wanted (`.clip`) was left beside it. The note goes when the
 digest of the manifest is in safe hands (`sealed`, `put_away`); notes that an earlier run left are
 worked off by the next (`work_off`), so a node that is stopped may leave clips that would keep it.
+A file that cannot be made of its material is told and counted, and the rest is sealed without it:
+the next start could not make it either.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 import structlog
 
-from pipeline.core.arrival import SampleArrived
 from pipeline.core.event import Event
 from pipeline.core.explanation import Box
-from pipeline.core.sample import Encoding, Sample
+from pipeline.core.sample import Sample
 from pipeline.core.whole_file import replace_file
-from pipeline.detection.evidence_encoding import boxed_jpeg, jpeg_of, write_mp4, write_wav
-from pipeline.detection.evidence_material import Kept, Material, read_material
+from pipeline.detection.evidence_encoding import boxed_jpeg, jpeg_of
+from pipeline.detection.evidence_making import EvidenceMaker, Fuller, LeftForLater
+from pipeline.detection.evidence_material import Kept, Material
 from pipeline.detection.evidence_pictures import pictures_of
-from pipeline.detection.evidence_recording import write_recording
 from pipeline.detection.evidence_writer import CLIP, SOUND, Wanted
 from pipeline.store.evidence_manifest import MANIFEST, digest_of, seal
 
@@ -42,15 +41,7 @@ log = structlog.get_logger(__name__)
 MATERIAL, NOTE = ".material", ".clip"
 LIMIT_MB = 256.0
 
-Fuller: TypeAlias = Callable[[Path, list[Sample], str], list[Sample]]
-"""Gives the frames of a clip, better ones in their places: the event's folder, the frames as they
-were sent, and why better ones are missing, if it is known."""
-
 _WANTED_DECODER = msgspec.json.Decoder(Wanted)
-
-
-class _LeftForLater(Exception):
-    """A clip was given up half made; its note is still there."""
 
 
 class EvidenceFiles:
@@ -80,7 +71,7 @@ class EvidenceFiles:
         self._folder = folder
         self._limit = round(limit_mb * 2**20)
         self._sealing = sealing
-        self._fuller = fuller
+        self._maker = EvidenceMaker(folder, fuller, self._go_on, self._tell_failed)
         self._patience_s = patience_s
         self._closing = threading.Event()
         self._drafting = threading.Lock()
@@ -227,8 +218,7 @@ class EvidenceFiles:
         if not (folder / NOTE).exists():
             return  # held by this run, and made by it already
         if not digest_of(folder):
-            wanted = wanted_of(folder)
-            seal(folder, self._make_files(folder / MATERIAL, wanted, why))
+            seal(folder, self._maker.make(wanted_of(folder), folder / MATERIAL, why))
         with self._drafting:
             for left in (path for path in folder.glob(".*") if path.name != NOTE):
                 left.unlink(missing_ok=True)  # material, and drafts of a process that was killed
@@ -237,48 +227,9 @@ class EvidenceFiles:
         else:
             (folder / NOTE).unlink()
 
-    def _make_files(self, material: Path, wanted: Wanted, why: str) -> dict[str, dict[str, int]]:
-        """All files of an event; which samples are in none of them, by stream and reason."""
-        evidence, kept = wanted.event.evidence, partial(read_material, material)
-        left_out: dict[str, dict[str, int]] = {}
-        if evidence.recording:
-
-            def record(path: Path) -> None:
-                left_out.update(write_recording(path, wanted, kept()))
-
-            self._write(evidence.recording, record)
-        if evidence.spectrogram or evidence.channels:
-            for name, picture in pictures_of(wanted.event, wanted.peak_ns, kept()).items():
-                replace_file(self._folder / name, picture)
-        self._make_clip(wanted, kept(), why)
-        return left_out
-
-    def _make_clip(self, wanted: Wanted, kept: Iterable[Kept], why: str) -> None:
-        evidence = wanted.event.evidence
-        shown = (wanted.video, wanted.audio)
-        arrived = (one for one in kept if isinstance(one, SampleArrived))
-        samples = [one.sample for one in arrived if one.sample.stream in shown]
-        samples.sort(key=lambda sample: sample.timestamp_ns)
-        sound = [s for s in samples if s.encoding is Encoding.PCM]
-        frames = [s for s in samples if s.stream == wanted.video]
-        if self._fuller is not None and frames:
-            frames = self._fuller(self._folder / wanted.event.id, frames, why)
-        if evidence.clip and frames:
-            rate_hz, go_on = wanted.rate_hz, self._go_on
-            made = partial(write_mp4, frames=frames, sound=sound, rate_hz=rate_hz, go_on=go_on)
-            self._write(evidence.clip, made)
-        if evidence.sound and sound:
-            self._write(evidence.sound, partial(write_wav, chunks=sound, rate_hz=wanted.rate_hz))
-
     def _go_on(self) -> None:
         if self._closing.is_set():
-            raise _LeftForLater
-
-    def _write(self, name: str, write: Callable[[Path], object]) -> None:
-        path = self._folder / name
-        draft = path.with_name(f".{path.name}")
-        write(draft)
-        os.replace(draft, path)
+            raise LeftForLater
 
     def _submit(
         self, worker: ThreadPoolExecutor, name: str, work: Callable[[], object]
@@ -289,9 +240,12 @@ class EvidenceFiles:
 
     def _report(self, name: str, done: Future[None]) -> None:
         error = None if done.cancelled() else done.exception()
-        if error is not None and not isinstance(error, _LeftForLater):
-            self.failed += 1
-            log.error("evidence not written", file=name, error=str(error), every_s=10)
+        if error is not None and not isinstance(error, LeftForLater):
+            self._tell_failed(name, error)
+
+    def _tell_failed(self, name: str, error: BaseException) -> None:
+        self.failed += 1
+        log.error("evidence not written", file=name, error=str(error), every_s=10)
 
 
 def wanted_of(folder: Path) -> Wanted:

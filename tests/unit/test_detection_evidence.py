@@ -1,3 +1,4 @@
+import dataclasses
 import wave
 
 import av
@@ -12,7 +13,9 @@ from pipeline.core.explanation import Basis, Box, Explanation
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 from pipeline.detection.evidence import EvidenceKeeper
+from pipeline.detection.evidence_encoding import write_mp4
 from pipeline.detection.evidence_files import MATERIAL, NOTE, EvidenceFiles
+from pipeline.detection.evidence_material import as_jpeg
 from pipeline.detection.evidence_writer import Wanted
 
 SECOND = 1_000_000_000
@@ -26,9 +29,13 @@ def frame(i):
     return Sample("cam", i, i * SECOND // 10, picture, Encoding.RAW)
 
 
-def chunk(i):
-    tone = (8000 * np.sin(np.arange(RATE // 10) / 5)).astype(np.int16)[:, None]
-    return Sample("mic", i, i * SECOND // 10, tone, Encoding.PCM, position=i * RATE // 10)
+def chunk(i, rate_hz=RATE):
+    tone = (8000 * np.sin(np.arange(rate_hz // 10) / 5)).astype(np.int16)[:, None]
+    return Sample("mic", i, i * SECOND // 10, tone, Encoding.PCM, position=i * rate_hz // 10)
+
+
+def damaged(jpeg):
+    return dataclasses.replace(jpeg, data=jpeg.data[: len(jpeg.data) // 3])
 
 
 def window(start_s, end_s):
@@ -183,6 +190,79 @@ def test_a_clip_of_frames_sent_again_and_set_back_is_written(tmp_path):
     with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
         heard = sum(f.samples for f in clip.decode(audio=0))
     assert heard == pytest.approx(10 * RATE, rel=0.05)
+
+
+@pytest.mark.parametrize("rate_hz", [4_000, 20_000, 192_000])
+def test_a_clip_has_sound_of_a_rate_that_its_coding_lacks(tmp_path, rate_hz):
+    sound = [chunk(i, rate_hz) for i in range(20) if not 8 <= i < 12]
+    sound = [
+        dataclasses.replace(s, data=s.data // 100) if 12 <= s.sequence < 16 else s for s in sound
+    ]
+    write_mp4(tmp_path / "clip.mp4", [frame(i) for i in range(20)], sound, rate_hz)
+    with av.open(str(tmp_path / "clip.mp4")) as clip:
+        heard = [(f.time, np.abs(f.to_ndarray()).max() > 0.1) for f in clip.decode(audio=0)]
+    loud = [at_s for at_s, audible in heard if audible]
+    assert not [at_s for at_s in loud if 1.0 < at_s < 1.45], (
+        "what comes after a gap is in its place"
+    )
+    assert min(loud) < 0.1 and 1.45 < min(at_s for at_s in loud if at_s > 1.0) < 1.7
+    assert max(loud) == pytest.approx(2.0, abs=0.2)
+
+
+def test_a_clip_whose_first_frame_is_damaged_shows_the_others(tmp_path):
+    frames = [as_jpeg(frame(i)) for i in range(20)]
+    frames[0] = damaged(frames[0])
+    write_mp4(tmp_path / "clip.mp4", frames, [], 0.0)
+    with av.open(str(tmp_path / "clip.mp4")) as clip:
+        assert [round(f.time, 3) for f in clip.decode(video=0)] == [i / 10 for i in range(1, 20)]
+
+
+def test_an_event_whose_clip_cannot_be_made_has_all_else_and_is_sealed(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    keeper = EvidenceKeeper(5.0, files)
+    for i in range(150):
+        for sample in (damaged(as_jpeg(frame(i))), chunk(i)):
+            keeper.keep(SampleArrived(sample.timestamp_ns, "pi", sample))
+        if i == 119:
+            keeper.attach(event(Phase.RAISED, 0), window(10, 12))
+    cleared = keeper.attach(event(Phase.CLEARED, 1), window(13, 15))
+    files.close()
+    assert cleared.evidence.clip == "e1/clip.mp4"
+    assert files.failed == 1
+    made = {path.name for path in (tmp_path / "e1").iterdir()}
+    assert made == {"event.mcap", "manifest.json", "snapshot.jpg", "sound.wav"}
+
+
+def test_what_the_disk_refused_of_an_event_that_is_over_is_made_by_the_next_start(tmp_path):
+    in_the_way = tmp_path / "e1" / "event.mcap"
+    in_the_way.mkdir(parents=True)
+    files = EvidenceFiles(tmp_path)
+    whole_event(EvidenceKeeper(5.0, files))
+    files.close()
+    assert files.failed == 1
+    assert {MATERIAL, NOTE} <= {path.name for path in (tmp_path / "e1").iterdir()}
+    in_the_way.rmdir()
+    again = EvidenceFiles(tmp_path)
+    again.work_off()
+    again.close()
+    assert again.failed == 0
+    made = {path.name for path in (tmp_path / "e1").iterdir()}
+    assert made == {"clip.mp4", "event.mcap", "manifest.json", "snapshot.jpg", "sound.wav"}
+
+
+def test_a_frame_stamped_long_before_the_event_is_no_part_of_it(tmp_path):
+    files = EvidenceFiles(tmp_path)
+    keeper = EvidenceKeeper(5.0, files)
+    play(keeper, 12)
+    keeper.attach(event(Phase.RAISED, 0), window(10, 12))
+    stray = Sample("cam", 10_000, -(10**18), frame(130).data, Encoding.RAW)
+    keeper.keep(SampleArrived(12 * SECOND, "pi", stray))
+    play(keeper, 15, from_s=12)
+    cleared = keeper.attach(event(Phase.CLEARED, 1), window(13, 15))
+    files.close()
+    assert files.failed == 0
+    with av.open(str(tmp_path / cleared.evidence.clip)) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 100
 
 
 def test_a_disk_that_refuses_is_counted_and_harms_nothing(tmp_path):
