@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 import torch
 
+from nodes.turn_span import TURN_NS
 from pipeline.alignment.aligner import Aligner, AlignerSettings
 from pipeline.alignment.settings import StreamOptions
 from pipeline.config.deployment import Deployment, SceneSettings
@@ -89,7 +90,9 @@ def build_engine(
             alarm = _alarm(name, settings, scorer, budgets[name].threshold)
         scenes.append(Scene(name, aligner_of(deployment, name), alarm))
     streams = {name: tuple(settings.streams) for name, settings in deployment.scenes.items()}
-    keeper = EvidenceKeeper(deployment.fusion.evidence_s, writer, streams)
+    waits_s = {name: raised_within_s(deployment.scenes[name]) for name in loaded}
+    fusion = deployment.fusion
+    keeper = EvidenceKeeper(fusion.evidence_s, writer, streams, waits_s, fusion.evidence_mb)
     watched = {n: s.sync_watch for n, s in deployment.scenes.items() if s.sync_watch.enabled}
     health = Equipment(SyncHealth(watched, streams), _sights(deployment), LedgerHealth(streams))
     incidents = Incidents(deployment.incidents)
@@ -135,6 +138,17 @@ def _sights(deployment: Deployment) -> dict[str, SightScene]:
         for name, scene in deployment.scenes.items()
         if scene.sight.enabled
     }
+
+
+def raised_within_s(settings: SceneSettings) -> float:
+    """Longest from the start of an event until it is raised and asks for its evidence, seconds.
+
+    By the stamps of samples, when the fusion node keeps up; not less than a window is long.
+    """
+    alarm = settings.alarm
+    scored_s = settings.latency_s + settings.lateness_s + TURN_NS / SECOND_NS
+    waits_s = max(alarm.min_duration_s, alarm.cooldown_s)
+    return settings.window_s + settings.hop_s + waits_s + scored_s
 
 
 def scene_model(deployment: Deployment, scene: str, path: Path) -> SceneModel:

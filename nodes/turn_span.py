@@ -1,8 +1,8 @@
 """How much was captured in what one turn takes, however quickly it arrived.
 
 Windows are scored when a turn is over, and an event is given pictures and sound that the rings of
-`pipeline.detection.evidence` still hold then. What comes after an outage, or as fast as it can be
-read, must not push them out first.
+`pipeline.detection.evidence_rings` still hold then. What comes after an outage, or as fast as it
+can be read, must not push them out first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipeline.core.arrival import Arrival, SampleArrived
 
 TURN_NS = 4_000_000_000
 """Of one stream, by its stamps; in replays by arrival, too. Eight windows of a scene, from where on
-more are hardly quicker, and well within `pipeline.detection.evidence.RING_EXTRA_S`."""
+more are hardly quicker, and well within `pipeline.detection.evidence_rings.RING_EXTRA_S`."""
 
 
 class TurnSpan:

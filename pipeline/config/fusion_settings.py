@@ -81,7 +81,9 @@ class FusionSettings(Settings):
     instead of ending with an error."""
 
     evidence_s: float = Field(default=5.0, ge=0)
-    """Seconds kept before and after the start of an event as clip and sound."""
+    """Seconds before the start of an event that its clip, sound and recording show, and the window
+    that raised it at least. They end when it clears, at the latest 30 s after it was raised, or a
+    window's length after where windows are longer."""
 
     inhibition: InhibitionSettings = InhibitionSettings()
     """Whether what follows from dead equipment is sent while that is so."""
@@ -95,7 +97,9 @@ class FusionSettings(Settings):
 
     evidence_mb: float = Field(default=256.0, ge=8.0)
     """Most that is kept of one event before clip and recording are made of it, MiB; pictures may
-    take three quarters. What is beyond is left out and counted."""
+    take three quarters. What is beyond is left out and counted. Where events are
+    raised late (by ``min_duration_s``, ``cooldown_s`` or ``window_s``), three quarters of it may be
+    held of each stream in memory until they are."""
 
     http: str | None = "127.0.0.1:0"
     """Address for /livez, /readyz and /metrics; port 0: any free one; none: off. One that other

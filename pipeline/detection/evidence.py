@@ -1,24 +1,22 @@
 """What the event looked, sounded and measured like: the samples around it, until they are written.
 
-Each stream has a short ring of its latest samples as they arrived (full size, not the small
-pictures the model works on), each scene one of its latest scores. When an alarm is raised a
-*bundle* is begun: what the rings hold from `before_s` on is kept, and so is all further of the
-scene until the alarm clears or `LONGEST_S` is reached. The snapshot, the same camera's picture
-with a box around what is unusual, and the pictures of sound and channels, when there is something
-to mark in them, are named on *raised*; on *cleared* the clip and the sound, when there is
-something to show, and the recording of everything. Names are a pure function of the arrivals,
-whether files are written or not, so that a replay publishes the same events.
+Each stream has a ring of its latest samples, each scene one of its latest scores
+(`evidence_rings`). When an alarm is raised a *bundle* is begun: what the rings hold from `before_s`
+before its start on, and of the window that raised it at least, is kept, and so is all further of
+the scene until the alarm clears, for `LONGEST_S` or a window's length at most. The snapshot, the
+same camera's picture with a box around what is unusual, and the pictures of sound and channels,
+when there is something to mark in them, are named on *raised*; on *cleared* the clip and the sound,
+when there is something to show, and the recording of everything. Names are a pure function of the
+arrivals, whether files are written or not, so that a replay publishes the same events.
 
 What is remembered of a bundle is committed with the scene, and its samples are on disk by then,
 so an event that outlives a crash has the same names and the whole clip. Only the rings are lost:
-an alarm raised within `before_s` after a crash has a clip that begins with what was sent again.
+an alarm raised soon after a crash has a clip that begins with what was sent again.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 
 import msgspec
 
@@ -29,6 +27,7 @@ from pipeline.core.explanation import Box
 from pipeline.core.sample import Encoding, Sample
 from pipeline.core.window import AudioSlice, VideoSlice, Window
 from pipeline.detection.evidence_material import Kept
+from pipeline.detection.evidence_rings import EvidenceRings
 from pipeline.detection.evidence_writer import (
     CHANNELS,
     CLIP,
@@ -44,7 +43,6 @@ from pipeline.detection.transition import anomaly_score
 from pipeline.recording.scores import RecordedScore
 
 LONGEST_S = 30.0
-RING_EXTRA_S = 15.0
 SECOND_NS = 1_000_000_000
 _SHOWN = (Encoding.JPEG, Encoding.RAW, Encoding.PCM)
 
@@ -105,6 +103,9 @@ class EvidenceKeeper:
         before_s: Seconds before the start of an event that its clip shows.
         writer: Writes the files; None: only names are given (replay).
         streams: Streams of each scene, by scene name; None: those of its windows.
+        waits_s: Longest from the start of an event to its raising, by scene name, seconds; where
+            none is given, nothing waits.
+        limit_mb: Most that is kept of one event, MiB.
     """
 
     def __init__(
@@ -112,14 +113,14 @@ class EvidenceKeeper:
         before_s: float,
         writer: EvidenceWriter | None = None,
         streams: Mapping[str, Sequence[str]] | None = None,
+        waits_s: Mapping[str, float] | None = None,
+        limit_mb: float = 256.0,
     ) -> None:
         self._before_ns = int(before_s * SECOND_NS)
-        self._ring_ns = int((before_s + RING_EXTRA_S) * SECOND_NS)
         self._writer = writer
         self._streams = streams or {}
         self._opened: dict[str, StreamOpened] = {}
-        self._rings: dict[str, deque[SampleArrived]] = {}
-        self._scores: dict[str, deque[RecordedScore]] = {}
+        self._rings = EvidenceRings(before_s, self._streams, waits_s or {}, limit_mb)
         self._bundles: dict[str, _Bundle] = {}
 
     def open(self, opened: StreamOpened) -> None:
@@ -129,20 +130,13 @@ class EvidenceKeeper:
 
     def keep(self, arrived: SampleArrived) -> None:
         """Remember a sample for a while."""
-        ring = self._rings.setdefault(arrived.sample.stream, deque())
-        ring.append(arrived)
-        now_ns = arrived.sample.timestamp_ns
-        while abs(now_ns - ring[0].sample.timestamp_ns) > self._ring_ns:
-            ring.popleft()
+        self._rings.keep(arrived)
         self._offer(arrived)
 
     def scored(self, score: WindowScore, threshold: float) -> None:
         """Remember what a window scored, and what it takes to be anomalous, for a while."""
         told = _recorded(score, threshold)
-        ring = self._scores.setdefault(score.scene, deque())
-        ring.append(told)
-        while abs(told.end_ns - ring[0].end_ns) > self._ring_ns:
-            ring.popleft()
+        self._rings.scored(told)
         self._offer(told)
 
     def state(self, scene: str) -> bytes:
@@ -190,7 +184,7 @@ class EvidenceKeeper:
             return
         drawn = {n for n in (event.evidence.spectrogram, event.evidence.channels) if n}
         if not drawn <= bundle.drawn:
-            writer.draw(event, peak_ns, tuple(self._before(event, bundle.streams)))
+            writer.draw(event, peak_ns, tuple(self._before(event, bundle)))
         bundle.drawn |= drawn
 
     def _begin(self, event: Event, window: Window | None) -> _Bundle:
@@ -198,27 +192,31 @@ class EvidenceKeeper:
         video = next((n for n, s in slices.items() if isinstance(s, VideoSlice)), "")
         audio = next((n for n, s in slices.items() if isinstance(s, AudioSlice)), "")
         sound = slices.get(audio)
-        rate_hz = sound.info.rate_hz if sound is not None else None
+        rate_hz = (sound.info.rate_hz if sound is not None else None) or 0.0
         streams = tuple(self._streams.get(event.scene, slices))
-        to_ns = event.start_ns + int(LONGEST_S * SECOND_NS)
-        bundle = _Bundle(event.scene, to_ns, video, audio, rate_hz or 0.0, streams)
-        bundle.from_ns = event.start_ns - self._before_ns
-        for kept in self._before(event, streams):
+        from_ns, to_ns = self._span_of(event, window)
+        bundle = _Bundle(event.scene, to_ns, video, audio, rate_hz, streams, from_ns=from_ns)
+        for kept in self._before(event, bundle):
             self._take(event.id, bundle, kept)
         return bundle
 
-    def _before(self, event: Event, streams: Sequence[str]) -> Iterator[Kept]:
+    def _span_of(self, event: Event, window: Window | None) -> tuple[int, int]:
+        """From when to when something belongs to an event that is raised in a window."""
+        from_ns, longest_ns = event.start_ns - self._before_ns, int(LONGEST_S * SECOND_NS)
+        if window is None:
+            return from_ns, event.end_ns + longest_ns
+        length_ns = window.end_ns - window.start_ns
+        return min(from_ns, window.start_ns), window.end_ns + max(longest_ns, length_ns)
+
+    def _before(self, event: Event, bundle: _Bundle) -> Iterator[Kept]:
         """What the rings hold for an event that begins, in order of arrival."""
-        from_ns = event.start_ns - self._before_ns
-        ringed = chain.from_iterable(self._rings.get(stream, ()) for stream in streams)
-        samples = [a for a in ringed if a.sample.timestamp_ns >= from_ns]
-        samples.sort(key=lambda arrived: arrived.arrival_ns)
+        samples = self._rings.since(bundle.from_ns, bundle.streams)
         first_ns = samples[0].arrival_ns if samples else event.start_ns
-        for stream in streams:
+        for stream in bundle.streams:
             if (opened := self._opened.get(stream)) is not None:
                 yield StreamOpened(first_ns, opened.node, opened.info)
         yield from samples
-        yield from (s for s in self._scores.get(event.scene, ()) if s.end_ns > from_ns)
+        yield from self._rings.scores_since(bundle.from_ns, bundle.scene)
 
     def _offer(self, kept: Kept) -> None:
         for event_id, bundle in self._bundles.items():
@@ -261,7 +259,7 @@ class EvidenceKeeper:
             if not isinstance(part, VideoSlice):
                 continue
             shown = {(f.epoch, f.sequence) for f in part.frames if f is not None}
-            for arrived in reversed(self._rings.get(stream, ())):
+            for arrived in reversed(self._rings.of(stream)):
                 if (arrived.sample.epoch, arrived.sample.sequence) in shown:
                     yield arrived.sample
 

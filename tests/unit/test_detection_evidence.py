@@ -161,19 +161,6 @@ def test_there_is_no_second_picture_without_a_box_of_a_camera_that_is_shown(tmp_
     assert keeper.attach(event(Phase.UPDATED, 1), None).evidence.explained == ""
 
 
-def test_memory_is_bounded_when_nothing_happens():
-    keeper = EvidenceKeeper(5.0)
-    play(keeper, 120)
-    assert len(keeper._rings["cam"]) <= 20 * 10 + 1
-
-
-def test_memory_is_bounded_when_time_is_set_back():
-    keeper = EvidenceKeeper(5.0)
-    play(keeper, 3630, from_s=3600)
-    play(keeper, 120)
-    assert len(keeper._rings["cam"]) <= 20 * 10 + 1
-
-
 def test_a_clip_of_frames_sent_again_and_set_back_is_written(tmp_path):
     files = EvidenceFiles(tmp_path)
     keeper = EvidenceKeeper(5.0, files)
