@@ -1,7 +1,8 @@
 """Windows of a recording whose events are labelled: which kind each window shows.
 
 A window shows the label that covers most of it, if that is half of the window or half of the
-label; a window that a label only touches teaches nothing and is left out.
+label; a window that a label only touches teaches nothing and is left out. A label whose end is
+its start is a moment: every window that it lies in shows it.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def label_scene(
     most = np.zeros(len(scene), np.int64)
     for label in labels:
         first = origin_ns + round(label.start_s * SECOND_NS)
-        last = origin_ns + round(label.end_s * SECOND_NS)
+        last = max(origin_ns + round(label.end_s * SECOND_NS), first + 1)
         covered = (np.minimum(end, last) - np.maximum(start, first)).clip(min=0)
-        clear = covered >= _SHARE * max(1, min(scene.length_ns, last - first))
+        clear = covered >= _SHARE * min(scene.length_ns, last - first)
         shown = np.where(clear, kinds.index(label.kind or _OTHER), UNKNOWN)
         kind = np.where(covered > most, shown, kind)
         most = np.maximum(most, covered)

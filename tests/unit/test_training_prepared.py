@@ -95,6 +95,16 @@ def test_a_window_shows_the_label_that_covers_half_of_it_or_of_the_label():
     assert [told[s] for s in (28.0, 28.5, 30.0, 30.5)] == [0, 1, 1, 0]
 
 
+def test_every_window_in_which_a_moment_lies_shows_it():
+    scene = scene_of(network(), readings(40))
+    labels = [Label(10.0, 10.0, "knock"), Label(30.0, 34.0, "long"), Label(31.0, 31.0, "knock")]
+    labelled = label_scene(scene, labels, ORIGIN_NS, kinds_of(labels))
+    starts = (scene.start_ns - ORIGIN_NS) / 1e9
+    told = dict(zip(starts.tolist(), labelled.kind.tolist(), strict=True))
+    assert [told[s] for s in (8.0, 8.5, 10.0, 10.5)] == [0, 1, 1, 0]
+    assert [told[s] for s in (30.0, 31.0)] == [2, 2]
+
+
 def test_labels_of_another_time_are_refused():
     scene = scene_of(network(), readings(40))
     labels = [Label(100.0, 110.0, "late")]
