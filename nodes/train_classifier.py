@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,10 @@ def train_classifier(
     examples, bad = read_examples(folder, reader, network, folder.classes, progress)
     dealt = _dealt(examples, settings)
     train, held_out, test = (dealt[split] for split in Split)
-    history = fit_classifier(network, train, held_out, settings, progress=progress, resume=state)
+    run = _fingerprint(settings, reading, streams, dealt)
+    history = fit_classifier(
+        network, train, held_out, settings, progress=progress, resume=state, run=run
+    )
     memo = {
         "reading": reading.model_dump(mode="json"),
         "normal": list(settings.normal),
@@ -182,6 +186,26 @@ def _dealt(examples: Examples, settings: ClassifierSettings) -> dict[Split, Exam
     splits = [sample.split for sample in examples.samples]
     dealt = deal_out(labels, splits, settings.split, settings.loop.seed)
     return {split: examples.at(rows) for split, rows in dealt.items()}
+
+
+def _fingerprint(
+    settings: ClassifierSettings,
+    reading: Reading,
+    streams: Sequence[StreamInfo],
+    dealt: Mapping[Split, Examples],
+) -> str:
+    """What a run must have in common with the one it goes on with."""
+    samples = {
+        split: [
+            [sample.name, sample.label, number, dict(sample.numbers)]
+            for sample, number in zip(part.samples, part.labels.tolist(), strict=True)
+        ]
+        for split, part in dealt.items()
+    }
+    columns = [[info.name, *info.channels] for info in streams]
+    said = settings.model_dump(mode="json", exclude={"threads"})
+    told = json.dumps([said, reading.model_dump(mode="json"), columns, samples])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _report(

@@ -134,6 +134,7 @@ def fit_classifier(
     *,
     progress: Progress,
     resume: Path | None = None,
+    run: str = "",
 ) -> History:
     """Train the network, with what was held out ending it.
 
@@ -144,6 +145,7 @@ def fit_classifier(
         settings: How.
         progress: See `run_loop`.
         resume: See `run_loop`.
+        run: See `run_loop`.
 
     Raises:
         ConfigError: A further head has nothing to learn.
@@ -174,7 +176,9 @@ def fit_classifier(
         ]
         return math.fsum(lost) / len(held_out)
 
-    history = run_loop(network, loss, judge, settings.loop, progress=progress, resume=resume)
+    history = run_loop(
+        network, loss, judge, settings.loop, progress=progress, resume=resume, run=run
+    )
     further.end(train)
     return history
 

@@ -82,6 +82,7 @@ def run_loop(
     progress: Progress,
     start: float | None = None,
     resume: Path | None = None,
+    run: str = "",
     rate: Rate | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> History:
@@ -99,6 +100,7 @@ def run_loop(
             None: the best of the looks remains, even if training made it worse.
         resume: Training state: gone on from when the file is there, and written at each look
             at the held-out data.
+        run: What a run must have in common with the one it goes on with, beside `settings`.
         rate: Share of the step size that a parameter is trained with; None: all of it.
         clock: Seconds; only differences count.
 
@@ -109,7 +111,7 @@ def run_loop(
         ModelError: Nothing can be trained, or a loss is not finite.
         ModelFileError: The training state cannot be used, or not be written.
     """
-    loop = _Loop(network, settings, resume, rate or _whole, clock)
+    loop = _Loop(network, settings, resume, run, rate or _whole, clock)
     if start is not None:
         loop.begin_from(start)
     with _own_randomness(network):
@@ -126,6 +128,7 @@ class _Loop:
         network: What is trained.
         settings: How.
         file: Where the training state lies, if it is kept.
+        run: What a run must have in common with the one it goes on with.
         rate: Share of the step size per parameter.
         clock: Seconds.
     """
@@ -135,6 +138,7 @@ class _Loop:
         network: nn.Module,
         settings: LoopSettings,
         file: Path | None,
+        run: str,
         rate: Rate,
         clock: Callable[[], float],
     ) -> None:
@@ -143,9 +147,9 @@ class _Loop:
         if not self._trained:
             raise ModelError("there is nothing to train: no parameter wants a gradient")
         self._optimiser = _optimiser(self._trained, settings, rate)
-        self._state = TrainingState(settings.model_dump(mode="json"), best=learnt(network))
+        self._state = TrainingState(settings.model_dump(mode="json"), best=learnt(network), run=run)
         if file is not None and file.exists():
-            self._state = load_state(file, network, self._optimiser, settings)
+            self._state = load_state(file, network, self._optimiser, settings, run)
         self._begun = clock() - self._state.seconds
 
     def begin_from(self, held_out: float) -> None:

@@ -70,6 +70,7 @@ class _Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     looks_since_best: int
     seconds: float
     evaluations: tuple[Evaluated, ...]
+    run: str = ""
 
 
 _KIND = FileKind("fusewatch-training", 1, "a fusewatch training state", _AGAIN, _Description)
@@ -88,6 +89,7 @@ class TrainingState:
         looks_since_best: Looks since then.
         seconds: Time spent.
         evaluations: What each look found.
+        run: What it must have in common with a run that it goes on as; empty: nothing was said.
     """
 
     settings: dict[str, Any]
@@ -98,6 +100,7 @@ class TrainingState:
     looks_since_best: int = 0
     seconds: float = 0.0
     evaluations: list[Evaluated] = field(default_factory=list)
+    run: str = ""
 
     def history(self) -> History:
         """What happened so far."""
@@ -137,22 +140,30 @@ def save_state(
         state.looks_since_best,
         state.seconds,
         tuple(state.evaluations),
+        state.run,
     )
     write_tensors(path, _KIND, description, tensors)
 
 
 def load_state(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, settings: Settings
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    settings: Settings,
+    run: str = "",
 ) -> TrainingState:
     """Read the state of a run into its network and optimiser.
 
     Raises:
-        ModelFileError: It cannot be read, or is that of another network or other settings.
+        ModelFileError: It cannot be read, or is that of another network, other settings or
+            another run. A state that does not say of which run it is fits any.
     """
     content = read_tensors(path, _KIND)
     found = content.description
     if found.settings != settings.model_dump(mode="json"):
         raise ModelFileError("made with other settings", where=str(path), fix=_AGAIN)
+    if found.run and found.run != run:
+        raise ModelFileError("made with other settings or samples", where=str(path), fix=_AGAIN)
     weights, best = (_part(name, content.tensors) for name in ("weights", "best"))
     for part in (weights, best):
         _check_fit(path, part, network)
@@ -175,6 +186,7 @@ def load_state(
         found.looks_since_best,
         found.seconds,
         list(found.evaluations),
+        run,
     )
 
 

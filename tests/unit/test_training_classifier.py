@@ -21,7 +21,7 @@ from pipeline.training.classifier import (
     probabilities,
 )
 from pipeline.training.classifier_report import Judged, judge
-from pipeline.training.dealing import deal_out
+from pipeline.training.dealing import SplitSettings, deal_out
 from pipeline.training.examples import Examples, read_examples
 from pipeline.training.labelled_folder import LabelledSample, Split, read_folder
 from pipeline.training.reading_fit import fit_reading
@@ -222,6 +222,32 @@ def test_a_state_of_other_settings_is_refused_and_a_new_training_ignores_it(
     with pytest.raises(ModelFileError, match="other settings"):
         train(changed, data, tmp_path / "net", resume=True)
     assert train(changed, data, tmp_path / "net").history.steps == 20
+
+
+def test_a_state_of_other_samples_or_of_another_split_is_refused(tmp_path: Path) -> None:
+    data, output = write_sides(tmp_path / "data", 40), tmp_path / "net"
+    short = of_sides(steps=20, evaluate_every=10)
+
+    def fail(stage: str, done: int, total: int | None) -> None:
+        if (stage, done) == ("training", 15):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(short, data, output, progress=fail)
+    others: list[dict[str, Any]] = [
+        {"split": SplitSettings(test_share=0.5)},
+        {"balance": False},
+        {"reading": short.reading.model_copy(update={"windows": 1})},
+    ]
+    for other in others:
+        with pytest.raises(ModelFileError, match="made with other settings or samples"):
+            train(short.model_copy(update=other), data, output, resume=True)
+    first = next(path for path in sorted(data.iterdir()) if path.is_dir())
+    first.rename(data / "zzz")  # the order of the classes is another
+    with pytest.raises(ModelFileError, match="made with other settings or samples"):
+        train(short, data, output, resume=True)
+    (data / "zzz").rename(first)
+    assert train(short, data, output, resume=True).history.steps == 20
 
 
 def test_windows_in_which_nothing_is_seen_have_no_part_in_the_answer(

@@ -233,6 +233,17 @@ def test_the_state_of_another_run_is_refused(tmp_path):
         run(made(), settings(), resume=path)
 
 
+def test_the_state_of_a_run_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "state"
+    run(made(), settings(), resume=path)
+    run(made(), settings(), resume=path, run="of cats")  # a state as 0.1 wrote it says nothing
+    path.unlink()
+    run(made(), settings(), resume=path, run="of cats")
+    run(made(), settings(), resume=path, run="of cats")
+    with pytest.raises(ModelFileError, match=r"other settings or samples.*delete it"):
+        run(made(), settings(), resume=path, run="of dogs")
+
+
 def test_nothing_is_left_beside_the_state(tmp_path):
     run(made(), settings(), resume=tmp_path / "deep" / "state")
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["state"]
