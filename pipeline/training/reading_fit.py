@@ -2,7 +2,8 @@
 
 A second of sound or of a clip is a window: most sounds are shorter than two, and what follows a
 short one would fill most of a longer window with nothing. Readings may come a thousand times a
-second or once an hour, so a table is a window as a whole, at its own rate.
+second or once an hour, so a table is a window as a whole, at its own rate, as far as a window
+may be so long and its readings so many a second.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pipeline.core.errors import RecordingError, SourceError
 from pipeline.core.sample import Modality
 from pipeline.recording.import_sensors import SensorInput
 from pipeline.training.labelled_folder import PICTURES, LabelledFolder, LabelledSample
-from pipeline.training.sample_parts import Reading, ReadingSettings
+from pipeline.training.sample_parts import FASTEST_HZ, LONGEST_S, Reading, ReadingSettings
 
 _HEARD_S = 1.0
 _READINGS_HZ = 10.0  # of tables that tell no rate
@@ -36,7 +37,8 @@ def fit_reading(settings: ReadingSettings, folder: LabelledFolder) -> Reading:
         rates = [rate for one in tables if (rate := one.info.rate_hz)]
         whole = statistics.median(lengths) if lengths and not _passes(folder) else _HEARD_S
         rate_hz = statistics.median(rates) if rates else _READINGS_HZ
-        said = {"window_s": whole, "readings_hz": rate_hz} | said
+        fitted = {"window_s": min(whole, LONGEST_S), "readings_hz": min(rate_hz, FASTEST_HZ)}
+        said = fitted | said
     return Reading.model_validate(said | {"silent_after": False})
 
 

@@ -26,6 +26,12 @@ from pipeline.training.labelled_folder import PICTURES
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
+LONGEST_S = 1e7
+"""Most seconds of a window."""
+
+FASTEST_HZ = 10_000.0
+"""Highest rate of readings."""
+
 _SECOND_NS = 1_000_000_000
 _FULL_SCALE = 32768.0
 
@@ -52,21 +58,21 @@ class _Reading(Settings):
 class ReadingSettings(_Reading):
     """How files become windows."""
 
-    window_s: float | None = Field(default=None, gt=0, le=1e7)
+    window_s: float | None = Field(default=None, gt=0, le=LONGEST_S)
     """Length of a window, seconds; null: 1 where there are sounds or clips, else that of the
     tables of readings, by the middle one."""
 
-    readings_hz: float | None = Field(default=None, gt=0, le=10_000)
+    readings_hz: float | None = Field(default=None, gt=0, le=FASTEST_HZ)
     """Rate that readings are brought to; null: that of the tables, by the middle one."""
 
 
 class Reading(_Reading):
     """How the files of one folder become windows; see `pipeline.training.reading_fit`."""
 
-    window_s: float = Field(gt=0, le=1e7)
+    window_s: float = Field(gt=0, le=LONGEST_S)
     """Length of a window, seconds."""
 
-    readings_hz: float = Field(gt=0, le=10_000)
+    readings_hz: float = Field(gt=0, le=FASTEST_HZ)
     """Rate that readings are brought to."""
 
     silent_after: bool = True

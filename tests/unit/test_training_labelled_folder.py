@@ -250,6 +250,27 @@ def test_windows_fit_the_files_where_nobody_says_how_long_they_are(tmp_path: Pat
     assert fitted() == (1.0, 10.0)
 
 
+@pytest.mark.parametrize(
+    ("step_s", "rows", "window_s", "readings_hz"),
+    [(1 / 12_000, 1200, 0.1, 10_000.0), (86_400, 200, 1e7, 1 / 86_400)],
+    ids=["12 kHz", "200 days"],
+)
+def test_tables_that_windows_cannot_follow_are_read_as_well_as_they_can(
+    tmp_path: Path, step_s: float, rows: int, window_s: float, readings_hz: float
+) -> None:
+    lines = [f"{step_s * row:.7f},{row}" for row in range(rows)]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.csv").write_text("time,x\n" + "\n".join(lines))
+    reading = fit_reading(ReadingSettings(), read_folder(tmp_path))
+    assert reading.window_s == pytest.approx(window_s, rel=1e-3)
+    assert reading.readings_hz == pytest.approx(readings_hz, rel=0.05)
+    windows, unusable = read(tmp_path, "a/1", reading)
+    assert unusable == []
+    readings = windows[0].slices["readings"]
+    assert isinstance(readings, SensorSlice)
+    assert readings.present.all()
+
+
 def test_damaged_files_are_named_with_a_reason_and_their_sample_goes_on(tmp_path: Path) -> None:
     write_sides(tmp_path, 4, kinds="sound")
     right = tmp_path / "right"
