@@ -26,6 +26,7 @@ from pipeline.models.fusion_model import Batch, FusionModel
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[str, int, int | None], None]
 SECOND_NS = 1_000_000_000
+_LEAST_LENGTHS = 5  # of windows in a block: in shorter ones all would overlap a held-out one
 
 
 class DataSettings(Settings):
@@ -35,10 +36,11 @@ class DataSettings(Settings):
     """Beyond this many windows whole blocks are left out evenly."""
 
     min_windows: int = Field(default=60, ge=20)
-    """Fewer windows than this are refused."""
+    """Fewer windows than this are refused; half as many must be left to learn from."""
 
     block_s: float = Field(default=30.0, gt=0)
-    """Length of a block of time, seconds."""
+    """Length of a block of time, seconds; blocks are joined until they last as long as five
+    windows."""
 
     held_every: int = Field(default=5, ge=2)
     """One block in this many is held out: early stopping and the report judge by it."""
@@ -105,7 +107,9 @@ class PreparedScene:
 
     def split(self, settings: DataSettings) -> Split:
         """Blocks to learn from, and blocks to judge by."""
-        blocks = self.start_ns // round(settings.block_s * SECOND_NS)
+        block_ns = round(settings.block_s * SECOND_NS)
+        several = max(1, -(-_LEAST_LENGTHS * self.length_ns // block_ns))
+        blocks = self.start_ns // (several * block_ns)
         _, number = np.unique(blocks, return_inverse=True)  # gaps must not empty a part
         every = settings.held_every
         if number.max() + 1 < 2 * every:
@@ -119,6 +123,29 @@ class PreparedScene:
         """The windows at these positions, growing."""
         inputs, present = self.batch(rows)
         return replace(self, inputs=inputs, present=present, index=self.index[rows])
+
+
+def split_normal(normal: PreparedScene, settings: DataSettings) -> Split:
+    """Deal normal time out.
+
+    Raises:
+        ModelError: Too little of it is there, or left to learn from.
+    """
+    least = settings.min_windows
+    if len(normal) < least:
+        raise ModelError(
+            f"{len(normal)} windows of normal time are too few to train on, at least {least} are "
+            "needed",
+            fix="record more normal time; windows that a label touches are not learnt as normal",
+        )
+    split = normal.split(settings)
+    if len(split.learn) < least // 2 or not len(split.held):
+        raise ModelError(
+            f"{len(split.held)} windows to hold out and {len(split.learn)}, not overlapping them, "
+            "to learn from are too few",
+            fix="record for longer, make windows shorter, or change block_s or held_every",
+        )
+    return split
 
 
 def prepare_scene(

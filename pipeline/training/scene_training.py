@@ -32,7 +32,13 @@ from pipeline.training.phases.base import PHASES, Ground, Phase, PhaseSettings
 from pipeline.training.phases.fine_tune import FineTuneSettings, with_heads
 from pipeline.training.phases.normality import NormalitySettings, with_swap_head
 from pipeline.training.phases.self_supervision import SelfSupervisionSettings
-from pipeline.training.prepared import DataSettings, PreparedScene, Progress, Rows
+from pipeline.training.prepared import (
+    DataSettings,
+    PreparedScene,
+    Progress,
+    Rows,
+    split_normal,
+)
 from pipeline.training.retrieval import Retrieval, retrieval
 from pipeline.training.scene_training_folder import begin, fingerprint, state_file
 from pipeline.training.training_state import History
@@ -200,7 +206,7 @@ def train_scene(
         ModelError: The data is not enough, or the state is of another run.
         ModelFileError: The state cannot be read or written.
     """
-    split = normal.split(settings.data)
+    split = split_normal(normal, settings.data)
     model.fit_scale(normal.batch(split.learn).inputs)
     if folder is not None:
         begin(folder, fingerprint(settings, model, normal, labelled), resume)

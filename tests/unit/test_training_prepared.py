@@ -6,7 +6,13 @@ from pipeline.core.errors import ModelError
 from pipeline.training.labelled import UNKNOWN, kinds_of, label_scene
 from pipeline.training.labelled_runs import LabelledRuns, pools_of
 from pipeline.training.labels import Label
-from pipeline.training.prepared import DataSettings, prepare_scene, spread
+from pipeline.training.prepared import (
+    DataSettings,
+    PreparedScene,
+    prepare_scene,
+    split_normal,
+    spread,
+)
 from tests.model_samples import one_thread  # noqa: F401 - a fixture
 from tests.toy_causes import DATA, FIRST, ORIGIN_NS, network, readings, scene_of, windows
 
@@ -44,6 +50,40 @@ def test_a_short_scene_is_split_all_the_same(scene):
     split = scene.split(DataSettings(block_s=600.0))
     assert len(split.held) >= 10
     assert len(split.learn) >= 50
+
+
+def long_windows(count, length_s, hop_s):
+    index = np.arange(count) + 10_000_000
+    inputs, present = {"a": torch.zeros(count, 1)}, torch.ones(count, 1, dtype=torch.bool)
+    return PreparedScene(inputs, present, index, int(length_s * 1e9), int(hop_s * 1e9))
+
+
+@pytest.mark.parametrize(
+    ("count", "length_s", "hop_s"),
+    [(7200, 60, 0.5), (2000, 120, 10), (1440, 600, 60)],
+)
+def test_of_windows_longer_than_a_block_most_can_be_learnt_from(count, length_s, hop_s):
+    scene = long_windows(count, length_s, hop_s)
+    split = split_normal(scene, DataSettings())
+    apart = np.abs(scene.index[split.learn][:, None] - scene.index[split.held])
+    assert apart.min() * scene.hop_ns >= scene.length_ns
+    assert len(split.learn) > 0.6 * count
+    assert 0.1 * count < len(split.held) < 0.3 * count
+
+
+@pytest.mark.parametrize(
+    ("scene", "settings", "says"),
+    [
+        (long_windows(0, 2, 0.5), {}, "0 windows of normal time are too few.*at least 60"),
+        (long_windows(59, 2, 0.5), {}, "59 windows of normal time.*a label touches"),
+        (long_windows(100, 120, 1), {}, "20 windows to hold out and 0, not overlapping"),
+        (long_windows(60, 2, 0.5), {"held_every": 50}, "0 windows to hold out and 60"),
+    ],
+    ids=["none", "few", "all overlap", "nothing held out"],
+)
+def test_too_little_normal_time_is_refused(scene, settings, says):
+    with pytest.raises(ModelError, match=says):
+        split_normal(scene, DataSettings(**settings))
 
 
 def test_a_run_has_no_gap_and_stays_among_the_chosen(scene):

@@ -94,6 +94,13 @@ def whole() -> SceneTraining:
     return train()
 
 
+def test_labels_that_leave_no_normal_time_are_refused():
+    model = build_network(SMALL, STREAMS)
+    normal = scene_of(model, readings(40)).only(np.arange(0))
+    with pytest.raises(ModelError, match="0 windows of normal time are too few"):
+        train_scene(model, STREAMS, normal, SMALL, progress=lambda *_: None)
+
+
 def test_the_phases_follow_each_other_and_each_leaves_something(whole: SceneTraining) -> None:
     assert [p.kind for p in whole.phases] == PHASES
     assert [p.history.steps for p in whole.phases] == [6, 6, 6, 6]
