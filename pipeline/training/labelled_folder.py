@@ -140,18 +140,21 @@ def _by_folder(root: Path, unusable: list[Unusable]) -> Iterator[LabelledSample]
 
 def _by_table(root: Path, unusable: list[Unusable]) -> Iterator[LabelledSample]:
     table = read_table(root / TABLE)
-    names = [name.lower() for name in table.header]
+    names = [name.lower() if name.lower() in _SAID else name for name in table.header]
     if missing := [name for name in ("sample", "class") if name not in names]:
         raise ConfigError(f"has no column {' and none '.join(missing)}", where=str(root / TABLE))
     listings: dict[Path, dict[Path, list[Path]]] = {}
     for line, cells in table.rows:
         row = dict(zip(names, cells, strict=False))
-        place = root / row.get("sample", "")
         split = row.get("split", "")
         if not row.get("sample") or not row.get("class") or split not in {"", *Split}:
             unusable.append(
                 Unusable(f"{TABLE}:{line}", "needs a sample, a class and a known split")
             )
+            continue
+        place = _within(root, row["sample"])
+        if place is None:
+            unusable.append(Unusable(f"{TABLE}:{line}", "a path outside of the folder"))
             continue
         listing = listings.setdefault(place.parent, dict(_samples_in(place.parent)))
         place = place if place in listing else place.with_suffix("")
@@ -163,13 +166,25 @@ def _by_table(root: Path, unusable: list[Unusable]) -> Iterator[LabelledSample]:
             yield replace(sample, numbers=_numbers(row))
 
 
+def _within(root: Path, said: str) -> Path | None:
+    """Where a sample of the table lies, as the folder is written; None: not in the folder."""
+    path = Path(said)
+    if not path.is_absolute():
+        return root / path
+    for top in (root, root.absolute(), root.resolve()):
+        if path.is_relative_to(top):
+            return root / path.relative_to(top)
+    return None
+
+
 def _numbers(row: Mapping[str, str]) -> dict[str, float]:
-    """The finite numbers among the further columns."""
+    """The finite numbers among the further columns, by name and by its small letters."""
     found: dict[str, float] = {}
     for name, cell in row.items():
         if name not in _SAID and (value := _number(cell)) is not None:
             found[name] = value
-    return found
+    # Networks of 0.1 know columns by small letters only.
+    return {name.lower(): value for name, value in found.items()} | found
 
 
 def _number(cell: str) -> float | None:

@@ -128,6 +128,19 @@ def test_numbers_of_the_table_are_read_and_words_passed_over(tones: Path) -> Non
     assert all(150 < one.numbers["tone_hz"] < 1500 for one in samples)
 
 
+@pytest.mark.parametrize("column", ["Tone_Hz", "tone_hz"])
+def test_a_column_with_capitals_is_learnt_by_its_own_name_and_by_small_letters(
+    column: str, tmp_path: Path
+) -> None:
+    data = write_tones(tmp_path / "data", 30)
+    table = (data / "labels.csv").read_text().replace("tone_hz", "Tone_Hz")
+    (data / "labels.csv").write_text(table)
+    heads = {"pitch": {"type": "regression", "outputs": [column]}}
+    short = options(heads, loop={"steps": 4, "evaluate_every": 2})
+    found = train_classifier(short, data, tmp_path / "net", progress=quiet)
+    assert found.judged.further["pitch"][f"{column}: mean error"] > 0
+
+
 @pytest.mark.parametrize(
     ("heads", "changes", "said"),
     [

@@ -100,6 +100,20 @@ def test_a_table_may_say_it(tmp_path: Path) -> None:
     assert "known split" in reasons(folder)["labels.csv:7"]
 
 
+def test_a_table_may_write_whole_paths_of_what_is_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "data/all/1.wav", "elsewhere/2.wav")
+    inside, outside = tmp_path / "data" / "all" / "1.wav", tmp_path / "elsewhere" / "2.wav"
+    (tmp_path / "data" / "labels.csv").write_text(f"sample,class\n{inside},a\n{outside},b\n")
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path / "data", Path("data")):
+        folder = read_folder(root)
+        assert found(folder) == {"all/1": ("a", {"audio"}, None)}
+        assert folder.samples[0].files[Modality.AUDIO] == root / "all" / "1.wav"
+        assert reasons(folder) == {"labels.csv:3": "a path outside of the folder"}
+
+
 def test_a_folder_without_samples_or_a_table_without_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such folder"):
         read_folder(tmp_path / "none")
