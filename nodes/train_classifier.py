@@ -28,7 +28,7 @@ from pipeline.training.examples import Examples, read_examples
 from pipeline.training.labelled_folder import LabelledFolder, Split, Unusable, read_folder
 from pipeline.training.reading_fit import fit_reading
 from pipeline.training.sample_parts import Reading
-from pipeline.training.sample_reading import SampleReader, streams_of
+from pipeline.training.sample_reading import SampleReader, modalities_of, streams_of
 from pipeline.training.training_state import History
 
 Progress = Callable[[str, int, int | None], None]
@@ -153,7 +153,8 @@ def write_judgement(place: Path, judged: Judged, unusable: Sequence[Unusable]) -
 def _streams(
     folder: LabelledFolder, reading: Reading, wanted: Sequence[Modality]
 ) -> tuple[StreamInfo, ...]:
-    missing = [m.value for m in wanted if m not in folder.modalities]
+    there = modalities_of(folder) if wanted else ()
+    missing = [m.value for m in wanted if m not in there]
     if missing:
         raise ConfigError(f"holds no files of {' and '.join(missing)}", where=str(folder.root))
     streams = streams_of(folder, reading, wanted)

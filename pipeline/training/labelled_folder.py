@@ -1,7 +1,8 @@
 """A folder of labelled samples: which files belong together, and what they show.
 
 The layout is ``FOLDER/CLASS/SAMPLE.EXT`` or ``FOLDER/CLASS/SAMPLE/*``: files of one stem, or of
-one sample's folder, are one sample, with at most one file per modality; any may be missing.
+one sample's folder, are one sample, with at most one file per modality; any may be missing. A
+clip with no file of sound beside it has its own.
 ``FOLDER/train/CLASS/...``, ``val`` and ``test`` likewise say what is for what. Instead of
 folders of classes a table ``FOLDER/labels.csv`` with the columns ``sample`` (path of a sample
 in the folder, its extension is not needed), ``class`` and, if wanted, ``split`` may say it; any
@@ -101,7 +102,7 @@ class LabelledFolder:
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """Modalities that any sample has."""
+        """Modalities that any sample has a file of."""
         found = {modality for sample in self.samples for modality in sample.files}
         return tuple(modality for modality in Modality if modality in found)
 

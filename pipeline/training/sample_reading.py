@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.core.errors import RecordingError, SourceError
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import Window
+from pipeline.recording.import_audio import AudioInput
 from pipeline.recording.import_sensors import SensorInput
 from pipeline.training.labelled_folder import PICTURES, LabelledFolder, LabelledSample, Unusable
 from pipeline.training.sample_parts import Part, Reading, part_of
@@ -61,10 +62,8 @@ class SampleReader:
 
     def _sound_of_clip(self, sample: LabelledSample, parts: dict[str, Part]) -> None:
         """A clip's own sound, where there is no file of sound."""
-        info, clip = self._streams.get(Modality.AUDIO), sample.files.get(Modality.VIDEO)
-        if info is None or clip is None or Modality.AUDIO in sample.files:
-            return
-        if clip.suffix.lower() in PICTURES:
+        info, clip = self._streams.get(Modality.AUDIO), _clip_to_hear(sample)
+        if info is None or clip is None:
             return
         try:
             parts[info.name] = part_of(Modality.AUDIO, clip, info, self._settings)
@@ -99,6 +98,31 @@ def _unread(sample: LabelledSample, modality: Modality, file: Path) -> list[Unus
     return []
 
 
+def modalities_of(folder: LabelledFolder) -> tuple[Modality, ...]:
+    """Modalities that any sample has, the sound of a clip among them."""
+    found = folder.modalities
+    clips = [clip for sample in folder.samples if (clip := _clip_to_hear(sample))]
+    if Modality.AUDIO in found or not any(_is_heard(clip) for clip in clips):
+        return found
+    return tuple(m for m in Modality if m in found or m is Modality.AUDIO)
+
+
+def _clip_to_hear(sample: LabelledSample) -> Path | None:
+    """Its clip, if there is no file of sound beside it."""
+    film = sample.files.get(Modality.VIDEO)
+    if film is None or Modality.AUDIO in sample.files or film.suffix.lower() in PICTURES:
+        return None
+    return film
+
+
+def _is_heard(clip: Path) -> bool:
+    try:
+        AudioInput("sound", clip)
+    except (RecordingError, SourceError):
+        return False
+    return True
+
+
 def streams_of(
     folder: LabelledFolder, settings: Reading, wanted: Iterable[Modality] = ()
 ) -> tuple[StreamInfo, ...]:
@@ -109,9 +133,10 @@ def streams_of(
         settings: How its files are read.
         wanted: Modalities to look at; empty: all there are.
     """
-    chosen = set(wanted) or set(folder.modalities)
+    modalities = modalities_of(folder)
+    chosen = set(wanted) or set(modalities)
     found = []
-    for modality in folder.modalities:
+    for modality in modalities:
         info = _stream(folder, modality, settings) if modality in chosen else None
         if info is not None:
             found.append(info)

@@ -11,7 +11,7 @@ import torch
 
 from nodes.train_classifier import TrainedClassifier, classify, train_classifier
 from pipeline.core.errors import ConfigError, ModelFileError
-from pipeline.core.sample import StreamInfo
+from pipeline.core.sample import Modality, StreamInfo
 from pipeline.models.fusions.base import FUSIONS
 from pipeline.models.network_file import load_network
 from pipeline.training.classifier import (
@@ -27,6 +27,7 @@ from pipeline.training.labelled_folder import LabelledSample, Split, read_folder
 from pipeline.training.reading_fit import fit_reading
 from pipeline.training.sample_reading import SampleReader, streams_of
 from tests.labelled_samples import READING, SMALL, write_pairs, write_sides
+from tests.media_files import write_clip
 from tests.model_samples import one_thread  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -248,6 +249,19 @@ def test_a_state_of_other_samples_or_of_another_split_is_refused(tmp_path: Path)
         train(short, data, output, resume=True)
     (data / "zzz").rename(first)
     assert train(short, data, output, resume=True).history.steps == 20
+
+
+def test_what_clips_sound_like_can_be_learnt(tmp_path: Path) -> None:
+    for name, frequency_hz in (("low", 300.0), ("high", 1500.0)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            clip = tmp_path / "data" / name / f"{number}.mp4"
+            write_clip(clip, seconds=0.6, frequency_hz=frequency_hz)
+    short = of_sides(steps=4, evaluate_every=2)
+    for modalities in ((), (Modality.VIDEO, Modality.AUDIO)):
+        settings = short.model_copy(update={"modalities": modalities})
+        found = train(settings, tmp_path / "data", tmp_path / "net")
+        assert [info.name for info in found.saved.streams] == ["picture", "sound"]
 
 
 def test_windows_in_which_nothing_is_seen_have_no_part_in_the_answer(

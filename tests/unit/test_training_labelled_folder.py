@@ -15,7 +15,7 @@ from pipeline.training.dealing import SplitSettings, deal_out
 from pipeline.training.labelled_folder import LabelledFolder, Split, read_folder
 from pipeline.training.reading_fit import fit_reading
 from pipeline.training.sample_parts import Reading, ReadingSettings
-from pipeline.training.sample_reading import SampleReader, streams_of
+from pipeline.training.sample_reading import SampleReader, modalities_of, streams_of
 from tests.labelled_samples import RATE, READING, write_picture, write_sides, write_sound
 from tests.media_files import write_clip
 
@@ -216,6 +216,20 @@ def test_a_clip_gives_its_frames_in_time_and_its_own_sound(tmp_path: Path) -> No
         assert isinstance(sound, AudioSlice)
         spectrum = np.abs(np.fft.rfft(sound.samples[:, 0]))
         assert abs(int(spectrum.argmax()) - 440) <= 2
+
+
+def test_clips_are_heard_where_the_folder_has_no_file_of_sound(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    write_clip(tmp_path / "a" / "1.mp4", audio=None)
+    assert modalities_of(read_folder(tmp_path)) == (Modality.VIDEO,)
+    write_clip(tmp_path / "a" / "2.mp4", seconds=2.0, frequency_hz=440.0)
+    assert modalities_of(read_folder(tmp_path)) == (Modality.VIDEO, Modality.AUDIO)
+    told = {name: read(tmp_path, name) for name in ("a/1", "a/2")}
+    assert all(unusable == [] for _, unusable in told.values())
+    assert [set(windows[0].slices) for windows, _ in told.values()] == [
+        {"picture"},
+        {"picture", "sound"},
+    ]
 
 
 def test_a_network_of_before_hears_silence_after_a_short_sound(tmp_path: Path) -> None:
