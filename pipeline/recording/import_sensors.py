@@ -10,7 +10,6 @@ import math
 from array import array
 from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +18,15 @@ import numpy.typing as npt
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.core.timestamps import TIME_NAMES
 from pipeline.recording.import_marks import marks_of
 from pipeline.recording.import_report import InputReport
-from pipeline.recording.import_table import (
-    Moment,
-    Table,
-    is_moment,
-    number,
-    parse_moment,
-    read_table,
-)
+from pipeline.recording.import_table import Moment, Table, number, read_table
+from pipeline.recording.time_columns import time_column
 
 LABEL_NAMES = frozenset({"anomaly", "changepoint", "label", "is_anomaly", "target", "class"})
 ROW_NAMES = frozenset({"row", "index", "id", "no", "nr", "#", "unnamed: 0"})
 _LEAST_COUNTED = 5  # fewer rows may go up by one by chance
 _REGULAR = 0.9  # share of steps near the median that makes a rate
-_FORWARD = 0.75  # share of steps that do not go back in what may be times
 
 
 class SensorInput:
@@ -70,9 +61,9 @@ class SensorInput:
         self.report = InputReport(stream, "sensors", str(path))
         self._zone = zone
         table = read_table(path)
-        self._time_column, sure = _time_column(table)
-        name = table.header[self._time_column]
-        self.guess = "" if sure else f"column {name!r} is taken for the time"
+        self._time = time_column(table)
+        name = table.header[self._time.columns[0]]
+        self.guess = "" if self._time.sure else f"column {name!r} is taken for the time"
         if self.guess:
             self.report.note(f"{self.guess}; call it 'time' if it is")
         self._columns = self._channels(table, [*exclude, *([label] if label else [])])
@@ -125,7 +116,7 @@ class SensorInput:
             self.report.note(f"no column {', '.join(sorted(unknown))} to leave out")
         columns = []
         for i, name in enumerate(table.header):
-            if i == self._time_column or name in exclude:
+            if i in self._time.columns or name in exclude:
                 continue
             cells = [cells[i] for _, cells in table.rows if i < len(cells)]
             values = [number(cell, table.separator) for cell in cells]
@@ -175,7 +166,7 @@ class SensorInput:
     def _moment(self, cells: Sequence[str], moments: Sequence[Moment]) -> Moment | None:
         try:
             near_ns = moments[-1].ns if moments else None
-            moment = parse_moment(cells[self._time_column], self._zone, near_ns)
+            moment = self._time.read(cells, self._zone, near_ns)
         except (ValueError, IndexError):
             self.report.drop(DropReason.CORRUPT)
             return None
@@ -199,41 +190,6 @@ class SensorInput:
             self.report.fault("cells with an infinite number")
             return math.nan
         return value
-
-
-def _time_column(table: Table) -> tuple[int, bool]:
-    """The column of times, and whether that is sure.
-
-    By its name; without names the first on the calendar; the first, if it goes forward.
-    """
-    names = [name.lower().strip() for name in table.header]
-    named = [names.index(name) for name in TIME_NAMES if name in names]
-    unnamed = [] if table.headed else [i for i in range(len(names)) if _times(table, i, True)]
-    for column in (*named, *unnamed):
-        if _times(table, column, absolute=False):
-            return column, True
-    if _times(table, 0, absolute=False) and _goes_forward(table, 0):
-        return 0, not table.headed
-    raise RecordingError(
-        "no column holds times",
-        where=str(table.path),
-        fix=f"name one of them {', '.join(TIME_NAMES[:3])}; ISO 8601 or seconds",
-    )
-
-
-def _times(table: Table, column: int, absolute: bool) -> bool:
-    """Whether most cells of a column are times, on the calendar if `absolute`."""
-    cells = [cells[column] for _, cells in table.rows[:50] if column < len(cells)]
-    found = [parse_moment(cell) for cell in cells if is_moment(cell)]
-    return 2 * sum(moment.absolute or not absolute for moment in found) > len(cells)
-
-
-def _goes_forward(table: Table, column: int) -> bool:
-    """Whether the numbers of a column hardly ever go back, as times do and readings do not."""
-    cells = [cells[column] for _, cells in table.rows[:1000] if column < len(cells)]
-    times = [parse_moment(cell).ns for cell in cells if is_moment(cell)]
-    forward = sum(later >= earlier for earlier, later in pairwise(times))
-    return forward >= _FORWARD * (len(times) - 1)
 
 
 def _counts(values: Sequence[float | None]) -> bool:

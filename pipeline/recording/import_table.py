@@ -21,6 +21,7 @@ _EPOCH_UNITS_NS = (  # numbers from here on count from 1970, in this unit
     (Decimal("1e11"), 1_000_000),
     (Decimal("1e8"), 1_000_000_000),
 )
+_BEYOND_NS = 2**63  # what 64 bits hold, signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,19 @@ def parse_moment(text: str, zone: tzinfo = UTC, near_ns: int | None = None) -> M
         value = Decimal(text)
     except InvalidOperation:
         local = datetime.fromisoformat(text).tzinfo is None
-        return Moment(iso_ns(text, zone, near_ns), absolute=True, local=local)
-    if not value.is_finite():
+        return _moment(text, iso_ns(text, zone, near_ns), absolute=True, local=local)
+    if not value.is_finite() or not -_BEYOND_NS < value < _BEYOND_NS:
         raise ValueError(f"{text!r} is not a time")
     for least, unit_ns in _EPOCH_UNITS_NS:
         if value >= least:
-            return Moment(int(value * unit_ns), absolute=True)
-    return Moment(int(value * 1_000_000_000), absolute=False)
+            return _moment(text, int(value * unit_ns), absolute=True)
+    return _moment(text, int(value * 1_000_000_000), absolute=False)
+
+
+def _moment(text: str, ns: int, absolute: bool, local: bool = False) -> Moment:
+    if not -_BEYOND_NS <= ns < _BEYOND_NS:
+        raise ValueError(f"{text!r} is too far off")
+    return Moment(ns, absolute, local)
 
 
 def is_moment(text: str) -> bool:
