@@ -136,7 +136,7 @@ def read_table(path: Path) -> Table:
     if header is None:
         header = tuple(f"column{i}" for i in range(len(rows[0][1])))
         return Table(path, header, rows, separator, headed=False)
-    return Table(path, header, rows[1:], separator)
+    return Table(path, header, [_trimmed(row, len(header)) for row in rows[1:]], separator)
 
 
 def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -156,6 +156,17 @@ def _header(rows: Sequence[tuple[int, list[str]]], separator: str) -> tuple[str,
     names = rows[0][1]
     if any(number(name, separator) is not None or is_moment(name) for name in names if name):
         return None
-    if len(rows) > 1 and len(rows[1][1]) == len(names) + 1:
+    if len(rows) > 1 and len(rows[1][1]) == len(names) + 1 and _filled(rows, len(names)):
         names = ["row", *names]  # written by R: row names have no heading
     return tuple(name or f"column{i}" for i, name in enumerate(names))
+
+
+def _filled(rows: Sequence[tuple[int, list[str]]], width: int) -> bool:
+    """Whether any cell beyond a width says something; else each row ends in a separator."""
+    return any(any(cells[width:]) for _, cells in rows)
+
+
+def _trimmed(row: tuple[int, list[str]], width: int) -> tuple[int, list[str]]:
+    """A row without what a separator at its end makes."""
+    line, cells = row
+    return (line, cells) if any(cells[width:]) else (line, cells[:width])

@@ -88,6 +88,8 @@ def test_a_given_start_moves_what_has_no_calendar_and_tells_what_lies_apart(
         ('"date","T"\n"1","2015-02-04 17:51:00",23.1\n', ("row", "T"), 1423072260.0),
         ("x,seconds\n5,0.5\n6,1.5\n", ("x",), None),
         ("0.0,5\n0.1,6\n", ("column1",), None),
+        ("time,a,b\n0,7,8,\n1,6,9,\n", ("a", "b"), None),
+        ('"time","T"\n"1",0,\n"2",1,23.1\n', ("row", "T"), None),
     ],
 )
 def test_tables_of_many_habits_are_read(
@@ -101,6 +103,16 @@ def test_tables_of_many_habits_are_read(
         assert recording.streams["s"].channels == channels
     if first is not None:
         assert report.start_ns == round(first * 1000) * MS
+
+
+def test_a_separator_at_the_end_of_rows_is_no_cell(tmp_path: Path) -> None:
+    file = table(tmp_path / "s.csv", "time,a,b\n0,7,8,\n1,6,9,\n2,6,9\n")
+    report, streams = imported(
+        ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file})
+    )
+    assert stamps_ms(streams["s"]) == [0, 1000, 2000]
+    assert [a.sample.data.tolist() for a in streams["s"]] == [[7, 8], [6, 9], [6, 9]]  # type: ignore[union-attr]
+    assert not one(report).faults
 
 
 def test_a_first_column_that_only_may_be_the_time_is_said(tmp_path: Path) -> None:
