@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from pathlib import Path
 
 from pipeline.core.errors import RecordingError
@@ -21,6 +24,7 @@ _EPOCH_UNITS_NS = (  # numbers from here on count from 1970, in this unit
     (Decimal("1e11"), 1_000_000),
     (Decimal("1e8"), 1_000_000_000),
 )
+_LOOKED_AT = 50  # rows that tell the separator
 _BEYOND_NS = 2**63  # what 64 bits hold, signed
 
 
@@ -124,11 +128,10 @@ def read_table(path: Path) -> Table:
     """
     check_file(path)
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = _decoded(path.read_bytes())
     except OSError as error:
         raise RecordingError(f"cannot read: {error.strerror}", where=str(path)) from error
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(_SEPARATORS, key=first.count)
+    separator = max(_SEPARATORS, key=lambda one: _fitness(text, one))
     rows = list(_rows(path, text, separator))
     if not rows:
         raise RecordingError("the file is empty", where=str(path))
@@ -137,6 +140,40 @@ def read_table(path: Path) -> Table:
         header = tuple(f"column{i}" for i in range(len(rows[0][1])))
         return Table(path, header, rows, separator, headed=False)
     return Table(path, header, [_trimmed(row, len(header)) for row in rows[1:]], separator)
+
+
+def _decoded(data: bytes) -> str:
+    """The text of a file: UTF-8, and lines that are not as Excel on Windows writes them."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        lines = data.removeprefix(BOM_UTF8).splitlines(keepends=True)
+        return "".join(map(_line, lines))
+
+
+def _line(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _fitness(text: str, separator: str) -> tuple[float, float, int]:
+    """How well a separator does: cells that can be read, rows of the same width, how many it makes.
+
+    In ``0,5;20,1`` both make as many cells in each row, and one makes numbers.
+    """
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        rows = list(islice((row for row in reader if any(map(str.strip, row))), _LOOKED_AT))
+    except csv.Error:
+        return 0.0, 0.0, 0
+    ((width, alike),) = Counter(map(len, rows)).most_common(1) or ((0, 0),)
+    if width < 2 or len(rows[0]) < 2:
+        return 0.0, 0.0, 0
+    cells = [cell.strip() for row in rows for cell in row if cell.strip()]
+    read = sum(number(cell, separator) is not None or is_moment(cell) for cell in cells)
+    return read / len(cells), alike / len(rows), len(rows[0])
 
 
 def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:

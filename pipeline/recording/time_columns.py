@@ -35,11 +35,13 @@ class TimeColumn:
         columns: The column of times, or that of the day and that of the clock.
         sure: Whether it is called so; else it is taken for it by what it holds.
         digits: Whether dates are written as 20240501, with hour, minute and second or without.
+        separator: What stands between cells: where it is no comma, decimals may stand behind one.
     """
 
     columns: tuple[int, ...]
     sure: bool = True
     digits: bool = False
+    separator: str = ","
 
     def read(self, cells: Sequence[str], zone: tzinfo = UTC, near_ns: int | None = None) -> Moment:
         """The time of a row.
@@ -56,6 +58,8 @@ class TimeColumn:
         text = cells[self.columns[0]]
         if self.digits:
             text = _marked(text)
+        elif self.separator != ",":
+            text = text.replace(",", ".")
         if len(self.columns) > 1:
             text = f"{text[:10]}T{_clock(cells[self.columns[1]])}"
         return parse_moment(text, zone, near_ns)
@@ -88,7 +92,9 @@ class _Candidate:
         self._table = table
         self._index = index
         self._cells = _cells(table, index)
-        self.column = TimeColumn((index,), digits=_all(_is_digits, self._cells))
+        self.column = TimeColumn(
+            (index,), digits=_all(_is_digits, self._cells), separator=table.separator
+        )
         self._moments = self._read(_LOOKED_AT)
 
     @property

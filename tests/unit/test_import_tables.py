@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.recording import Recording
+from pipeline.recording.import_table import read_table
 from pipeline.recording.importing import (
     ImportPlan,
     run_import,
@@ -60,6 +61,30 @@ def test_semicolons_decimal_commas_and_calendar_times_are_understood(tmp_path: P
     assert [a.sample.data.tolist() for a in streams["s"]] == [[0.5, 32.0], [0.25, 31.5]]  # type: ignore[union-attr]
 
 
+def test_relative_times_may_have_a_decimal_comma(tmp_path: Path) -> None:
+    file = table(tmp_path / "s.csv", "time;a\n0;20,5\n0,1;21\n0,25;22,5\n")
+    report, streams = imported(
+        ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file})
+    )
+    assert stamps_ms(streams["s"]) == [0, 100, 250]
+    assert [a.sample.data.tolist() for a in streams["s"]] == [[20.5], [21.0], [22.5]]  # type: ignore[union-attr]
+    assert not one(report).dropped
+
+
+def test_what_is_not_in_utf8_is_as_excel_writes_it(tmp_path: Path) -> None:
+    file = tmp_path / "s.csv"
+    file.write_bytes("time;Temp [°C];Öl;Prüfer\n0;20,5;1;0\n1;21,5;2;1\n".encode("cp1252"))
+    plan = ImportPlan(
+        scene="x", output=tmp_path / "o.mcap", sensors={"s": file}, exclude=["Öl"], label="Prüfer"
+    )
+    report, _ = imported(plan)
+    with Recording(plan.output) as recording:
+        assert recording.streams["s"].channels == ("Temp [°C]",)
+    assert [found.kind for found in report.labels] == ["Prüfer"]
+    file.write_bytes(b"\xef\xbb\xbf" + "time;Temp [°C]\n0;20\n".encode() + b"1;2\xff\n2;21\n")
+    assert read_table(file).header == ("time", "Temp [°C]")  # one byte of it is damaged
+
+
 def test_a_given_start_moves_what_has_no_calendar_and_tells_what_lies_apart(
     tmp_path: Path,
 ) -> None:
@@ -88,6 +113,15 @@ def test_a_given_start_moves_what_has_no_calendar_and_tells_what_lies_apart(
         ('"date","T"\n"1","2015-02-04 17:51:00",23.1\n', ("row", "T"), 1423072260.0),
         ("x,seconds\n5,0.5\n6,1.5\n", ("x",), None),
         ("0.0,5\n0.1,6\n", ("column1",), None),
+        ("0,0;20,1;50,2\n0,5;20,2;50,4\n1;20;50,4\n", ("column1", "column2"), None),
+        ("0,0;20,1\n0,5;20,2\n", ("column1",), None),
+        ("0,20,ok;fine\n1,21,ok;hot\n", ("column1",), None),
+        (
+            '"time, s";"Temp, °C";"Feuchte, %"\n0;20,1;5\n0,5;21;5,5\n',
+            ("Temp, °C", "Feuchte, %"),
+            None,
+        ),
+        ("time,a;b\n0,5\n1,6\n", ("a;b",), None),
         ("time,a,b\n0,7,8,\n1,6,9,\n", ("a", "b"), None),
         ('"time","T"\n"1",0,\n"2",1,23.1\n', ("row", "T"), None),
     ],
