@@ -26,6 +26,7 @@ from pipeline.recording.import_sensors import SensorInput
 from pipeline.recording.import_stills import StillsInput
 from pipeline.recording.import_table import Moment
 from pipeline.recording.import_text import TextInput
+from pipeline.recording.shown_files import shown_within
 from pipeline.recording.still_folders import is_still, stills_folders
 
 PAUSE_S = 5
@@ -62,7 +63,7 @@ class ClipsInput:
     Args:
         stream: Name of the stream.
         kind: As `InputReport.kind`.
-        folder: The folder; what begins with a dot is passed over.
+        folder: The folder; what begins with a dot is passed over, and folders within that do.
         opened: Opens one file.
 
     Raises:
@@ -208,9 +209,9 @@ def lay_out(inputs: Sequence[ClipsInput]) -> tuple[Clip, ...]:
 def _parts(folder: Path, kind: str) -> list[Path]:
     """What becomes a clip each: files, and folders within of still pictures."""
     stills = stills_folders(folder) if kind == "video" else []
-    files = (path for path in folder.rglob("*") if path.is_file() and path.parent not in stills)
-    every = [*stills, *(path for path in files if not path.name.startswith("."))]
-    return sorted(every, key=lambda path: path.relative_to(folder))
+    within = shown_within(folder)
+    files = (path for path in within if path.is_file() and path.parent not in stills)
+    return sorted([*stills, *files], key=lambda path: path.relative_to(folder))
 
 
 def _joins(info: StreamInfo, like: StreamInfo) -> bool:

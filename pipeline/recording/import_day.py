@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.core.undated import undated_ns
+from pipeline.recording.shown_files import shown_within
 
 _ENDS = 65_536  # bytes read of either end of a file: a collection may be large
 
@@ -21,7 +22,7 @@ def day_of(paths: Iterable[Path]) -> int:
     """Site time of the first moment of its day, nanoseconds, in the years 2000 to 2009.
 
     Args:
-        paths: The files; of folders, all within that do not begin with a dot.
+        paths: The files; of folders, all that is shown within.
 
     Raises:
         OSError: One cannot be read.
@@ -36,8 +37,8 @@ def day_of(paths: Iterable[Path]) -> int:
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        within = sorted(path.rglob("*")) if path.is_dir() else [path]
-        yield from (file for file in within if file.is_file() and not file.name.startswith("."))
+        within = sorted(shown_within(path)) if path.is_dir() else [path]
+        yield from (file for file in within if file.is_file())
 
 
 def _ends(file: BinaryIO, size: int) -> Iterator[bytes]:

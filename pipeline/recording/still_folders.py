@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 
+from pipeline.recording.shown_files import shown_in, shown_within
 from pipeline.recording.still_times import still_times
 
 _ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -22,14 +23,14 @@ def stills_in(folder: Path) -> list[Path]:
 
     One beside each of as many clips, as some recorders leave, is no sequence.
     """
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in shown_in(folder) if path.is_file()]
     stills = [path for path in files if is_still(path)]
     return stills if 2 * len(stills) > len(files) else []
 
 
 def stills_folders(folder: Path) -> list[Path]:
     """A folder and those within, where they hold still pictures."""
-    within = (path for path in folder.rglob("*") if path.is_dir())
+    within = (path for path in shown_within(folder) if path.is_dir())
     return [path for path in (folder, *within) if stills_in(path)]
 
 
@@ -41,10 +42,10 @@ def one_sequence(folder: Path, still_hz: float | None) -> list[Path]:
         still_hz: Pictures a second; None: names are asked when each was taken.
     """
     folders = stills_folders(folder)
-    if folders == [folder] and not any(path.is_dir() for path in folder.iterdir()):
+    if folders == [folder] and not any(path.is_dir() for path in shown_in(folder)):
         return stills_in(folder)
     found = [path for one in folders for path in stills_in(one)]
-    every = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    every = [path for path in shown_within(folder) if path.is_file()]
     dated = still_hz is None and still_times(timed_names(folder, found), UTC) is not None
     return found if dated and len(every) == len(found) else []
 

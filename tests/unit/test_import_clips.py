@@ -67,6 +67,7 @@ def test_what_is_no_clip_is_left_out_and_named(tmp_path: Path) -> None:
     folder = clips(tmp_path / "in", "a.wav", "sub/c.wav")
     (folder / "README.txt").write_text("about these sounds")
     (folder / ".cache").write_text("x")
+    clips(folder, ".checkpoints/a-checkpoint.wav", "sub/.old/d.wav")
     sound(folder / "a.flac.wav")
     report, streams = imported(
         ImportPlan(scene="x", output=tmp_path / "o.mcap", audio={"m": folder})

@@ -33,6 +33,7 @@ def test_a_folder_is_all_that_is_within(tmp_path: Path) -> None:
     file(folder / "normal" / "a", b"one")
     before = day_of([folder])
     file(folder / ".hidden", b"no clip")
+    file(folder / ".thumbs" / "a", b"no clip")
     assert day_of([folder]) == before
     file(folder / "leak" / "b", b"two")
     assert day_of([folder]) != before

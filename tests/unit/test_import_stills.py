@@ -147,6 +147,16 @@ def test_a_thumbnail_beside_each_clip_is_none_of_its_pictures(tmp_path: Path) ->
     assert len(streams["v"]) == 30
 
 
+def test_what_is_hidden_is_none_of_the_pictures(tmp_path: Path) -> None:
+    for number in range(3):
+        still(tmp_path / "in" / f"{number:03}.jpg", number)
+        still(tmp_path / "in" / ".thumbs" / f"{number:03}.jpg", number)
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", video={"v": tmp_path / "in"})
+    report, streams = imported(plan)
+    assert len(streams["v"]) == 3
+    assert not report.clips
+
+
 def test_damaged_ones_are_counted_and_other_sizes_fitted(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for number in range(4):

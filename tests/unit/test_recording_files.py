@@ -17,9 +17,23 @@ def test_a_folder_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
     folder, file = tmp_path / "kept", tmp_path / "by-hand.mcap"
     folder.mkdir()
     for name in ("site-2.mcap", "site-1.mcap", "notes.txt"):
-        (folder / name).touch()
+        (folder / name).write_bytes(b"what is in it is looked at later")
     assert recording_files([file, folder]) == [file, folder / "site-1.mcap", folder / "site-2.mcap"]
     assert recording_files([]) == []
+
+
+def test_what_is_hidden_or_empty_in_a_folder_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "a.mcap", scene(1.0))
+    (tmp_path / "._a.mcap").write_bytes(b"of another system")
+    (tmp_path / "b.mcap").touch()
+    assert fusewatch("recording", "info", tmp_path, "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["file"] == str(tmp_path / "a.mcap")
+    assert "empty" in printed.err
+    assert "b.mcap" in printed.err
+    assert fusewatch("recording", "info", tmp_path / "b.mcap") == 69  # named, it is an error
 
 
 def test_a_folder_without_any_is_an_error(tmp_path: Path) -> None:
