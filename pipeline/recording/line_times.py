@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 from pipeline.recording.import_table import Moment, parse_moment
@@ -18,13 +19,17 @@ Split: TypeAlias = tuple[Moment, str]
 """The time of a line, and the rest of it."""
 
 KNOWN = (
-    "2024-05-01T12:00:00, 2024/05/01 12:00:00, 01-May-2024 12:00:00, seconds, 'May  1 12:00:00', "
-    "05-01 12:00:00.000, I0501 12:00:00.000000 or 'Wed May  1 12:00:00 2024' at the head of lines, "
-    '[01/May/2024:12:00:00 +0000], "ts": 1714564800 or an ISO time within them'
+    "2024-05-01T12:00:00, 2024/05/01 12:00:00, 01-May-2024 12:00:00, 240501 120000, seconds that "
+    "go on, 'May  1 12:00:00', 05-01 12:00:00.000, I0501 12:00:00.000000 or "
+    "'Wed May  1 12:00:00 2024' at the head of lines, [01/May/2024:12:00:00 +0000], "
+    '"ts": 1714564800 or an ISO time within them'
 )
 
 _LOOKED_AT = 1000  # lines
 _ENOUGH = 0.2  # of the lines that the commonest way reads; the first such in the list is taken
+_RATHER = 0.8  # as many lines with dates as with a count of seconds: the count is something else
+_FORWARD = 0.75  # of the steps from line to line do not go back in a count of seconds
+_LEAST = 10  # lines by which it would have gone on
 _ZONES = timedelta(days=1)  # what is written in local time may seem so much later
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ISO = (
@@ -86,10 +91,31 @@ def times_of(lines: Sequence[str], written: datetime, zone: tzinfo = UTC) -> Lin
     """
     ways = [replace(way, zone=zone) for way in _ways(lines, written)]
     some = lines[:_LOOKED_AT]
-    read = [sum(way.split(line) is not None for line in some) for way in ways]
-    if not max(read, default=0):
+    found = [[said[0] for line in some if (said := way.split(line))] for way in ways]
+    most = max((len(moments) for moments in found if _dated(moments)), default=0)
+    read = [_count(moments, most) for moments in found]
+    if not max(read):
         return None
     return next(w for w, count in zip(ways, read, strict=True) if count >= _ENOUGH * max(read))
+
+
+def _dated(moments: Sequence[Moment]) -> bool:
+    return 2 * sum(moment.absolute for moment in moments) > len(moments)
+
+
+def _count(moments: Sequence[Moment], dated: int) -> int:
+    """How many lines a way reads; none where it reads a process, a level or a day for seconds.
+
+    Args:
+        moments: What it reads.
+        dated: How many lines a way reads that finds dates.
+    """
+    if _dated(moments):
+        return len(moments)
+    steps = [later.ns - earlier.ns for earlier, later in pairwise(moments)]
+    forward = sum(step >= 0 for step in steps) >= _FORWARD * len(steps)
+    grows = len(moments) < _LEAST or max(steps) > 0
+    return len(moments) if forward and grows and dated < _RATHER * len(moments) else 0
 
 
 def without_time(line: str) -> str:
@@ -105,6 +131,15 @@ def without_time(line: str) -> str:
 def _calendar(text: str, zone: tzinfo, near_ns: int | None) -> Moment:
     written = re.sub(r" (?:UTC|GMT)$", "Z", text)
     return parse_moment(written.replace("/", "-").replace(",", "."), zone, near_ns)
+
+
+def _of_digits(text: str, zone: tzinfo, near_ns: int | None) -> Moment:
+    """``081109 203615.25``, as Hadoop writes it, or with the century."""
+    digits = re.sub(r"[^\d.]", "", text.replace(",", "."))
+    whole, point, fraction = digits.partition(".")
+    date, clock = whole[:-6], f"{whole[-6:]}{point}{fraction}"
+    year = date[:-4] if len(date) == 8 else f"20{date[:-4]}"
+    return parse_moment(f"{year}-{date[-4:-2]}-{date[-2:]}T{clock}", zone, near_ns)
 
 
 def _of_access(text: str, zone: tzinfo, near_ns: int | None) -> Moment:
@@ -133,6 +168,10 @@ def _month(name: str) -> int:
 
 
 _DATE = re.compile(rf"^{_PRIORITY}\[?(?P<time>{_ISO}){_END}")
+_DIGITS = re.compile(  # looked ahead for, so that lines keep it as live ones do in `without_time`
+    r"^(?=\[?(?P<time>(?:(?:19|20)\d{6}[ T_-]?|\d{6}[ T_-])\d\d:?\d\d:?\d\d(?:[.,]\d+)?)"
+    rf"{_END})"
+)
 _SECONDS = re.compile(rf"^\[? *(?P<time>\d+(?:\.\d+)?){_END}")
 _SINCE_1970 = re.compile(rf"^\[?(?P<time>\d{{9,}}(?:\.\d+)?){_END}")
 _CTIME = re.compile(rf"^\[?(?:{_NAME} )?(?P<time>{_DAY}(?:\.\d+)? \d{{4}}){_END}")
@@ -156,6 +195,7 @@ _WRITTEN = (
 def _ways(lines: Sequence[str], written: datetime) -> Iterator[LineTimes]:
     """All ways, those first that are less likely to be read out of another one."""
     yield LineTimes(_DATE, _calendar)
+    yield LineTimes(_DIGITS, _of_digits)
     yield LineTimes(_SECONDS, parse_moment)
     yield LineTimes(_CTIME, _of_ctime)
     for expression, split in _YEARLESS.items():

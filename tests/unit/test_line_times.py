@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -124,3 +125,52 @@ def test_seconds_since_the_machine_began_count_from_the_start_that_is_given() ->
         (250_000_000, False, "up"),
         (12_500_000_000, False, "usb 1-1: new device"),
     ]
+
+
+def many(line: str, numbers: Sequence[int] = range(60)) -> tuple[str, ...]:
+    return tuple(line.format(n=n, head=head) for n, head in enumerate(numbers))
+
+
+@pytest.mark.parametrize(
+    "head", ["{head}", "[{head}]", "140213"], ids=["process", "in brackets", "thread"]
+)
+def test_a_number_before_a_date_is_no_time(head: str) -> None:
+    lines = many(head + " 2026-01-02 01:02:{n:02} done", [4100 + n % 3 for n in range(60)])
+    found = read(*lines)
+    assert found[59] is not None
+    assert found[59][0] == "2026-01-02T01:02:59"
+
+
+@pytest.mark.parametrize(
+    ("line", "numbers"),
+    [
+        ("[10.30 16:49:{n:02}] close", range(60)),
+        ("7 workers are idle", range(60)),
+        ("{head} Thu Jan 1 done", [4100 + n % 3 for n in range(60)]),
+    ],
+)
+def test_a_number_that_does_not_go_on_is_no_time(line: str, numbers: Sequence[int]) -> None:
+    assert times_of(many(line, numbers), WRITTEN) is None
+
+
+def test_seconds_may_stand_before_some_lines_with_dates_and_wait_at_first() -> None:
+    lines = [f"[{max(0.0, n - 40.0):12.6f}] up" for n in range(60)]
+    lines[3] = "[    0.000000] rtc: setting system clock to 2026-01-02T01:02:03 UTC"
+    times = times_of(lines, WRITTEN)
+    found = times and times.split(lines[-1])
+    assert found is not None
+    assert (found[0].ns, found[0].absolute) == (19 * 10**9, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "when"),
+    [
+        ("081109 203615 148 INFO up", "2008-11-09T20:36:15"),
+        ("260102 01:02:03 [Note] up", "2026-01-02T01:02:03"),
+        ("20260102-010203,250 up", "2026-01-02T01:02:03.250Z"),
+        ("[20260102 010203] up", "2026-01-02T01:02:03"),
+    ],
+)
+def test_dates_in_digits_are_read_and_stay_in_their_lines(line: str, when: str) -> None:
+    assert read(line) == [(when, line)]
+    assert without_time(line) == line  # live lines keep them
