@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.recording.import_marks import marks_of
+from pipeline.recording.import_marks import marks_in_a_row, marks_of
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_table import Moment, Table, number, read_table
 from pipeline.recording.time_columns import time_column
@@ -26,6 +26,7 @@ from pipeline.recording.time_columns import time_column
 LABEL_NAMES = frozenset({"anomaly", "changepoint", "label", "is_anomaly", "target", "class"})
 ROW_NAMES = frozenset({"row", "index", "id", "no", "nr", "#", "unnamed: 0"})
 _LEAST_COUNTED = 5  # fewer rows may go up by one by chance
+_HOLDS = 1.0  # usual steps for which the last row of a table is what its folder says
 _REGULAR = 0.9  # share of steps near the median that makes a rate
 
 
@@ -38,10 +39,12 @@ class SensorInput:
         exclude: Columns that are not channels, by name.
         zone: That of times which name none.
         label: Column that says in which rows something was wrong; None: none.
+        kind: What the folder that it lies in says of it; empty: nothing.
 
     Attributes:
         report: What was found and left out.
-        marks: What the column of labels says.
+        marks: What the column of labels says, and of a table on the calendar its folder: others
+            are clips, each labelled as a whole.
         guess: What is taken for the time by its place alone, in words; empty when it is named.
         info: The stream.
 
@@ -57,6 +60,7 @@ class SensorInput:
         exclude: Sequence[str] = (),
         zone: tzinfo = UTC,
         label: str | None = None,
+        kind: str = "",
     ) -> None:
         self.report = InputReport(stream, "sensors", str(path))
         self._zone = zone
@@ -69,7 +73,10 @@ class SensorInput:
         self._columns = self._channels(table, [*exclude, *([label] if label else [])])
         self._label = table.header.index(label) if label in table.header else None
         self._moments, self._values, said = self._read(table)
-        self.marks = tuple(marks_of(self._moments, said, label or "", table.separator))
+        marks = marks_of(self._moments, said, label or "", table.separator)
+        kinds = [kind] * len(self._moments) if kind and self.first_ns is not None else []
+        whole = marks_in_a_row(self._moments, kinds, _HOLDS) if kinds else ()
+        self.marks = (*marks, *whole)
         names = tuple(table.header[i] for i in self._columns)
         self.info = StreamInfo(
             name=stream,

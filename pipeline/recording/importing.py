@@ -22,6 +22,7 @@ from pipeline.recording.import_audio import AudioInput
 from pipeline.recording.import_clips import Clip, ClipsInput, lay_out
 from pipeline.recording.import_day import day_of
 from pipeline.recording.import_input import Input
+from pipeline.recording.import_marks import kind_of_folder
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_sensors import SensorInput
 from pipeline.recording.import_stills import StillsInput
@@ -216,7 +217,8 @@ def _open(plan: ImportPlan) -> list[Input]:
 
 def _table(name: str, path: Path, plan: ImportPlan, zone: tzinfo) -> SensorInput | ClipsInput:
     def opened(file: Path, _like: StreamInfo | None = None) -> SensorInput:
-        return SensorInput(name, file, plan.exclude, zone, plan.label)
+        kind = kind_of_folder(file.parent.relative_to(path).name) if path.is_dir() else ""
+        return SensorInput(name, file, plan.exclude, zone, plan.label, kind)
 
     return ClipsInput(name, "sensors", path, opened) if path.is_dir() else opened(path)
 

@@ -248,3 +248,16 @@ def test_labels_of_dated_tables_are_where_their_dates_are(
     assert "labels: 1 fault" in capsys.readouterr().out
     assert json.loads(labels.read_text()) == [{"start_s": 4.0, "end_s": 6.0, "kind": "fault"}]
     assert fusewatch(*named, "--label", "fault", "--force") == 64
+
+
+def test_the_folder_that_a_dated_table_lies_in_labels_it(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name, minute in (("leak/a", 0), ("good/b", 10), ("c", 20)):
+        rows = [f"2024-05-01 08:{minute:02}:{n:02},1" for n in range(9)]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        table(folder / f"{name}.csv", "\n".join(["time,heat", *rows]) + "\n")
+    report = run_import(ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": folder}))
+    assert [(one.kind, one.start_s, one.end_s) for one in report.labels] == [
+        ("leak", 0.0, 9.0),
+        ("normal", 600.0, 609.0),
+    ]
