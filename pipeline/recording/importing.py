@@ -144,8 +144,9 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
     if start_ns is None:
         start_ns = min(firsts) if firsts else _day(plan)
     scenes = {plan.scene: [i.info.name for i in inputs]}
+    target = _target(plan)
     writer = RecordingWriter(
-        plan.output,
+        target,
         deployment=plan.scene,
         scenes=scenes,
         notes={ORIGIN: str(start_ns)},
@@ -154,8 +155,10 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
     try:
         with writer:
             _write(writer, inputs, start_ns, progress)
+        if target != plan.output:
+            target.replace(plan.output.resolve())
     except BaseException:
-        plan.output.unlink(missing_ok=True)  # half an import would pass for a whole one
+        target.unlink(missing_ok=True)  # half an import would pass for a whole one
         raise
     _check_overlap(inputs)
     size = plan.output.stat().st_size
@@ -169,6 +172,14 @@ def run_import(plan: ImportPlan, progress: Progress | None = None) -> ImportRepo
         clips=clips,
         labels=labels,
     )
+
+
+def _target(plan: ImportPlan) -> Path:
+    """Where to write: beside an old recording, which stays until the new one is whole."""
+    old = plan.output.resolve()
+    if plan.overwrite and old.is_file():
+        return old.with_name(f".{old.name}.draft")
+    return plan.output
 
 
 def _day(plan: ImportPlan) -> int:

@@ -201,6 +201,23 @@ def test_what_cannot_be_imported_is_refused_with_a_reason_and_leaves_nothing(
     assert not (tmp_path / "o.mcap").exists()
 
 
+def test_an_import_that_fails_leaves_the_old_recording(tmp_path: Path) -> None:
+    def fail(done_ns: int, total_ns: int) -> None:
+        raise RecordingError(f"the disk is full after {done_ns} of {total_ns}")
+
+    wav, made = sound(tmp_path / "a.wav", 800), tmp_path / "o.mcap"
+    plan = ImportPlan(scene="x", output=made, audio={"m": wav}, overwrite=True)
+    for before in (False, True):
+        with pytest.raises(RecordingError, match="disk is full"):
+            run_import(plan, fail)
+        assert made.exists() == before
+        assert sorted(tmp_path.iterdir()) == sorted([wav, made] if before else [wav])
+        run_import(plan)
+    with Recording(made) as recording:
+        assert recording.truncated is None
+    assert sorted(tmp_path.iterdir()) == sorted([wav, made])
+
+
 @pytest.mark.data
 def test_real_footage_ambience_and_pump_readings_become_a_recording(tmp_path: Path) -> None:
     plan = ImportPlan(
