@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -238,7 +239,8 @@ def _tell(report: ImportReport, labels: Path | None) -> None:
             "nothing says when that was, so it has a day of its own; --start DATE says when, or "
             "puts together what was recorded together"
         )
-    console.print(f"a deployment file that fits it: fusewatch init --recording {report.output}")
+    command = f"fusewatch init --recording {shlex.quote(str(report.output))}"
+    typer.echo(f"a deployment file that fits it: {command}")
 
 
 def _tell_notes(console: Console, item: InputReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -165,20 +166,20 @@ def _finish(plan: SitePlan, file: Path) -> None:
         secrets = write(plan, file)
     except OSError as error:
         raise ConfigError(f"cannot write: {error.strerror}", where=str(file)) from error
-    scenes = _checked(file)
+    scenes, named = _checked(file), shlex.quote(str(file))
     if secrets:
         typer.echo(f"Passwords and addresses are in {secrets[0].parent}, readable by you alone.")
     if len(scenes) > 1:
         typer.echo(
             f"Next, record the ordinary of all {len(scenes)} scenes and learn each, then watch:\n"
-            f"  fusewatch record {file} --seconds 1800 -o normal.mcap"
+            f"  fusewatch record {named} --seconds 1800 -o normal.mcap"
         )
         for scene in scenes:
-            typer.echo(f"  fusewatch commission {file} -r normal.mcap --scene {scene}")
-        typer.echo(f"  fusewatch run {file}")
+            typer.echo(f"  fusewatch commission {named} -r normal.mcap --scene {scene}")
+        typer.echo(f"  fusewatch run {named}")
         return
     typer.echo(
         "Next, record the ordinary and learn it (half an hour to an hour), then watch:\n"
-        f"  fusewatch commission --live {file}\n"
-        f"  fusewatch run {file}"
+        f"  fusewatch commission --live {named}\n"
+        f"  fusewatch run {named}"
     )

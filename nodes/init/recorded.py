@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
-from nodes.init.yaml_text import BUDGET, window_lines, yaml_value
+from nodes.init.yaml_text import BUDGET, window_lines, yaml_name, yaml_value
 from nodes.window_fit import window_for
 from pipeline.config.deployment import NAME, SceneSettings
 from pipeline.config.stream_settings import StreamSettings
@@ -83,17 +84,18 @@ class Recorded:
 
     def next_steps(self, file: Path) -> list[str]:
         """What to do with a deployment file of them: learn a part, and replay the rest."""
+        named = quote(str(file))
         if len(self.paths) > 1:
             return [
                 "Next, learn some of them, and see what the others would have raised:",
-                f"  fusewatch commission {file} -r NORMAL.mcap -r ...{self._which}",
-                f"  fusewatch replay OTHERS.mcap ... --config {file} --events events.jsonl",
+                f"  fusewatch commission {named} -r NORMAL.mcap -r ...{self._which}",
+                f"  fusewatch replay OTHERS.mcap ... --config {named} --events events.jsonl",
             ]
-        (path,), until_s = self.paths, f"{self.seconds * 2 / 3:.0f}"
+        path, until_s = quote(str(self.paths[0])), f"{self.seconds * 2 / 3:.0f}"
         return [
             "Next, learn the first part, and see what the rest would have raised:",
-            f"  fusewatch commission {file} -r {path} --to {until_s}{self._which}",
-            f"  fusewatch replay {path} --config {file} --from {until_s} --events events.jsonl",
+            f"  fusewatch commission {named} -r {path} --to {until_s}{self._which}",
+            f"  fusewatch replay {path} --config {named} --from {until_s} --events events.jsonl",
         ]
 
     @property
@@ -164,12 +166,13 @@ def write_recorded(recorded: Recorded, file: Path, data: Path, budget: str | Non
     folder = file.resolve().parent
     paths = [Path(os.path.relpath(path.resolve(), folder)) for path in recorded.paths]
     about = _HEAD.format(
-        file=file, next="\n# ".join(recorded.next_steps(file)), name=recorded.name,
+        file=quote(str(file)), next="\n# ".join(recorded.next_steps(file)),
+        name=yaml_name(recorded.name),
         data=yaml_value(data), paths=_list(map(str, paths)), streams=_list(fused),
     )  # fmt: skip
     scenes = "".join(
         _SCENE.format(
-            scene=name,
+            scene=yaml_name(name),
             streams=_list(names),
             model=yaml_value(data / f"{name}.model"),
             windows=_windows([recorded.streams[one] for one in names]),

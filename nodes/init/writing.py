@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 
 from nodes.init.plan import SitePlan
-from nodes.init.yaml_text import BUDGET, window_lines, yaml_value
+from nodes.init.yaml_text import BUDGET, window_lines, yaml_name, yaml_value
 from nodes.window_fit import better_window
 from pipeline.config.deployment import SceneSettings
 
@@ -79,7 +80,9 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
     for scene, stream in chain.from_iterable(names for names, _ in sources):
         scenes.setdefault(scene, []).append(stream)
     parts = [
-        _HEAD.format(file=file.name, name=plan.scene, data=yaml_value(plan.data)),
+        _HEAD.format(
+            file=shlex.quote(file.name), name=yaml_name(plan.scene), data=yaml_value(plan.data)
+        ),
         "\n".join(block for _, block in sources),
         _slow(
             [n for n, r in zip(_reading_names(plan), plan.readings, strict=True) if not r.rate_hz]
@@ -87,7 +90,7 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
         BUDGET.format(budget=plan.budget),
         _scenes(plan, scenes),
         _REST.format(
-            file=file.name,
+            file=shlex.quote(file.name),
             data=plan.data,
             recordings=yaml_value(plan.data / "recordings"),
             events=yaml_value(plan.data / "events.jsonl"),
@@ -212,7 +215,7 @@ def _scenes(plan: SitePlan, scenes: Mapping[str, Sequence[str]]) -> str:
     windows = _windows(plan, scenes)
     blocks = (
         _SCENE.format(
-            scene=scene,
+            scene=yaml_name(scene),
             streams=", ".join(streams),
             hint=hint,
             model=yaml_value(plan.data / f"{scene}.model"),

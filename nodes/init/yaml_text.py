@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from pipeline.config.yaml_reader import plain_value
+
 _PLAIN = re.compile(r"[./]?[a-z_]+[./-][a-zA-Z0-9_./-]*|data")
 """What YAML takes for text without quotes, whatever it says: it holds a dot, slash or hyphen."""
 
@@ -25,6 +27,11 @@ def yaml_value(value: str | Path) -> str:
         return text
     quoted = json.dumps(text.replace("${", "$${"), ensure_ascii=False)
     return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)
+
+
+def yaml_name(name: str) -> str:
+    """A name of `pipeline.config.deployment.NAME`; with quotes where YAML takes it for no text."""
+    return name if name[0].isalpha() and isinstance(plain_value(name), str) else f'"{name}"'
 
 
 def window_lines(window_s: float, hop_s: float) -> str:

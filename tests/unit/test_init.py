@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,6 +61,12 @@ def test_everything_that_was_found_is_in_the_file_which_checks_green(tmp_path: P
     assert list(told) == ["console", "jsonl", "mqtt", "webhook"]
     assert (told["mqtt"].host, told["mqtt"].port) == ("broker.lan", 1884)  # type: ignore[attr-defined]
     assert told["mqtt"].password.get_secret_value() == "Geheim2"  # type: ignore[attr-defined]
+
+
+def test_a_scene_may_be_called_by_a_number(tmp_path: Path) -> None:
+    write(replace(FULL, scene="1"), tmp_path / "site.yaml")
+    deployment = load_deployment(tmp_path / "site.yaml")
+    assert (deployment.name, list(deployment.scenes)) == ("1", ["1"])
 
 
 def test_home_assistant_can_be_told_without_any_reading_of_its_broker(tmp_path: Path) -> None:

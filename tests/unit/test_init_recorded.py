@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,6 +76,31 @@ def test_uneven_readings_hold_for_long(tmp_path: Path) -> None:
     doors = written("-r", recording, file=tmp_path / "hall.yaml").stream("doors")
     assert doors.interpolation == "previous"
     assert doors.max_gap_s == pytest.approx(5 * 3398 / 7, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["1", "null", "1e3", "0x1f", "true", "no", "2024-05-01", "hall"])
+def test_a_scene_may_be_called_as_it_likes(tmp_path: Path, name: str) -> None:
+    readings = table(tmp_path / "heat.csv", np.arange(50.0))
+    recording = recorded(tmp_path, "heat", name, "--sensors", readings)
+    made = written("-r", recording, file=tmp_path / "site.yaml")
+    assert (made.name, list(made.scenes)) == (name, [name])
+    quoted = f"name: {name}\n" not in (tmp_path / "site.yaml").read_text()
+    assert quoted == (name not in {"hall", "no"})  # without quotes where it needs none
+
+
+def test_commands_that_are_told_can_be_typed_whatever_files_are_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    climate = table(tmp_path / "climate.csv", np.arange(300) * 60.0)
+    recording = recorded(Path(), "press 1 [left]", "hall", "--sensors", f"climate={climate}")
+    told = capsys.readouterr().out.splitlines()[-1].partition(": fusewatch ")[2]
+    assert shlex.split(told) == ["init", "--recording", str(recording)]
+    written("--recording", recording, file=Path("my site.yaml"))
+    typed = [shlex.split(line)[1:] for line in capsys.readouterr().out.splitlines()[-2:]]
+    for command in typed:
+        assert fusewatch(*command) == 0
+    assert "fusewatch config check 'my site.yaml'" in Path("my site.yaml").read_text()
 
 
 def test_several_recordings_of_several_scenes_are_one_deployment(
