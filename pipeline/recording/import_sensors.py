@@ -73,6 +73,8 @@ class SensorInput:
         self._columns = self._channels(table, [*exclude, *([label] if label else [])])
         self._label = table.header.index(label) if label in table.header else None
         self._moments, self._values, said = self._read(table)
+        if len(self._moments) > 1 and not self.duration_ns:
+            self.report.note(f"all rows are of one time by column {name!r}; is it the time?")
         marks = marks_of(self._moments, said, label or "", table.separator)
         kinds = [kind] * len(self._moments) if kind and self.first_ns is not None else []
         whole = marks_in_a_row(self._moments, kinds, _HOLDS) if kinds else ()

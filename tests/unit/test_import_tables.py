@@ -155,6 +155,12 @@ def test_a_first_column_that_only_may_be_the_time_is_said(tmp_path: Path) -> Non
     assert one(report).notes == ["column 'when' is taken for the time; call it 'time' if it is"]
 
 
+def test_a_column_of_times_that_never_grows_is_said(tmp_path: Path) -> None:
+    file = table(tmp_path / "s.csv", "t,a\n21,1\n21,2\n21,1\n")
+    report, _ = imported(ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors={"s": file}))
+    assert one(report).notes == ["all rows are of one time by column 't'; is it the time?"]
+
+
 def test_columns_that_look_like_labels_are_pointed_out_and_can_be_left_out(
     tmp_path: Path,
 ) -> None:
