@@ -253,7 +253,7 @@ def _stream(
         unpack(PlaceDensity, f"{at}.places", tensors),
         unpack(PooledDensity, f"{at}.pooled", tensors) if f"{at}.pooled.mean" in tensors else None,
         unpack(ItemDensity, f"{at}.items", tensors) if has_items else None,
-        unpack(LevelDensity, f"{at}.level", tensors) if f"{at}.level.mean" in tensors else None,
+        _level(f"{at}.level", tensors),
         unpack(Axes, f"{at}.axes", tensors),
         objects,
         _running(f"{at}.running", tensors),
@@ -272,6 +272,13 @@ def _stream(
     return StreamModel(
         info, extractor, density, far, near, usual, settings, inspector, limits, view
     )
+
+
+def _level(prefix: str, tensors: Mapping[str, Tensor]) -> LevelDensity | None:
+    if f"{prefix}.mean" not in tensors:
+        return None
+    older = {} if f"{prefix}.tolerance" in tensors else {"tolerance": None}
+    return unpack(LevelDensity, prefix, tensors, **older)
 
 
 def _running(prefix: str, tensors: Mapping[str, Tensor]) -> LearntLevel | None:

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.models.drift import Wander
 from pipeline.models.neighbours import choose, kth_distance
 from pipeline.models.products import one_by_one, row_by_row
 from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
+_ALONE_S = 1800.0  # after which each level may have gone its own way in full
+_FRESH_S = (
+    2700.0  # or as long as was learnt: after which it may have gone as far as is never unusual
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,31 +141,73 @@ def fit_pooled(
 class LevelDensity:
     """How the levels of all places stand to each other.
 
+    They are held to what was learnt, however narrow that is, while it is fresh: what a pump did
+    for minutes it does for minutes more. Then each level may also have gone its own way, by
+    what it wandered and by what is never unusual, and so far the others need not have followed:
+    a covariance of half an hour in a room says that its temperature and its humidity move together,
+    to a hundredth of a degree, and in the next hour they do not.
+
     Attributes:
         column: The column that holds the level, int64 ``()``.
         mean: ``(P,)``.
         whiten: ``(P, P)``.
+        tolerance: Variance of each level that is never unusual, ``(P,)``; None: of a model of
+            before, which holds levels to what was learnt for ever.
     """
 
     column: Tensor
     mean: Tensor
     whiten: Tensor
+    tolerance: Tensor | None
 
-    def scores(self, places: Tensor) -> Tensor:
-        """Mahalanobis distance, ``(B, P, d)`` to ``(B,)``."""
-        away = places[..., int(self.column)] - self.mean
-        return row_by_row(away, self.whiten).square().sum(dim=1).sqrt()
+    def scores(self, places: Tensor, wander: Wander, times_s: Tensor) -> Tensor:
+        """Mahalanobis distance, ``(B, P, d)`` to ``(B,)``.
+
+        Args:
+            places: Normalised, with limits that `wander` has widened, ``(B, P, d)``.
+            wander: How limits grow.
+            times_s: Site time of each window, ``(B,)``.
+        """
+        level = int(self.column)
+        if self.tolerance is None:
+            away = places[..., level] - self.mean
+            return row_by_row(away, self.whiten).square().sum(dim=1).sqrt()
+        growth = wander.growth(times_s)[..., level].to(places.dtype)
+        away = row_by_row(places[..., level] * growth - self.mean, self.whiten)
+        since_s = wander.since_s(times_s)
+        alone = (since_s / _ALONE_S).clamp_max(1.0).square()[:, None]
+        fresh_s = torch.maximum(wander.span_s(), since_s.new_tensor(_FRESH_S))
+        stale = (since_s / fresh_s).clamp_max(1.0).pow(4)[:, None]
+        more = alone * (growth.square() - 1.0) + stale.to(places.dtype) * self.tolerance
+        return one_by_one(torch.cat([away, more], dim=1), self._distance)
+
+    def _distance(self, rows: Tensor) -> Tensor:
+        """Distance of whitened levels by their covariance and a variance more for each.
+
+        With ``W`` whitening the covariance ``C``, ``a' (C + D)^-1 a = y' (I + W'DW)^-1 y`` for
+        ``y = W'a``, which needs no inverse of ``C`` (Woodbury's identity).
+
+        Args:
+            rows: ``y`` and the diagonal of ``D`` of each window, ``(B, 2 P)``.
+        """
+        away, more = rows.chunk(2, dim=1)
+        spread = self.whiten.T @ (more[:, :, None] * self.whiten)  # (B, P, P)
+        factor = torch.linalg.cholesky(spread + torch.eye(len(self.mean)).to(spread))
+        white = torch.linalg.solve_triangular(factor, away[..., None], upper=False)[..., 0]
+        return white.square().sum(dim=1).sqrt()
 
 
-def fit_level(places: Tensor, column: int) -> LevelDensity:
+def fit_level(places: Tensor, column: int, tolerance: Tensor) -> LevelDensity:
     """Learn how the levels stand to each other.
 
     Args:
         places: Normalised, ``(n, P, d)``.
         column: The column that holds the level.
+        tolerance: Variance of each column that is never unusual, ``(P, d)``.
     """
     mean, covariance = ledoit_wolf(places[None, ..., column].clamp(-_CLIP, _CLIP))
-    return LevelDensity(torch.tensor(column), mean[0], whitening(covariance)[0])
+    white = whitening(covariance)[0]
+    return LevelDensity(torch.tensor(column), mean[0], white, tolerance[:, column].contiguous())
 
 
 @dataclass(frozen=True, slots=True)

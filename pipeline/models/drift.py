@@ -43,19 +43,27 @@ class Wander:
 
     def growth(self, times_s: Tensor) -> Tensor:
         """Factor by which limits have grown at some times, ``(B,)`` to ``(B, P, d)``."""
-        first, last = self.learnt_s
-        away = torch.maximum(first - times_s, times_s - last).clamp_min(0.0)
-        share = torch.minimum(away, self.longest_s) / (last - first).clamp_min(1e-9)
+        share = self.since_s(times_s) / self.span_s().clamp_min(1e-9)
         grown: Tensor = (1.0 + self.slow * share.square()[:, None, None]).sqrt()
         return grown
+
+    def since_s(self, times_s: Tensor) -> Tensor:
+        """How far some times ``(B,)`` are from the learnt time, as far as that counts."""
+        first, last = self.learnt_s
+        away = torch.maximum(first - times_s, times_s - last).clamp_min(0.0)
+        return torch.minimum(away, self.longest_s)
+
+    def span_s(self) -> Tensor:
+        """How long was learnt, ``()``."""
+        first, last = self.learnt_s
+        return last - first
 
     def widest(self) -> Tensor:
         """How much less a column is to count in what a stream mostly does, ``(P, d)``.
 
         What wanders furthest would lead there, and says least of what the moment is about.
         """
-        first, last = self.learnt_s
-        horizon = float(self.longest_s / (last - first).clamp_min(1e-9))
+        horizon = float(self.longest_s / self.span_s().clamp_min(1e-9))
         return _widened(self.slow, horizon)
 
 

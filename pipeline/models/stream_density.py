@@ -109,7 +109,9 @@ class StreamDensity:
         item = self._items(rows, item_neighbours or neighbours)
         none = torch.zeros_like(item)
         pooled = (none, none) if self.pooled is None else self.pooled.scores(flat, neighbours)
-        level = none if self.level is None else self.level.scores(normal)
+        level = none
+        if self.level is not None:
+            level = self.level.scores(normal, self.normaliser.wander, rows.times_s)
         embedding, objects = self.axes.embed(flat), self._objects(rows)
         return RawScores(far, near, *pooled, item, level, embedding, objects)
 
@@ -191,7 +193,7 @@ def fit_stream(
         fit_places(normal, rows.present, slack, settings.place_memory, generator),
         fit_pooled(*pooled) if has_pooled(extractor) else None,
         _fit_items(rows, extractor, settings, generator),
-        _fit_level(normal, extractor),
+        _fit_level(normal, extractor, slack),
         fit_axes(flat, dims, normaliser.wander.widest().reshape(-1)),
         fit_objects(rows.views, 2 * settings.memory, settings.seed),
     )
@@ -207,11 +209,13 @@ def held_levels(
     wander: Wander | None,
 ) -> Tensor:
     """How the levels of `judge` stand to each other by what `learn` shows, ``(B,)``."""
-    normaliser, _ = _normaliser(learn, extractor, settings, drift, rhythm, wander)
-    level = _fit_level(normaliser.apply(learn.places, learn.present, learn.times_s), extractor)
+    normaliser, slack = _normaliser(learn, extractor, settings, drift, rhythm, wander)
+    normal = normaliser.apply(learn.places, learn.present, learn.times_s)
+    level = _fit_level(normal, extractor, slack)
     if level is None:
         return torch.zeros(len(judge.places), dtype=torch.float64)
-    return level.scores(normaliser.apply(judge.places, judge.present, judge.times_s))
+    normal = normaliser.apply(judge.places, judge.present, judge.times_s)
+    return level.scores(normal, normaliser.wander, judge.times_s)
 
 
 def _normaliser(
@@ -246,10 +250,10 @@ def _tolerance(rows: Rows, extractor: Extractor) -> Tensor:
     return tolerance
 
 
-def _fit_level(normal: Tensor, extractor: Extractor) -> LevelDensity | None:
+def _fit_level(normal: Tensor, extractor: Extractor, slack: Tensor) -> LevelDensity | None:
     if extractor.level_column is None or not has_level(extractor):
         return None
-    return fit_level(normal, extractor.level_column)
+    return fit_level(normal, extractor.level_column, slack)
 
 
 def _fit_items(

@@ -26,6 +26,7 @@ _DENSITY = {
     "level.column": "",
     "level.mean": "P",
     "level.whiten": "P P",
+    "level.tolerance": "P",
     "running.usual": "P",
     "running.last": "P",
     "running.fastest": "P",

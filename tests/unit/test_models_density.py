@@ -1,14 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.models.density import (
+    LevelDensity,
     fit_axes,
     fit_level,
     fit_places,
     fit_pooled,
 )
-from pipeline.models.drift import widening
+from pipeline.models.drift import Wander, steady, widening
 from pipeline.models.item_density import fit_items
 from pipeline.models.neighbours import kth_distance
 from pipeline.models.normalise import drift_of, fit_normaliser
@@ -298,7 +301,51 @@ def test_a_change_within_the_tolerance_is_not_unusual_however_steady_it_was():
 
 def test_levels_that_do_not_go_together_are_far_though_each_is_ordinary():
     drawn = normal(400, 3)
-    density = fit_level((drawn[:, :1] + 0.1 * drawn[:, 1:])[..., None], 0)
-    together = density.scores(torch.tensor([[[1.5], [1.5]]], dtype=torch.float64))
-    apart = density.scores(torch.tensor([[[1.0], [-1.0]]], dtype=torch.float64))
+    ever = torch.zeros((2, 1), dtype=torch.float64)
+    density = fit_level((drawn[:, :1] + 0.1 * drawn[:, 1:])[..., None], 0, ever)
+    at = steady(2, 1), torch.zeros(1, dtype=torch.float64)
+    together = density.scores(torch.tensor([[[1.5], [1.5]]], dtype=torch.float64), *at)
+    apart = density.scores(torch.tensor([[[1.0], [-1.0]]], dtype=torch.float64), *at)
     assert together < 3 and apart > 8
+
+
+def test_levels_may_go_their_own_way_once_what_was_learnt_is_no_longer_fresh():
+    drawn = normal(400, 3)
+    drawn = (drawn[:, :1] + 0.1 * drawn[:, 1:])[..., None]  # (n, 2, 1)
+    tolerance = torch.tensor([[0.5], [0.5]], dtype=torch.float64)
+    density = fit_level(drawn, 0, tolerance)
+    learnt_s = torch.tensor([0.0, 1800.0], dtype=torch.float64)
+    wander = Wander(
+        torch.zeros((2, 1), dtype=torch.float64), learnt_s, learnt_s.new_tensor(43200.0)
+    )
+    apart = torch.tensor([[[0.5], [-0.5]]], dtype=torch.float64)
+
+    def distance(density: LevelDensity, wander: Wander, at_s: float) -> float:
+        times_s = torch.tensor([at_s], dtype=torch.float64)
+        grown = apart / wander.growth(times_s)
+        return float(density.scores(grown, wander, times_s)[0])
+
+    fresh = distance(density, wander, 1800.0)
+    assert fresh == pytest.approx(distance(density, wander, 900.0))
+    assert fresh > 4.5
+    assert distance(density, wander, 1800.0 + 300.0) > 0.9 * fresh
+    assert distance(density, wander, 1800.0 + 2700.0) < 1.2
+    assert distance(density, wander, 1e9) == distance(density, wander, 1800.0 + 2700.0)
+    # What wandered while it was learnt, is not held to the others for half an hour either.
+    moving = replace(wander, slow=torch.tensor([[0.5], [0.5]], dtype=torch.float64))
+    steadier = replace(density, tolerance=0.0 * tolerance[:, 0])
+    assert distance(steadier, wander, 3600.0) == pytest.approx(fresh)
+    assert distance(steadier, moving, 3600.0) < 1.2
+    # A model of before knows no tolerance, and holds them to what was learnt for ever.
+    assert distance(replace(density, tolerance=None), wander, 1e9) == pytest.approx(fresh)
+
+
+def test_levels_are_judged_by_the_same_bits_alone_and_in_a_row():
+    density = fit_level(normal(400, 5)[..., None], 0, torch.full((5, 1), 0.3, dtype=torch.float64))
+    learnt_s = torch.tensor([0.0, 1800.0], dtype=torch.float64)
+    slow = torch.full((5, 1), 0.2, dtype=torch.float64)
+    wander = Wander(slow, learnt_s, learnt_s.new_tensor(43200.0))
+    times_s = 1800.0 + 200.0 * torch.arange(20, dtype=torch.float64)
+    levels = normal(20, 5)[..., None]
+    alone = [density.scores(levels[i : i + 1], wander, times_s[i : i + 1]) for i in range(20)]
+    assert torch.equal(density.scores(levels, wander, times_s), torch.cat(alone))

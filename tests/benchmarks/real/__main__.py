@@ -1,7 +1,8 @@
 """The detector on real recordings, beside simple peers: ``python -m tests.benchmarks.real``.
 
-Run by hand, with any of ``skab``, ``smd``, ``asd``, ``surveillance``, ``sounds``, ``labelled``
-(the plain classifier), ``composite`` (which takes more than half an hour); all without a name.
+Run by hand, with any of ``skab``, ``smd``, ``asd``, ``rooms``, ``surveillance``, ``sounds``,
+``labelled`` (the plain classifier), ``composite`` (which takes more than half an hour); all
+without a name.
 The recordings lie beside the checkout (``--data``, ``../shared/data``) and are never part of it;
 a set that is not there is passed over with a line that says so. CPU, one thread.
 
@@ -20,13 +21,14 @@ from pathlib import Path
 import structlog
 import torch
 
-from tests.benchmarks.real import composite, labelled, servers, skab, sounds, surveillance
+from tests.benchmarks.real import composite, labelled, rooms, servers, skab, sounds, surveillance
 
 DATA = Path("../shared/data")
 SETS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "skab": ("skab", skab.run),
     "smd": ("smd", partial(servers.run, which="smd")),
     "sounds": ("ambience_blanket", sounds.run),
+    "rooms": ("room_climate", rooms.run),
     "asd": ("asd_omi", partial(servers.run, which="asd")),
     "surveillance": ("video_vtest", surveillance.run),
     "labelled": ("dcase2016_office", labelled.run),
