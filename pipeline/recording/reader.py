@@ -3,12 +3,13 @@
 Rules. Order is the order in the file, which is the order of arrival; ties are broken by
 position. A span is cut by arrival time, and streams that were open at its start are announced
 first. What is damaged or cut off is left out and told (`Recording.truncated`,
-`Recording.faults`); what is whole is always given.
+`Recording.faults`); what is whole is always given. A stream whose announcement is lost is announced
+before its first sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,7 @@ from pipeline.recording.mcap_index import ChunkEntry
 from pipeline.recording.mcap_reader import McapFile, Message
 from pipeline.recording.scores import RecordedScore
 from pipeline.recording.standing import standing
+from pipeline.recording.unannounced import Announcements, unannounced
 
 YEAR_NS = 366 * 86400 * 1_000_000_000
 
@@ -189,10 +191,16 @@ class Recording:
 
     def recorded(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Recorded]:
         """What arrived, with the mark of announcements that only repeat an earlier file."""
+        opened = () if from_ns is None else standing(self.control, from_ns)
+        announcements = Announcements(self._file.index.channels, opened)
         for message in self._file.messages(from_ns=from_ns, to_ns=to_ns):
             recorded = self._decoder.decode(message)
-            if recorded is not None:
-                yield recorded
+            if recorded is None:
+                continue
+            missing = announcements.missing_before(message.channel, recorded.arrival)
+            if missing is not None:
+                yield Recorded(missing, repeated=True)
+            yield recorded
 
     @property
     def whole_chunks(self) -> int:
@@ -268,12 +276,25 @@ class Recording:
             recorded = self._decoder.decode(message)
             if recorded and isinstance(recorded.arrival, StreamOpened | StreamEnded | HopSet):
                 found.append(recorded.arrival)
-        return tuple(found)
+        lost = unannounced(self._file.index.channels, found)
+        if not lost:
+            return tuple(found)
+        firsts = ((self._first_ns(channel), stream) for channel, stream in lost.items())
+        again = [StreamOpened(ns, *stream) for ns, stream in firsts if ns is not None]
+        return tuple(sorted([*again, *found], key=lambda said: said.arrival_ns))
+
+    def _first_ns(self, channel: int) -> int | None:
+        """When the first of a channel arrived; None when nothing of it is readable."""
+        messages = self._messages_in({channel})
+        return next((m.log_time_ns for m in messages if self._decoder.decode(m)), None)
 
     def _messages_of(self, *names: str) -> Iterator[Message]:
         topics = {TOPIC + name for name in names}
-        wanted = {n for n, c in self._file.index.channels.items() if c.topic in topics}
+        return self._messages_in(
+            {n for n, c in self._file.index.channels.items() if c.topic in topics}
+        )
 
+    def _messages_in(self, wanted: Set[int]) -> Iterator[Message]:
         def may_hold(chunk: ChunkEntry) -> bool:
             return chunk.channels is None or not wanted.isdisjoint(chunk.channels)
 

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from pipeline.core.arrival import SampleArrived
+from pipeline.core.arrival import Arrival, SampleArrived, StreamOpened
 from pipeline.core.errors import RecordingError
-from pipeline.recording import Recording, repair
+from pipeline.recording import Recording, repair, rewrite
 from pipeline.recording.mcap_reader import McapFile
 from tests.unit.recordings import bits, event, positions, record, same, scene
 
@@ -107,6 +108,7 @@ def test_flipped_bits_anywhere_never_stop_the_reading(
     path, written, table = whole
     data = path.read_bytes()
     known = set(map(repr, written))
+    announced = {(o.node, o.info) for o in written if isinstance(o, StreamOpened)}
     for position in positions(len(data) - 8, 80, seed=9):
         damaged = bytearray(data)
         damaged[position + 8] ^= 1 << (position % 8)
@@ -114,7 +116,66 @@ def test_flipped_bits_anywhere_never_stop_the_reading(
         with Recording(tmp_path / "flip.mcap") as recording:
             got = [bits(a) for a in recording.arrivals()]
             assert len(got) >= len(written) - 2 * max(table[len(table) // 2 :])
-            assert all(repr(item) in known for item in got)
+            anew = [o for o in got if isinstance(o, StreamOpened) and repr(o) not in known]
+            assert all((o.node, o.info) in announced for o in anew)
+            assert all(repr(item) in known for item in got if item not in anew)
+
+
+def without_first_chunk(path: Path) -> Path:
+    """The recording again with one wrong bit in the chunk that announces its streams."""
+    data = bytearray(path.read_bytes())
+    with McapFile(path) as file:
+        first = file.index.chunks[0]
+    data[first.offset + first.length - 1000] ^= 0x10
+    broken = path.with_name("first.mcap")
+    broken.write_bytes(data)
+    return broken
+
+
+def lacking_announcement(arrivals: Iterable[Arrival]) -> list[Arrival]:
+    """Samples that come before their stream."""
+    opened: set[str] = set()
+    lacking = []
+    for arrival in arrivals:
+        if isinstance(arrival, StreamOpened):
+            opened.add(arrival.info.name)
+        elif isinstance(arrival, SampleArrived) and arrival.sample.stream not in opened:
+            lacking.append(arrival)
+    return lacking
+
+
+@pytest.mark.parametrize("later_ms", [None, 500])
+def test_streams_whose_announcement_is_lost_are_announced_by_their_channels(
+    whole: tuple[Path, list[object], list[int]], later_ms: int | None
+) -> None:
+    path, written, table = whole
+    with Recording(path) as recording:
+        streams, nodes = recording.streams, recording.nodes
+    with Recording(without_first_chunk(path)) as recording:
+        assert recording.streams == streams and set(recording.nodes) == set(nodes)
+        first_ns = None if later_ms is None else recording.start_ns + later_ms * 1_000_000
+        got = list(recording.arrivals(first_ns))
+        assert not lacking_announcement(got)
+        assert sum(isinstance(a, StreamOpened) for a in got) == len(streams)
+        if first_ns is None:
+            rest = [bits(a) for a in got if not isinstance(a, StreamOpened)]
+            assert rest == written[table[len(table) // 2] :]
+
+
+def test_a_recording_without_its_first_chunk_can_be_repaired_cut_and_merged(
+    whole: tuple[Path, list[object], list[int]], tmp_path: Path
+) -> None:
+    path, _, _ = whole
+    broken = without_first_chunk(path)
+    repair(broken, tmp_path / "repaired.mcap")
+    with Recording(broken) as recording:
+        samples = sum(isinstance(a, SampleArrived) for a in recording.arrivals())
+        start_ns = recording.start_ns
+    with Recording(tmp_path / "repaired.mcap") as repaired:
+        assert not lacking_announcement(repaired.arrivals())
+        assert len(repaired.streams) == 4
+    assert rewrite([broken], tmp_path / "cut.mcap", from_ns=start_ns).samples == samples
+    assert rewrite([broken, path], tmp_path / "merged.mcap").samples > samples
 
 
 def test_damage_within_a_file_without_end_is_stepped_over(
@@ -225,6 +286,7 @@ def test_repair_in_place_is_refused(tmp_path: Path) -> None:
 
 KILLED = """
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from pipeline.recording import RecordingWriter
 from tests.unit.recordings import scene
