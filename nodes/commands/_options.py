@@ -28,3 +28,13 @@ def zone_option(name: str | None) -> ZoneInfo | None:
         return None if name is None else time_zone(name)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--timezone") from error
+
+
+def check_span(from_s: float | None, to_s: float | None) -> None:
+    """See that ``--from`` lies before ``--to``.
+
+    Raises:
+        BadParameter: It does not.
+    """
+    if from_s is not None and to_s is not None and from_s >= to_s:
+        raise typer.BadParameter("must be less than --to", param_hint="--from")

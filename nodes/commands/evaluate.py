@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nodes.commands.replay import check_span, scene_of
+from nodes.commands._options import check_span
+from nodes.commands.replay import scene_of
 from nodes.recording_files import recording_files
 from nodes.replay import write_scores
 from nodes.stage_bar import StageBar

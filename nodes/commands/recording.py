@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from nodes.commands.replay import check_span
+from nodes.commands._options import check_span
 from nodes.recording_files import recording_files
 from pipeline.core.stamps import STAMPS
 from pipeline.core.timestamps import format_iso

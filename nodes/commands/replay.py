@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from nodes.commands._options import check_span
 from nodes.recording_files import recording_files
 from nodes.replay import SECOND_NS, Replayed, replay, write_events, write_scores
 from pipeline.config import load_deployment
@@ -79,16 +80,6 @@ def command(
     if scores is not None:
         write_scores(scores, result.scores, result.start_ns)
     _tell(result)
-
-
-def check_span(from_s: float | None, to_s: float | None) -> None:
-    """See that ``--from`` lies before ``--to``.
-
-    Raises:
-        BadParameter: It does not.
-    """
-    if from_s is not None and to_s is not None and from_s >= to_s:
-        raise typer.BadParameter("must be less than --to", param_hint="--from")
 
 
 def scene_of(deployment: Deployment, wanted: str | None) -> str:

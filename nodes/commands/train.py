@@ -9,7 +9,8 @@ import typer
 from pydantic import ConfigDict
 from rich.console import Console
 
-from nodes.commands.replay import check_span, scene_of
+from nodes.commands._options import check_span
+from nodes.commands.replay import scene_of
 from nodes.recording_files import recording_files
 from nodes.stage_bar import StageBar
 from pipeline.config import load_deployment, load_settings

@@ -57,6 +57,11 @@ NODES = (
     "nodes.commands.capture",
     "nodes.commands.alert",
     "nodes.commands.keys",
+    "nodes.commands.record",
+    "nodes.commands.recording",
+    "nodes.commands.import_",
+    "nodes.commands.export",
+    "nodes.commands.init",
 )
 
 
