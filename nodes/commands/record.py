@@ -52,7 +52,8 @@ def command(
         typer.Option("--folder", help="Record without end into files in this folder."),
     ] = None,
     max_file_mb: Annotated[
-        float | None, typer.Option(help="With --folder: a new file at this size, MiB.")
+        float | None,
+        typer.Option(help="With --folder: a new file at this size, MiB, or a third of the total."),
     ] = None,
     max_file_s: Annotated[
         float | None, typer.Option(help="With --folder: a new file after this many seconds.")

@@ -17,6 +17,7 @@ from nodes.init.plan import SitePlan
 from nodes.init.yaml_text import BUDGET, window_lines, yaml_name, yaml_value
 from nodes.window_fit import better_window
 from pipeline.config.deployment import SceneSettings
+from pipeline.config.fusion_settings import RecordSettings
 
 _HEAD = """\
 # Made by `fusewatch init`; yours from now on. `fusewatch config check {file}` finds every mistake.
@@ -37,10 +38,12 @@ _SCENE = """\
 {more}"""
 _LATE = "    latency_s: 2              # a message of many readings comes when the last is taken\n"
 _WINDOW_S = float(SceneSettings.model_fields["window_s"].default)
+_FILES = 8  # that there is room for at the least, so that little goes at once
+_FILE_MB = float(RecordSettings.model_fields["max_file_mb"].default)
 _SPLIT = "; split it if they watch different places"
 _REST = """
 fusion:
-  record: {{folder: {recordings}, max_total_gb: {record_gb}}}   # the oldest go first
+  record: {{folder: {recordings}, {record_limits}}}   # the oldest go first
 
 retention: {{evidence: 90d, events: 1y}}   # how old pictures and events may get
 
@@ -94,13 +97,20 @@ def write(plan: SitePlan, file: Path) -> list[Path]:
             data=plan.data,
             recordings=yaml_value(plan.data / "recordings"),
             events=yaml_value(plan.data / "events.jsonl"),
-            record_gb=plan.record_gb,
+            record_limits=_record_limits(plan.record_gb),
             home_assistant=_home_assistant(plan, reach),
             webhook=_webhook(plan, secrets.keep),
         ),
     ]
     file.write_text("".join(parts), "utf-8")
     return secrets.files
+
+
+def _record_limits(total_gb: int) -> str:
+    """What recordings may take, in files of which that holds several."""
+    file_mb = total_gb * 1024 // _FILES
+    files = f", max_file_mb: {file_mb}" if file_mb < _FILE_MB else ""
+    return f"max_total_gb: {total_gb}{files}"
 
 
 class Secrets:

@@ -20,7 +20,7 @@ class RecordSettings(Settings):
     """Where the MCAP files go."""
 
     max_file_mb: float = Field(default=1024.0, gt=0)
-    """Begin a new file at this size, MiB."""
+    """Begin a new file at this size, MiB, or at a third of ``max_total_gb`` if that is less."""
 
     max_file_s: float | None = Field(default=None, gt=0)
     """Begin a new file after this long, seconds; none: only at its size."""

@@ -2,10 +2,11 @@
 
 Rules. Files are named by the UTC time of their first arrival, so names sort by time. Every
 file explains itself: it begins with the streams that are open and the hops that are wide, marked
-as repeated. Only files
-of this folder's naming are ever removed, never the one being written. A disk that refuses to
-write stops nothing but the recording: what is lost is counted in `lost`, and a new file is
-tried every few seconds of arrivals.
+as repeated. Only files of this folder's naming are ever removed, never the one being written. The
+total has room for three files at least: the open one counts at its full size, so that with fewer
+the beginning of a file would take all earlier ones with it. A disk that refuses to write stops
+nothing but the recording: what is lost is counted in `lost`, and a new file is tried every few
+seconds of arrivals.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pipeline.recording.writer import RecordingWriter
 log = structlog.get_logger(__name__)
 
 _STAMP = r"(?P<begun>\d{8}T\d{6}\.\d{6})Z(-\d+)?\.mcap$"
+_LEAST_FILES = 3
 _RETRY_NS = 5_000_000_000
 _SWEEP_NS = 60_000_000_000
 
@@ -46,7 +48,7 @@ class RecordingFolder:
     Args:
         folder: Where the files go; made when missing.
         name: Begin of the file names, the deployment's name as a rule.
-        max_file_mb: Begin a new file at this size, MiB ...
+        max_file_mb: Begin a new file at this size, MiB, or at a third of the total ...
         max_file_s: ... and when this long a time lies in one, seconds; None: however long.
         max_total_gb: Remove the oldest files beyond this total, GiB.
         max_age_days: Remove files last written longer ago; None: none.
@@ -67,9 +69,10 @@ class RecordingFolder:
         self.folder = folder
         self.lost = 0
         self._name = name
-        self._max_file = round(max_file_mb * (1 << 20))
+        max_total = round(max_total_gb * (1 << 30))
+        self._max_file = min(round(max_file_mb * (1 << 20)), max_total // _LEAST_FILES)
         self._max_span_ns = None if max_file_s is None else round(max_file_s * 1e9)
-        self._retention = Retention(round(max_total_gb * (1 << 30)), max_age_days)
+        self._retention = Retention(max_total, max_age_days)
         self._scenes = dict(scenes or {})
         self._writer: RecordingWriter | None = None
         self._open: dict[tuple[str, str], StreamOpened] = {}

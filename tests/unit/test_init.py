@@ -262,6 +262,16 @@ def test_recordings_leave_room_on_a_small_disk(
     assert asked == [tmp_path]
 
 
+@pytest.mark.parametrize(("record_gb", "file_mb"), [(1, 128), (7, 896), (8, 1024), (20, 1024)])
+def test_recordings_are_files_of_which_the_disk_holds_several(
+    tmp_path: Path, record_gb: int, file_mb: float
+) -> None:
+    write(replace(FULL, record_gb=record_gb), tmp_path / "site.yaml")
+    record = load_deployment(tmp_path / "site.yaml").fusion.record
+    assert record is not None
+    assert (record.max_total_gb, record.max_file_mb) == (record_gb, file_mb)
+
+
 def test_home_assistant_needs_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ("--yes", "--no-microphone", "--camera", "/dev/video0", "--home-assistant")
     assert fusewatch("init", tmp_path / "site.yaml", *flags) == 78

@@ -94,6 +94,24 @@ def test_the_oldest_files_of_ours_are_removed_beyond_the_total(tmp_path: Path) -
         assert recordings.end_ns == T0 + 7990 * MS
 
 
+def test_a_start_leaves_earlier_recordings_where_one_file_may_take_the_whole_total(
+    tmp_path: Path,
+) -> None:
+    total_gb = 3 * SMALL_MB / 1024
+    for start in range(3):
+        recorder = RecordingFolder(
+            tmp_path, name="home", max_file_mb=total_gb * 1024, max_total_gb=total_gb
+        )
+        recorder.write(StreamOpened(T0 + start * 1000 * MS, "hall", MIC))
+        recorder.close()
+        assert len(recorder.files()) == start + 1
+    for arrival in scene(8.0):
+        recorder.write(arrival)
+    recorder.close()
+    assert len(recorder.files()) >= 2
+    assert sum(f.stat().st_size for f in recorder.files()) <= 3.3 * SMALL_MB * (1 << 20)
+
+
 def test_a_file_holds_no_longer_a_time_than_allowed(tmp_path: Path) -> None:
     recorder = RecordingFolder(tmp_path, name="home", max_file_s=1.5)
     written = list(scene(6.0))
