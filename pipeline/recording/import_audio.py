@@ -15,10 +15,15 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
-from pipeline.recording.import_media import container_start, open_media
+from pipeline.recording.import_media import (
+    container_start,
+    decoded,
+    media_stream,
+    open_media,
+    packets,
+)
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_times import TimesFile
 
@@ -55,7 +60,7 @@ class AudioInput:
         self._path = path
         self._times = times
         with open_media(path) as container:
-            audio = _audio(container, path)
+            audio = media_stream(container, Modality.AUDIO, path)
             self._rate = rate_hz or audio.codec_context.sample_rate
             channels = audio.codec_context.layout.nb_channels
             self.duration_ns = round((container.duration or 0) * 1000)
@@ -125,51 +130,62 @@ class AudioInput:
     def _runs(self) -> Iterator[tuple[int | None, Sound]]:
         """Pieces of sound; with a position where the count starts anew, else None."""
         with open_media(self._path) as container:
-            audio = _audio(container, self._path)
+            audio = media_stream(container, Modality.AUDIO, self._path)
             start = container_start(container)
-            resampler = self._resampler()
+            sounds = _Resampler(self._rate, self.info.shape[0])
             expected: Fraction | None = None
             for frame in self._frames(container, audio):
                 own = expected if frame.pts is None else frame.pts * frame.time_base - start
                 position = None
                 if expected is None or own is None or own - expected > _GAP_S:
                     if expected is not None:
-                        yield from ((None, piece) for piece in _pieces(resampler, None))
-                        resampler = self._resampler()
+                        yield from ((None, piece) for piece in sounds.rest())
                         self.report.fault("gaps in the sound")
                     expected = own or Fraction(0)
                     position = max(0, round(expected * self._rate))
                 elif expected - own > _GAP_S:
                     self.report.note("its clock went back; sound goes on by its count")
                 expected += Fraction(frame.samples, frame.sample_rate)
-                for piece in _pieces(resampler, frame):
+                for piece in sounds.of(frame):
                     yield position, piece
                     position = None
-            yield from ((None, piece) for piece in _pieces(resampler, None))
+            yield from ((None, piece) for piece in sounds.rest())
 
     def _frames(self, container: Any, audio: Any) -> Iterator[Any]:  # noqa: ANN401 - PyAV
-        for packet in container.demux(audio):
-            try:
-                yield from packet.decode()
-            except av.error.InvalidDataError:
-                self.report.drop(DropReason.CORRUPT)
+        for packet in packets(container, audio, self.report):
+            yield from decoded(packet, self.report) or ()
 
-    def _resampler(self) -> Any:  # noqa: ANN401 - PyAV's type
-        layout = {1: "mono", 2: "stereo"}.get(self.info.shape[0])
+
+class _Resampler:
+    """Frames as int16 ``(N, channels)`` of one rate, also where their form changes on the way."""
+
+    def __init__(self, rate_hz: int, channels: int) -> None:
+        self._rate, self._channels = rate_hz, channels
+        self._form: tuple[str, str, int] | None = None
+        self._resampler = self._new()
+
+    def of(self, frame: Any) -> Iterator[Sound]:  # noqa: ANN401 - PyAV's frame
+        """Sound that comes out for a frame."""
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._form not in (None, form):
+            yield from self.rest()
+        self._form = form
+        yield from self._pieces(frame)
+
+    def rest(self) -> Iterator[Sound]:
+        """Sound that is held back; the next frame begins anew."""
+        yield from self._pieces(None)
+        self._resampler, self._form = self._new(), None
+
+    def _new(self) -> Any:  # noqa: ANN401 - PyAV's type
+        layout = {1: "mono", 2: "stereo"}.get(self._channels)
         return av.AudioResampler(format="s16", layout=layout, rate=self._rate)
 
-
-def _audio(container: Any, path: Path) -> Any:  # noqa: ANN401 - PyAV's types
-    if not container.streams.audio:
-        raise RecordingError("the file holds no sound", where=str(path))
-    return container.streams.audio[0]
-
-
-def _pieces(resampler: Any, frame: Any) -> Iterator[Sound]:  # noqa: ANN401 - PyAV's types
-    """Resampled sound as int16 ``(N, channels)``; None flushes what is held back."""
-    for part in resampler.resample(frame):
-        channels = part.layout.nb_channels
-        yield part.to_ndarray().reshape(-1, channels).astype(np.int16, copy=False)
+    def _pieces(self, frame: Any) -> Iterator[Sound]:  # noqa: ANN401 - PyAV's frame
+        for part in self._resampler.resample(frame):
+            if part.layout.nb_channels == self._channels:
+                sound = part.to_ndarray().reshape(-1, self._channels)
+                yield sound.astype(np.int16, copy=False)
 
 
 def _cut(runs: Iterator[tuple[int | None, Sound]], length: int) -> Iterator[tuple[int, Sound]]:

@@ -1,7 +1,12 @@
-"""Opening audio and video files for an import."""
+"""Reading audio and video files for an import, as far as they can be read.
+
+What cannot be decoded is counted and left out; where the container itself cannot be read any
+further, the file ends there, and that is noted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,7 +14,9 @@ from typing import Any
 import av
 
 from pipeline.core.errors import RecordingError
-from pipeline.recording.import_report import check_file
+from pipeline.core.ledger import DropReason
+from pipeline.core.sample import Modality
+from pipeline.recording.import_report import InputReport, check_file
 
 # A tag in some old encoding is no reason to refuse a file. PyAV took an option for that up to
 # 18; from 19 on it has none and always reads such tags.
@@ -37,3 +44,39 @@ def open_media(path: Path) -> Any:  # noqa: ANN401 - PyAV's container
 def container_start(container: Any) -> Fraction:  # noqa: ANN401 - PyAV's container
     """Second at which the container's clock starts, so that its streams stay together."""
     return Fraction(container.start_time or 0, av.time_base)
+
+
+def media_stream(container: Any, kind: Modality, path: Path) -> Any:  # noqa: ANN401 - PyAV's types
+    """The first picture or sound track of a file.
+
+    Raises:
+        RecordingError: There is none, or none that can be decoded.
+    """
+    tracks = container.streams.video if kind is Modality.VIDEO else container.streams.audio
+    named = "video" if kind is Modality.VIDEO else "sound"
+    if not tracks:
+        raise RecordingError(f"the file holds no {named}", where=str(path))
+    if tracks[0].codec_context is None:
+        raise RecordingError(f"the file holds {named} that cannot be decoded", where=str(path))
+    return tracks[0]
+
+
+def packets(
+    container: Any,  # noqa: ANN401 - PyAV's types
+    stream: Any,  # noqa: ANN401
+    report: InputReport,
+) -> Iterator[Any]:
+    """Packets of a stream, up to where the container is too damaged to be read."""
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError:
+        report.note("it is damaged: the rest of it cannot be read")
+
+
+def decoded(packet: Any, report: InputReport) -> list[Any] | None:  # noqa: ANN401 - PyAV's packet
+    """Frames that come out of a decoder for a packet; None when it is damaged, which is counted."""
+    try:
+        return list(packet.decode())
+    except av.error.FFmpegError:
+        report.drop(DropReason.CORRUPT)
+        return None

@@ -15,12 +15,16 @@ from typing import Any
 import av
 import simplejpeg
 
-from pipeline.core.errors import RecordingError
-from pipeline.core.ledger import DropReason
 from pipeline.core.picture_times import PictureTimes
 from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.recording.import_frames import JPEG_QUALITY, frame_samples
-from pipeline.recording.import_media import container_start, open_media
+from pipeline.recording.import_media import (
+    container_start,
+    decoded,
+    media_stream,
+    open_media,
+    packets,
+)
 from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_times import TimesFile
 
@@ -56,7 +60,7 @@ class VideoInput:
         self._rate_hz = rate_hz
         self._times = times
         with open_media(path) as container:
-            video = _video(container, path)
+            video = media_stream(container, Modality.VIDEO, path)
             own = (video.codec_context.width, video.codec_context.height)
             self._nominal = Fraction(video.average_rate or video.guessed_rate or 25)
             self.duration_ns = round((container.duration or 0) * 1000)
@@ -134,19 +138,14 @@ class VideoInput:
         """Nanoseconds since the container's start, and picture, in order shown."""
         times = PictureTimes()
         with open_media(self._path) as container:
-            video = _video(container, self._path)
+            video = media_stream(container, Modality.VIDEO, self._path)
             video.thread_type = "AUTO"
             start = container_start(container)
-            for packet in container.demux(video):
+            for packet in packets(container, video, self.report):
                 if self._pass_through and packet.size and _complete(bytes(packet)):
                     yield _offset_ns(packet, times, start), bytes(packet)
                     continue
-                try:
-                    frames = packet.decode()
-                except av.error.InvalidDataError:
-                    self.report.drop(DropReason.CORRUPT)
-                    continue
-                for frame in frames:
+                for frame in decoded(packet, self.report) or ():
                     yield _offset_ns(frame, times, start), frame
 
     def _jpeg(self, picture: Any) -> bytes | None:  # noqa: ANN401 - PyAV's frame or a packet
@@ -160,12 +159,6 @@ class VideoInput:
             return None
         encoded: bytes = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="BGR")
         return encoded
-
-
-def _video(container: Any, path: Path) -> Any:  # noqa: ANN401 - PyAV's types
-    if not container.streams.video:
-        raise RecordingError("the file holds no video", where=str(path))
-    return container.streams.video[0]
 
 
 def _offset_ns(
@@ -187,6 +180,7 @@ def _complete(data: bytes) -> bool:
 
 def _count_frames(path: Path) -> int:
     """Pictures in the file, by its packets: nothing is decoded."""
+    unheard = InputReport("", "", "")  # what is wrong is told when it is read
     with open_media(path) as container:
-        video = _video(container, path)
-        return sum(1 for packet in container.demux(video) if packet.size)
+        video = media_stream(container, Modality.VIDEO, path)
+        return sum(1 for packet in packets(container, video, unheard) if packet.size)

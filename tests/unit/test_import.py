@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import av.error
 import numpy as np
 import pytest
 import simplejpeg
@@ -13,6 +15,8 @@ from pipeline.core.arrival import LedgerReport, SampleArrived, StreamEnded, Stre
 from pipeline.core.errors import ConfigError, FusewatchError, RecordingError, SourceUnavailable
 from pipeline.core.sample import Encoding, Modality
 from pipeline.recording import Recording
+from pipeline.recording.import_media import packets
+from pipeline.recording.import_report import InputReport
 from pipeline.recording.importing import (
     ImportPlan,
     run_import,
@@ -29,6 +33,7 @@ from tests.import_samples import (
     stamps_ms,
     table,
 )
+from tests.media_files import dominant_hz, write_clip
 from tests.requirements import shared_data
 
 
@@ -165,6 +170,50 @@ def test_footage_with_damage_gives_what_can_be_decoded(tmp_path: Path) -> None:
     report, streams = imported(plan)
     assert len(streams["v"]) > 10
     assert one(report).account.missing == 0
+
+
+def test_damaged_sound_costs_itself_only(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.m4a", seconds=4.0, video=None)
+    data = bytearray(path.read_bytes())
+    middle = data.index(b"mdat") + 8_000
+    data[middle : middle + 512] = b"\xff" * 512
+    path.write_bytes(data)
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", audio={"m": path})
+    report, streams = imported(plan)
+    assert len(streams["m"]) > 30
+    assert one(report).dropped["corrupt"] >= 1
+
+
+def test_a_file_ends_where_its_container_cannot_be_read_any_further() -> None:
+    class Torn:
+        def demux(self, stream: str) -> Iterator[str]:
+            yield from (f"{stream} {n}" for n in range(3))
+            raise av.error.InvalidDataError(1, "torn")
+
+    report = InputReport("v", "video", "v.mp4")
+    assert list(packets(Torn(), "packet", report)) == ["packet 0", "packet 1", "packet 2"]
+    assert report.notes == ["it is damaged: the rest of it cannot be read"]
+
+
+def test_sound_whose_rate_changes_on_the_way_goes_on(tmp_path: Path) -> None:
+    parts = [
+        write_clip(tmp_path / f"{rate_hz}.aac", seconds=2.0, video=None, rate_hz=rate_hz)
+        for rate_hz in (16_000, 8_000)
+    ]
+    (tmp_path / "a.aac").write_bytes(b"".join(part.read_bytes() for part in parts))
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", audio={"m": tmp_path / "a.aac"})
+    _, streams = imported(plan)
+    heard = np.concatenate([a.sample.data for a in streams["m"]])[:, 0]  # type: ignore[arg-type]
+    assert len(heard) / 16_000 == pytest.approx(4.0, abs=0.3)
+    assert dominant_hz(heard[-16_000:], 16_000) == pytest.approx(440, abs=2)
+
+
+def test_a_codec_that_is_not_known_is_refused_with_a_reason(tmp_path: Path) -> None:
+    path = footage(tmp_path / "v.mkv", 3)
+    path.write_bytes(path.read_bytes().replace(b"V_FFV1", b"V_NONE"))
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", video={"v": path})
+    with pytest.raises(RecordingError, match="video that cannot be decoded"):
+        run_import(plan)
 
 
 @pytest.mark.parametrize(
