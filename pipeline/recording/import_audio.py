@@ -20,6 +20,7 @@ from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.recording.import_media import (
     container_start,
     decoded,
+    length_ns,
     media_stream,
     open_media,
     packets,
@@ -63,7 +64,7 @@ class AudioInput:
             audio = media_stream(container, Modality.AUDIO, path)
             self._rate = rate_hz or audio.codec_context.sample_rate
             channels = audio.codec_context.layout.nb_channels
-            self.duration_ns = round((container.duration or 0) * 1000)
+            self.duration_ns = length_ns(container, audio)
         self.info = StreamInfo(
             name=stream,
             modality=Modality.AUDIO,

@@ -24,6 +24,10 @@ _LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 
+_GUESSED = frozenset({"aac", "ac3", "dts", "eac3", "m4v", "mp3", "mpegvideo"})
+"""Formats that do not say their length: FFmpeg guesses it by the size and the first bitrate."""
+_NOTHING = Fraction(0)
+
 
 def open_media(path: Path) -> Any:  # noqa: ANN401 - PyAV's container
     """Open a media file; to be closed by ``with``.
@@ -59,6 +63,27 @@ def media_stream(container: Any, kind: Modality, path: Path) -> Any:  # noqa: AN
     if tracks[0].codec_context is None:
         raise RecordingError(f"the file holds {named} that cannot be decoded", where=str(path))
     return tracks[0]
+
+
+def length_ns(container: Any, stream: Any, each_s: Fraction = _NOTHING) -> int:  # noqa: ANN401
+    """How long a file is: as it says, else to the end of its last packet, for which all are read.
+
+    Args:
+        container: Open for reading, from its start.
+        stream: Its stream.
+        each_s: Seconds of a packet that says neither its time nor its length.
+    """
+    said_us: int = container.duration or 0
+    if said_us and container.format.name not in _GUESSED:
+        return said_us * 1000
+    start_s, end_s = container_start(container), Fraction(0)
+    for packet in packets(container, stream, InputReport("", "", "")):
+        if not packet.size:
+            continue
+        at_s: Fraction = end_s if packet.pts is None else packet.pts * packet.time_base - start_s
+        long_s: Fraction = packet.duration * packet.time_base if packet.duration else each_s
+        end_s = max(end_s, at_s + long_s)
+    return round(end_s * 1_000_000_000)
 
 
 def packets(

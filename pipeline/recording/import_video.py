@@ -21,6 +21,7 @@ from pipeline.recording.import_frames import JPEG_QUALITY, frame_samples
 from pipeline.recording.import_media import (
     container_start,
     decoded,
+    length_ns,
     media_stream,
     open_media,
     packets,
@@ -63,7 +64,7 @@ class VideoInput:
             video = media_stream(container, Modality.VIDEO, path)
             own = (video.codec_context.width, video.codec_context.height)
             self._nominal = Fraction(video.average_rate or video.guessed_rate or 25)
-            self.duration_ns = round((container.duration or 0) * 1000)
+            self.duration_ns = length_ns(container, video, 1 / self._nominal)
             packed = video.codec_context.name == "mjpeg" and size in (None, own)
         self._size = size or own
         self._pass_through = packed

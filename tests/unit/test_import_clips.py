@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from pipeline.recording.import_clips import PAUSE_S
 from pipeline.recording.importing import ImportPlan, run_import
 from tests.command_line import fusewatch
 from tests.import_samples import RATE, footage, imported, number_of, one, sound, stamps_ms, table
+from tests.media_files import write_clip
 
 
 def clips(folder: Path, *names: str, seconds: float = 1.5) -> Path:
@@ -61,6 +64,57 @@ def test_clips_of_the_same_name_are_of_the_same_time(tmp_path: Path) -> None:
     assert [stamps_ms(streams["v"])[n] for n in first] == begins_ms
     heard_ms = stamps_ms(streams["m"])
     assert [begin for begin in begins_ms if begin in heard_ms] == begins_ms[:2]
+
+
+def live(path: Path) -> Path:
+    """A Matroska file as a browser writes it, which does not say how long it is."""
+    packed = write_clip(path.with_suffix(".avi"), seconds=12, video="mjpeg", audio=None)
+    with (
+        av.open(str(packed)) as whole,
+        av.open(str(path), "w", format="matroska", options={"live": "1"}) as container,
+    ):
+        track = container.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                container.mux(packet)
+    packed.unlink()
+    return path
+
+
+def raw(path: Path) -> Path:
+    """Pictures without a container."""
+    return write_clip(path, seconds=12, audio=None)
+
+
+def quiet_then_loud(path: Path) -> Path:
+    """Sound in a format that says no length, which FFmpeg guesses by its bitrate."""
+    parts = [
+        write_clip(path.with_name(f"{hz}.aac"), seconds=6, video=None, frequency_hz=hz).read_bytes()
+        for hz in (0, 440)
+    ]
+    for part in path.parent.glob("*0.aac"):
+        part.unlink()
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "ending"),
+    [(live, "video", "mkv"), (raw, "video", "h264"), (quiet_then_loud, "audio", "aac")],
+)
+def test_clips_that_do_not_say_how_long_they_are_keep_apart(
+    tmp_path: Path, made: Callable[[Path], Path], kind: str, ending: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        made(folder / f"{name}.{ending}")
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", **{kind: {"s": folder}})  # type: ignore[arg-type]
+    report, _ = imported(plan)
+    assert one(report).dropped == {}
+    lengths = [clip.end_s - clip.start_s for clip in report.clips]
+    assert lengths == pytest.approx([12, 12, 12], abs=0.3)
 
 
 def test_what_is_no_clip_is_left_out_and_named(tmp_path: Path) -> None:
