@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.sample import Sample, StreamInfo
+from pipeline.core.sample import Modality, Sample, StreamInfo
+
+_ENDINGS = {Modality.SENSOR: "csv", Modality.TEXT: "txt"}
 
 
 @dataclass(slots=True)
@@ -37,12 +39,17 @@ class ExportedStream:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
+def file_beside(info: StreamInfo) -> str:
+    """What holds a stream, or the times of its track, beside the Matroska file."""
+    return f"{info.name}.{_ENDINGS.get(info.modality, 'times.csv')}"
+
+
 class ReadingsTable:
     """A sensor as a table: nanoseconds since 1970, the same for people, a column a channel."""
 
     def __init__(self, info: StreamInfo, folder: Path, stack: ExitStack) -> None:
-        self.told = ExportedStream(info.name, info.modality.value, (f"{info.name}.csv",))
-        self._rows = csv.writer(opened(folder / f"{info.name}.csv", stack))
+        self.told = ExportedStream(info.name, info.modality.value, (file_beside(info),))
+        self._rows = csv.writer(opened(folder / file_beside(info), stack))
         self._width = info.shape[0]
         names = info.channels or tuple(f"channel{n}" for n in range(self._width))
         self._rows.writerow(("timestamp", "utc", *names))
@@ -62,8 +69,8 @@ class LinesFile:
     """Text with its time at the head of each line."""
 
     def __init__(self, info: StreamInfo, folder: Path, stack: ExitStack) -> None:
-        self.told = ExportedStream(info.name, info.modality.value, (f"{info.name}.txt",))
-        self._file = opened(folder / f"{info.name}.txt", stack)
+        self.told = ExportedStream(info.name, info.modality.value, (file_beside(info),))
+        self._file = opened(folder / file_beside(info), stack)
 
     def write(self, sample: Sample) -> None:
         """Add a line."""

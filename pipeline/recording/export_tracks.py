@@ -19,7 +19,7 @@ import simplejpeg
 
 from pipeline.core.pcm import pcm_of_floats
 from pipeline.core.sample import Encoding, Sample, StreamInfo
-from pipeline.recording.export_tables import ExportedStream, opened, utc
+from pipeline.recording.export_tables import ExportedStream, file_beside, opened, utc
 
 MILLISECOND_NS = 1_000_000
 _TICK = Fraction(1, 1000)
@@ -47,7 +47,7 @@ class _Track:
     """A track and its table of times."""
 
     def __init__(self, info: StreamInfo, media: Media, codec: str, **options: object) -> None:
-        table = f"{info.name}.times.csv"
+        table = file_beside(info)
         self.told = ExportedStream(info.name, info.modality.value, (media.path.name, table))
         self._media, self._last = media, -1
         self._track = media.container.add_stream(codec, **options)

@@ -12,7 +12,7 @@ stream announced, sound of another channel count, damaged pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,18 @@ from pipeline.core.arrival import SampleArrived
 from pipeline.core.errors import RecordingError
 from pipeline.core.event import to_json
 from pipeline.core.sample import Modality, Sample
-from pipeline.recording.export_tables import ExportedStream, LinesFile, ReadingsTable
+from pipeline.recording.export_tables import (
+    ExportedStream,
+    LinesFile,
+    ReadingsTable,
+    file_beside,
+)
 from pipeline.recording.export_tracks import AudioTrack, Media, VideoTrack
 from pipeline.recording.reader import Recording
 
 _TOLD_EVERY = 64
+_EVENTS = "events.jsonl"
+_TRACKS = frozenset({Modality.VIDEO, Modality.AUDIO})
 
 Progress = Callable[[int, int], None]
 
@@ -66,7 +73,7 @@ def export_recording(path: Path, folder: Path, progress: Progress | None = None)
 
     Args:
         path: The recording.
-        folder: Where to; must not hold an export of the same name.
+        folder: Where to; nothing in it is written over.
         progress: Called now and then with nanoseconds done and in all.
 
     Raises:
@@ -75,8 +82,8 @@ def export_recording(path: Path, folder: Path, progress: Progress | None = None)
     with Recording(path) as recording:
         start_ns, end_ns = recording.start_ns, recording.end_ns
         media = folder / f"{path.stem}.mkv"
-        if media.exists() or any((folder / f"{name}.csv").exists() for name in recording.streams):
-            raise RecordingError("holds an export already", where=str(folder), fix="name another")
+        events = [to_json(event) for _, event in recording.events()]
+        _check_free(recording, media, events)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as stack:
@@ -85,12 +92,29 @@ def export_recording(path: Path, folder: Path, progress: Progress | None = None)
                     outputs[sample.stream].write(sample)
                     if progress is not None and count % _TOLD_EVERY == 0:
                         progress(max(0, sample.timestamp_ns - start_ns), end_ns - start_ns)
-            events = _write_events(recording, folder)
+            if events:
+                (folder / _EVENTS).write_bytes(b"\n".join(events) + b"\n")
         except (OSError, av.error.FFmpegError) as error:
             raise RecordingError(f"cannot be written: {error}", where=str(folder)) from error
         told = tuple(output.told for output in outputs.values())
         faults = (*recording.faults, *([recording.truncated] if recording.truncated else ()))
-    return ExportReport(folder, start_ns, told, events, faults)
+    return ExportReport(folder, start_ns, told, len(events), faults)
+
+
+def _check_free(recording: Recording, media: Path, events: Sequence[bytes]) -> None:
+    """See that nothing is there of what is to be written.
+
+    Raises:
+        RecordingError: Something is.
+    """
+    infos = recording.streams.values()
+    names = [file_beside(info) for info in infos]
+    names += [media.name] if any(info.modality in _TRACKS for info in infos) else []
+    names += [_EVENTS] if events else []
+    if there := [name for name in names if (media.parent / name).exists()]:
+        raise RecordingError(
+            f"holds an export already: {there[0]}", where=str(media.parent), fix="name another"
+        )
 
 
 def _samples(recording: Recording) -> Iterator[Sample]:
@@ -104,7 +128,7 @@ def _outputs(
 ) -> dict[str, _Output]:
     """An output per stream; all tracks are added before the first packet is written."""
     infos = recording.streams
-    tracks = [i for i in infos.values() if i.modality in {Modality.VIDEO, Modality.AUDIO}]
+    tracks = [info for info in infos.values() if info.modality in _TRACKS]
     container: Any = None
     if tracks:
         container = stack.enter_context(av.open(str(path), "w", format="matroska"))
@@ -120,10 +144,3 @@ def _outputs(
         else:
             outputs[name] = LinesFile(info, path.parent, stack)
     return outputs
-
-
-def _write_events(recording: Recording, folder: Path) -> int:
-    events = [to_json(event) for _, event in recording.events()]
-    if events:
-        (folder / "events.jsonl").write_bytes(b"\n".join(events) + b"\n")
-    return len(events)

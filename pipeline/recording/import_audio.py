@@ -61,7 +61,7 @@ class AudioInput:
         self._path = path
         self._times = times
         with open_media(path) as container:
-            audio = media_stream(container, Modality.AUDIO, path)
+            audio = media_stream(container, self.report)
             self._rate = rate_hz or audio.codec_context.sample_rate
             channels = audio.codec_context.layout.nb_channels
             self.duration_ns = length_ns(container, audio)
@@ -122,7 +122,8 @@ class AudioInput:
 
     def _total(self) -> int:
         """Samples in the file, found by decoding it once; what is wrong is told next time."""
-        report, self.report = self.report, InputReport("", "", "")
+        report = self.report
+        self.report = InputReport(report.stream, report.kind, report.path)
         try:
             return sum(len(sound) for _, sound in self._runs())
         finally:
@@ -131,7 +132,7 @@ class AudioInput:
     def _runs(self) -> Iterator[tuple[int | None, Sound]]:
         """Pieces of sound; with a position where the count starts anew, else None."""
         with open_media(self._path) as container:
-            audio = media_stream(container, Modality.AUDIO, self._path)
+            audio = media_stream(container, self.report)
             start = container_start(container)
             sounds = _Resampler(self._rate, self.info.shape[0])
             expected: Fraction | None = None

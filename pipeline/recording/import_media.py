@@ -15,7 +15,6 @@ import av
 
 from pipeline.core.errors import RecordingError
 from pipeline.core.ledger import DropReason
-from pipeline.core.sample import Modality
 from pipeline.recording.import_report import InputReport, check_file
 
 # A tag in some old encoding is no reason to refuse a file. PyAV took an option for that up to
@@ -50,19 +49,28 @@ def container_start(container: Any) -> Fraction:  # noqa: ANN401 - PyAV's contai
     return Fraction(container.start_time or 0, av.time_base)
 
 
-def media_stream(container: Any, kind: Modality, path: Path) -> Any:  # noqa: ANN401 - PyAV's types
-    """The first picture or sound track of a file.
+def media_stream(container: Any, report: InputReport) -> Any:  # noqa: ANN401 - PyAV's types
+    """The picture or sound track of a file with the stream's name as its title, else the first.
 
     Raises:
         RecordingError: There is none, or none that can be decoded.
     """
-    tracks = container.streams.video if kind is Modality.VIDEO else container.streams.audio
-    named = "video" if kind is Modality.VIDEO else "sound"
+    named = "video" if report.kind == "video" else "sound"
+    tracks = container.streams.video if report.kind == "video" else container.streams.audio
     if not tracks:
-        raise RecordingError(f"the file holds no {named}", where=str(path))
-    if tracks[0].codec_context is None:
-        raise RecordingError(f"the file holds {named} that cannot be decoded", where=str(path))
-    return tracks[0]
+        raise RecordingError(f"the file holds no {named}", where=report.path)
+    titles = [track.metadata.get("title", "") for track in tracks]
+    meant = report.stream in titles
+    if len(tracks) > 1 and not meant:
+        told = ", ".join(title or "no title" for title in titles)
+        report.note(
+            f"it holds {len(tracks)} tracks of {named} ({told}): the first is taken; "
+            "a stream with the title of one takes that"
+        )
+    track = tracks[titles.index(report.stream) if meant else 0]
+    if track.codec_context is None:
+        raise RecordingError(f"the file holds {named} that cannot be decoded", where=report.path)
+    return track
 
 
 def length_ns(container: Any, stream: Any, each_s: Fraction = _NOTHING) -> int:  # noqa: ANN401

@@ -61,14 +61,14 @@ class VideoInput:
         self._rate_hz = rate_hz
         self._times = times
         with open_media(path) as container:
-            video = media_stream(container, Modality.VIDEO, path)
+            video = media_stream(container, self.report)
             own = (video.codec_context.width, video.codec_context.height)
             self._nominal = Fraction(video.average_rate or video.guessed_rate or 25)
             self.duration_ns = length_ns(container, video, 1 / self._nominal)
             packed = video.codec_context.name == "mjpeg" and size in (None, own)
         self._size = size or own
         self._pass_through = packed
-        self._rows = times.by_position(_count_frames(path)) if times else None
+        self._rows = times.by_position(_count_frames(stream, path)) if times else None
         self.info = StreamInfo(
             name=stream,
             modality=Modality.VIDEO,
@@ -139,7 +139,7 @@ class VideoInput:
         """Nanoseconds since the container's start, and picture, in order shown."""
         times = PictureTimes()
         with open_media(self._path) as container:
-            video = media_stream(container, Modality.VIDEO, self._path)
+            video = media_stream(container, self.report)
             video.thread_type = "AUTO"
             start = container_start(container)
             for packet in packets(container, video, self.report):
@@ -179,9 +179,9 @@ def _complete(data: bytes) -> bool:
     return data[:2] == b"\xff\xd8" and b"\xff\xc4" in data
 
 
-def _count_frames(path: Path) -> int:
+def _count_frames(stream: str, path: Path) -> int:
     """Pictures in the file, by its packets: nothing is decoded."""
-    unheard = InputReport("", "", "")  # what is wrong is told when it is read
+    report = InputReport(stream, "video", str(path))  # what is wrong is told when it is read
     with open_media(path) as container:
-        video = media_stream(container, Modality.VIDEO, path)
-        return sum(1 for packet in packets(container, video, unheard) if packet.size)
+        video = media_stream(container, report)
+        return sum(1 for packet in packets(container, video, report) if packet.size)

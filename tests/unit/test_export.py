@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -19,6 +20,7 @@ from pipeline.recording import Recording
 from pipeline.recording.exporting import export_recording
 from pipeline.recording.importing import ImportPlan, run_import
 from pipeline.recording.writer import RecordingWriter
+from tests.unit.recordings import event
 
 START_NS = 1_700_000_000_123_456_789
 RATE = 8000
@@ -143,6 +145,47 @@ def test_nothing_is_written_over(recording: Path, tmp_path: Path) -> None:
     export_recording(recording, tmp_path / "out")
     with pytest.raises(RecordingError, match="holds an export already"):
         export_recording(recording, tmp_path / "out")
+
+
+@pytest.mark.parametrize("left", ["log.txt", "mic.times.csv", "events.jsonl"])
+def test_nothing_of_another_export_is_written_over(
+    recording: Path, tmp_path: Path, left: str
+) -> None:
+    with RecordingWriter(tmp_path / "day.mcap") as writer, Recording(recording) as old:
+        for arrival in old.arrivals():
+            writer.write(arrival)
+        writer.event(event(), START_NS)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / left).write_text("of yesterday")
+    with pytest.raises(RecordingError, match=left):
+        export_recording(tmp_path / "day.mcap", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [left]
+    assert (tmp_path / "out" / left).read_text() == "of yesterday"
+
+
+def test_of_several_tracks_each_stream_takes_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "two.mcap"
+    with RecordingWriter(path) as writer:
+        for name in ("east", "west"):
+            writer.write(StreamOpened(START_NS, "n", replace(CAM, name=name)))
+        for n in range(10):
+            for name, number in (("east", n), ("west", 20 + n)):
+                sample = Sample(name, n, at(n), jpeg(number), Encoding.JPEG)
+                writer.write(SampleArrived(at(n), "n", sample))
+    export_recording(path, tmp_path / "out")
+    media, times = tmp_path / "out" / "two.mkv", tmp_path / "out" / "west.times.csv"
+    for name, number in (("east", 0), ("west", 20), ("other", 0)):
+        plan = ImportPlan(
+            scene="s",
+            output=tmp_path / f"{name}.mcap",
+            video={name: media},
+            video_times={name: times},
+        )
+        report = run_import(plan)
+        first = samples_of(plan.output)[name][0]
+        assert bytes(first.data) == jpeg(number)  # type: ignore[arg-type]
+        told = [note for note in report.inputs[0].notes if "2 tracks of video (east, west)" in note]
+        assert len(told) == (name == "other")
 
 
 def test_a_recording_cut_off_goes_out_as_far_as_it_is_whole(
