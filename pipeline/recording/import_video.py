@@ -30,6 +30,7 @@ from pipeline.recording.import_report import InputReport
 from pipeline.recording.import_times import TimesFile
 
 _SECOND_NS = 1_000_000_000
+_CLOCKS_DIFFER = 1.05  # of two rates, and it is the same one still
 
 
 class VideoInput:
@@ -90,17 +91,22 @@ class VideoInput:
         )
 
     def _rate(self) -> float:
-        rate = float(self._nominal)
-        period_ns = self._times.period_ns if self._times else None
-        if period_ns:
-            rate = round(1e9 / period_ns, 3)
+        rate = self._times_hz or float(self._nominal)
         return min(rate, self._rate_hz) if self._rate_hz else rate
 
     @property
     def _most_hz(self) -> float | None:
         """Frames a second to keep; None: all, as there are no more."""
-        fewer = self._rate_hz is not None and self._rate_hz < float(self._nominal)
-        return self._rate_hz if fewer else None
+        if self._rate_hz is None:
+            return None
+        own_hz = max(float(self._nominal), (self._times_hz or 0.0) / _CLOCKS_DIFFER)
+        return self._rate_hz if self._rate_hz < own_hz else None
+
+    @property
+    def _times_hz(self) -> float | None:
+        """Frames a second by the times file."""
+        period_ns = self._times.period_ns if self._times else None
+        return round(1e9 / period_ns, 3) if period_ns else None
 
     def _timed(self, start_ns: int) -> Iterator[tuple[int, Any]]:
         """Time and picture (a packet or a frame) of each frame that is there."""
@@ -110,6 +116,8 @@ class VideoInput:
             return
         seen = 0
         for position, (_, frame) in enumerate(self._pictures()):
+            if frame is None:
+                continue
             row = self._rows.get(position)
             if row is None or row.moment is None:
                 self.report.fault("frames that are not present by the times file, left out")
@@ -123,6 +131,8 @@ class VideoInput:
         period_ns = round(_SECOND_NS / self._nominal)
         base_ns, expected_ns = 0, 0
         for own_ns, frame in self._pictures():
+            if frame is None:
+                continue
             if own_ns is None:
                 self.report.note("frames have no time of their own: the nominal rate is used")
                 offset_ns = expected_ns
@@ -136,17 +146,24 @@ class VideoInput:
             yield offset_ns, frame
 
     def _pictures(self) -> Iterator[tuple[int | None, Any]]:
-        """Nanoseconds since the container's start, and picture, in order shown."""
+        """Nanoseconds since the container's start, and picture, in order shown.
+
+        A picture that cannot be decoded is None, so that those after it keep their places.
+        """
         times = PictureTimes()
         with open_media(self._path) as container:
             video = media_stream(container, self.report)
-            video.thread_type = "AUTO"
+            if not self._pass_through:  # else few are decoded, and threads would give them late
+                video.thread_type = "AUTO"
             start = container_start(container)
             for packet in packets(container, video, self.report):
                 if self._pass_through and packet.size and _complete(bytes(packet)):
                     yield _offset_ns(packet, times, start), bytes(packet)
                     continue
-                for frame in decoded(packet, self.report) or ():
+                frames = decoded(packet, self.report)
+                if frames is None:
+                    yield None, None
+                for frame in frames or ():
                     yield _offset_ns(frame, times, start), frame
 
     def _jpeg(self, picture: Any) -> bytes | None:  # noqa: ANN401 - PyAV's frame or a packet

@@ -98,6 +98,44 @@ def test_a_times_file_rules_over_the_footage_s_own_clock(tmp_path: Path, filler:
     assert [number_of(a.sample) for a in streams["v"]] == (kept if filler else list(range(27)))
 
 
+@pytest.mark.parametrize("codec", ["mjpeg", "mpeg4"])
+def test_a_frame_that_cannot_be_decoded_keeps_its_row_of_the_times_file(
+    tmp_path: Path, codec: str
+) -> None:
+    path = footage(tmp_path / "v.mkv", 30, codec=codec)
+    with av.open(str(path)) as container:
+        lost = next(bytes(p) for n, p in enumerate(container.demux(video=0)) if n == 10)
+    path.write_bytes(path.read_bytes().replace(lost, bytes(len(lost))))
+    rows = "".join(f"{i},{i * 0.1:.1f},1\n" for i in range(30))
+    plan = ImportPlan(
+        scene="x",
+        output=tmp_path / "o.mcap",
+        video={"v": path},
+        video_times={"v": table(tmp_path / "t.csv", rows)},
+    )
+    report, streams = imported(plan)
+    assert stamps_ms(streams["v"]) == [100.0 * i for i in range(30) if i != 10]
+    assert one(report).dropped == {"corrupt": 1}
+    if codec == "mjpeg":
+        assert [number_of(a.sample) for a in streams["v"]] == [i for i in range(30) if i != 10]
+
+
+@pytest.mark.parametrize(("row_s", "kept"), [(0.05, 15), (0.1, 30), (0.0985, 30)])
+def test_footage_is_thinned_by_its_times_file_where_that_says_it_is_faster(
+    tmp_path: Path, row_s: float, kept: int
+) -> None:
+    rows = "".join(f"{i},{i * row_s:.4f},1\n" for i in range(30))
+    plan = ImportPlan(
+        scene="x",
+        output=tmp_path / "o.mcap",
+        video={"v": footage(tmp_path / "v.mkv")},
+        video_times={"v": table(tmp_path / "t.csv", rows)},
+        video_hz=10.0,
+    )
+    _, streams = imported(plan)
+    assert len(streams["v"]) == kept
+
+
 @pytest.mark.parametrize("filler", [True, False])
 def test_a_times_file_rules_over_the_sound_s_own_count(tmp_path: Path, filler: bool) -> None:
     lost = {2, 9}
