@@ -42,6 +42,11 @@ class RecordingSet:
         return {name: info for part in self.parts for name, info in part.streams.items()}
 
     @property
+    def control(self) -> Iterator[StreamOpened | StreamEnded | HopSet]:
+        """Every announcement and end of a stream, every change of a hop, in order of arrival."""
+        return heapq.merge(*(part.control for part in self.parts), key=lambda c: c.arrival_ns)
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         """Names of the nodes that announced streams."""
         return tuple(dict.fromkeys(node for part in self.parts for node in part.nodes))
@@ -94,8 +99,7 @@ class RecordingSet:
         """
         opened: list[StreamOpened | HopSet] = []
         if from_ns is not None:
-            control = heapq.merge(*(p.control for p in self.parts), key=lambda c: c.arrival_ns)
-            opened = list(standing(control, from_ns))
+            opened = list(standing(self.control, from_ns))
         yield from opened
         parts = (part.recorded(from_ns, to_ns) for part in self.parts)
         if len(self.parts) == 1:

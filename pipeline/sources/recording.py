@@ -1,7 +1,8 @@
 """A recording as a live source: its samples again, at the pace at which they arrived.
 
 An hour or more in which nothing arrived is passed over: between what was recorded on two days there
-is nothing to wait for.
+is nothing to wait for. A stream that was announced anew within it, with other channels, say, is
+announced anew where that was.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 import structlog
 from pydantic import Field, model_validator
 
-from pipeline.core.arrival import SampleArrived
+from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import RecordingError, SourceEnded, SourceUnavailable
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.recording import RecordingSet
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 BATCH = 256
 BATCH_BYTES = 4 << 20
 _PASSED_OVER_NS = 3600 * 1_000_000_000
+
+_Described: TypeAlias = tuple[SampleArrived, StreamInfo]
 
 
 class RecordingSettings(SourceSettings):
@@ -75,10 +78,12 @@ class RecordingSource:
     def __init__(self, settings: RecordingSettings, context: SourceContext) -> None:
         self._settings = settings
         self._clock = context.clock
+        self._announce = context.announce
         self._wanted = frozenset(settings.streams)
         self._recordings: RecordingSet | None = None
-        self._arrivals: Iterator[SampleArrived] = iter(())
-        self._next: SampleArrived | None = None
+        self._infos: dict[str, StreamInfo] = {}
+        self._arrivals: Iterator[_Described] = iter(())
+        self._next: _Described | None = None
         self._pace = self._new_pace()
         self._shift_ns: int | None = None
         self._last_ns: int | None = None
@@ -89,7 +94,7 @@ class RecordingSource:
         self.close()
         try:
             self._recordings = recordings = RecordingSet(self._settings.paths)
-            known = recordings.streams
+            known = self._first_announced(recordings)
             truncated = recordings.truncated
         except RecordingError as error:
             raise SourceUnavailable(error.message, where=error.where, fix=error.fix) from error
@@ -105,21 +110,29 @@ class RecordingSource:
             )
         self._epoch = self._last_epoch = 0
         self._rewind(recordings)
-        return tuple(self._announced(known[name]) for name in self._settings.streams)
+        self._infos = {name: known[name] for name in self._settings.streams}
+        return tuple(self._infos.values())
 
     def read(self, timeout_s: float) -> Sequence[Sample]:
         """Samples that are due."""
         batch: list[Sample] = []
         size = 0
         while len(batch) < BATCH and size < BATCH_BYTES:
-            arrival = self._peek()
-            if arrival is None:
+            following = self._peek()
+            if following is None:
                 if batch:
                     return batch
                 raise SourceEnded("the recording is over", where=str(self._settings.paths[-1]))
+            arrival, info = following
+            anew = self._is_news(info)
+            if anew and batch:
+                return batch
             self._pass_over(arrival.arrival_ns)
             if not self._pace.due(arrival.arrival_ns, 0.0 if batch else timeout_s):
                 return batch
+            if anew:
+                self._infos[info.name] = info
+                self._announce(tuple(self._infos.values()))
             self._next = None
             batch.append(self._given(arrival))
             size += arrival.sample.nbytes
@@ -132,6 +145,24 @@ class RecordingSource:
         if recordings is not None:
             recordings.close()
 
+    def _first_announced(self, recordings: RecordingSet) -> dict[str, StreamInfo]:
+        """What each stream is, as it was announced first."""
+        infos: dict[str, StreamInfo] = {}
+        for said in recordings.control:
+            if isinstance(said, StreamOpened):
+                infos.setdefault(said.info.name, self._announced(said.info))
+        return infos
+
+    def _is_news(self, info: StreamInfo) -> bool:
+        """Whether this was not said of its stream before."""
+        known = self._infos[info.name]
+        if info is known:
+            return False
+        if info == known:
+            self._infos[info.name] = info  # the same one with the next sample
+            return False
+        return True
+
     def _announced(self, info: StreamInfo) -> StreamInfo:
         """Stamps as recorded are site time; shifted ones are the node's, from the medium."""
         return replace(info, stamp="pts" if self._settings.rebase else "exact")
@@ -141,12 +172,17 @@ class RecordingSource:
         return Pace(self._clock, 0.0 if speed == "max" else float(speed))
 
     def _rewind(self, recordings: RecordingSet) -> None:
-        self._arrivals = (
-            arrival
-            for arrival in recordings.arrivals()
-            if isinstance(arrival, SampleArrived) and arrival.sample.stream in self._wanted
-        )
+        self._arrivals = self._described(recordings)
         self._anew()
+
+    def _described(self, recordings: RecordingSet) -> Iterator[_Described]:
+        """Each sample that is wanted, with what its stream is then."""
+        infos: dict[str, StreamInfo] = {}
+        for arrival in recordings.arrivals():
+            if isinstance(arrival, StreamOpened):
+                infos[arrival.info.name] = self._announced(arrival.info)
+            elif isinstance(arrival, SampleArrived) and arrival.sample.stream in self._wanted:
+                yield arrival, infos[arrival.sample.stream]
 
     def _anew(self) -> None:
         """The next sample is due at once, and the pace goes from it."""
@@ -160,7 +196,7 @@ class RecordingSource:
             self._anew()
         self._last_ns = arrival_ns
 
-    def _peek(self) -> SampleArrived | None:
+    def _peek(self) -> _Described | None:
         """The next sample, from the start again when looping; None at the end."""
         if self._next is None:
             self._next = next(self._arrivals, None)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline.core.arrival import Arrival, SampleArrived
+from pipeline.core.arrival import Arrival, SampleArrived, StreamOpened
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import SourceEnded, SourceUnavailable
-from pipeline.core.sample import Sample
+from pipeline.core.sample import Sample, StreamInfo
 from pipeline.sources.base import SOURCES, Source, SourceContext
 from pipeline.sources.recording import RecordingSettings
-from tests.unit.recordings import MS, T0, record, scene
+from tests.unit.recordings import MS, PUMP, T0, record, scene
 
 NOW = 5_000_000_000_000_000_000
 
@@ -128,6 +131,49 @@ def test_nothing_is_waited_for_between_what_was_recorded_on_two_days(
     assert len(samples) == 40
     first, second = (samples[n].timestamp_ns for n in (0, 20))
     assert second - first < 3000 * MS if rebase else second - first == day_ns
+
+
+def wider(arrival: Arrival) -> Arrival:
+    """The same of a pump with a channel more."""
+    if isinstance(arrival, StreamOpened) and arrival.info.name == "pump":
+        four = replace(PUMP, shape=(4,), channels=(*PUMP.channels, "more"))
+        return replace(arrival, info=four)
+    if isinstance(arrival, SampleArrived) and arrival.sample.stream == "pump":
+        data = np.append(np.asarray(arrival.sample.data), 1.0)
+        return replace(arrival, sample=replace(arrival.sample, data=data))
+    return arrival
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_stream_with_other_channels_later_on_is_announced_anew_there(
+    tmp_path: Path, loop: bool
+) -> None:
+    record(tmp_path / "1.mcap", scene(1.0))
+    record(tmp_path / "2.mcap", [wider(later_by(a, 2000 * MS)) for a in scene(1.0)])
+    given: list[int | tuple[int, ...]] = []
+    clock = ManualClock(NOW)
+
+    def announce(infos: tuple[StreamInfo, ...]) -> None:
+        assert [info.name for info in infos] == ["mic", "pump"]
+        given.append(infos[1].shape)
+
+    source = RecordingSettings(
+        paths=[tmp_path / "1.mcap", tmp_path / "2.mcap"],
+        streams=["mic", "pump"],
+        rebase=loop,
+        loop=loop,
+        speed=1.0 if loop else "max",
+    ).build(SourceContext(clock, lambda *_: None, announce))
+    given.append(source.open()[1].shape)
+    with suppress(SourceEnded):
+        while given.count((3,)) < 2 or clock.now_ns() < NOW + 4000 * MS:
+            batch = source.read(0.0)
+            given += [len(s.data) for s in batch if s.stream == "pump"]
+            clock.advance(20 * MS)
+    source.close()
+    shapes = [one for one, following in pairwise([*given, None]) if one != following]
+    assert shapes[:4] == [(3,), 3, (4,), 4]
+    assert shapes[4:6] == ([(3,), 3] if loop else [])
 
 
 def test_opened_again_it_begins_again(path: Path) -> None:
