@@ -36,8 +36,8 @@ class SourceContext:
     Attributes:
         clock: Node time.
         reject: Called as ``reject(stream, reason, detail)`` for each reading that is unusable.
-        announce: Called by ``read()`` with all streams when what they are changed in a way that
-            their samples so far and to come fit; samples it gives from then on are of these.
+        announce: Called by ``read()`` with all streams when what they are changed: samples that
+            it gives from then on are of these, those before were of what was announced then.
     """
 
     clock: Clock
