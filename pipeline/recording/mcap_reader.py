@@ -6,6 +6,7 @@ one that is cut off gives the messages that are complete.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 _BODY = struct.Struct("<HIQQ")
 _PIECE_BYTES = 1 << 20
+_FEWER = "take fewer recordings at once, or let more files be open (ulimit -n)"
 
 
 class Message(NamedTuple):
@@ -77,7 +79,11 @@ class McapFile:
         try:
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise RecordingError(f"cannot open: {error.strerror}", where=str(path)) from error
+            raise RecordingError(
+                f"cannot open: {error.strerror}",
+                where=str(path),
+                fix=_FEWER if error.errno == errno.EMFILE else "",
+            ) from error
         try:
             self.index: McapIndex = read_index(self._file)
         except (ValueError, OSError) as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+import resource
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +20,9 @@ from pipeline.recording.layout import StreamTotal
 from pipeline.recording.reader import Recording
 from pipeline.recording.standing import standing
 
+_OTHER_FILES = 256
+"""What else a process may have open."""
+
 
 class RecordingSet:
     """Recordings opened together; has the face of a single `Recording`.
@@ -32,6 +37,7 @@ class RecordingSet:
     def __init__(self, paths: Sequence[Path | str]) -> None:
         if not paths:
             raise RecordingError("no recording was named")
+        _allow_open(len(paths))
         with ExitStack() as opened:
             self.parts = tuple(opened.enter_context(Recording(path)) for path in paths)
             self._opened = opened.pop_all()
@@ -138,6 +144,14 @@ def read_many(
     """
     with RecordingSet(paths) as recordings:
         yield from recordings.arrivals(from_ns, to_ns)
+
+
+def _allow_open(files: int) -> None:
+    """See that so many files may be open at once, as far as this process may say so itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(files + _OTHER_FILES, hard if hard != resource.RLIM_INFINITY else sys.maxsize)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _joined(first: StreamTotal, second: StreamTotal) -> StreamTotal:

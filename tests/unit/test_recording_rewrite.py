@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nodes.cli import run
 from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import RecordingError
+from pipeline.core.sample import Encoding
 from pipeline.recording import Recording, RecordingWriter, rewrite
-from tests.unit.recordings import MS, STREAMS, T0, event, same, scene
+from tests.unit.recordings import MS, PUMP, STREAMS, T0, event, record, same, sample, scene
 
 
 @pytest.fixture
@@ -99,3 +103,32 @@ def test_an_existing_file_is_kept_unless_told(recording: Path, tmp_path: Path) -
         rewrite([recording], output)
     assert output.read_bytes() == b"precious"
     assert rewrite([recording], output, overwrite=True).samples > 0
+
+
+MERGE = """
+import resource, sys
+from pathlib import Path
+from pipeline.core.errors import RecordingError
+from pipeline.recording import rewrite
+
+hard = int(sys.argv[2]) or resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+folder = Path(sys.argv[1])
+try:
+    print(rewrite(sorted(folder.glob("*.mcap")), folder / "all").samples)
+except RecordingError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("hard", "words"), [(0, "100\n"), (64, "(ulimit -n))\n")])
+def test_more_files_are_merged_than_may_be_open_at_first(
+    tmp_path: Path, hard: int, words: str
+) -> None:
+    opened = StreamOpened(T0, "hall", PUMP)
+    record(tmp_path / "0.mcap", [opened, sample("pump", 0, T0, np.zeros(3), Encoding.FLOAT)])
+    for number in range(1, 100):
+        (tmp_path / f"{number}.mcap").hardlink_to(tmp_path / "0.mcap")
+    command = [sys.executable, "-c", MERGE, str(tmp_path), str(hard)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert answer.stdout.endswith(words)
