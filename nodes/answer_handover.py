@@ -62,15 +62,16 @@ class AnswerHandover:
             log.error("answers cannot be handed on", error=str(error), every_s=60)
 
     def _send(self, link: EventSender, answer: Answer) -> None:
-        phases = [p for p in self._events.phases(answer.event) if p.id == answer.event]
+        told = told_answer(answer)
+        key = answer_key(answer.event, told)
+        if key in self._on_the_way:
+            return
+        phases = self._events.life(answer.event)
         if not phases:
             self._note(answer)  # its event was forgotten: there is nothing to tell
             return
-        told = told_answer(answer)
-        key = answer_key(answer.event, told)
-        if key not in self._on_the_way:
-            self._on_the_way[key] = answer
-            link.send(answered_json(_then(phases, answer), told), key)
+        self._on_the_way[key] = answer
+        link.send(answered_json(_then(phases, answer), told), key)
 
     def _note(self, answer: Answer) -> None:
         try:

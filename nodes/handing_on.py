@@ -184,7 +184,7 @@ class HandingOn:
     def _decide(self, event_id: str, now_ns: int) -> None:
         """Whether an event goes on holding, is to be sent or to be withheld."""
         wait = self._waits[event_id]
-        life = [p for p in self._store.phases(event_id) if p.id == event_id]
+        life = self._store.life(event_id)
         if not life:  # it was forgotten meanwhile
             del self._waits[event_id]
             return
@@ -237,7 +237,7 @@ class HandingOn:
         if held is not None and not marked.withheld:
             marked = replace(marked, withheld=held.words, cause=held.cause)
         if event.health and event.revision == 0:
-            self._tell(marked, [p for p in self._store.phases(event.id) if p.id == event.id])
+            self._tell(marked, self._store.life(event.id))
         if event.phase is Phase.CLEARED:
             self._released.discard(event.id)
             self._withheld.pop(event.id, None)

@@ -181,7 +181,7 @@ class Withholding:
             self._raised_by.pop(event.id, None)
         if not now and not then:
             return None
-        so_far = [p for p in self._phases(event.id) if p.revision <= event.revision]
+        so_far = [p for p in self._events.life(event.id) if p.revision <= event.revision]
         return now.of(so_far) or then.of(so_far)
 
     def rules(self) -> Rules:
@@ -230,16 +230,13 @@ class Withholding:
             self._read = _Read(version, given, sorted(times), rules, standing)
         return self._read
 
-    def _phases(self, event_id: str) -> list[Event]:
-        return [p for p in self._events.phases(event_id) if p.id == event_id]
-
     def _rules_of(self, answered: Mapping[str, Sequence[Answer]]) -> tuple[Rules, bool]:
         """What answers keep back, and whether an event that they are of still stands."""
         standing = False
         normal: list[Exemption] = []
         snoozes: list[Snooze] = []
         for event_id, answers in answered.items():
-            phases = self._phases(event_id)
+            phases = self._events.life(event_id)
             event = worst(phases)
             if event is None:
                 continue

@@ -164,7 +164,7 @@ def export(
         closing(fusion_store(deployment, create=False)) as events,
         closing(answer_store(deployment, create=False)) as answers,
     ):
-        found = [worst(events.phases(one.id)) or one for one in events.events(name)]
+        found = [worst(events.life(one.id)) or one for one in events.events(name)]
         exported = export_labels(found, answers.standing())
     exported.write(output)
     told = ", ".join(f"{count} {verdict.value}" for verdict, count in exported.counts.items())

@@ -52,7 +52,7 @@ def answered_time(deployment: Deployment, scene: str, start_ns: int) -> Answered
         for one in events.events(scene, since_ns=start_ns):
             if one.health:
                 continue
-            phases = events.phases(one.id)
+            phases = events.life(one.id)
             verdict = verdict_of(standing.get(one.id, ()))
             if verdict is None and (why := held_back.of(phases)) is not None and why.like:
                 verdict = Verdict.NORMAL

@@ -122,7 +122,7 @@ class Records:
     def phases(self, event_id: str) -> list[Event]:
         """All phases of an event, in order; none when there is no event of this id."""
         store = self._fusion_store()
-        return [e for e in store.phases(event_id) if e.id == event_id] if store else []
+        return store.life(event_id) if store else []
 
     def effect(self, event_id: str, verdict: Verdict | None, days: int) -> EffectView | None:
         """What a verdict would have done in the last days; None when there is no such event."""

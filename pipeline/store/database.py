@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 SCRUB_MS = 500
 """Longest wait for readers before a log is emptied, milliseconds."""
+
+_LAST = "\U0010ffff"
+"""The character that sorts after all others."""
 
 CHECKED_BYTES = 256 * 2**20
 """SQLite files up to this size are checked for damage when they are opened."""
@@ -78,7 +81,8 @@ class Database:
         self._schema = schema
         self._prepare(create and not any_version)
         self._engine = engine_of(url)
-        self.insert = sqlite.insert if is_sqlite(url) else postgresql.insert
+        self._by_bytes = is_sqlite(url)  # how it sorts; a server does by its language
+        self.insert = sqlite.insert if self._by_bytes else postgresql.insert
         self.copy: Path | None = None
         """Copy of the file as it was before its version was changed by opening it."""
         try:
@@ -105,6 +109,12 @@ class Database:
         """A transaction that only reads and holds up nobody."""
         with self._translated(), self._engine.connect() as connection, connection.begin():
             yield connection
+
+    def begins(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+        """Whether what stands in a column begins with a text; its case counts."""
+        if self._by_bytes:  # SQLite scans the whole table for LIKE, but not for a range
+            return (column >= text) & (column < text + _LAST)
+        return column.startswith(text, autoescape=True)
 
     def scrub(self, *, compact: bool = False) -> bool:
         """Take bytes of deleted rows out of the files; SQLite only, others do so themselves.

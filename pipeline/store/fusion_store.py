@@ -158,8 +158,13 @@ class FusionStore:
 
     def phases(self, event_id: str) -> list[Event]:
         """Every revision of the events whose id begins with `event_id`, in commit order."""
-        begins = EVENTS.c.id.startswith(event_id, autoescape=True)
+        begins = self._db.begins(EVENTS.c.id, event_id)
         return self._read(select(EVENTS.c.body).where(begins).order_by(EVENTS.c.position))
+
+    def life(self, event_id: str) -> list[Event]:
+        """Every revision of one event, in commit order; none when there is no such event."""
+        its = EVENTS.c.id == event_id
+        return self._read(select(EVENTS.c.body).where(its).order_by(EVENTS.c.position))
 
     def seals(self) -> dict[str, str]:
         """Digest of each event's manifest, as it was when its evidence became whole."""

@@ -109,7 +109,7 @@ class OutboxHolds:
         """
         state = DELIVERIES.c.state
         back = (state == CALLED_OFF) & DELIVERIES.c.error.startswith(called_off, autoescape=True)
-        wanted = deliveries_wanted().where(_of_event(event_id), (state == HELD) | back)
+        wanted = deliveries_wanted().where(self._of_event(event_id), (state == HELD) | back)
         found: dict[str, list[Delivery]] = {}
         with self._db.read() as connection:
             for row in connection.execute(wanted.order_by(DELIVERIES.c.id)).mappings():
@@ -119,14 +119,14 @@ class OutboxHolds:
     def told(self, event_id: str) -> set[str]:
         """Sinks that something of an event was let go to."""
         joined = DELIVERIES.join(EVENTS, EVENTS.c.position == DELIVERIES.c.event)
-        wanted = select(DELIVERIES.c.sink).select_from(joined).where(_of_event(event_id))
+        wanted = select(DELIVERIES.c.sink).select_from(joined).where(self._of_event(event_id))
         gone = DELIVERIES.c.state.not_in((HELD, CALLED_OFF))
         with self._db.read() as connection:
             return set(connection.execute(wanted.where(gone).distinct()).scalars())
 
     def answers(self, event_id: str) -> list[EventAnswer]:
         """What was answered to an event, in the order in which that came."""
-        begins = EVENTS.c.key.startswith(answers_begin(event_id), autoescape=True)
+        begins = self._db.begins(EVENTS.c.key, answers_begin(event_id))
         wanted = select(EVENTS.c.body).where(begins, EVENTS.c.body != "")
         with self._db.read() as connection:
             bodies = connection.execute(wanted.order_by(EVENTS.c.position)).scalars().all()
@@ -154,9 +154,8 @@ class OutboxHolds:
                     bind(connection, bound)
                     left = [one for one in left if one not in bound]
 
-
-def _of_event(event_id: str) -> ColumnElement[bool]:
-    return EVENTS.c.key.startswith(f"{event_id}.", autoescape=True)
+    def _of_event(self, event_id: str) -> ColumnElement[bool]:
+        return self._db.begins(EVENTS.c.key, f"{event_id}.")
 
 
 def apply(connection: Connection, ids: Sequence[int], ruling: Ruling) -> None:

@@ -105,7 +105,7 @@ def forget(database: Database, events: Sequence[KeptEvent]) -> dict[str, int]:
     with database.write() as connection:
         named = or_(
             EVENTS.c.key.in_([stub["key"] for stub in stubs]),
-            *(EVENTS.c.key.startswith(answers_begin(e.id), autoescape=True) for e in events),
+            *(database.begins(EVENTS.c.key, answers_begin(event.id)) for event in events),
         )
         positions = list(connection.execute(select(EVENTS.c.position).where(named)).scalars())
         given = connection.execute(

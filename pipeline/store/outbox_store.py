@@ -188,14 +188,14 @@ class OutboxStore:
 
     def deliveries(self, event_id: str) -> list[Delivery]:
         """Every delivery of every phase of the events whose id begins with `event_id`."""
-        begins = EVENTS.c.key.startswith(event_id, autoescape=True)
+        begins = self._db.begins(EVENTS.c.key, event_id)
         with self._db.read() as connection:
             rows = connection.execute(deliveries_wanted().where(begins).order_by(DELIVERIES.c.id))
             return [delivery_of(row) for row in rows.mappings()]
 
     def told(self, event_id: str) -> set[str]:
         """Sinks that an earlier phase of an event goes to or went to."""
-        begins = EVENTS.c.key.startswith(f"{event_id}.", autoescape=True)
+        begins = self._db.begins(EVENTS.c.key, f"{event_id}.")
         joined = DELIVERIES.join(EVENTS, EVENTS.c.position == DELIVERIES.c.event)
         with self._db.read() as connection:
             wanted = select(DELIVERIES.c.sink).select_from(joined).where(begins).distinct()

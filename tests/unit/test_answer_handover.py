@@ -13,6 +13,7 @@ from pipeline.core.clock import ManualClock
 from pipeline.core.errors import StoreError
 from pipeline.core.event import from_json
 from pipeline.store import Action, Answer, AnswerStore, Commit, FusionStore
+from pipeline.store.event_stock import EventStock
 from tests.event_samples import event, life
 
 SEEN = Answer(event().id, "hall", Action.SEEN, "", "a bird", "Ada", 5)
@@ -103,6 +104,14 @@ def test_that_it_was_taken_back_is_handed_on_too(site: Site) -> None:
     site.handover.confirmed([f"{KEY}-back"])
     site.restart()
     assert site.offered() == []
+
+
+def test_what_is_on_its_way_needs_its_event_no_more(site: Site) -> None:
+    site.answers.add(SEEN)
+    assert site.offered() == [KEY]
+    EventStock(site.events.database).remove([SEEN.event])
+    assert site.offered() == [KEY]
+    assert len(site.answers.unhanded(9)) == 1, "it is handed once the alert node says so"
 
 
 def test_the_answers_are_looked_at_once_a_second(site: Site) -> None:
