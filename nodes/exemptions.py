@@ -73,19 +73,18 @@ def called_normal(phases: Sequence[Event]) -> Exemption | None:
     return Exemption(event, tuple(shown))
 
 
-def exemptions_of(phases: Sequence[Event], answers: Sequence[Answer]) -> list[Exemption]:
+def exemptions_of(called: Exemption, answers: Sequence[Answer]) -> list[Exemption]:
     """The exemption that the answers to an event make, if they do.
 
     Args:
-        phases: Its phases so far, in order.
+        called: What it would exempt, see `called_normal`.
         answers: Answers to it that stand, in order.
     """
-    found = called_normal(phases) if verdict_of(answers) is Verdict.NORMAL else None
-    if found is None:
+    if verdict_of(answers) is not Verdict.NORMAL:
         return []
     last = [answer for answer in answers if answer.action is Action.VERDICT][-1]
     return [
-        replace(found, position=last.position, who=last.who, note=last.note, from_ns=last.at_ns)
+        replace(called, position=last.position, who=last.who, note=last.note, from_ns=last.at_ns)
     ]
 
 

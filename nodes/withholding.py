@@ -21,16 +21,18 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
-from nodes.exemptions import Exemption, exemptions_of, within, worst
+from nodes.exemptions import Exemption, called_normal, exemptions_of, within, worst
 from pipeline.config.feedback import FeedbackSettings
 from pipeline.core.errors import StoreError
 from pipeline.core.event import Event, Phase, Severity
 from pipeline.core.timestamps import format_iso
-from pipeline.store import Action, Answer, AnswerStore, FusionStore, stood_at
+from pipeline.store import Action, Answer, AnswerStore, FusionStore, Verdict, stood_at
 
 log = structlog.get_logger(__name__)
 
 _SEVERITIES = tuple(Severity)
+_Lives = Mapping[str, Exemption | None]
+"""Events by id, as they would be called normal; None: it is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +134,18 @@ class _Read:
 
     Attributes:
         version: Of the answers.
-        given: Every answer ever given, in order.
-        changes: When any was given or taken back, in order.
+        given: Every answer to an event that ever kept others back, in order.
+        changes: When any of them was given or taken back, in order.
+        lives: The events that they are of; what one that stands shows later counts, too.
         rules: What keeps events back now.
-        standing: Whether an event that was answered still stood: what it shows later counts, too.
         past: What kept them back before, by how many changes there had been.
     """
 
     version: int = -1
     given: Sequence[Answer] = ()
     changes: Sequence[int] = ()
+    lives: _Lives = field(default_factory=dict)
     rules: Rules = _NOTHING
-    standing: bool = False
     past: dict[int, Rules] = field(default_factory=dict)
 
 
@@ -166,14 +168,15 @@ class Withholding:
     def marked(self, event: Event) -> Event:
         """The event as it is handed on: with the reason when it is not to be sent."""
         try:
-            found = self._withheld(event, self.rules())
+            found = self._withheld(event)
         except StoreError as error:
             log.error("answers cannot be read, all events are sent", error=str(error), every_s=60)
             return event
         return event if found is None else msgspec.structs.replace(event, withheld=found.words)
 
-    def _withheld(self, event: Event, now: Rules) -> Withheld | None:
+    def _withheld(self, event: Event) -> Withheld | None:
         """Why a phase is not sent, by the answers now, or by those when the event was raised."""
+        now = self.rules()
         if not event.revision:
             self._raised_by[event.id] = now
         then = self._raised_by.get(event.id, _NOTHING)
@@ -192,15 +195,6 @@ class Withholding:
         """
         return self._latest().rules
 
-    def rules_at(self, at_ns: int) -> Rules:
-        """What kept events back at a time, by the answers that stood then; raises as `rules`."""
-        read = self._latest()
-        change = bisect_right(read.changes, at_ns)
-        found = read.past.get(change)
-        if found is None:
-            found = read.past[change] = self._rules_of(stood_at(read.given, at_ns))[0]
-        return found
-
     def fate(self, phases: Sequence[Event]) -> Fate:
         """What became of an event by the answers when it was raised; raises as `rules`.
 
@@ -210,39 +204,68 @@ class Withholding:
         Args:
             phases: Its phases so far, in order.
         """
-        withheld, now = self.rules_at(phases[0].end_ns).of(phases), self.rules().of(phases)
+        read = self._latest()
+        withheld = self._rules_at(read, phases[0].end_ns).of(phases)
+        now = read.rules.of(phases)
         like = next((found.like for found in (withheld, now) if found and found.like), "")
         return Fate(withheld.words if withheld else "", like)
 
     def may_be_withheld(self, event: Event) -> bool:
         """Whether `fate` could be other than sent, by the last phase alone; raises as `rules`."""
-        then = self.rules_at(event.start_ns), self.rules_at(event.end_ns), self.rules()
-        return any(rules.of([event]) for rules in then)
+        read = self._latest()
+        then = [self._rules_at(read, at_ns) for at_ns in (event.start_ns, event.end_ns)]
+        return any(rules.of([event]) for rules in (*then, read.rules))
+
+    def _rules_at(self, read: _Read, at_ns: int) -> Rules:
+        """What kept events back at a time, by the answers that stood then."""
+        change = bisect_right(read.changes, at_ns)
+        found = read.past.get(change)
+        if found is None:
+            stood = stood_at(read.given, at_ns)
+            found = read.past[change] = _rules_of(stood, read.lives, self._bounds)
+        return found
 
     def _latest(self) -> _Read:
         """What was read; threads that look meanwhile see all of the old or all of the new."""
-        version = self._answers.version()
-        if version != self._read.version or self._read.standing:
-            given = self._answers.all()
+        version, read = self._answers.version(), self._read
+        anew, moved = version != read.version, self._moved(read.lives)
+        if anew or moved:
+            given = _keeping_back(self._answers.all()) if anew else read.given
+            kept = {i: life for i, life in read.lives.items() if life and i not in moved}
+            wanted = dict.fromkeys(one.event for one in given)
+            lives = {i: kept.get(i) or called_normal(self._events.life(i)) for i in wanted}
             times = {one.at_ns for one in given} | {one.withdrawn_ns for one in given}
-            answered = stood_at(given, max(times, default=0))
-            rules, standing = self._rules_of(answered)
-            self._read = _Read(version, given, sorted(times), rules, standing)
-        return self._read
+            rules = _rules_of(stood_at(given, max(times, default=0)), lives, self._bounds)
+            self._read = read = _Read(version, given, sorted(times), lives, rules)
+        return read
 
-    def _rules_of(self, answered: Mapping[str, Sequence[Answer]]) -> tuple[Rules, bool]:
-        """What answers keep back, and whether an event that they are of still stands."""
-        standing = False
-        normal: list[Exemption] = []
-        snoozes: list[Snooze] = []
-        for event_id, answers in answered.items():
-            phases = self._events.life(event_id)
-            event = worst(phases)
-            if event is None:
-                continue
-            called = exemptions_of(phases, answers)
-            given = [one for one in answers if one.action is Action.SNOOZE][-1:]
-            normal += called
-            snoozes += [Snooze(event, one.who, one.at_ns, int(one.value)) for one in given]
-            standing |= bool(called or given) and phases[-1].phase is not Phase.CLEARED
-        return Rules(within(normal, self._bounds), snoozes), standing
+    def _moved(self, lives: _Lives) -> set[str]:
+        """Ids of events that stood when they were read, and show more by now or are gone."""
+        known = [life.event for life in lives.values() if life]
+        stood = {one.id: one.revision for one in known if one.phase is not Phase.CLEARED}
+        found = self._events.revisions(stood) if stood else {}
+        return {event_id for event_id, at in stood.items() if found.get(event_id) != at}
+
+
+def _keeping_back(given: Sequence[Answer]) -> list[Answer]:
+    """Answers to events that ever kept others back, without those that have no part in that."""
+    normal = (Action.VERDICT, Verdict.NORMAL)
+    events = {a.event for a in given if a.action is Action.SNOOZE or (a.action, a.value) == normal}
+    said = (Action.VERDICT, Action.SNOOZE)
+    return [one for one in given if one.event in events and one.action in said]
+
+
+def _rules_of(
+    answered: Mapping[str, Sequence[Answer]], lives: _Lives, bounds: FeedbackSettings
+) -> Rules:
+    """What answers keep back."""
+    normal: list[Exemption] = []
+    snoozes: list[Snooze] = []
+    for event_id, answers in answered.items():
+        life = lives.get(event_id)
+        if life is None:
+            continue
+        normal += exemptions_of(life, answers)
+        given = [one for one in answers if one.action is Action.SNOOZE][-1:]
+        snoozes += [Snooze(life.event, one.who, one.at_ns, int(one.value)) for one in given]
+    return Rules(within(normal, bounds), snoozes)

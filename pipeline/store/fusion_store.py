@@ -166,6 +166,13 @@ class FusionStore:
         its = EVENTS.c.id == event_id
         return self._read(select(EVENTS.c.body).where(its).order_by(EVENTS.c.position))
 
+    def revisions(self, ids: Collection[str]) -> dict[str, int]:
+        """The latest revision of each of these events, of those that there are."""
+        its = EVENTS.c.id.in_(list(ids))
+        latest = select(EVENTS.c.id, func.max(EVENTS.c.revision).label("at")).where(its)
+        with self._db.read() as connection:
+            return {row.id: row.at for row in connection.execute(latest.group_by(EVENTS.c.id))}
+
     def seals(self) -> dict[str, str]:
         """Digest of each event's manifest, as it was when its evidence became whole."""
         with self._db.read() as connection:

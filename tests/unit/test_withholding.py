@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace as replace_answer
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,55 @@ def test_an_answer_holds_for_so_long_and_the_latest_of_a_scene_hold(stores) -> N
     assert marks(day, soon) == [like(known)] * 2
     only = FeedbackSettings(normal_for="1d", normal_at_most=1)
     assert marks(Withholding(events, answers, only), soon) == ["", ""]
+
+
+class Counted(FusionStore):
+    """Counts the events that are read phase by phase."""
+
+    lives = 0
+
+    def life(self, event_id: str) -> list[Event]:
+        self.lives += 1
+        return super().life(event_id)
+
+
+def test_while_an_answered_event_stands_nothing_is_read_again_but_what_it_shows(
+    stores, tmp_path: Path
+) -> None:
+    _, answers = stores
+    with closing(Counted(tmp_path / "fusion.db")) as events:
+        known, stands, asked = visit(0, -0.4), visit(60, -0.4, 0.4), visit(120, 0.4)[0]
+        events.commit(Commit(events=[*known, *stands[:1], asked]))
+        answers.add(said(known[0]))
+        answers.add(said(stands[0]))
+        withholding = Withholding(events, answers, BOUNDS)
+        assert not withholding.may_be_withheld(asked)
+        assert events.lives == 2
+        for _ in range(9):
+            assert not withholding.may_be_withheld(asked)
+        assert events.lives == 2
+        events.commit(Commit(events=stands[1:]))
+        assert withholding.may_be_withheld(asked), "it looks like what that came to"
+        assert events.lives == 3
+        assert withholding.may_be_withheld(asked)
+        assert events.lives == 3
+
+
+def test_answers_that_hold_nothing_back_cost_no_reading(stores, tmp_path: Path) -> None:
+    _, answers = stores
+    with closing(Counted(tmp_path / "fusion.db")) as events:
+        one, other = life(0, 5.0), life(60, 5.0)
+        events.commit(Commit(events=[*one, *other]))
+        answers.add(said(other[0]))
+        withholding = Withholding(events, answers, BOUNDS)
+        assert withholding.rules()
+        answers.add(replace_answer(said(one[0], ""), action=Action.SEEN))
+        answers.add(said(one[0], "real"))
+        assert withholding.rules()
+        assert events.lives == 1
+        answers.add(said(one[0]))
+        assert len(withholding.rules().normal) == 2
+        assert events.lives == 2
 
 
 def elsewhere() -> Explanation:
