@@ -176,16 +176,18 @@ class Withholding:
 
     def _withheld(self, event: Event) -> Withheld | None:
         """Why a phase is not sent, by the answers now, or by those when the event was raised."""
-        now = self.rules()
+        read = self._latest()
         if not event.revision:
-            self._raised_by[event.id] = now
-        then = self._raised_by.get(event.id, _NOTHING)
+            self._raised_by[event.id] = read.rules
+        then = self._raised_by.get(event.id)
         if event.phase is Phase.CLEARED:
             self._raised_by.pop(event.id, None)
-        if not now and not then:
+        if not read.given and not then:
             return None
         so_far = [p for p in self._events.life(event.id) if p.revision <= event.revision]
-        return now.of(so_far) or then.of(so_far)
+        if then is None and so_far:  # it was raised before this node began
+            then = self._rules_at(read, so_far[0].end_ns)
+        return read.rules.of(so_far) or (then or _NOTHING).of(so_far)
 
     def rules(self) -> Rules:
         """What keeps events back now.

@@ -78,6 +78,26 @@ def test_what_was_held_back_when_it_was_raised_is_so_to_its_end_unless_it_gets_w
     assert marks(withholding, stands) == ["", "", ""]  # it is over, nothing is remembered
 
 
+def test_a_restart_does_not_forget_what_was_held_back_when_it_was_raised(stores) -> None:
+    events, answers = stores
+    known, stands = life(0, 5.0), life(60, 4.0, 5.2)
+    events.commit(Commit(events=[*known, *stands]))
+    position = answers.add(said(known[0]))
+    assert marks(Withholding(events, answers, BOUNDS), stands[:1]) == [like(known)]
+    answers.withdraw(position, "Ada", stands[0].end_ns + 1)
+    again = Withholding(events, answers, BOUNDS)
+    assert marks(again, stands[1:]) == [like(known)] * 2
+
+
+def test_what_was_sent_when_it_was_raised_is_not_held_back_after_a_restart(stores) -> None:
+    events, answers = stores
+    known, stands = life(0, 5.0), life(60, 4.0, 5.2)
+    events.commit(Commit(events=[*known, *stands]))
+    position = answers.add(replace_answer(said(known[0]), at_ns=stands[0].end_ns + 1))
+    answers.withdraw(position, "Ada", stands[0].end_ns + 2)
+    assert marks(Withholding(events, answers, BOUNDS), stands[1:]) == ["", ""]
+
+
 def test_once_it_is_worse_it_is_sent_to_its_end(stores) -> None:
     events, answers = stores
     known, worse = life(0, 5.0), life(60, 4.0, 7.0, 7.0)
