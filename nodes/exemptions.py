@@ -20,6 +20,7 @@ from pipeline.config.retention import age_ns
 from pipeline.core.event import Event
 from pipeline.core.explanation import Explanation
 from pipeline.core.likeness import alike
+from pipeline.core.retention import FOREVER_NS
 from pipeline.store import Action, Answer, Verdict, verdict_of
 
 
@@ -100,6 +101,23 @@ def within(exemptions: Iterable[Exemption], bounds: FeedbackSettings) -> list[Ex
 def holds_until(from_ns: int, bounds: FeedbackSettings) -> int | None:
     """Until when an answer given at a time holds; None: until it is taken back."""
     return None if bounds.normal_for is None else from_ns + age_ns(bounds.normal_for)
+
+
+def asked_until(answers: Sequence[Answer], bounds: FeedbackSettings) -> int:
+    """Until when the answers to an event hold others back, which needs the event; 0: they do not.
+
+    Args:
+        answers: Answers to it that stand, in order.
+        bounds: How far answers may go.
+
+    Returns:
+        UTC; `FOREVER_NS` where it is until one is taken back.
+    """
+    ends = [int(one.value) for one in answers if one.action is Action.SNOOZE][-1:]
+    if verdict_of(answers) is Verdict.NORMAL:
+        said_ns = [one.at_ns for one in answers if one.action is Action.VERDICT][-1]
+        ends.append(holds_until(said_ns, bounds) or FOREVER_NS)
+    return max(ends, default=0)
 
 
 def worst(phases: Sequence[Event]) -> Event | None:

@@ -7,14 +7,18 @@ a capture node what lies in its spool. The same lists serve the nodes, which rem
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
+from nodes.exemptions import asked_until
 from nodes.kept_data import Kept, kept_by_capture
 from nodes.places import (
+    answer_store,
     evidence_folder,
     fusion_store,
+    has_answers,
     has_fusion_store,
     outbox_file,
     spool_folder,
@@ -23,7 +27,7 @@ from nodes.recorder import open_folder
 from pipeline.config.deployment import Deployment
 from pipeline.config.retention import age_ns
 from pipeline.core.file_stock import FileStock
-from pipeline.core.retention import Kind
+from pipeline.core.retention import FOREVER_NS, Item, Kind
 from pipeline.recording.stock import RecordingStock
 from pipeline.store import FusionStore, OutboxStore
 from pipeline.store.event_stock import UNDELIVERED, EventStock, KeptEvent
@@ -31,6 +35,7 @@ from pipeline.store.evidence_stock import EvidenceStock
 from pipeline.store.outbox_stock import OutboxStock, undelivered
 
 DAY_NS = 86400 * 10**9
+ANSWERED = "answered"
 LATE_NS = 120 * 10**9
 """Those that remove by a limit of their own look once a minute: this much late is no fault."""
 
@@ -61,7 +66,7 @@ class KindReport:
 def kept_by_fusion(deployment: Deployment, store: FusionStore) -> list[Kept]:
     """What the fusion node keeps."""
     limits = deployment.retention
-    events = EventStock(store.database)
+    events = EventStock(store.database, lambda: _asked(deployment))
     evidence = EvidenceStock(evidence_folder(deployment), lambda: _known(deployment, events))
     return [
         *_recordings(deployment),
@@ -114,20 +119,23 @@ def report_on(kept: Kept, now_ns: int) -> KindReport:
         return KindReport(kept.name, None, len(items), oldest_ns, None, {}, ())
     kind = Kind(kept.name, kept.stock, kept.limit_ns)
     late_ns = LATE_NS if kept.own else 0
-    held: dict[str, int] = {}
-    for item in items:
-        if item.held and now_ns - item.at_ns > kept.limit_ns:
-            held[item.held] = held.get(item.held, 0) + 1
+    aged = [item for item in items if now_ns - item.at_ns > kept.limit_ns]
+    held = dict(Counter(why for item in aged if (why := _needed_by(item, now_ns))))
     goes = {item.key: kind.goes_ns(item) for item in items}
     return KindReport(
         name=kept.name,
         limit_ns=kept.limit_ns,
         items=len(items),
         oldest_ns=oldest_ns,
-        next_ns=min(goes.values(), default=None),
+        next_ns=min((at_ns for at_ns in goes.values() if at_ns < FOREVER_NS), default=None),
         held=held,
         overdue=tuple(key for key, at_ns in goes.items() if now_ns - at_ns > late_ns),
     )
+
+
+def _needed_by(item: Item, now_ns: int) -> str:
+    """What still needs an item; empty when nothing does."""
+    return item.held or (ANSWERED if item.asked_ns > now_ns else "")
 
 
 def _spool(deployment: Deployment, node: str) -> Iterator[Kept]:
@@ -150,6 +158,15 @@ def _recordings(deployment: Deployment) -> list[Kept]:
         by_write = FileStock(files)
         return [Kept("recordings", by_write, round(settings.max_age_days * DAY_NS), own=True)]
     return [Kept("recordings", RecordingStock(files), limit_ns)]
+
+
+def _asked(deployment: Deployment) -> dict[str, int]:
+    """Until when events are needed to hold others back, by id, as people answered."""
+    if not has_answers(deployment):
+        return {}
+    with closing(answer_store(deployment, create=False)) as answers:
+        standing = answers.standing()
+    return {event: asked_until(given, deployment.feedback) for event, given in standing.items()}
 
 
 def _known(deployment: Deployment, stock: EventStock) -> dict[str, KeptEvent]:

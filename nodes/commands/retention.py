@@ -46,8 +46,9 @@ def register(app: typer.Typer) -> None:
 def show(config: Config, as_json: AsJson = False) -> None:
     """Look at everything kept here; exit code 1 when anything is older than its limit.
 
-    What an open alarm needs or a sink was not given may be up to twice as old, and is counted as
-    held. The age of a spool's segment counts from its newest record.
+    What an open alarm needs or a sink was not given may be up to twice as old, and an event whose
+    answer holds others back as old as that does; both are counted as held. The age of a spool's
+    segment counts from its newest record.
     """
     now_ns = time.time_ns()
     with ExitStack() as stack:

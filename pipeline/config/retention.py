@@ -49,7 +49,8 @@ class RetentionSettings(Settings):
 
     events: Age | None = None
     """Events in the stores of the fusion node and the alert node, as ``1y``, from the event's
-    end."""
+    end. One that was snoozed or called *normal here* stays in the fusion node's for as long as
+    that holds others back, see ``feedback.normal_for``."""
 
     dead_letters: Age | None = None
     """Events that a sink refused for good, from the event's end; none: they are events that

@@ -3,7 +3,8 @@
 Rules. An item goes before it gets as old as its limit, by up to a fiftieth of the limit and two
 hours at most, so that nothing older than the limit is ever found. What an open alarm needs, and
 what has not been delivered, is held: it goes before it is `HARD` times as old as the limit,
-whatever still needs it. Each removal is counted by kind and reason, and logged without content.
+whatever still needs it. What a person asked for that ends at a time of its own stays until then,
+however old it gets. Each removal is counted by kind and reason, and logged without content.
 What cannot be removed now is told and tried again. Time is the clock's that is passed in.
 """
 
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 HARD = 2
 HOUR_NS = 3600 * 10**9
+FOREVER_NS = 2**63 - 1
 BATCH = 200
 """Items removed of one kind at one look, so that the node's own work does not wait."""
 
@@ -42,11 +44,14 @@ class Item:
         key: Its name within its kind.
         at_ns: When it came to be; its age counts from here.
         held: Why it may stay beyond its limit; empty when nothing needs it.
+        asked_ns: Until when somebody asked for what needs it, however old it gets; 0: nobody did;
+            `FOREVER_NS`: without an end.
     """
 
     key: str
     at_ns: int
     held: str = ""
+    asked_ns: int = 0
 
 
 class Stock(Protocol):
@@ -82,7 +87,10 @@ class Kind:
 
     def goes_ns(self, item: Item) -> int:
         """When a running node removes an item at the latest."""
-        return item.at_ns + self.limit_ns * (HARD if item.held else 1)
+        by_age_ns = item.at_ns + self.limit_ns * (HARD if item.held else 1)
+        if not item.asked_ns:
+            return by_age_ns
+        return max(by_age_ns, item.asked_ns + 2 * self.rest_ns)  # never before that time
 
 
 class Sweeper:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import case, delete, false, func, inspect, select
@@ -40,10 +40,12 @@ class EventStock:
 
     Args:
         database: The store's.
+        asked: Gives until when people asked for what needs an event, by id, see `Item`.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, asked: Callable[[], Mapping[str, int]] = dict) -> None:
         self._db = database
+        self._asked = asked
 
     def events(self, before_ns: int | None = None) -> list[KeptEvent]:
         """Events, those that ended first first; only those that ended before a time."""
@@ -63,7 +65,8 @@ class EventStock:
 
     def items(self, before_ns: int | None = None) -> list[Item]:
         """See `Stock`; an event's age counts from its end."""
-        return [Item(e.id, e.end_ns, e.held) for e in self.events(before_ns)]
+        asked = self._asked()
+        return [Item(e.id, e.end_ns, e.held, asked.get(e.id, 0)) for e in self.events(before_ns)]
 
     def remove(self, keys: Sequence[str]) -> int:
         """See `Stock`."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from nodes.kept_data import kept_by_capture, kinds
+from nodes.places import answer_store
 from nodes.recorder import open_folder
 from nodes.retention import kept_by_alert, kept_by_fusion
 from pipeline.config import check_file, load_deployment
@@ -18,7 +20,7 @@ from pipeline.core.event import Event
 from pipeline.core.retention import Sweeper, Why
 from pipeline.recording import Recording
 from pipeline.recording.folder import begun_ns
-from pipeline.store import Commit, FusionStore, OutboxStore
+from pipeline.store import Action, Answer, Commit, FusionStore, OutboxStore
 from tests.command_line import fusewatch
 from tests.event_samples import event, life
 from tests.unit.recordings import T0, scene
@@ -129,6 +131,57 @@ def test_an_open_alarm_and_an_undelivered_event_keep_what_they_need(home):
     assert sweeper.removed["evidence", Why.HARD_LIMIT] == 2
     assert sweeper.removed["events", Why.HARD_LIMIT] == 1
     assert sweeper.removed["outbox", Why.HARD_LIMIT] == 3
+
+
+def answered(start_ns: int, action: Action, value: str, at_ns: int) -> Answer:
+    return Answer(event(start_ns // S).id, "hall", action, value, "", "Ada", at_ns)
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "stays"),
+    [
+        (Action.VERDICT, "normal", True),
+        (Action.SNOOZE, str(1_700_000_000 * S + 70 * DAY), True),
+        (Action.SNOOZE, str(1_700_000_000 * S + DAY), False),
+        (Action.VERDICT, "real", False),
+        (Action.SEEN, "", False),
+    ],
+    ids=["normal", "snoozed long", "snoozed", "real", "seen"],
+)
+def test_an_event_stays_for_as_long_as_its_answer_holds_others_back(
+    home, action: Action, value: str, stays: bool
+):
+    deployment = load_deployment(home)
+    fusion, said_ns = FusionStore(deployment.data / "fusion.db"), 1_700_000_000 * S
+    plant(deployment.data, said_ns)
+    fusion.commit(Commit(events=life(said_ns // S)))
+    fusion.forwarded([one.key for one in fusion.unforwarded()])
+    sweeper = Sweeper(kinds(kept_by_fusion(deployment, fusion)))
+    with closing(answer_store(deployment)) as answers:
+        position = answers.add(answered(said_ns, action, value, said_ns))
+        sweeper.look(said_ns + 69 * DAY)
+        assert bool(fusion.events()) is stays
+        assert not list((deployment.data / "evidence").iterdir()), "that goes as ever"
+        answers.withdraw(position, "Bob", said_ns + 69 * DAY)
+    sweeper.look(said_ns + 70 * DAY)
+    assert fusion.events() == []
+    assert sweeper.removed["events", Why.AGE] == 1
+
+
+def test_what_an_answer_holds_on_to_is_counted_as_held_and_is_not_too_old(home, capsys):
+    home.write_text(CONFIG + "feedback: {normal_for: null}\n")
+    deployment, said_ns = load_deployment(home), time.time_ns() - 60 * DAY
+    fusion = FusionStore(deployment.data / "fusion.db")
+    fusion.commit(Commit(events=life(said_ns // S)))
+    fusion.forwarded([one.key for one in fusion.unforwarded()])
+    with closing(answer_store(deployment)) as answers:
+        answers.add(answered(said_ns, Action.VERDICT, "normal", said_ns))
+    assert fusewatch("retention", "sweep", home) == 0
+    capsys.readouterr()
+    assert fusewatch("retention", "show", home, "--json") == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}["events"]
+    assert (found["items"], found["held"], found["overdue"]) == (1, {"answered": 1}, [])
+    assert found["next_ns"] is None
 
 
 def test_dead_letters_have_a_limit_of_their_own(home):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from nodes.retention_metrics import RetentionMetrics
-from pipeline.core.retention import HARD, Item, Kind, Sweeper, Why
+from pipeline.core.retention import FOREVER_NS, HARD, Item, Kind, Sweeper, Why
 
 S = 10**9
 DAY = 86_400 * S
@@ -59,6 +59,21 @@ def test_what_is_held_stays_to_twice_its_limit_and_no_longer():
     sweeper.look(HARD * 10 * DAY)
     assert shelf.keys == []
     assert sweeper.removed == {("things", Why.AGE): 1, ("things", Why.HARD_LIMIT): 1}
+
+
+def test_what_somebody_asked_for_stays_until_then_however_old_it_gets():
+    asked = Item("asked", 0, asked_ns=35 * DAY)
+    shelf = Shelf(asked, Item("short", 0, asked_ns=DAY), Item("always", 0, asked_ns=FOREVER_NS))
+    kind = Kind("things", shelf, 10 * DAY)
+    sweeper = Sweeper([kind])
+    sweeper.look(10 * DAY)
+    assert shelf.keys == ["asked", "always"]
+    sweeper.look(35 * DAY - S)
+    assert shelf.keys == ["asked", "always"]
+    assert kind.goes_ns(asked) == 35 * DAY + 2 * kind.rest_ns
+    sweeper.look(35 * DAY + kind.rest_ns)
+    assert shelf.keys == ["always"]
+    assert sweeper.removed == {("things", Why.AGE): 2}
 
 
 def test_a_great_deal_goes_in_batches_and_what_is_stuck_is_tried_again_later():
