@@ -35,7 +35,7 @@ class RealAlarms:
 
     def __init__(self, answers: AnswerStore) -> None:
         self._answers = answers
-        self._version = -1
+        self._version: tuple[int, ...] | None = None
         self._ids: frozenset[str] = frozenset()
 
     def ids(self) -> frozenset[str]:

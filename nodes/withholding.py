@@ -133,7 +133,7 @@ class _Read:
     """Answers as they were read.
 
     Attributes:
-        version: Of the answers.
+        version: Of the answers; None: nothing was read.
         given: Every answer to an event that ever kept others back, in order.
         changes: When any of them was given or taken back, in order.
         lives: The events that they are of; what one that stands shows later counts, too.
@@ -141,7 +141,7 @@ class _Read:
         past: What kept them back before, by how many changes there had been.
     """
 
-    version: int = -1
+    version: tuple[int, ...] | None = None
     given: Sequence[Answer] = ()
     changes: Sequence[int] = ()
     lives: _Lives = field(default_factory=dict)

@@ -222,12 +222,17 @@ class AnswerStore:
                 found.setdefault(answer.event, []).append(answer)
         return found
 
-    def version(self) -> int:
-        """A number that grows with every answer given or taken back."""
-        gone = func.count().filter(ANSWERS.c.withdrawn_ns != 0)
+    def version(self) -> tuple[int, ...]:
+        """Differs from before once any answer was given, taken back or forgotten.
+
+        The last position alone does not: a file gives it again when its answer was forgotten.
+        """
+        a = ANSWERS.c
+        back = func.count().filter(a.withdrawn_ns != 0)
+        latest = (func.max(column) for column in (a.position, a.at_ns, a.withdrawn_ns))
         with self._db.read() as connection:
-            last, withdrawn = connection.execute(select(func.max(ANSWERS.c.position), gone)).one()
-        return int(last or 0) + int(withdrawn)
+            row = connection.execute(select(func.count(), back, *latest)).one()
+        return tuple(int(value or 0) for value in row)
 
     def all(self, scene: str | None = None) -> list[Answer]:
         """Every answer ever given, also those taken back, in order."""

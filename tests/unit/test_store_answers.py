@@ -48,6 +48,20 @@ def test_what_was_taken_back_cannot_be_taken_back_again(store) -> None:
             store.withdraw(wrong, "Bob", 10)
 
 
+def test_the_version_changes_with_all_that_is_answered_taken_back_or_forgotten(store) -> None:
+    seen = [store.version()]
+    position = store.add(REAL)
+    seen.append(store.version())
+    store.withdraw(position, "Bob", 9)
+    seen.append(store.version())
+    store.forget([REAL.event])
+    seen.append(store.version())
+    assert store.version() == seen[0] == seen[3]
+    assert store.add(replace(REAL, event="e2", at_ns=6)) == position, "its number is given again"
+    seen.append(store.version())
+    assert len(set(seen)) == 4
+
+
 def test_nothing_said_is_no_verdict(store) -> None:
     store.add(replace(REAL, action=Action.NOTE, value=""))
     assert verdict_of(store.of(["e1"])["e1"]) is None

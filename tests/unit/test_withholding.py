@@ -231,6 +231,18 @@ def test_an_answer_holds_for_so_long_and_the_latest_of_a_scene_hold(stores) -> N
     assert marks(Withholding(events, answers, only), soon) == ["", ""]
 
 
+def test_an_answer_counts_that_has_the_number_of_one_that_was_forgotten(stores) -> None:
+    events, answers = stores
+    first, known, again = life(0, 5.0), life(60, 5.0), life(120, 5.0)
+    events.commit(Commit(events=[*first, *known, *again]))
+    withholding = Withholding(events, answers, BOUNDS)
+    answers.add(said(first[0], "real"))
+    assert marks(withholding, again) == ["", ""]
+    answers.forget([first[0].id])
+    answers.add(replace_answer(said(known[0]), at_ns=2))
+    assert marks(withholding, again) == [like(known)] * 2
+
+
 class Counted(FusionStore):
     """Counts the events that are read phase by phase."""
 
