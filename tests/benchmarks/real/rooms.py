@@ -5,7 +5,8 @@ rest judged, as where somebody commissions a room and goes home. The rest is nor
 is the share of its time over the thresholds of two budgets, from the held-out normal alone, for the
 detector and its peers alike. Into a copy of it a fault of a sensor is put every ten minutes, for
 two: its reading is off by a twentieth, or unsteady, or stands still; told is which share of
-these rises over the threshold of 2 a day, and the AUROC over rows. Options were chosen on places 1 and 3.
+these rises over the threshold of 2 a day, and the AUROC over rows. Options were chosen on places 1
+and 3.
 """
 
 from __future__ import annotations
