@@ -85,7 +85,7 @@ class Committing:
         self._files.settle()
         self._recorder.flush(now_ns)
         scenes = {
-            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight, s.evidence)
+            n: SceneCheckpoint(s.next_window, s.alarm, s.scoring, s.sight, s.evidence, s.hop_ns)
             for n, s in states.items()
         }
         self._store.commit(Commit(scenes, self._resume, tuple(events), seals))

@@ -34,8 +34,10 @@ def restore(deployment: Deployment, assembly: Assembly, store: FusionStore, now_
     for scene, settings in deployment.scenes.items():
         at = store.checkpoint(scene)
         if at is not None:
-            _tell_if_set_back(scene, round(at.next_window * settings.hop_s), now_ns)
-            states[scene] = SceneState(at.next_window, at.alarm, at.scoring, at.sight, at.evidence)
+            hop_ns = at.hop_ns or round(settings.hop_s * SECOND_NS)
+            _tell_if_set_back(scene, at.next_window * hop_ns // SECOND_NS, now_ns)
+            kept = (at.alarm, at.scoring, at.sight, at.evidence)
+            states[scene] = SceneState(at.next_window, *kept, at.hop_ns)
     engine = assembly.engine
     engine.restore(states, now_ns)
     engine.health.restore(store.phases(HEALTH_PREFIX))

@@ -90,6 +90,11 @@ class Aligner:
         self._wake_ns = NEVER  # no window is due before, unless the scene was stirred
 
     @property
+    def hop_ns(self) -> int:
+        """Step from one window to the next."""
+        return self._scene.options.hop_ns
+
+    @property
     def next_index(self) -> int | None:
         """Index of the next window to cut; None until a sample came."""
         return self._scene.next_index

@@ -173,6 +173,10 @@ class Alarm:
         self.hop.state = self._state.hop
         return self
 
+    def renumber(self, index: int) -> None:
+        """Go on with window `index` as the next one, the hop being another than before."""
+        self._state.last_index, self._state.hop.row = index - 1, 0
+
     def _gap(self, score: WindowScore) -> list[Transition]:
         state = self._state
         state.candidate = None

@@ -19,6 +19,7 @@ class SceneState:
         scoring: State of the scoring, see `Scorer.state`; likewise.
         sight: What is remembered of streams that cannot see, see `SightHealth.state`.
         evidence: What is remembered of a standing alarm's evidence, see `EvidenceKeeper.state`.
+        hop_ns: Step from one window to the next, by which the index counts; 0: the same as now.
     """
 
     next_window: int
@@ -26,6 +27,13 @@ class SceneState:
     scoring: bytes = b""
     sight: bytes = b""
     evidence: bytes = b""
+    hop_ns: int = 0
+
+    def next_window_at(self, hop_ns: int) -> int:
+        """Index of the first window that is not scored yet, where windows are so far apart now."""
+        if self.hop_ns in (0, hop_ns):
+            return self.next_window
+        return -(-self.next_window * self.hop_ns // hop_ns)
 
 
 @dataclass(slots=True)

@@ -33,14 +33,17 @@ class SceneStates:
         return {name: state for name, state in states if state is not None}
 
     def restore(self, scene: Scene, state: SceneState) -> None:
-        """Put a scene where it stood.
+        """Put a scene where it stood, in time: its windows may be numbered by another hop now.
 
         Raises:
             StoreError: It is not the state of this scene.
         """
-        scene.aligner.resume_at(state.next_window)
+        index = state.next_window_at(scene.aligner.hop_ns)
+        scene.aligner.resume_at(index)
         if scene.alarm is not None and state.alarm:
             scene.alarm.restore(state.alarm)
+            if index != state.next_window:
+                scene.alarm.renumber(index)
         if self._scorer is not None and scene.alarm is not None and state.scoring:
             self._scorer.restore(scene.name, state.scoring)
         self._sight.resume(scene.name, state.sight)
@@ -54,7 +57,8 @@ class SceneStates:
         alarm = scene.alarm.state() if scene.alarm is not None else b""
         sight = self._sight.state(scene.name)
         evidence = self._evidence.state(scene.name) if self._evidence is not None else b""
-        return SceneState(index, alarm, self._scoring(scene), sight, evidence)
+        hop_ns = scene.aligner.hop_ns
+        return SceneState(index, alarm, self._scoring(scene), sight, evidence, hop_ns)
 
     def _scoring(self, scene: Scene) -> bytes:
         if self._scorer is None or scene.alarm is None:

@@ -18,6 +18,7 @@ class SceneCheckpoint:
         scoring: State of the scene's scoring, likewise; empty when there is none.
         sight: What is remembered of streams that cannot see, likewise.
         evidence: What is remembered of the evidence of an alarm that stands, likewise.
+        hop_ns: Step from one window to the next, by which the index counts; 0: not known.
     """
 
     next_window: int
@@ -25,6 +26,7 @@ class SceneCheckpoint:
     scoring: bytes = b""
     sight: bytes = b""
     evidence: bytes = b""
+    hop_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ an event is kept once per ``(id, revision)``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import (
+    Column,
     Connection,
     Select,
     Table,
@@ -35,6 +36,7 @@ from pipeline.store.directory import Directory
 from pipeline.store.fusion_tables import (
     EVENTS,
     EVIDENCE,
+    HOPS,
     RESUME,
     SCENES,
     SCHEMA,
@@ -46,6 +48,8 @@ from pipeline.store.held_events import HeldEvents
 from pipeline.store.leases import Leases
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 SESSIONS_KEPT = 8
 """Sessions of one node whose resume points are remembered."""
@@ -107,8 +111,11 @@ class FusionStore:
             row = connection.execute(wanted).one_or_none()
             if row is None:
                 return None
-            states = [_state(connection, t, scene) for t in (SCORING, SIGHT, EVIDENCE)]
-        return SceneCheckpoint(row.next_window, bytes(row.alarm), *states)
+            of_tables = (_kept(connection, t.c.state, scene) for t in (SCORING, SIGHT, EVIDENCE))
+            scoring, sight, evidence = (bytes(state or b"") for state in of_tables)
+            hop_ns = _kept(connection, HOPS.c.hop_ns, scene) or 0
+        alarm = bytes(row.alarm)
+        return SceneCheckpoint(row.next_window, alarm, scoring, sight, evidence, hop_ns)
 
     def resume_points(self, node: str, session: str) -> dict[str, int]:
         """Last sequence committed per stream of one session of a node."""
@@ -223,26 +230,19 @@ class FusionStore:
     def _put_scenes(self, connection: Connection, scenes: Mapping[str, SceneCheckpoint]) -> None:
         if not scenes:
             return
-        put = self._db.insert(SCENES)
-        changed = {"next_window": put.excluded.next_window, "alarm": put.excluded.alarm}
-        connection.execute(
-            put.on_conflict_do_update(index_elements=["scene"], set_=changed),
-            [
-                {"scene": name, "next_window": at.next_window, "alarm": at.alarm}
-                for name, at in scenes.items()
-            ],
-        )
-        states = {
-            SCORING: {name: at.scoring for name, at in scenes.items()},
-            SIGHT: {name: at.sight for name, at in scenes.items()},
-            EVIDENCE: {name: at.evidence for name, at in scenes.items()},
+        columns: dict[Table, Callable[[SceneCheckpoint], dict[str, Any]]] = {
+            SCENES: lambda at: {"next_window": at.next_window, "alarm": at.alarm},
+            SCORING: lambda at: {"state": at.scoring},
+            SIGHT: lambda at: {"state": at.sight},
+            EVIDENCE: lambda at: {"state": at.evidence},
+            HOPS: lambda at: {"hop_ns": at.hop_ns},
         }
-        for table, own in states.items():
+        for table, of in columns.items():
+            rows = [{"scene": name, **of(at)} for name, at in scenes.items()]
             put = self._db.insert(table)
-            changed = {"state": put.excluded.state}
+            changed = {name: put.excluded[name] for name in rows[0] if name != "scene"}
             connection.execute(
-                put.on_conflict_do_update(index_elements=["scene"], set_=changed),
-                [{"scene": name, "state": state} for name, state in own.items()],
+                put.on_conflict_do_update(index_elements=["scene"], set_=changed), rows
             )
 
     def _put_resume(
@@ -292,12 +292,12 @@ class FusionStore:
         return fresh is not None
 
 
-def _state(connection: Connection, table: Table, scene: str) -> bytes:
-    """What a table of states holds of a scene; nothing where there is no such table yet."""
-    if not inspect(connection).has_table(table.name):
-        return b""
-    found = connection.execute(select(table.c.state).where(table.c.scene == scene)).scalar()
-    return bytes(found or b"")
+def _kept(connection: Connection, column: Column[_T], scene: str) -> _T | None:
+    """What a table beside `SCENES` holds of a scene; None where there is no such table yet."""
+    if not inspect(connection).has_table(column.table.name):
+        return None
+    wanted = select(column).where(column.table.c.scene == scene)
+    return connection.execute(wanted).scalar()
 
 
 def _compare_with_first(connection: Connection, event: Event, body: str) -> None:

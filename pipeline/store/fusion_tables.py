@@ -48,6 +48,13 @@ def _state_of_scenes(name: str) -> Table:
 SCORING = _state_of_scenes("fusion_scoring")
 SIGHT = _state_of_scenes("fusion_sight")
 EVIDENCE = _state_of_scenes("fusion_evidence")
+# A table of its own likewise: what `fusion_scenes.next_window` counts by.
+HOPS = Table(
+    "fusion_hops",
+    METADATA,
+    Column("scene", String(64), primary_key=True),
+    Column("hop_ns", BigInteger, nullable=False),
+)
 # A table of its own likewise: the digest of each event's manifest, see `evidence_manifest`.
 SEALS = Table(
     "fusion_seals",

@@ -32,16 +32,17 @@ fusion: {{listen: "tcp://127.0.0.1:{port}"}}
 """
 
 
+@pytest.mark.parametrize("hop_s", [0.5, 0.25])
 @pytest.mark.parametrize(("back_s", "told"), [(3600, [3600]), (0, [])])
 def test_a_clock_that_was_set_back_since_the_last_commit_is_told(
-    tmp_path: Path, back_s: int, told: list[int]
+    tmp_path: Path, back_s: int, told: list[int], hop_s: float
 ) -> None:
     config = tmp_path / "yard.yaml"
     config.write_text(DEPLOYMENT.format(port=free_port()))
     deployment = load_deployment(config)
-    hop_s = deployment.scenes["hall"].hop_s
+    assert deployment.scenes["hall"].hop_s == 0.5
     store = fusion_store(deployment)
-    committed = SceneCheckpoint(round(UTC / S / hop_s), b"", b"")
+    committed = SceneCheckpoint(round(UTC / S / hop_s), b"", hop_ns=round(hop_s * S))
     store.commit(Commit({"hall": committed}, {}, ()))
     store.close()
     node = FusionNode(deployment, ManualClock(UTC - back_s * S))

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -17,7 +18,7 @@ import pytest
 import structlog
 import torch
 
-from nodes.places import evidence_folder
+from nodes.places import evidence_folder, fusion_store
 from nodes.replay import replay
 from pipeline.core.event import from_json
 from pipeline.models.settings import DetectorSettings
@@ -77,11 +78,21 @@ def test_the_run_that_is_killed_raises_updates_and_clears_and_passes_every_step(
     assert phases.count("updated") >= 2
     steps = {f"{kind}.{method}" for kind, methods in WATCHED.items() for method in methods}
     assert steps <= set(passed)
-    tables = ("scenes", "scoring", "sight", "evidence", "resume", "events", "seals")
+    tables = ("scenes", "scoring", "sight", "evidence", "hops", "resume", "events", "seals")
     assert {f"sql INSERT fusion_{table}" for table in tables} <= set(passed)
     files = [one for found in told.evidence.values() for one in found]
     assert {one.name for one in files} == {"manifest.json", "event.mcap"}
     assert {one.standing for one in files} == {Standing.GOOD}
+
+
+def test_where_a_scene_stands_is_committed_with_the_hop_it_counts_by(
+    hall_world: tuple[World, Told, int],
+) -> None:
+    deployment = hall_world[0].deployment
+    with closing(fusion_store(deployment, create=False)) as store:
+        places = [store.checkpoint(scene) for scene in deployment.scenes]
+    hops_s = [place.hop_ns / 1e9 for place in places if place is not None]
+    assert hops_s == [scene.hop_s for scene in deployment.scenes.values()]
 
 
 @pytest.mark.parametrize("quarter", range(4))

@@ -55,9 +55,9 @@ class LevelScorer:
         return WindowScore("room", window.index, window.start_ns, window.end_ns, p, detectors)
 
 
-def engine():
-    alarm = Alarm(AlarmSettings(clear_after_s=1.0), "room", threshold=3.0, hop_ns=HOP)
-    aligner = AlignerSettings(scene="room", streams=STREAMS).build()
+def engine(hop_ns=HOP):
+    alarm = Alarm(AlarmSettings(clear_after_s=1.0), "room", threshold=3.0, hop_ns=hop_ns)
+    aligner = AlignerSettings(scene="room", streams=STREAMS, hop_ns=hop_ns).build()
     return Engine(
         [Scene("room", aligner, alarm)], {"room": STREAMS}, LevelScorer(), EvidenceKeeper(5.0)
     )
@@ -183,6 +183,37 @@ def _moved(arrival, arrival_ns):
             return StreamEnded(arrival_ns, node, stream)
         case LedgerReport(node=node, accounts=accounts):
             return LedgerReport(arrival_ns, node, accounts)
+
+
+@pytest.mark.parametrize("stop_s", [6.0, 9.5])  # quiet; with an alarm that stands
+@pytest.mark.parametrize("hop_ns", [2 * HOP, HOP // 2, 7 * HOP // 5])
+def test_with_another_hop_it_goes_on_at_the_same_time(stop_s, hop_ns):
+    steps, stop_ns = arrivals(), START + round(stop_s * SECOND)
+    first, then = engine(), engine(hop_ns)
+    states, events = {}, []
+    for arrival in steps:
+        if arrival.arrival_ns < stop_ns:
+            first.take(arrival)
+            outcome = first.collect()
+            states.update(outcome.states)
+            events += outcome.events
+    then.restore(states, stop_ns)
+    opened = steps[: len(STREAMS)]
+    late = [s for s in steps if s.arrival_ns >= stop_ns - 3 * SECOND]  # what was not acked
+    more, scores = run([*opened, *late], then)
+    events += more
+    due_ns = states["room"].next_window * HOP
+    assert due_ns <= scores[0].start_ns < due_ns + hop_ns
+    assert len(scores) >= (START + 17 * SECOND - due_ns) // hop_ns
+    assert [e.phase for e in events] == [Phase.RAISED, Phase.CLEARED]
+    assert events[0].id == events[1].id
+    assert 0 <= START + 13 * SECOND - events[1].end_ns <= hop_ns
+
+
+def test_a_place_from_before_the_hop_was_kept_counts_by_the_hop_of_now():
+    assert SceneState(10).next_window_at(HOP) == 10
+    assert SceneState(10, hop_ns=HOP).next_window_at(2 * HOP) == 5
+    assert SceneState(11, hop_ns=HOP).next_window_at(2 * HOP) == 6
 
 
 def test_after_a_restart_a_slow_stream_is_waited_for():

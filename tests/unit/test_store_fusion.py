@@ -55,6 +55,13 @@ def test_the_scoring_of_a_scene_is_committed_with_its_alarm(store) -> None:
     assert store.checkpoint("a") == SceneCheckpoint(2, b"y", b"")
 
 
+def test_the_hop_by_which_a_scene_counts_is_committed_with_its_place(store) -> None:
+    store.commit(Commit(scenes={"a": SceneCheckpoint(8, b"", hop_ns=500_000_000)}))
+    assert store.checkpoint("a").hop_ns == 500_000_000
+    store.commit(Commit(scenes={"a": SceneCheckpoint(4, b"", hop_ns=1_000_000_000)}))
+    assert store.checkpoint("a") == SceneCheckpoint(4, b"", hop_ns=1_000_000_000)
+
+
 def test_a_store_made_before_scoring_was_kept_is_read_and_written_on(tmp_path: Path) -> None:
     path = tmp_path / "fusion.db"
     with closing(FusionStore(path)) as made:
@@ -62,13 +69,15 @@ def test_a_store_made_before_scoring_was_kept_is_read_and_written_on(tmp_path: P
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("DROP TABLE fusion_scoring")
         raw.execute("DROP TABLE fusion_sight")
+        raw.execute("DROP TABLE fusion_hops")
         raw.commit()
     with closing(FusionStore(path, create=False)) as reader:
         assert reader.checkpoint("a") == SceneCheckpoint(1, b"x")
         assert reader.events() == [event()]
     with closing(FusionStore(path)) as writer:
-        writer.commit(Commit(scenes={"a": SceneCheckpoint(2, b"y", b"learnt")}))
-        assert writer.checkpoint("a") == SceneCheckpoint(2, b"y", b"learnt")
+        after = SceneCheckpoint(2, b"y", b"learnt", hop_ns=1)
+        writer.commit(Commit(scenes={"a": after}))
+        assert writer.checkpoint("a") == after
 
 
 def test_it_tells_when_the_events_of_a_scene_began(store) -> None:

@@ -36,6 +36,12 @@ def upgrade(op: Operations) -> None:
             if_not_exists=True,
         )
     op.create_table(
+        "fusion_hops",
+        sa.Column("scene", sa.String(64), primary_key=True),
+        sa.Column("hop_ns", sa.BigInteger(), nullable=False),
+        if_not_exists=True,
+    )
+    op.create_table(
         "fusion_resume",
         sa.Column("node", sa.String(64), primary_key=True),
         sa.Column("session", sa.String(64), primary_key=True),
