@@ -152,20 +152,26 @@ def raised_within_s(settings: SceneSettings) -> float:
 
 
 def scene_model(deployment: Deployment, scene: str, path: Path) -> SceneModel:
-    """The model of a scene, which must have learnt windows of the scene's length.
+    """The model of a scene, which must have learnt windows as the scene cuts them.
 
     Raises:
         ModelFileError: It has not, or the file cannot be used.
     """
-    model = load_model(path)
-    wanted_s = deployment.scenes[scene].window_s
-    if model.length_ns != _ns(wanted_s):
-        raise ModelFileError(
-            f"learnt windows of {model.length_ns / SECOND_NS} s, the scene has {wanted_s} s",
-            where=str(path),
-            fix=f"set window_s of scene {scene} as it was, or commission the scene again",
-        )
+    model, settings = load_model(path), deployment.scenes[scene]
+    if model.length_ns != _ns(settings.window_s):
+        learnt_s = model.length_ns / SECOND_NS
+        told = f"learnt windows of {learnt_s} s, the scene has {settings.window_s} s"
+        raise _unlike(told, "window_s", scene, path)
+    if model.hop_ns != _ns(settings.hop_s):
+        learnt_s = model.hop_ns / SECOND_NS
+        told = f"learnt windows {learnt_s} s apart, those of the scene are {settings.hop_s} s apart"
+        raise _unlike(told, "hop_s", scene, path)
     return model
+
+
+def _unlike(told: str, setting: str, scene: str, path: Path) -> ModelFileError:
+    fix = f"set {setting} of scene {scene} as it was, or commission the scene again"
+    return ModelFileError(told, where=str(path), fix=fix)
 
 
 def budget_now(deployment: Deployment, scene: str, path: Path, every: int = 1) -> Budget:
