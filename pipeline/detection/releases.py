@@ -51,10 +51,12 @@ class Releases:
         return self._of(streams, users.values())
 
     def _of(self, streams: Collection[str], scenes: Iterable[Scene]) -> dict[str, int]:
-        points = {stream: self._passed[stream] for stream in streams if stream in self._passed}
+        points: dict[str, int] = {}
         for scene in scenes:
             self._due.tell(scene)
             for stream, sequence in scene.aligner.released().items():
                 if stream in streams and (scene.name, stream) not in self._unfit:
                     points[stream] = min(points.get(stream, sequence), sequence)
-        return {stream: sequence for stream, sequence in points.items() if sequence >= 0}
+        # What was passed says nothing of a stream that a scene uses, perhaps again.
+        unused = {s: self._passed[s] for s in streams if s in self._passed and s not in points}
+        return {stream: n for stream, n in (points | unused).items() if n >= 0}

@@ -288,6 +288,22 @@ def test_a_stream_that_the_model_cannot_use_is_left_out_and_the_rest_goes_on():
     assert scores
 
 
+def test_a_stream_that_fits_again_is_released_as_one_that_always_did():
+    steps, wrong = arrivals(), StreamOpened(START, "n", info("b", unit="wrong"))
+    again = next(i for i, a in enumerate(steps) if a.arrival_ns > START + 5 * SECOND)
+    released = []
+    for opened in (steps[:2], [steps[0], wrong]):
+        machine, seen = engine(), {}
+        for arrival in [*opened, *steps[2:again], steps[1], *steps[again:-2]]:
+            machine.take(arrival)
+            machine.collect()
+            seen.update(machine.newly_released())
+        assert not machine.unfit
+        released.append(seen)
+    assert released[0] == released[1]
+    assert min(released[0].values()) > 150
+
+
 def test_a_stream_without_a_scene_is_released_at_once():
     machine = engine()
     sample = Sample("stray", 7, START, np.array([1.0]), Encoding.FLOAT)
