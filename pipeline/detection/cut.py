@@ -15,7 +15,7 @@ class Cut:
     Attributes:
         window: The window.
         accounts: Loss ledger.
-        unfit: Streams that the scene's model cannot use.
+        unfit: Streams that the scene or its model cannot use.
         left_out: Whether it is not scored, as the fusion node cannot keep up (`HopSet`).
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from pipeline.core.arrival import SampleArrived, StreamOpened
-from pipeline.core.errors import BadReading, ModelError
+from pipeline.core.errors import AlignmentError, BadReading, ModelError
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.detection.due_scenes import DueScenes
 from pipeline.detection.engine_scene import Scene, users_of
@@ -68,8 +68,7 @@ class Intake:
             self._evidence.open(opened)
         for scene in self.users.get(info.name, ()):
             self._due.stir(scene)
-            if self._fits(scene, info):
-                scene.aligner.open(info)
+            self._announce(scene, info)
             self.over.discard(scene.name)
         self.ended.discard(info.name)
 
@@ -100,18 +99,16 @@ class Intake:
                 self._due.stir(scene)
                 scene.aligner.push(prepared, arrived.arrival_ns)
 
-    def _fits(self, scene: Scene, info: StreamInfo) -> bool:
-        """Whether the scene's model can use the stream; if not, the scene goes on without it."""
+    def _announce(self, scene: Scene, info: StreamInfo) -> None:
+        """Announce a stream to its scene; the scene goes on without one that it cannot use."""
         self.unfit.pop((scene.name, info.name), None)
-        if self._scorer is None or scene.alarm is None:
-            return True
         try:
-            self._scorer.check(scene.name, [info])
-        except ModelError as error:
+            if self._scorer is not None and scene.alarm is not None:
+                self._scorer.check(scene.name, [info])
+            scene.aligner.open(info)
+        except (AlignmentError, ModelError) as error:
             self.unfit[scene.name, info.name] = str(error)
             log.error("stream left out of its scene", scene=scene.name, reason=str(error))
-            return False
-        return True
 
     def _prepared(self, sample: Sample) -> Sample:
         """The sample as the model wants it; an unreadable one stays and counts as missing."""

@@ -5,7 +5,8 @@
   unless it was never announced or a log has ended.
 - *Late*: what came of it was too late to be in the window, by its delay or by its stamps: the
   clock of a device that lost its power begins at 1970.
-- *Unusable*: it is not the stream that the scene's model has learnt.
+- *Unusable*: it is not the stream that the scene's model has learnt, or of another modality than
+  it was announced with.
 - *Incomplete*: the model had too little of it to score.
 - What the model's measures of quality say: dark, covered, blurred, frozen, clipped, silent,
   stuck, partly missing; see `pipeline.models.quality`. And moved: it looks elsewhere than where
@@ -53,7 +54,7 @@ def reasons_of(
         window: The window.
         streams: Streams of the scene.
         score: Its score; None: the scene has no model.
-        unfit: Streams that the model cannot use.
+        unfit: Streams that the scene or its model cannot use.
         clock_limit_ns: From here on a clock is not trusted.
     """
     found = {}

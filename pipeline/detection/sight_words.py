@@ -16,7 +16,7 @@ _NOUNS = {
 }
 _SAID = {
     ABSENT: "Nothing has come from {it}",
-    UNUSABLE: "{It} is not the stream that the model has learnt and is not used",
+    UNUSABLE: "{It} is not the stream that the model has learnt or the scene knew, and is not used",
     INCOMPLETE: "Too little that can be used has come from {it}",
     LATE: "What comes from {it} comes too late, or with wrong times,",
     CLOCK: "The clock of {it} cannot be trusted",

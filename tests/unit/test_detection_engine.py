@@ -288,6 +288,31 @@ def test_a_stream_that_the_model_cannot_use_is_left_out_and_the_rest_goes_on():
     assert scores
 
 
+def test_a_stream_of_another_modality_is_left_out_of_a_scene_without_a_model():
+    aligner = AlignerSettings(scene="room", streams=STREAMS).build()
+    machine = Engine([Scene("room", aligner)], {"room": STREAMS}, None, EvidenceKeeper(5.0))
+    steps, windows = arrivals(), []
+    at = {
+        s: next(i for i, a in enumerate(steps) if a.arrival_ns > START + s * SECOND)
+        for s in (5, 10)
+    }
+    other = StreamInfo("b", Modality.VIDEO, 10.0, (4, 4, 3), "uint8")
+    changed = StreamOpened(steps[at[5]].arrival_ns, "n", other)
+    for i, arrival in enumerate(steps):
+        if i == at[5]:
+            machine.take(changed)
+            assert "b: " in machine.unfit["room", "b"]
+        if i == at[10]:
+            machine.take(steps[1])
+            assert not machine.unfit
+        machine.take(arrival)
+        windows += machine.collect().windows
+    assert len(windows) > 30
+    without = [w for w in windows if not w.slices["b"].coverage]
+    assert 5 <= len(without) <= 10
+    assert all(w.slices["a"].coverage for w in without)
+
+
 def test_a_stream_that_fits_again_is_released_as_one_that_always_did():
     steps, wrong = arrivals(), StreamOpened(START, "n", info("b", unit="wrong"))
     again = next(i for i, a in enumerate(steps) if a.arrival_ns > START + 5 * SECOND)
