@@ -23,7 +23,8 @@ While the fusion node cannot keep up, windows between those that are scored are 
 the threshold is the one that keeps the budget with windows so far apart. All rules but that are in
 seconds.
 
-Windows at or before the last one seen are ignored, so that a resumed engine may repeat some.
+Windows at or before the last one seen are ignored, so that a resumed engine may repeat some. An
+event that stands when the alarm gets another name ends under the one it was raised by.
 """
 
 from __future__ import annotations
@@ -167,9 +168,11 @@ class Alarm:
         """Go on from `state`'s bytes, under the settings and threshold of this alarm.
 
         Raises:
-            StoreError: The bytes are not the state of this alarm.
+            StoreError: The bytes are not the state of this scene's alarm.
         """
-        self._state = read_state(data, self._state.scene, self._state.alarm)
+        self._state = read_state(data, self._state.scene)
+        if not self.standing:
+            self._state.alarm = self.settings.name
         self.hop.state = self._state.hop
         return self
 
@@ -240,7 +243,9 @@ class Alarm:
         state.cleared_ns = due_ns if now_ns is None else now_ns
         state.cleared_score, state.cleared_shown = span.score, span.shown
         state.event = None
-        return self._publish(span, Phase.CLEARED, state.cleared_ns)
+        told = self._publish(span, Phase.CLEARED, state.cleared_ns)
+        state.alarm = self.settings.name
+        return told
 
     def _publish(self, span: Span, phase: Phase, now_ns: int) -> Transition:
         state = self._state

@@ -70,17 +70,17 @@ class AlarmState(msgspec.Struct):
 _STATE_DECODER = msgspec.json.Decoder(AlarmState)
 
 
-def read_state(data: bytes, scene: str, alarm: str) -> AlarmState:
-    """Read back the state of an alarm of a scene.
+def read_state(data: bytes, scene: str) -> AlarmState:
+    """Read back the state of the alarm of a scene, which may have had another name.
 
     Raises:
-        StoreError: The bytes are not the state of this alarm.
+        StoreError: The bytes are not the state of this scene's alarm.
     """
     try:
         state = _STATE_DECODER.decode(data)
     except msgspec.MsgspecError as error:
         raise StoreError(f"the saved alarm state cannot be read: {error}", where=scene) from error
-    if (state.version, state.scene, state.alarm) != (STATE_VERSION, scene, alarm):
+    if (state.version, state.scene) != (STATE_VERSION, scene):
         raise StoreVersionError(
             f"the saved state is of alarm {state.alarm!r} of scene {state.scene!r}, "
             f"version {state.version}; this fusewatch reads version {STATE_VERSION}",

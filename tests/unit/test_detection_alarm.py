@@ -253,6 +253,21 @@ def test_a_state_that_cannot_be_read_is_refused(data):
         alarm().restore(data)
 
 
+@pytest.mark.parametrize("quiet_first", [False, True])
+def test_an_alarm_that_gets_another_name_ends_what_stands_under_the_old_one(quiet_first):
+    before, told = alarm(), []
+    for index in range(100, 105):
+        told += before.update(window(index, 0.0 if quiet_first else 4.0))
+    renamed = Alarm(RULES.model_copy(update={"name": "intruder"}), "hall", THRESHOLD, HOP_NS)
+    renamed.restore(before.state())
+    for index, level in enumerate([0.0] * 20 + [5.0] * 5 + [0.0] * 20, start=105):
+        told += renamed.update(window(index, level))
+    names = [(t.phase, t.alarm) for t in told]
+    old = [] if quiet_first else [(Phase.RAISED, "anomaly"), (Phase.CLEARED, "anomaly")]
+    assert names == [*old, (Phase.RAISED, "intruder"), (Phase.CLEARED, "intruder")]
+    assert all(t.id == event_id("hall", t.alarm, t.start_ns) for t in told)
+
+
 def test_the_state_of_another_alarm_is_refused():
     other = Alarm(RULES, "cellar", THRESHOLD, HOP_NS)
     with pytest.raises(StoreError, match="cellar"):
