@@ -19,6 +19,7 @@ from pipeline.core.window import Window
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.batching import Asked, Batching, in_a_row
 from pipeline.detection.calibration import Budget, Calibration
+from pipeline.detection.picture_cells import cells_of_cameras
 from pipeline.detection.recalibration import Recalibrator
 from pipeline.detection.recalibration_settings import RecalibrationSettings
 from pipeline.detection.score import NOTE_BELOW_P, WindowScore
@@ -74,7 +75,7 @@ class Scorer:
             together took as long each.
 
     Raises:
-        ModelError: CUDA was asked for and is not there.
+        ModelError: CUDA was asked for and is not there, or see `cells_of_cameras`.
     """
 
     def __init__(
@@ -89,11 +90,7 @@ class Scorer:
         self._watch = watch
         self._batching = Batching(models, self.device, together)
         self._scenes = {name: _begun(name, model) for name, model in self._batching.models.items()}
-        self._cells = {
-            stream.info.name: model.settings.picture_cells
-            for model in models.values()
-            for stream in model.streams
-        }
+        self._cells = cells_of_cameras(models)
         self._checked: dict[tuple[str, str], StreamInfo] = {}
         self._explained: dict[str, float] = {}
 

@@ -8,6 +8,7 @@ import torch
 from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.detection.alarm import Alarm, AlarmSettings
+from pipeline.detection.picture_cells import cells_of_cameras
 from pipeline.detection.scorer import Scorer, calibration_of
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.window_vectors import vector_widths, window_vectors
@@ -230,6 +231,28 @@ def test_windows_of_another_length_are_refused(scorer):
     window = Site(seed=1).window(LIVE)
     with pytest.raises(ModelError, match=r"windows of 4\.0 s"):
         scorer.score([replace(window, end_ns=window.start_ns + 4 * 10**9)])
+
+
+def test_scenes_that_share_a_camera_want_pictures_of_one_size():
+    model = commissioned()[0]
+    finer = replace(model, settings=model.settings.model_copy(update={"picture_cells": 36}))
+    with pytest.raises(ModelError, match=r"'hall' .* of 144 cells, .* 'yard' of 36") as refused:
+        Scorer({"hall": model, "yard": finer}, "cpu")
+    assert refused.value.where == "cam"
+    assert "the picture_cells of the other" in refused.value.fix
+    sound = replace(finer, streams=[s for s in finer.streams if s.info.name != "cam"])
+    assert cells_of_cameras({"hall": model, "yard": sound}) == {"cam": 144}
+
+
+def test_pictures_as_small_as_the_camera_gives_them_are_of_one_size():
+    def learnt(cells: int) -> SceneModel:
+        model = commissioned()[0]
+        (camera,) = (s for s in model.streams if s.info.name == "cam")
+        small = replace(camera, info=replace(camera.info, shape=(30, 40, 3)))
+        settings = model.settings.model_copy(update={"picture_cells": cells})
+        return replace(model, settings=settings, streams=[small])
+
+    assert cells_of_cameras({"hall": learnt(144), "yard": learnt(100)}) == {"cam": 144}
 
 
 def test_a_scene_without_model_is_refused(scorer):
