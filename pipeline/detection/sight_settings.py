@@ -23,7 +23,8 @@ class SightSettings(Settings):
     """It is over when the stream has seen for this long without a break, seconds."""
 
     startup_s: float = Field(default=30.0, ge=0)
-    """A stream that was not seen since the fusion node started has this long to come, seconds."""
+    """A stream of which its scene has seen nothing yet has this long to come, seconds. One that
+    was seen before the fusion node started again has ``after_s``, as at any time."""
 
     clock_limit_ms: float | None = Field(default=None, gt=0)
     """A clock that may be off by more than this, and the time between two samples of its stream,

@@ -65,7 +65,8 @@ class DetectorSettings(Settings):
     """Options of ``fusewatch commission``. The defaults suit a camera, a microphone, sensors."""
 
     picture_cells: int = Field(default=144, ge=4, le=1024)
-    """About how many cells a picture is divided into; each is judged on its own."""
+    """About how many cells a picture is divided into; each is judged on its own. The same in all
+    scenes that share a camera."""
 
     audio_bands: int = Field(default=40, ge=4, le=128)
     """Mel bands; fewer where the sample rate is too low for as many."""
