@@ -13,11 +13,12 @@ from nodes.assembly import aligner_of, build_engine
 from nodes.commissioning.answered_time import AnsweredTime, answered_time
 from nodes.commissioning.refused_samples import RefusedSamples
 from nodes.commissioning.slow_readings import slow_readings
+from nodes.recorded_streams import OneForm, streams_of
 from nodes.replay import arrivals_of, drive, start_of
 from nodes.window_fit import short_windows
 from pipeline.alignment.account import StreamCounts
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import ConfigError, ModelError, RecordingError, StoreError
+from pipeline.core.errors import ConfigError, ModelError, StoreError
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.engine import Engine
@@ -28,7 +29,6 @@ from pipeline.models.network_file import load_network
 from pipeline.models.network_verdict import NetworkVerdict, verdict_of
 from pipeline.models.picture import prepare_picture
 from pipeline.models.settings import DetectorSettings
-from pipeline.recording.reader import Recording
 from pipeline.training.budget_preview import KnownEvents, preview, without
 from pipeline.training.commissioning import commission
 from pipeline.training.commissioning_report import CommissioningReport
@@ -77,7 +77,8 @@ def commission_scene(
     Raises:
         ConfigError: The labels are wrong, or a recording is to be learnt and to calibrate.
         StoreError: The answers are asked for, and cannot be read.
-        RecordingError: No recording has a stream of the scene, or one cannot be read.
+        RecordingError: No recording has a stream of the scene, one cannot be read, or a stream is
+            in another form in one than in others.
         ModelError: There is too little to learn from or to calibrate by, or the network does not
             fit.
     """
@@ -85,12 +86,15 @@ def commission_scene(
     torch.set_num_threads(deployment.fusion.threads)  # more only wait for each other
     recordings, calibrate = oldest_first(recordings), oldest_first(calibrate)
     _see_apart(recordings, calibrate)
-    streams = streams_of(deployment, scene, recordings)
+    span_s = from_s, to_s
+    streams = streams_of(deployment, scene, recordings, *span_s)
+    form = OneForm(deployment.scenes[scene].streams, settings)
+    form.see(recordings, *span_s)
+    form.see(calibrate)
     start_ns = start_of(recordings)
     answered = _answered(deployment, scene, start_ns, needed=answers)
     known = _known(start_ns, labels, answered.wrong if answers else ())
     refused = RefusedSamples()
-    span_s = from_s, to_s
     windows = windows_of(deployment, scene, recordings, settings, *span_s, counted=refused.take)
     windows = answered.counted(windows, all_of_them=not answers)
     slow = tuple(_slow(deployment, scene, streams))
@@ -192,25 +196,6 @@ def _verdict(file: Path) -> NetworkVerdict:
         return verdict_of(load_network(file, task="scene"))
     except ModelError as error:
         raise error.at(str(file)) from error
-
-
-def streams_of(deployment: Deployment, scene: str, recordings: Sequence[Path]) -> list[StreamInfo]:
-    """The scene's streams as the recordings have them, in the scene's order."""
-    known: dict[str, StreamInfo] = {}
-    for path in recordings:
-        with Recording(path) as recording:
-            known.update(recording.streams)
-    wanted = deployment.scenes[scene].streams
-    found = [known[name] for name in wanted if name in known]
-    if not found:
-        raise RecordingError(
-            f"no stream of scene {scene!r} is recorded; there "
-            + (f"are {', '.join(sorted(known))}" if known else "is none at all"),
-            where=", ".join(str(p) for p in recordings),
-            fix=f"the scene has {', '.join(wanted)}: make the names agree, or have a file written "
-            "that fits by `fusewatch init --recording`",
-        )
-    return found
 
 
 def _slow(deployment: Deployment, scene: str, streams: Sequence[StreamInfo]) -> Iterator[str]:

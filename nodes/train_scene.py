@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from nodes.commission import streams_of, windows_of
+from nodes.commission import windows_of
+from nodes.recorded_streams import OneForm, streams_of
 from nodes.replay import start_of
 from pipeline.config.deployment import Deployment
 from pipeline.core.sample import Modality, StreamInfo
@@ -72,13 +73,20 @@ def train_scene_network(
         progress: Told the stage, what is done, and how much there is (None: not known).
 
     Raises:
-        RecordingError: A recording has no stream of the scene, or cannot be read.
+        RecordingError: A recording has no stream of the scene, cannot be read, or has a stream in
+            another form than others.
         ConfigError: The labels cannot be read.
         ModelError: There is too little to learn from.
     """
     torch.set_num_threads(recordings.deployment.fusion.threads)
     labels, origin_ns = _labels(recordings)
-    streams = streams_of(recordings.deployment, recordings.scene, recordings.normal)
+    span_s = recordings.from_s, recordings.to_s
+    streams = streams_of(recordings.deployment, recordings.scene, recordings.normal, *span_s)
+    form = OneForm(
+        recordings.deployment.scenes[recordings.scene].streams, _sized(settings.network, streams)
+    )
+    form.see(recordings.normal, *span_s)
+    form.see(recordings.labelled)
     kinds = kinds_of(labels) if labels else ()
     model = build_network(settings, streams, kinds)
     normal, labelled = _prepared(recordings, settings, model, labels, origin_ns, progress)
@@ -149,8 +157,12 @@ def _windows(
     to_s: float | None = None,
 ) -> Iterator[Window]:
     streams = streams_of(recordings.deployment, recordings.scene, files)
-    sized = DetectorSettings(picture_cells=_picture_cells(settings.network, streams))
+    sized = _sized(settings.network, streams)
     return windows_of(recordings.deployment, recordings.scene, files, sized, from_s, to_s)
+
+
+def _sized(network: FusionModelSettings, streams: Sequence[StreamInfo]) -> DetectorSettings:
+    return DetectorSettings(picture_cells=_picture_cells(network, streams))
 
 
 def _picture_cells(network: FusionModelSettings, streams: Sequence[StreamInfo]) -> int:

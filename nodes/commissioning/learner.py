@@ -7,13 +7,16 @@ a copy of them. Looks leave out the fusion network (`Evidence.ODD`): it takes lo
 all else, and new normal that it has not learnt shows in the streams first. The model that is kept
 at the end has it, and is learnt by the same steps as by ``fusewatch commission --recording`` from
 the file.
+
+A stream that changes its form while it is recorded, such as its list of channels, is learnt in the
+form in which it came first, as the model will know it live; `LiveChecks` tells of the change.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import structlog
@@ -36,6 +39,7 @@ from pipeline.detection.scorer import Scorer, calibration_of
 from pipeline.models.picture import prepare_picture
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import DetectorSettings, Evidence
+from pipeline.models.stream_likeness import differences
 from pipeline.training.commissioning import learn
 from pipeline.training.commissioning_report import CommissioningReport
 from pipeline.training.cross_fit import Progress
@@ -188,12 +192,22 @@ class LiveLearner:
         self.rows.open([self._infos[name] for name in wanted if name in self._infos])
 
     def _take(self, window: Window) -> None:
-        self.rows.add(window)
+        self.rows.add(self._in_first_form(window))
         self._ends.append(window.end_ns)
         self.checks.take(window)
         for earlier in self._earlier:
             if len(earlier.scores) < earlier.windows:
                 self._score(earlier, window)
+
+    def _in_first_form(self, window: Window) -> Window:
+        """The window without streams that are in another form than when they were first seen."""
+        first = {data.info.name: data.info for data in self.rows.streams}
+        parts = {
+            name: part
+            for name, part in window.slices.items()
+            if not differences(first.get(name, part.info), part.info, self._settings)
+        }
+        return window if len(parts) == len(window.slices) else replace(window, slices=parts)
 
     def _score(self, earlier: _Earlier, window: Window) -> None:
         try:

@@ -40,9 +40,9 @@ def _differences(
 
 
 def _same_shape(known: StreamInfo, live: StreamInfo, settings: DetectorSettings) -> bool:
-    if known.modality is not Modality.VIDEO:
+    if known.shape == live.shape or known.modality is not Modality.VIDEO:
         return known.shape == live.shape
-    if len(live.shape) != 3 or not live.shape[0] or not live.shape[1]:
+    if not all(len(shape) == 3 and shape[0] and shape[1] for shape in (known.shape, live.shape)):
         return False
     cells = settings.picture_cells
     learnt = grid_shape(known.shape[0], known.shape[1], cells)

@@ -71,10 +71,10 @@ class NormalRows:
         return other
 
     def open(self, streams: Sequence[StreamInfo]) -> None:
-        """Take in these streams too, in this order, from now on; those known already go on."""
-        known = {data.info.name: data for data in self._data}
+        """Take in these streams too, in this order, from now on; those seen already go on."""
+        known = {data.info.name: data for data in self._data if data.features}
         named = [s.name for s in streams]
-        others = [data for name, data in known.items() if name not in named]
+        others = [data for data in self._data if data.info.name not in named]
         self._data = [known.get(s.name) or nothing_yet(s, self._settings) for s in streams]
         self._data.extend(others)
 

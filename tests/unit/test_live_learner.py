@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -148,3 +149,26 @@ def test_streams_that_agree_on_the_time_and_one_that_is_late(tmp_path: Path):
         assert (told.about, told.level) == ("plc", level)
     assert "than mic" in told.text
     assert "mic: " in told.fix
+
+
+def test_a_stream_that_changes_its_form_is_learnt_as_it_was_before(tmp_path: Path):
+    """Its channels are turned round: each would be learnt as both."""
+    learner = LiveLearner(deployment(tmp_path), "s", QUICK, LENGTHS)
+    turned = replace(PLC, channels=PLC.channels[::-1])
+    learner.take(StreamOpened(START_NS - S, "n", turned))  # and is turned again before it is seen
+    for arrival in arrivals(120):
+        if isinstance(arrival, SampleArrived) and arrival.sample.stream == "plc":
+            arrival.sample.data = arrival.sample.data + np.array([0.0, 100.0])
+            if arrival.sample.sequence == 700:
+                learner.take(StreamOpened(arrival.arrival_ns, "n", turned))
+            if arrival.sample.sequence >= 700:
+                arrival.sample.data = arrival.sample.data[::-1]
+        learner.take(arrival)
+    plc, mic = learner.rows.streams
+    assert plc.info.channels == PLC.channels
+    assert 130 < len(plc.features) < 140 < len(mic.features)
+    np.testing.assert_allclose(
+        [f.places[:, 0] for f in plc.features], [[0, 100]] * len(plc.features), atol=2
+    )
+    (told,) = (one for one in learner.checks.findings(120.0) if "changed while" in one.text)
+    assert told.about == "plc"
