@@ -15,7 +15,6 @@ again learning at 14 and 20). Whatever else is the case, it ends when it was rec
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +24,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pipeline.core.settings import Settings
+from pipeline.training.intervals import at_most
 from pipeline.training.learning_curve import Gain
 
 _RARE = 0.05  # chance below which as many alarms are more than the budget explains
@@ -169,5 +169,4 @@ def ends(looks: Sequence[Look], recorded_s: float, settings: EnoughSettings) -> 
 
 def _at_least(count: int, mean: float) -> float:
     """Chance that a Poisson count of this mean is `count` or more."""
-    below = (math.exp(-mean) * mean**k / math.factorial(k) for k in range(count))
-    return 1.0 - math.fsum(below)
+    return 1.0 - at_most(count - 1, mean) if count else 1.0

@@ -26,8 +26,19 @@ def garwood(count: int) -> tuple[float, float]:
         raise ValueError(f"a count of {count}")
     tail = (1 - CONFIDENCE) / 2
     most = count + 10 + 6 * math.sqrt(count + 1)
-    low = _falls_to(1 - tail, lambda mean: _at_most(count - 1, mean), most) if count else 0.0
-    return low, _falls_to(tail, lambda mean: _at_most(count, mean), most)
+    low = _falls_to(1 - tail, lambda mean: at_most(count - 1, mean), most) if count else 0.0
+    return low, _falls_to(tail, lambda mean: at_most(count, mean), most)
+
+
+def at_most(count: int, mean: float) -> float:
+    """Chance that a Poisson count of this mean is `count` or fewer, summed in logarithms."""
+    if mean <= 0:
+        return 1.0
+    number = np.arange(count + 1)
+    falls = np.cumsum(np.log(np.maximum(number, 1)))
+    logs = number * math.log(mean) - mean - falls
+    top = float(logs.max())
+    return float(np.exp(logs - top).sum() * math.exp(top))
 
 
 def wilson(part: int, whole: int) -> tuple[float, float]:
@@ -47,14 +58,3 @@ def _falls_to(wanted: float, falling: Callable[[float], float], most: float) -> 
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > wanted else (low, middle)
     return (low + high) / 2
-
-
-def _at_most(count: int, mean: float) -> float:
-    """Chance of `count` or fewer when `mean` are expected, summed in logarithms."""
-    if mean <= 0:
-        return 1.0
-    number = np.arange(count + 1)
-    falls = np.cumsum(np.log(np.maximum(number, 1)))
-    logs = number * math.log(mean) - mean - falls
-    top = float(logs.max())
-    return float(np.exp(logs - top).sum() * math.exp(top))

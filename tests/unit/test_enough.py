@@ -55,6 +55,13 @@ def test_more_alarms_than_the_budget_explains_are_not_settled():
     assert standing_of(look(raised=0, allowed=0.0), SETTINGS) is Standing.ENOUGH
 
 
+def test_as_many_alarms_as_hours_of_a_large_budget_bring_are_judged_too():
+    assert standing_of(look(raised=150, allowed=150.0), SETTINGS) is Standing.ENOUGH
+    assert standing_of(look(raised=170, allowed=150.0), SETTINGS) is Standing.ENOUGH
+    assert standing_of(look(raised=171, allowed=150.0), SETTINGS) is Standing.ALARMING
+    assert standing_of(look(raised=5000, allowed=6000.0), SETTINGS) is Standing.ENOUGH
+
+
 def test_it_ends_when_enough_or_at_the_latest_when_set():
     at_most = EnoughSettings(at_most_min=10)
     assert ends([], 599.0, at_most) is None
