@@ -4,7 +4,7 @@ Each stream with anything to compare is put beside a reference: the sound if the
 moments are known best, else the sensor or camera of the highest rate. What comes out can be
 written into the deployment as ``latency_ms``: the stream that is earliest keeps what it has, the
 others get as much more as they are later. Where the stamps of a stream came to mean something
-else, with another latency, only what came after that is compared.
+else, with another latency, or it changed its form, only what came after that is compared.
 """
 
 from __future__ import annotations
@@ -132,12 +132,15 @@ class SyncGathering:
         )
 
     def _open(self, info: StreamInfo) -> None:
-        """Note a stream; one of which the stamps came to mean something else is gathered anew."""
-        known = self._stamps.get(info.name, ())
+        """Note a stream; one in another form, or with stamps of another sense, begins anew."""
+        known, stamps = self._infos.get(info.name), self._stamps.get(info.name, ())
         self._infos[info.name] = info
-        if known[-1:] == (info.stamp,):
+        if info == known:
             return
-        self._stamps[info.name] = (*known, info.stamp)
+        if stamps[-1:] != (info.stamp,):
+            self._stamps[info.name] = (*stamps, info.stamp)
+        self._meters.pop(info.name, None)
+        self._unfit.pop(info.name, None)
         try:
             self._meters[info.name] = ActivityMeter(info, self._keep_ns)
         except AlignmentError as error:

@@ -2,7 +2,7 @@
 
 The recording is the same as by ``fusewatch record``: from the sources, or by the fusion node when
 the deployment runs. Whatever happens to the learning, the recording is finished and kept, and can
-be commissioned from later.
+be commissioned from later: what went wrong is told when it does, and raised at the end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -176,6 +177,7 @@ class LiveCommissioning:
         self._now_s = now_s
         self._looks: list[Look] = []
         self._normal_s = 0.0
+        self._failure: ModelError | None = None
         context = get_context("spawn")
         self._link, self._far = context.Pipe()
         self._process: SpawnProcess = context.Process(
@@ -186,7 +188,8 @@ class LiveCommissioning:
         """Record until it is enough, and write the model.
 
         Raises:
-            ModelError: There was too little to learn from.
+            ModelError: There was too little to learn from, or the learning failed; it is raised
+                once the recording is finished.
             RecordingError: The recording cannot be written or read.
         """
         self._start()
@@ -194,7 +197,10 @@ class LiveCommissioning:
         try:
             why = self._record(begun_s)
             recorded_s = self._now_s() - begun_s
-            self._link.send(Ended(self._clock.now_ns(), look=why is not Why.STOPPED))
+            if self._failure is not None:
+                raise self._failure
+            with suppress(ConnectionError):  # of one that has ended is heard what it said last
+                self._link.send(Ended(self._clock.now_ns(), look=why is not Why.STOPPED))
             self._ending(why)
             learnt = self._await()
         finally:
@@ -231,8 +237,12 @@ class LiveCommissioning:
                 self._capture.close()
 
     def _hear(self) -> None:
-        while self._link.poll():
-            self._take(_received(self._link, self._job))
+        try:
+            while self._failure is None and self._link.poll():
+                self._take(_received(self._link, self._job))
+        except ModelError as error:
+            self._failure = error
+            self._tell(Failed(error.message, error.where, error.fix))
 
     def _await(self) -> Learnt:
         while True:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from nodes.budget_words import span
 from nodes.commissioning.live import Outcome
-from nodes.commissioning.messages import Job, Looked, Stage, Taken, Told
+from nodes.commissioning.messages import Failed, Job, Looked, Stage, Taken, Told
 from nodes.commissioning.words import (
     FindingNews,
     begin_words,
@@ -103,6 +103,10 @@ class Screen:
                 self._show_stage(message)
             case Looked():
                 self._looked(message)
+            case Failed():
+                fix = "it is recorded all the same, to be learnt later; Ctrl-C ends it early"
+                said = f"the learning has failed: {message.message}"
+                self._findings([Finding(self._job.scene, Level.PROBLEM, said, fix)])
 
     def ending(self, why: Why) -> None:
         """Say why, and that learning goes on."""
@@ -209,7 +213,10 @@ class JsonLines:
         )  # fmt: skip
 
     def told(self, message: Told) -> None:
-        """``recorded`` now and then, ``finding`` and ``mended`` as they come, ``look``."""
+        """``recorded`` now and then, ``finding`` and ``mended`` as they come, ``look``, ``failed``.
+
+        What has failed is the learning; it is recorded all the same.
+        """
         match message:
             case Taken():
                 self._taken(message)
@@ -217,6 +224,8 @@ class JsonLines:
                 self._line("look", **look_data(look, self._job.enough))
                 for one in self._times.of(message.findings)[0]:
                     self._line("finding", **asdict(one))
+            case Failed():
+                self._line("failed", **asdict(message))
 
     def ending(self, why: Why) -> None:
         """``ended``: why."""

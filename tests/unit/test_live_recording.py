@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from nodes.cli import USAGE
 from nodes.commissioning import live as module
-from nodes.commissioning.live import FromRunning, FromSources
+from nodes.commissioning.live import FromRunning, FromSources, LiveCommissioning
+from nodes.commissioning.messages import Failed, Job, Told
+from nodes.commissioning.telling import JsonLines, Screen
 from nodes.record import DirectRecorder
 from nodes.record_request import RecordRequest
 from nodes.recorder import LOOK_EVERY, Recorder
@@ -17,10 +22,14 @@ from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
 from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.clock import ManualClock
-from pipeline.core.errors import RecordingError
+from pipeline.core.errors import ModelError, RecordingError
+from pipeline.core.ledger import StreamAccount
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
+from pipeline.detection.alarm import AlarmSettings
+from pipeline.models.settings import DetectorSettings
 from pipeline.recording.merge import read_many
 from pipeline.recording.writer import RecordingWriter
+from pipeline.training.enough import EnoughSettings
 from tests.command_line import fusewatch
 
 S = 1_000_000_000
@@ -135,3 +144,74 @@ def test_a_file_that_gets_no_end_is_told_with_what_to_do(
         FromRunning(RecordRequest(tmp_path), path).close()
     assert "can be commissioned from" in told.value.fix
     writer.close()
+
+
+class Capture:
+    """Records for as long as it is to, and takes as long as it is to for closing."""
+
+    def __init__(self, goes_on: Callable[[], bool], closing: Callable[[], object]) -> None:
+        self._goes_on, self._closing = goes_on, closing
+        self.closed = False
+
+    def start(self) -> None:
+        pass
+
+    def step(self, timeout_s: float) -> bool:
+        time.sleep(timeout_s)
+        return self._goes_on()
+
+    def close(self) -> None:
+        self._closing()
+        self.closed = True
+
+    def accounts(self) -> dict[str, StreamAccount]:
+        return {}
+
+
+def job(folder: Path) -> Job:
+    """One that the learner fails at: its deployment is not there."""
+    quick = DetectorSettings(block_s=10.0, folds=3)
+    return Job(
+        folder / "gone.yaml",
+        "s",
+        folder / "n.mcap",
+        folder / "s.model",
+        quick,
+        EnoughSettings(),
+        "a",
+    )
+
+
+def test_a_learner_that_fails_is_told_at_once_and_the_recording_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STEP_S", 0.02)
+    told: list[Told] = []
+    further = iter([True, True, True, False])
+    capture = Capture(lambda: not told or next(further), closing=list)
+    live = LiveCommissioning(capture, job(tmp_path), ManualClock(S), tell=told.append, ending=print)
+    with pytest.raises(ModelError, match="no such file") as raised:
+        live.run()
+    assert list(further) == []
+    assert capture.closed
+    assert told == [Failed(raised.value.message, raised.value.where, raised.value.fix)]
+    lines = JsonLines(job(tmp_path), AlarmSettings(), print)
+    screen = Screen(Console(width=200), job(tmp_path), AlarmSettings(), lambda *_: None)
+    for teller in (lines, screen):
+        teller.told(told[0])
+        assert "no such file" in capsys.readouterr().out
+
+
+def test_what_the_learner_said_before_it_ended_while_the_file_was_closed_is_heard(
+    tmp_path: Path,
+) -> None:
+    """It was silent, with exit code 0: nobody was there any more to be told of the end."""
+
+    def ended() -> None:
+        live._process.join()
+
+    capture = Capture(lambda: False, closing=ended)
+    live = LiveCommissioning(capture, job(tmp_path), ManualClock(S), tell=print, ending=print)
+    with pytest.raises(ModelError, match="no such file"):
+        live.run()
+    assert capture.closed

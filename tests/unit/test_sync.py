@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nodes.cli import run
+from nodes.sync import SyncGathering
 from pipeline.alignment.activity import CEILING, Activity, ActivityMeter
 from pipeline.alignment.sync_offset import find_offset
 from pipeline.core.arrival import SampleArrived, StreamOpened
@@ -21,6 +22,7 @@ from tests.benchmarks.sync_exact import Camera
 RATE = 8000
 START_NS = 1_700_000_000 * 10**9
 MS = 1_000_000
+SECOND = 1000 * MS
 CAM = StreamInfo("cam", Modality.VIDEO, 10.0, (24, 32, 3), "uint8")
 MIC = StreamInfo("mic", Modality.AUDIO, float(RATE), (1,), "int16")
 KNOCK = StreamInfo("knock", Modality.SENSOR, 50.0, (2,), "float64", channels=("x", "y"))
@@ -233,6 +235,21 @@ def test_it_tells_what_stamps_meant_and_when_that_changed_meanwhile(
     assert "they agree as far as this can tell" in said
     assert "cam: its stamps changed (arrival then sender); only what came after" in said
     assert "mic: stamp arrival, when it arrived; usually 1 to 1000 ms late" in said
+
+
+def test_a_stream_that_changes_its_form_is_compared_by_what_came_after() -> None:
+    wider = replace(KNOCK, shape=(3,), channels=("a", "b", "c"))
+    written = StreamInfo("knock", Modality.TEXT)
+    gathered = SyncGathering(["knock"])
+    for at, info in enumerate((KNOCK, wider, written, wider)):
+        gathered.take(StreamOpened(START_NS + at * SECOND, "n", info))
+        for number in range(10 if info is not written else 0):
+            time_ns = START_NS + at * SECOND + number * 20 * MS
+            sample = Sample("knock", number, time_ns, np.zeros(info.shape), Encoding.FLOAT)
+            gathered.take(SampleArrived(time_ns, "n", sample))
+    activities, unusable = gathered._activities()
+    assert activities["knock"].begin_ns[0] == START_NS + 3 * SECOND
+    assert unusable == {}
 
 
 def test_a_reference_that_is_not_there_is_a_clear_error(
