@@ -172,7 +172,7 @@ def _tell_page(deployment: Deployment, console: Console) -> None:
     """Where the live minute can be watched; what follows # stays in the browser."""
     if deployment.dashboard is not None:
         page = f"http://{deployment.dashboard.listen}/login#{page_token(deployment.data)}"
-        console.print(f"in the browser: {page}", soft_wrap=True)
+        console.print(f"in the browser: {page}", soft_wrap=True, markup=False)
 
 
 def _tell(
@@ -199,14 +199,14 @@ def _tell(
         ("scores", out / "scores.csv"),
         ("timeline", out / "timeline.png"),
     ):
-        console.print(f"  {what:24} {path}", soft_wrap=True)
+        console.print(f"  {what:24} {path}", soft_wrap=True, markup=False)
     files, config, typed = " ".join(str(r) for r in recordings), out / "demo.yaml", called_as()
     for what, command in (
         ("in the browser", f"dashboard {config}"),
         ("live again, until it is stopped", f"run {config}"),
         ("again", f"replay {files} --config {config}"),
     ):
-        console.print(f"{what}: {typed} {command}", soft_wrap=True)
+        console.print(f"{what}: {typed} {command}", soft_wrap=True, markup=False)
 
 
 def called_as() -> str:

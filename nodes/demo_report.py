@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.core.event import Event
@@ -100,11 +101,11 @@ def print_summary(console: Console, result: Match) -> None:
             f"{truth.start_s:.0f} to {truth.end_s:.0f} s",
             f"{truth.kind}: {truth.description} ({', '.join(truth.modalities)})",
             f"[green]at {first.start_s:.1f} s[/]" if first else "[red]no[/]",
-            first.event.summary if first else "",
+            escape(first.event.summary) if first else "",
         )
     for extra in result.false_alarms:
         span = f"{extra.start_s:.0f} to {extra.end_s:.0f} s"
-        table.add_row(span, "nothing", "[yellow]false alarm[/]", extra.event.summary)
+        table.add_row(span, "nothing", "[yellow]false alarm[/]", escape(extra.event.summary))
     console.print(table)
 
 

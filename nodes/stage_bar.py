@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 
@@ -24,5 +25,5 @@ class StageBar:
     def tell(self, stage: str, done: int, total: int | None) -> None:
         """Show how far a stage is."""
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
+            self._tasks[stage] = self._progress.add_task(escape(stage), total=total)
         self._progress.update(self._tasks[stage], completed=done, total=total)

@@ -64,8 +64,8 @@ def shown(deliveries: Deliveries) -> None:
             str(one.id),
             one.event.id[:ID],
             _phase(one),
-            one.sink,
-            _state(deliveries, one),
+            escape(one.sink),
+            escape(_state(deliveries, one)),
             str(one.attempts),
             escape(one.error),
         )

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nodes.event_bundle import Verified, verify, zip_of
@@ -124,7 +125,8 @@ def _print(found: list[Verified], *, everything: bool) -> None:
     for one in found:
         for file in one.files:
             if everything or file.standing is not Standing.GOOD:
-                table.add_row(one.event[:8], one.scene, file.name, file.standing.value)
+                name = escape(file.name)
+                table.add_row(one.event[:8], escape(one.scene), name, file.standing.value)
     if table.row_count:
         Console().print(table)
     counts = Counter(file.standing.value for one in found for file in one.files)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nodes.stage_bar import StageBar
@@ -56,7 +57,7 @@ def train(
     save_trained(trained, recordings.scene, output)
     page = write_report(trained, recordings.scene, report)
     tell(console, trained)
-    console.print(f"{output} and {page} written", soft_wrap=True, highlight=False)
+    console.print(f"{output} and {page} written", soft_wrap=True, highlight=False, markup=False)
 
 
 def tell(console: Console, trained: SceneTraining) -> None:
@@ -70,7 +71,7 @@ def tell(console: Console, trained: SceneTraining) -> None:
     figures = Table("on held-out windows", "before", "after")
     for one in trained.phases:
         for name, value in one.figures.items():
-            figures.add_row(name, f"{one.figures_before[name]:.2f}", f"{value:.2f}")
+            figures.add_row(escape(name), f"{one.figures_before[name]:.2f}", f"{value:.2f}")
     if figures.row_count:
         console.print(figures)
     if trained.retrieval:
@@ -83,5 +84,5 @@ def _retrieval(pairs: Sequence[Retrieval]) -> Table:
     for pair in pairs:
         shares = f"{pair.recall_1:.1%}", f"{pair.chance_1:.1%}"
         places = f"{pair.median_rank:.0f}", f"{pair.chance_rank:.0f}"
-        table.add_row(pair.asked, pair.found, *shares, *places)
+        table.add_row(escape(pair.asked), escape(pair.found), *shares, *places)
     return table

@@ -61,5 +61,5 @@ def _test(deployment: Deployment) -> None:
     for tried in try_sinks(deployment, node_clock()):
         failed += bool(tried.error)
         verdict = f"[red]failed[/]  {escape(tried.error)}" if tried.error else "[green]taken[/]"
-        console.print(f"{tried.sink:20} {verdict}", soft_wrap=True, highlight=False)
+        console.print(f"{escape(f'{tried.sink:20}')} {verdict}", soft_wrap=True, highlight=False)
     raise typer.Exit(UNAVAILABLE if failed else 0)

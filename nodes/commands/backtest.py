@@ -123,7 +123,7 @@ def command(
     else:
         tell(Console(), result)
         if report is not None:
-            Console().print(f"report: {report}", soft_wrap=True, highlight=False)
+            Console().print(f"report: {report}", soft_wrap=True, highlight=False, markup=False)
     if result.given_up:
         raise typer.Exit(INCOMPLETE)
 

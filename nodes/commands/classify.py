@@ -48,7 +48,7 @@ def command(
     tell(console, judged, warnings_of(judged, known))
     if report is not None:
         write_judgement(report, judged, unusable)
-        console.print(f"{report} written", soft_wrap=True)
+        console.print(f"{report} written", soft_wrap=True, markup=False)
 
 
 def tell(console: Console, judged: Judged, warnings: Sequence[str]) -> None:

@@ -149,7 +149,7 @@ def command(
             config, deployment, name, target, settings or DetectorSettings(), options, tell
         )
         _draw(quiet, report, (report_folder or target.parent) / f"{name}-budget.png")
-        quiet.print(f"{target} written", soft_wrap=True)
+        quiet.print(f"{target} written", soft_wrap=True, markup=False)
         return
     with StageBar(console) as bar:
         report = commission_scene(
@@ -168,14 +168,14 @@ def command(
         )
     tell(console, report)
     _draw(console, report, (report_folder or target.parent) / f"{name}-budget.png")
-    console.print(f"{target} written, {time.monotonic() - begun:.0f} s")
+    console.print(f"{escape(str(target))} written, {time.monotonic() - begun:.0f} s")
 
 
 def _draw(console: Console, report: CommissioningReport, plot: Path) -> None:
     from nodes.budget_plot import draw
 
     draw(report.preview, plot)
-    console.print(f"{plot}: the budgets drawn", soft_wrap=True, highlight=False)
+    console.print(f"{plot}: the budgets drawn", soft_wrap=True, highlight=False, markup=False)
 
 
 def _see_that_they_go_together(
@@ -207,10 +207,10 @@ def tell(console: Console, report: CommissioningReport) -> None:
         console.print(f"alarms of this time, by what they were called: {report.answered}")
     console.print(budget_table(report.preview))
     for line in budget_words(report.preview):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
     for line in report.abilities.can:
         console.print(f"[green]finds:[/] {escape(line)}", highlight=False)
     for line in report.abilities.cannot:
         console.print(f"[yellow]does not:[/] {escape(line)}", highlight=False)
     for warning in report.warnings:
-        console.print(f"[yellow]warning:[/] {warning}")
+        console.print(f"[yellow]warning:[/] {escape(warning)}")

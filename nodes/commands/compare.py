@@ -96,7 +96,7 @@ def command(
     (output / "comparison.json").write_text(json.dumps(bodies, indent=1) + "\n")
     console = Console()
     tell(console, found)
-    console.print(f"models, reports and comparison.json: {output}", soft_wrap=True)
+    console.print(f"models, reports and comparison.json: {escape(str(output))}", soft_wrap=True)
 
 
 def tell(console: Console, found: Sequence[Compared]) -> None:

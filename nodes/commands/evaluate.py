@@ -102,7 +102,7 @@ def command(
         typer.echo(evaluation.to_json(), nl=False)
     else:
         tell(Console(), evaluation)
-        Console().print(f"report: {report}", soft_wrap=True, highlight=False)
+        Console().print(f"report: {report}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _check(budget: str | None, from_s: float | None, to_s: float | None) -> None:

@@ -50,11 +50,12 @@ def _tell(report: ExportReport) -> None:
     table = Table("stream", "files", "samples", "left out")
     for one in report.streams:
         left = ", ".join(f"{count:,} {why}" for why, count in one.left_out.items()) or "-"
-        table.add_row(escape(one.name), ", ".join(one.files), f"{one.samples:,}", left)
+        table.add_row(escape(one.name), escape(", ".join(one.files)), f"{one.samples:,}", left)
     console.print(table)
     for fault in report.faults:
         console.print(f"[yellow]recording:[/] {escape(fault)}")
     events = f", {report.events} events" if report.events else ""
     console.print(
-        f"{report.folder}: second 0 is {format_iso(report.start_ns)}{events}", soft_wrap=True
+        f"{escape(str(report.folder))}: second 0 is {format_iso(report.start_ns)}{events}",
+        soft_wrap=True,
     )

@@ -138,7 +138,8 @@ def undo(
     """Take an answer back: what it did ends with the next event."""
     with closing(answer_store(load_deployment(config), create=False)) as store:
         answer = store.withdraw(number, getpass.getuser(), time.time_ns())
-    Console().print(f"taken back: {_said(answer)} to event {answer.event} of {answer.scene}")
+    told = f"taken back: {_said(answer)} to event {answer.event} of {answer.scene}"
+    Console().print(escape(told))
 
 
 @group.command()

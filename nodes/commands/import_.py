@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -215,12 +216,12 @@ def _tell(report: ImportReport, labels: Path | None) -> None:
     table = Table("stream", "from", "samples", "seconds", "left out", "found wrong")
     for item in report.inputs:
         table.add_row(
-            item.stream,
-            Path(item.path).name,
+            escape(item.stream),
+            escape(Path(item.path).name),
             f"{item.samples:,}",
             f"{(item.end_ns - item.start_ns) / 1e9:,.1f}",
-            _counts(item.dropped),
-            _counts(item.faults),
+            escape(_counts(item.dropped)),
+            escape(_counts(item.faults)),
         )
     console.print(table)
     for item in report.inputs:
@@ -233,7 +234,8 @@ def _tell(report: ImportReport, labels: Path | None) -> None:
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
         console.print(f"labels: {told}", highlight=False, markup=False)
     size = report.size_bytes / 1e6
-    console.print(f"{report.output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")
+    output = escape(str(report.output))
+    console.print(f"{output}: {size:,.1f} MB, starts at {format_iso(report.start_ns)}")
     if not report.dated:
         console.print(
             "nothing says when that was, so it has a day of its own; --start DATE says when, or "

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from nodes.interruption import Interruption
 from nodes.record import DirectRecorder, nothing_given
@@ -128,7 +129,7 @@ def _record(console: Console, deployment: Deployment, target: Path, seconds: flo
     if not any(account.delivered for account in accounts.values()):
         target.unlink()
     _tell(console, accounts, target)
-    console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+    console.print(f"{escape(str(target))}: {target.stat().st_size / 1e6:.1f} MB")
 
 
 def _run(console: Console, recorder: DirectRecorder, seconds: float | None) -> None:
@@ -154,7 +155,7 @@ def _tell(console: Console, accounts: Mapping[str, StreamAccount], target: Path)
     if not any(account.delivered for account in accounts.values()):
         raise nothing_given(target)
     for line in account_lines(accounts):
-        console.print(line)
+        console.print(escape(line))
 
 
 def account_lines(accounts: Mapping[str, StreamAccount]) -> Iterator[str]:
@@ -194,7 +195,8 @@ def _record_folder(
     _run(console, recorder, seconds)
     _tell(console, recorder.ledger.snapshot(), folder)
     size = sum(path.stat().st_size for path in files.files())
-    console.print(f"{folder}: {len(files.files())} files of {deployment.name}, {size / 1e6:.1f} MB")
+    told = f"{folder}: {len(files.files())} files of {deployment.name}, {size / 1e6:.1f} MB"
+    console.print(escape(told))
     for reason, count in files.removed.items():
         if count:
             console.print(f"removed by {reason.value}: {count} files")
@@ -222,7 +224,8 @@ def _ask(console: Console, deployment: Deployment, target: Path, seconds: float 
     finally:
         request.withdraw()
     if target.exists():
-        console.print(f"{target}: {target.stat().st_size / 1e6:.1f} MB and being finished")
+        size = target.stat().st_size / 1e6
+        console.print(f"{escape(str(target))}: {size:.1f} MB and being finished")
 
 
 def await_begin(request: RecordRequest, target: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.table import Table
 
 from nodes.commands._options import check_span
@@ -173,31 +174,41 @@ def _usual_latency(stamp: str) -> list[float] | None:
 def _tell(data: dict[str, object]) -> None:
     console = Console()
     table = Table(
-        "stream", "kind", "node", "samples", "rate", "stamp", "size", title=str(data["file"])
+        "stream",
+        "kind",
+        "node",
+        "samples",
+        "rate",
+        "stamp",
+        "size",
+        title=escape(str(data["file"])),
     )
     streams = data["streams"] if isinstance(data["streams"], list) else []
     for stream in streams:
         rate = stream["rate_hz"]
         table.add_row(
-            stream["name"],
+            escape(stream["name"]),
             stream["modality"],
-            stream.get("node", "-"),
+            escape(stream.get("node", "-")),
             f"{stream['samples']:,}",
             f"{rate:g} Hz" if rate else "-",
-            stream["stamp"],
+            escape(stream["stamp"]),
             decimal(stream.get("nbytes", 0)),
         )
     console.print(table)
     for stream in streams:
         if (account := stream["ledger"]) and account["dropped"]:
             why = ", ".join(f"{count:,} {reason}" for reason, count in account["dropped"].items())
-            console.print(f"{stream['name']}: {account['captured']:,} captured, dropped {why}")
+            said = f"{stream['name']}: {account['captured']:,} captured, dropped {why}"
+            console.print(escape(said))
     if any(stream["samples"] for stream in streams):
         console.print(f"{data['seconds']:.1f} s from {data['start']}, {data['events']} events")
     else:
         console.print("no samples")
     if data["truncated"]:
-        console.print(f"[yellow]{data['truncated']}[/]; see fusewatch recording repair")
+        console.print(
+            f"[yellow]{escape(str(data['truncated']))}[/]; see fusewatch recording repair"
+        )
     faults = data["faults"]
     for fault in faults if isinstance(faults, list) else ():
-        console.print(f"[yellow]{fault}[/]")
+        console.print(f"[yellow]{escape(fault)}[/]")

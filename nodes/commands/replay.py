@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from nodes.commands._options import check_span
 from nodes.recording_files import recording_files
@@ -156,4 +157,4 @@ def _tell(result: Replayed) -> None:
         console.print("none was scored: there is no model; name one with --model")
     for event in raised:
         at_s = (event.start_ns - result.start_ns) / SECOND_NS
-        console.print(f"  {at_s:9.1f} s  {format_iso(event.start_ns)}  {event.summary}")
+        console.print(f"  {at_s:9.1f} s  {format_iso(event.start_ns)}  {escape(event.summary)}")

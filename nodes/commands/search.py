@@ -187,7 +187,7 @@ def _weights(text: str | None, known: list[str]) -> dict[str, float] | None:
 def tell(console: Console, answer: Answer) -> None:
     """Print what was looked for and what was found."""
     if answer.like is None:
-        console.print(f"like {answer.text!r}", highlight=False)
+        console.print(f"like {answer.text!r}", highlight=False, markup=False)
     else:
         console.print(f"like {_words(answer.like)}", highlight=False)
     streams = list(dict.fromkeys(name for m in answer.moments for name in m.streams))

@@ -204,12 +204,12 @@ def _tell(finding: SyncFinding, config: Path, plot: Path | None) -> None:
     for name, why in finding.unusable.items():
         console.print(f"{escape(name)}: {escape(why)}")
     for name, stamps in finding.stamps.items():
-        console.print(f"{escape(name)}: {_stamps(stamps)}")
+        console.print(f"{escape(name)}: {escape(_stamps(stamps))}")
     if finding.latencies_ms:
-        console.print(f"to mend it, write into {config}:\n", soft_wrap=True)
+        console.print(f"to mend it, write into {config}:\n", soft_wrap=True, markup=False)
         lines = [f"  {name}: {{latency_ms: {ms:g}}}" for name, ms in finding.latencies_ms.items()]
         console.print("\n".join(["streams:", *lines]), highlight=False, markup=False)
     elif any(one.sure for one in finding.offsets):
         console.print("they agree as far as this can tell")
     if plot is not None:
-        console.print(f"{plot} written", soft_wrap=True)
+        console.print(f"{plot} written", soft_wrap=True, markup=False)

@@ -145,4 +145,4 @@ def _classifier(
         f"windows of {found.reading.window_s:g} s; best after {history.best_step} of "
         f"{history.steps} steps, {history.seconds:.0f} s"
     )
-    console.print(f"{output} and {found.report} written", soft_wrap=True)
+    console.print(f"{output} and {found.report} written", soft_wrap=True, markup=False)
