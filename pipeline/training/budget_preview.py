@@ -244,7 +244,8 @@ def _beside(normal: _Normal, known: KnownEvents) -> Watched:
 
 
 def _missed(alarm: AlarmSettings, threshold: float, watched: Watched) -> tuple[int, ...]:
-    alarms = alarms_of(watched.scores, alarm, threshold, watched.hop_ns, watched.start_ns)
+    where = watched.hop_ns, watched.start_ns, watched.levels
+    alarms = alarms_of(watched.scores, alarm, threshold, *where)
     match = match_alarms(watched.labels, alarms, alarm.clear_after_s)
     return tuple(number for number, (_, by) in enumerate(match.found) if by is None)
 

@@ -126,7 +126,8 @@ def _length(seconds: float) -> str:
 def _alarms(
     watched: Watched, settings: AlarmSettings, threshold: float
 ) -> tuple[Match, list[RaisedAlarm]]:
-    alarms = alarms_of(watched.scores, settings, threshold, watched.hop_ns, watched.start_ns)
+    where = watched.hop_ns, watched.start_ns, watched.levels
+    alarms = alarms_of(watched.scores, settings, threshold, *where)
     return match_alarms(watched.labels, alarms, settings.clear_after_s), alarms
 
 

@@ -98,6 +98,8 @@ def judge_stretches(
         alarms: Those of the headline threshold.
     """
     labels = sorted((*normal, *watched.labels), key=lambda label: (label.start_s, label.end_s))
+    if len({label.kind == NORMAL for label in labels}) < 2:
+        return None
     seen = ~watched.blind
     found = [_stretch(watched, label, seen, alarms) for label in labels]
     stretches = [one for one in found if one is not None]

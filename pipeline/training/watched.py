@@ -31,6 +31,7 @@ class Watched:
         hop_ns: Step from one window to the next.
         labels: Labels that scored windows show, by their start.
         outside: Labels that none does.
+        levels: Merged score of each window, ``-log10 p``, ``(n,)``.
         starts_s: Start of each window, seconds, ``(n,)``.
         ends_s: End of each window, ``(n,)``.
         shows: Windows that show each label, by index.
@@ -42,6 +43,7 @@ class Watched:
     hop_ns: int
     labels: tuple[Label, ...]
     outside: tuple[Label, ...]
+    levels: Floats
     starts_s: Floats
     ends_s: Floats
     shows: tuple[Ints, ...]
@@ -62,11 +64,6 @@ class Watched:
         """Windows in which no detector saw anything, if any is named at all, ``(n,)``."""
         named = np.array([bool(score.detectors) for score in self.scores], np.bool_)
         return ~named if named.any() else np.zeros(len(self.scores), np.bool_)
-
-    @property
-    def levels(self) -> Floats:
-        """Merged score of each window, ``-log10 p``, ``(n,)``."""
-        return levels_of(self.scores)
 
     def truth(self, labels: Sequence[int] | None = None) -> Bools:
         """Which windows show any of some labels (by their number; None: all), ``(n,)``."""
@@ -128,6 +125,7 @@ def watch(
         hop_ns=hop_ns,
         labels=tuple(inside),
         outside=tuple(outside),
+        levels=levels_of(scores),
         starts_s=starts_s,
         ends_s=ends_s,
         shows=tuple(shows),

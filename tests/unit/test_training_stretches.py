@@ -10,11 +10,12 @@ import pytest
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.calibration import Budget
 from pipeline.detection.score import WindowScore
-from pipeline.training import metrics
+from pipeline.training import metrics, stretches
 from pipeline.training.evaluation import evaluate
 from pipeline.training.evaluation_report import render
 from pipeline.training.evaluation_result import Evaluation, Limit
 from pipeline.training.labels import NORMAL, Label
+from pipeline.training.stretches import judge_stretches
 from pipeline.training.watched import Watched, watch
 
 HOP_NS = 500_000_000
@@ -96,3 +97,14 @@ def test_a_part_of_the_curve_is_stretched_from_chance_to_perfect() -> None:
     share = (0.05 * 0.5 + 0.05 * 1.0 - 0.005) / (0.1 - 0.005)
     assert metrics.partial_auroc(truth, scores, 0.1) == pytest.approx(0.5 + share / 2)
     assert np.isnan(metrics.partial_auroc(truth, scores, 0.04))
+
+
+def test_of_one_sort_alone_nothing_is_said_and_no_label_is_gone_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand labels over a day were, at 20 s each time."""
+    monkeypatch.setattr(stretches, "_stretch", lambda *_: pytest.fail("a label was gone through"))
+    wrong = clips({0: 4.0}, {n: "leak" for n in range(5)}, 20)
+    assert judge_stretches(wrong, [], []) is None
+    assert judge_stretches(clips({}, {}, 20), [label(n) for n in range(5)], []) is None
+    assert wrong.levels is wrong.levels  # not made anew for each label
