@@ -186,8 +186,8 @@ def _within(score: WindowScore, from_s: float | None, to_s: float | None) -> boo
 
 
 def _learnt_from(model: SceneModel, scores: Sequence[WindowScore]) -> list[str]:
-    """Say so when the model was calibrated on the very time that it is judged on."""
-    same = np.isin([score.end_ns for score in scores], model.held.end_ns).sum()
+    """Say so when the model was learnt or calibrated from the very time that it is judged on."""
+    same = np.isin([score.end_ns for score in scores], model.known_end_ns).sum()
     if not same:
         return []
     return [

@@ -104,7 +104,7 @@ def side_of(
         model = scene_model(deployment, one, path)
         memories[one] = memory_of(deployment, one, model)
         budgets[one] = Scorer({one: model}, "cpu").budget(one, deployment.scenes[one].alarm)
-        learnt[one] = Coverage((end - model.hop_ns, end) for end in model.held.end_ns.tolist())
+        learnt[one] = Coverage((end - model.hop_ns, end) for end in model.known_end_ns.tolist())
     return Side(name, what, deployment, files, memories, budgets, learnt)
 
 

@@ -50,6 +50,7 @@ from pipeline.models.together import Relation, Together
 from pipeline.models.video_view import View
 
 _AGAIN = "make it again with `fusewatch commission`"
+_LEARNT = "learnt.end_ns"
 _EARLIER = {"worth": {"odd": 1.0, "things": 1.0}, "lasting_windows": 1, "timeless_lines": False}
 """How windows were judged before a file told."""
 
@@ -109,7 +110,7 @@ def load_model(path: Path) -> SceneModel:
 
 
 def _tensors(model: SceneModel) -> dict[str, Tensor]:
-    found = pack("held", model.held)
+    found = pack("held", model.held) | pack(_LEARNT, model.learnt_end_ns)
     if model.bank is not None:
         arrays = bank_arrays(model.bank).items()
         found |= {name: torch.from_numpy(np.array(value, order="C")) for name, value in arrays}
@@ -152,6 +153,7 @@ def _model(description: Description, tensors: Mapping[str, Tensor]) -> SceneMode
         unpack(Held, "held", tensors),
         description.created_by,
         network=_trained(description.network, tensors),
+        learnt_end_ns=tensors[_LEARNT].numpy() if _LEARNT in tensors else None,
         bank=bank_of(
             [stream.info.name for stream in streams],
             [stream.density.width for stream in streams],

@@ -84,6 +84,7 @@ class SceneModel:
         digest: Content hash of the file it was read from; empty before it was saved.
         network: What a trained network of the scene says beside all that; None: there is none.
         bank: Moments of its normal, to compare with; None: not wanted, or an older file.
+        learnt_end_ns: End of each window learnt, ``(k,)``; None: as of `held`, or an older file.
     """
 
     scene: str
@@ -98,6 +99,7 @@ class SceneModel:
     digest: str = field(default="", compare=False)
     network: NetworkVerdict | None = None
     bank: NormalBank | None = None
+    learnt_end_ns: npt.NDArray[np.int64] | None = None
 
     @property
     def lasting_windows(self) -> int:
@@ -113,6 +115,13 @@ class SceneModel:
         odd = () if self.odd is None else self.odd.names(streams)
         network = () if self.network is None else self.network.names
         return (*alone, *self.together.names(streams), *odd, *network)
+
+    @property
+    def known_end_ns(self) -> npt.NDArray[np.int64]:
+        """End of each window it was learnt from or calibrated by, int64, growing."""
+        if self.learnt_end_ns is None:
+            return self.held.end_ns
+        return np.union1d(self.learnt_end_ns, self.held.end_ns)
 
     def features(self, window: Window) -> dict[str, StreamFeatures]:
         """Features of the streams that can be seen well enough in `window`."""

@@ -104,7 +104,7 @@ def require_scene_shapes(
     Raises:
         ModelFileError: One does not; it says which.
     """
-    rules = [("held.scores", "n S"), ("held.end_ns", "n")]
+    rules = [("held.scores", "n S"), ("held.end_ns", "n"), ("learnt.end_ns", "k")]
     rules += [(f"joint.{name}", dims) for name, dims in _POOLED.items()]
     rules += [(f"{name}.target_mean", f"E{of}") for name, (of, _) in relations.items()]
     for name, (of, others) in relations.items():

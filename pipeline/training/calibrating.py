@@ -58,7 +58,7 @@ def calibrate(
         )
     held = Held(np.stack(scores), np.array(end_ns, np.int64))
     _see_all_calibrated(model, held)
-    return replace(model, held=held)
+    return replace(model, held=held, learnt_end_ns=model.held.end_ns)
 
 
 def _judging_by_all(model: SceneModel) -> SceneModel:

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from nodes import compare
+from nodes.backtest.plan import side_of
 from nodes.cli import USAGE
+from pipeline.config import load_deployment
 from pipeline.core.arrival import SampleArrived, StreamOpened
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.window import Window
 from pipeline.detection.scorer import Scorer, calibration_of
-from pipeline.models.checkpoint import load_model
+from pipeline.models.checkpoint import load_model, save_model
 from pipeline.models.odd_settings import OddSettings
 from pipeline.models.settings import DetectorSettings, Evidence
 from pipeline.recording.writer import RecordingWriter
@@ -160,6 +162,35 @@ def test_it_is_asked_for_on_the_command_line(
     assert fusewatch(*commission, "--calibrate", tmp_path / "learnt.mcap") == ConfigError.exit_code
     assert "is learnt already" in capsys.readouterr().err
     assert fusewatch("commission", "d.yaml", "--live", "--calibrate", "late.mcap") == USAGE
+
+
+def test_what_it_learnt_is_known_beside_what_calibrates_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Judged on what it learnt it was not told, as only the time that calibrates was kept."""
+    monkeypatch.chdir(tmp_path)
+    Path("d.yaml").write_text(CONFIG)
+    Path("l.json").write_text('[{"start_s": 20, "end_s": 25, "kind": "a"}]')
+    for begin_s, name in enumerate(("learnt", "apart", "new")):
+        record(Path(f"{name}.mcap"), 1_700_000_000 + 900 * begin_s, begin_s)
+    learnt = "commission", "d.yaml", "-r", "learnt.mcap", "--calibrate", "apart.mcap"
+    assert fusewatch(*learnt) == 0
+    capsys.readouterr()
+    for name, told in (("learnt", True), ("apart", True), ("new", False)):
+        judged = "-c", "d.yaml", "-r", f"{name}.mcap", "-l", "l.json", "-o", f"{name}-report"
+        assert fusewatch("evaluate", *judged) == 0
+        assert ("the model learnt from" in " ".join(capsys.readouterr().out.split())) is told
+    covered = side_of("new", "site", load_deployment(Path("d.yaml"))).learnt["s"]
+    assert [start_ns // S for start_ns, _ in covered.spans] == [1_700_000_001, 1_700_000_901]
+
+
+def test_a_model_that_nothing_calibrates_apart_keeps_one_time_alone(tmp_path: Path):
+    site = Site(streams=(SENSORS,))
+    model, _ = commission("hall", site.windows(0, 150), QUICK)
+    save_model(model, tmp_path / "m.model")
+    read = load_model(tmp_path / "m.model")
+    assert read.learnt_end_ns is None
+    np.testing.assert_array_equal(read.known_end_ns, model.held.end_ns)
 
 
 def test_detectors_that_are_compared_are_calibrated_by_it_too(
