@@ -94,8 +94,8 @@ class OneForm:
                 f"{what} of stream {info.name!r} is {now}, but {where} it is {before}, and both "
                 "cannot be learnt together",
                 where=str(path),
-                fix="leave out the recordings in which it is not as it is live, or what comes "
-                "before or after the change by --from or --to",
+                fix="leave out what is not as it is live: whole recordings, or what comes before "
+                "or after the change by --from and --to or `fusewatch recording cut`",
             )
 
 
