@@ -19,9 +19,8 @@ from pipeline.models.shrinkage import ledoit_wolf, whitening
 
 _CLIP = 10.0  # standard units; rarer values do not stretch the covariance further
 _ALONE_S = 1800.0  # after which each level may have gone its own way in full
-_FRESH_S = (
-    2700.0  # or as long as was learnt: after which it may have gone as far as is never unusual
-)
+_FRESH_S = 2700.0  # or as long as was learnt: after which it may be as far as is never unusual
+_STALE = 2.0  # times that long: after which it may be no further
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +174,11 @@ class LevelDensity:
         growth = wander.growth(times_s)[..., level].to(places.dtype)
         away = row_by_row(places[..., level] * growth - self.mean, self.whiten)
         since_s = wander.since_s(times_s)
-        alone = (since_s / _ALONE_S).clamp_max(1.0).square()[:, None]
+        alone = (since_s / _ALONE_S).clamp_max(1.0).square()
         fresh_s = torch.maximum(wander.span_s(), since_s.new_tensor(_FRESH_S))
-        stale = (since_s / fresh_s).clamp_max(1.0).pow(4)[:, None]
-        more = alone * (growth.square() - 1.0) + stale.to(places.dtype) * self.tolerance
+        stale = (since_s / fresh_s).clamp_max(_STALE).pow(4)
+        alone, stale = (share[:, None].to(places.dtype) for share in (alone, stale))
+        more = alone * (growth.square() - 1.0) + stale * self.tolerance
         return one_by_one(torch.cat([away, more], dim=1), self._distance)
 
     def _distance(self, rows: Tensor) -> Tensor:
@@ -192,9 +192,30 @@ class LevelDensity:
         """
         away, more = rows.chunk(2, dim=1)
         spread = self.whiten.T @ (more[:, :, None] * self.whiten)  # (B, P, P)
-        factor = torch.linalg.cholesky(spread + torch.eye(len(self.mean)).to(spread))
-        white = torch.linalg.solve_triangular(factor, away[..., None], upper=False)[..., 0]
-        return white.square().sum(dim=1).sqrt()
+        return _squared_distance(away, spread + torch.eye(len(self.mean)).to(spread)).sqrt()
+
+
+def _squared_distance(away: Tensor, covariance: Tensor) -> Tensor:
+    """``a' C^-1 a`` of each row, ``(B, P)`` and ``(B, P, P)`` to ``(B,)``.
+
+    On a GPU one column is eliminated after the other: a solver asks the device whether it went
+    well, and cannot be part of a run that is recorded (`pipeline.models.stack_graph`).
+    """
+    if not away.is_cuda:
+        return (away * torch.linalg.solve(covariance, away[..., None])[..., 0]).sum(dim=1)
+    return eliminated(away, covariance)
+
+
+def eliminated(away: Tensor, covariance: Tensor) -> Tensor:
+    """As `_squared_distance`, by plain steps."""
+    total = torch.zeros_like(away[:, 0])
+    while away.shape[1]:
+        first, pivot = away[:, :1], covariance[:, :1, 0]
+        total = total + (first.square() / pivot)[:, 0]
+        share = covariance[:, 1:, 0] / pivot
+        covariance = covariance[:, 1:, 1:] - share[:, :, None] * covariance[:, :1, 1:]
+        away = away[:, 1:] - share * first
+    return total
 
 
 def fit_level(places: Tensor, column: int, tolerance: Tensor) -> LevelDensity:

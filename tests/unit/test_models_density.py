@@ -6,6 +6,7 @@ import torch
 
 from pipeline.models.density import (
     LevelDensity,
+    eliminated,
     fit_axes,
     fit_level,
     fit_places,
@@ -330,7 +331,7 @@ def test_levels_may_go_their_own_way_once_what_was_learnt_is_no_longer_fresh():
     assert fresh > 4.5
     assert distance(density, wander, 1800.0 + 300.0) > 0.9 * fresh
     assert distance(density, wander, 1800.0 + 2700.0) < 1.2
-    assert distance(density, wander, 1e9) == distance(density, wander, 1800.0 + 2700.0)
+    assert distance(density, wander, 1e9) == distance(density, wander, 1800.0 + 5400.0)
     # What wandered while it was learnt, is not held to the others for half an hour either.
     moving = replace(wander, slow=torch.tensor([[0.5], [0.5]], dtype=torch.float64))
     steadier = replace(density, tolerance=0.0 * tolerance[:, 0])
@@ -338,6 +339,24 @@ def test_levels_may_go_their_own_way_once_what_was_learnt_is_no_longer_fresh():
     assert distance(steadier, moving, 3600.0) < 1.2
     # A model of before knows no tolerance, and holds them to what was learnt for ever.
     assert distance(replace(density, tolerance=None), wander, 1e9) == pytest.approx(fresh)
+
+
+def test_levels_are_as_far_as_the_covariance_of_both_says():
+    drawn = normal(400, 3) @ normal(3, 3)
+    tolerance = torch.tensor([[0.5], [0.1], [2.0]], dtype=torch.float64)
+    density = fit_level(drawn[..., None], 0, tolerance)
+    learnt_s = torch.tensor([0.0, 1800.0], dtype=torch.float64)
+    wander = Wander(
+        torch.zeros((3, 1), dtype=torch.float64), learnt_s, learnt_s.new_tensor(43200.0)
+    )
+    level = torch.tensor([[[2.0], [-1.0], [0.5]]], dtype=torch.float64)
+    found = density.scores(level, wander, torch.tensor([1800.0 + 2700.0], dtype=torch.float64))
+    mean, covariance = ledoit_wolf(drawn[None])
+    away = level[0, :, 0] - mean[0]
+    spread = covariance[0] + torch.diag(tolerance[:, 0])
+    expected = float(away @ torch.linalg.solve(spread, away))
+    assert float(found) == pytest.approx(expected**0.5)
+    assert float(eliminated(away[None], spread[None])) == pytest.approx(expected)
 
 
 def test_levels_are_judged_by_the_same_bits_alone_and_in_a_row():
