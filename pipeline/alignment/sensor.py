@@ -133,7 +133,7 @@ class SensorTrack(Track):
         for row in rows:
             line.used[row] = 1
         worst = max((line.samples[row].uncertainty_ns for row in rows), default=0)
-        coverage = float(np.count_nonzero(cells.present)) / cells.present.size
+        coverage = float(np.count_nonzero(cells.present)) / max(1, cells.present.size)
         beyond = self._beyond(start_ns, end_ns)
         found = SensorSlice(self.info, grid, cells.values, cells.present, coverage, beyond)
         return Cut(found, worst)

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.core.codec import MAX_NAME
 from pipeline.core.errors import CodecError
-from pipeline.core.sample import StreamInfo
+from pipeline.core.sample import Modality, StreamInfo
 
 DTYPES = ("uint8", "int16", "float32", "float64")
 """Element types a stream may have."""
@@ -50,6 +50,8 @@ def check_stream(info: StreamInfo) -> StreamInfo:
         fault = f"units have at most {MAX_NAME} characters"
     elif len(info.shape) > 3 or any(not 0 <= n < 2**31 for n in info.shape):
         fault = f"shape {info.shape[:4]} is not possible"
+    elif info.modality is Modality.SENSOR and 0 in info.shape:
+        fault = "a sensor without a channel"
     elif rate is not None and not (math.isfinite(rate) and rate > 0):
         fault = f"rate {rate} Hz is not possible"
     elif info.dtype and info.dtype not in DTYPES:

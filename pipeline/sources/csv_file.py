@@ -97,6 +97,12 @@ class CsvFile:
         names = [n.strip() for n in next(csv.reader([header], delimiter=self._delimiter))]
         self._time_index = self._find_time(names)
         self._columns = self._find_columns(names)
+        if not self._columns:
+            raise SourceUnavailable(
+                f"no column but the time, {names[self._time_index]!r}",
+                where=str(self._settings.path),
+                fix=f"is {self._delimiter!r} the delimiter? else name the columns",
+            )
         if self._settings.mode == "tail":
             self._tail.skip_to_end()
         self._shift_ns = None

@@ -64,6 +64,18 @@ def test_clean_streams_come_out_exactly_as_they_went_in() -> None:
         ]
 
 
+def test_a_sensor_without_channels_covers_nothing_and_the_other_streams_go_on() -> None:
+    aligner = opened(
+        patient(streams=("probe", "log")),
+        [dataclasses.replace(PROBE, shape=(0,), channels=()), LOG],
+    )
+    samples = [dataclasses.replace(reading(i), data=np.zeros(0)) for i in range(100)]
+    samples += [line(i, T0 + i * S) for i in range(5)]
+    windows = feed(aligner, in_order(samples)).windows
+    assert {sensor(window).coverage for window in windows} == {0.0}
+    assert sum(len(text(window).timestamps_ns) for window in windows)
+
+
 def test_the_first_window_starts_at_or_after_the_earliest_stamp() -> None:
     samples = [frame(i, start_ns=T0 + 120 * MS) for i in range(60)]
     samples += [reading(i, start_ns=T0 + 1700 * MS) for i in range(100)]

@@ -212,6 +212,7 @@ def test_stream_descriptions_travel_and_are_checked() -> None:
         StreamInfo("cam", Modality.VIDEO, 1.0, (2**40, 1, 3)),
         StreamInfo("cam", Modality.VIDEO, 1.0, (1, 1, 3), "object"),
         StreamInfo("vib", Modality.SENSOR, 1.0, (3,), "float64", "", ("x", "y")),
+        StreamInfo("vib", Modality.SENSOR, 1.0, (0,), "float64"),
     ):
         with pytest.raises(CodecError):
             decode_stream(encode_stream(wrong))

@@ -66,6 +66,18 @@ def test_a_missing_file_or_column_says_what_to_do(tmp_path):
         CsvFileSettings(path=file, stream="x", columns=["z"]).build(ctx).open()
 
 
+@pytest.mark.parametrize(
+    ("header", "delimiter"), [("t,x,y", ";"), ("t", None)], ids=["wrong delimiter", "only a time"]
+)
+def test_a_file_with_no_column_but_the_time_is_refused(tmp_path, header, delimiter):
+    file = tmp_path / "a.csv"
+    file.write_text(f"{header}\n1,2,3\n")
+    ctx, _ = context()
+    with pytest.raises(SourceUnavailable, match="no column but the time") as refusal:
+        CsvFileSettings(path=file, stream="x", delimiter=delimiter).build(ctx).open()
+    assert "the delimiter" in refusal.value.fix
+
+
 def test_a_growing_file_is_followed_through_rotation(tmp_path):
     file = tmp_path / "grow.csv"
     file.write_text("t,x\n1,1\n")
