@@ -103,5 +103,5 @@ class Sample:
         """Size of the payload in bytes."""
         data = self.data
         if isinstance(data, str):
-            return len(data.encode())
+            return len(data.encode("utf-8", "replace"))  # half an emoji is no UTF-8
         return len(data) if isinstance(data, bytes) else data.nbytes

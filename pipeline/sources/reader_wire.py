@@ -121,7 +121,7 @@ def _encode_sample(sample: Sample) -> tuple[_Sample, memoryview]:
     data = sample.data
     shape: tuple[int, ...] = ()
     if isinstance(data, str):
-        form, payload = "text", memoryview(data.encode())
+        form, payload = "text", memoryview(data.encode("utf-8", "replace"))
     elif isinstance(data, (bytes, memoryview)):
         form, payload = "bytes", memoryview(data).cast("B")
     else:

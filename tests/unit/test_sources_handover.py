@@ -119,6 +119,13 @@ def pair():
         yield left, right
 
 
+def test_text_that_is_no_utf8_goes_over_as_what_it_is_sent_on_as(pair):
+    said = Sample("log", 0, 0, "washing done \ud83d", Encoding.UTF8)
+    assert said.nbytes == len("washing done ?")
+    send(pair[0], Batch((said,)))
+    assert MessageReader(pair[1]).read(1.0).samples[0].data == "washing done ?"
+
+
 @pytest.mark.parametrize(
     "message",
     [
