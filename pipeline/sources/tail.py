@@ -17,6 +17,8 @@ from pipeline.core.errors import SourceUnavailable
 POLL_S = 0.1
 LONGEST_LINE = 1 << 20
 BLOCK = 1 << 16
+LINES_A_CALL = 256
+BLOCKS_A_CALL = 64
 
 
 class FileTail:
@@ -58,13 +60,16 @@ class FileTail:
         return taken
 
     def lines(self, timeout_s: float) -> list[str]:
-        """Finished lines that came, waiting for the first up to `timeout_s`."""
+        """Finished lines that came, waiting for the first up to `timeout_s`.
+
+        At most `LINES_A_CALL`, and none after `BLOCKS_A_CALL` blocks that end no line: a large
+        file is given in many calls, none of which takes so long that its reader seems to hang.
+        """
         waited_s = 0.0
         while True:
-            while self._fill():
-                pass
-            if self._lines or waited_s >= timeout_s:
-                taken, self._lines = self._lines, []
+            more = self._read_some()
+            if self._lines or more or waited_s >= timeout_s:
+                taken, self._lines = self._lines[:LINES_A_CALL], self._lines[LINES_A_CALL:]
                 return taken
             self._follow_rotation()
             self._never.wait(min(POLL_S, timeout_s))
@@ -86,6 +91,15 @@ class FileTail:
             raise SourceUnavailable(
                 f"cannot read: {error.strerror}", where=str(self._path), fix="check path and rights"
             ) from error
+
+    def _read_some(self) -> bool:
+        """Read what one call may give; whether there may be more."""
+        for _ in range(BLOCKS_A_CALL):
+            if len(self._lines) >= LINES_A_CALL:
+                break
+            if not self._fill():
+                return False
+        return True
 
     def _fill(self) -> bool:
         block = self._file.read(BLOCK)

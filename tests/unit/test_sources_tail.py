@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources.tail import BLOCK, LONGEST_LINE, FileTail
+from pipeline.sources.tail import BLOCK, BLOCKS_A_CALL, LINES_A_CALL, LONGEST_LINE, FileTail
 
 
 @pytest.fixture
@@ -22,6 +22,24 @@ def test_a_line_that_is_too_long_is_refused_once_and_its_end_is_no_line(file: Pa
     tail = FileTail(file, from_start=True, refuse=refused.append)
     assert tail.lines(0.0) == ["before", "after"]
     assert refused == [f"a line is longer than {LONGEST_LINE} bytes"]
+    tail.close()
+
+
+def test_a_large_file_is_given_in_calls_of_a_bounded_size(file: Path) -> None:
+    written = [f"line {n}" for n in range(5 * LINES_A_CALL // 2)]
+    file.write_text("\n".join(written) + "\n")
+    tail = FileTail(file, from_start=True, refuse=[].append)
+    given = [tail.lines(0.0) for _ in range(4)]
+    assert [len(lines) for lines in given] == [256, 256, 128, 0]
+    assert [line for lines in given for line in lines] == written
+    tail.close()
+
+
+def test_a_line_without_end_does_not_hold_a_call_up(file: Path) -> None:
+    file.write_bytes(b"x" * (BLOCKS_A_CALL * BLOCK * 3 // 2) + b"\nafter\n")
+    tail = FileTail(file, from_start=True, refuse=[].append)
+    assert tail.lines(60.0) == []
+    assert tail.lines(0.0) == ["after"]
     tail.close()
 
 
