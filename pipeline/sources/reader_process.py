@@ -29,7 +29,6 @@ from pipeline.sources.reader_loop import ReaderLoop
 from pipeline.sources.reader_wire import send
 
 PR_SET_PDEATHSIG = 1
-FLUSH_S = 1.0
 
 
 class _Order(msgspec.Struct):
@@ -97,7 +96,7 @@ def _read(settings: SourceSettings, clock: NodeClock, sock: socket.socket) -> No
     writer = threading.Thread(target=_write, args=(handover, sock), daemon=True)
     writer.start()
     loop.run()
-    writer.join(FLUSH_S)
+    writer.join()  # however slow the node is; when it is gone, sending fails
     os._exit(0)  # without the libraries' exit hooks: with a lost device these can hang
 
 

@@ -118,6 +118,15 @@ def test_a_slow_node_gets_the_newest_and_every_dropped_sample_is_counted(run, tm
     assert runner.status.restarts == 0
 
 
+def test_a_slow_node_gets_the_end_of_a_source_once(run):
+    outlet = KeptOutlet()
+    outlet.on_samples = lambda samples: time.sleep(0.05)
+    runner, _ = run(outlet, frame_bytes=300_000, period_s=0.001, limit=80)
+    wait_until(lambda: outlet.has_ended)
+    assert [int(s.data[0, 0, 0]) for s in outlet.kept] == list(range(1, 81))
+    assert runner.status.restarts == 0
+
+
 def test_secrets_reach_the_reader_but_never_its_command_line(run, tmp_path):
     _, outlet = run(secret="geheim")
     wait_until(lambda: outlet.kept)
