@@ -101,7 +101,10 @@ def check_file(path: Path, *, environ: Mapping[str, str] | None = None) -> Repor
     deployment = validation.run()
     found = _without_echoes([*document.problems, *secrets.problems], validation.problems)
     if deployment is not None:
-        deployment = resolve_paths(deployment, folder)
+        try:
+            deployment = resolve_paths(deployment, folder)
+        except ProblemFound as stop:
+            return _report([*found, stop.problem], None, path, document.positions, secrets)
         if not validation.problems and not validation.incomplete and _names_known(deployment):
             found = _without_echoes(found, find_problems(deployment))
     return _report(found, deployment, path, document.positions, secrets)

@@ -17,6 +17,7 @@ from pipeline.config.document import UNSET, Data
 from pipeline.config.fields import Holding, nested, takes_text
 from pipeline.config.paths import absolute
 from pipeline.config.problems import KeyPath, Positions, Problem
+from pipeline.core.errors import ConfigError
 from pipeline.core.redact import url_passwords
 from pipeline.core.settings import Settings
 
@@ -85,7 +86,11 @@ class SecretFiles:
             self.unset.add((*path, name))
 
     def _read(self, given: str, path: KeyPath) -> str:
-        file = absolute(Path(given), self.folder)
+        try:
+            file = absolute(Path(given), self.folder)
+        except ConfigError as error:
+            self.problems.append(Problem(path, error.message, error.fix))
+            return ""
         try:
             with file.open("rb") as opened:
                 mode = file.stat().st_mode

@@ -53,8 +53,13 @@ class TextLogSettings(SourceSettings):
     @field_validator("time_regex")
     @classmethod
     def _has_time(cls, value: str | None) -> str | None:
-        if value is not None and "time" not in re.compile(value).groupindex:
-            raise ValueError("the expression needs a group (?P<time>...)")
+        if value is not None:
+            try:
+                groups = re.compile(value).groupindex
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from error
+            if "time" not in groups:
+                raise ValueError("the expression needs a group (?P<time>...)")
         return value
 
     @model_validator(mode="after")

@@ -181,6 +181,21 @@ def test_files_in_urls_start_from_the_folder_of_the_file_too(
     assert (found.url, found.password.get_secret_value()) == (expected, expected)
 
 
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        ("url: u\nmore: [{file: ~nobody_here/x}]", "more[0].file"),
+        ("url: 'sqlite:///~nobody_here/x'", "url"),
+    ],
+)
+def test_a_home_folder_that_nobody_has_is_refused(write: Write, lines: str, place: str) -> None:
+    (found,) = problems(write(with_source(lines)))
+    assert found == (
+        f"home.yaml:{7 + place.count('.')}: nodes.hall.sources[0].{place}: "
+        "no home folder is known for '~nobody_here'; write the whole path"
+    )
+
+
 def test_a_local_address_that_no_socket_can_have_is_refused(write: Write) -> None:
     file = write(GOOD + f"fusion: {{listen: 'ipc://{'x' * 110}'}}\n")
     assert "names a file whose path is longer than 107 bytes" in "\n".join(problems(file))

@@ -194,6 +194,7 @@ def test_a_secret_that_everybody_can_read_is_a_warning(write: Write, tmp_path: P
         ("url: u\npassword_file: site", "site: Is a directory"),
         ("url: u\npassword_file: binary", "binary: not UTF-8"),
         ("url: u\npassword_file: empty", "empty: empty"),
+        ("url: u\npassword_file: ~nobody_here/x", "no home folder is known for '~nobody_here'"),
         ("url: u\npassword_file: [a]", "must be the path of a file"),
         ("url: u\nurl_file: empty", "'url' is given too"),
         ("url: u\nport_file: empty", "port_file: unknown key"),

@@ -3,6 +3,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.core.clock import NodeClock
 from pipeline.core.ledger import DropReason
@@ -47,6 +48,12 @@ def test_lines_without_a_time_are_stamped_on_arrival(tmp_path):
 def test_exactly_one_origin_must_be_named(origin):
     with pytest.raises(ValueError, match="exactly one"):
         TextLogSettings(stream="log", **origin)
+
+
+@pytest.mark.parametrize("regex", ["(?P<time>[", r"^\S+"])
+def test_an_expression_that_finds_no_time_is_refused_with_the_settings(regex):
+    with pytest.raises(ValidationError):
+        TextLogSettings(stream="log", path="a.log", time_regex=regex)
 
 
 ENTRY = (
