@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from pipeline.core.time_zone import ZoneName, zone_of
 from pipeline.core.timestamps import TimeUnit, parse_ns
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_INDEX = re.compile(r"\[(\d+)\]")
+_BORDER = re.compile(r"[.\[]|$")
 
 
 class ChannelSettings(Settings):
@@ -102,9 +105,32 @@ def parse_json(text: str | bytes) -> object:
 def at_path(document: object, path: str) -> object:
     """The value at a path such as ``a.b[0]``; the document itself for an empty path.
 
+    Names may have dots and brackets of their own, as ``PM2.5``: where the path leads nowhere,
+    longer names are looked for, the longest first.
+
     Raises:
         KeyError: There is nothing at that path.
     """
+    try:
+        return _by_steps(document, path)
+    except KeyError:
+        return _by_long_names(document, path.removeprefix("."))
+
+
+def _by_long_names(document: object, path: str) -> object:
+    if isinstance(document, Mapping):
+        for end in reversed([border.start() for border in _BORDER.finditer(path)]):
+            if path[:end] in document:
+                with suppress(KeyError):
+                    return at_path(document[path[:end]], path[end:])
+    elif isinstance(document, list) and (found := _INDEX.match(path)):
+        index = int(found[1])
+        if index < len(document):
+            return at_path(document[index], path[found.end() :])
+    raise KeyError(path)
+
+
+def _by_steps(document: object, path: str) -> object:
     value = document
     for name, index in _STEP.findall(path):
         if index:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -102,9 +103,12 @@ class FileTail:
         return True
 
     def _fill(self) -> bool:
+        begins = self._file.tell() == 0
         block = self._file.read(BLOCK)
         if not block:
             return False
+        if begins:
+            block = block.removeprefix(BOM_UTF8)
         if self._too_long:
             _, end, block = block.partition(b"\n")
             self._too_long = not end

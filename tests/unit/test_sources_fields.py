@@ -22,6 +22,31 @@ def test_a_path_goes_through_objects_and_lists():
     assert at_path(document, "") is document
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("PM2.5", 3.0),
+        ("SDS0X1.PM2.5", 4.0),
+        ("rooms[1].PM2.5", 5.0),
+        ("sensor.hall.state", 6.0),
+        ("temp[C]", 7.0),
+        ("a.b", 8.0),
+        ("a.b.c", 9.0),
+    ],
+)
+def test_names_may_have_dots_and_brackets_of_their_own(path, value):
+    document = {
+        "PM2.5": 3.0,
+        "SDS0X1": {"PM2.5": 4.0},
+        "rooms": [{}, {"PM2.5": 5.0}],
+        "sensor.hall": {"state": 6.0},
+        "temp[C]": 7.0,
+        "a.b": "only where the path leads nowhere",
+        "a": {"b": 8.0, "b.c": 9.0},
+    }
+    assert at_path(document, path) == value
+
+
 @pytest.mark.parametrize("path", ["nothing", "data[0]", "data.values[9]", "data.values.x"])
 def test_a_path_to_nothing_is_a_key_error(path):
     with pytest.raises(KeyError):

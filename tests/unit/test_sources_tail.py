@@ -25,6 +25,14 @@ def test_a_line_that_is_too_long_is_refused_once_and_its_end_is_no_line(file: Pa
     tail.close()
 
 
+def test_the_mark_some_editors_begin_a_file_with_is_no_part_of_its_first_line(file: Path) -> None:
+    tail = FileTail(file, from_start=True, refuse=[].append)
+    assert tail.lines(0.0) == []
+    file.write_text("\ufefftime,temp\n1,\ufeff2\n", encoding="utf-8")
+    assert tail.lines(0.0) == ["time,temp", "1,\ufeff2"]
+    tail.close()
+
+
 def test_a_large_file_is_given_in_calls_of_a_bounded_size(file: Path) -> None:
     written = [f"line {n}" for n in range(5 * LINES_A_CALL // 2)]
     file.write_text("\n".join(written) + "\n")
