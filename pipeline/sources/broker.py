@@ -32,7 +32,9 @@ class MqttBroker(Settings):
     """A broker silent for one and a half times this is taken as lost, seconds."""
 
     qos: Literal[0, 1, 2] = 1
-    """Quality of service of the subscriptions."""
+    """Quality of service of the subscriptions. From 1 on the broker keeps what comes while it
+    cannot reach this source, if all its streams carry their own `time`: nobody could say later
+    when the rest happened."""
 
     tls: bool = False
     """Encrypt the connection."""

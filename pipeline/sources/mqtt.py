@@ -2,7 +2,8 @@
 
 The client library's thread stamps each message as it comes and puts it into a bounded queue.
 A lost connection ends this reader; the runner opens a new one. With QoS 1 and the fixed
-client id the broker keeps what came in between.
+client id the broker keeps what came in between, but only where all of it carries its own time:
+the rest would be stamped as if it had happened at the moment of the new connection.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ class MqttSource:
     def _make_client(self) -> Client:
         settings = self._settings
         name = settings.client_id or "fusewatch-" + "-".join(settings.stream_names())
-        client = Client(CallbackAPIVersion.VERSION2, name[:60], clean_session=settings.qos == 0)
+        kept = settings.qos > 0 and all(s.has_own_time for s in settings.streams)
+        client = Client(CallbackAPIVersion.VERSION2, name[:60], clean_session=not kept)
         client.connect_timeout = CONNECT_S
         if settings.username:
             password = settings.password.get_secret_value() if settings.password else None

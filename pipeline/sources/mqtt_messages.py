@@ -48,7 +48,8 @@ class MqttStream(Settings):
     """Text stream: where the line stands in a JSON payload; none: the payload is the line."""
 
     time: TimeFieldSettings | None = None
-    """Where the payload carries its own time; none: the time of arrival."""
+    """Where the payload carries its own time; none: the time of arrival. A broker keeps messages
+    while it cannot reach this source only if all its streams have one, see `qos`."""
 
     rate_hz: float | None = Field(default=None, gt=0)
     """Nominal rate of readings; none: irregular."""
@@ -63,6 +64,11 @@ class MqttStream(Settings):
         if self.batch is not None and (self.modality != "sensor" or self.rate_hz is None):
             raise ValueError("a batch is of readings: it needs channels, and rate_hz within it")
         return self
+
+    @property
+    def has_own_time(self) -> bool:
+        """Whether messages say when things happened; those that do not are stamped on arrival."""
+        return self.time is not None and (self.modality == "sensor" or self.text_path is not None)
 
 
 @dataclass(frozen=True, slots=True)

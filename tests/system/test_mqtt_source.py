@@ -100,6 +100,32 @@ def test_nobody_listening_is_told_at_once(broker):
         wrong.build(ctx).open()
 
 
+@pytest.mark.parametrize(
+    ("times", "kept"), [({"climate": "at"}, False), ({"climate": "at", "log": "at"}, True)]
+)
+def test_what_came_meanwhile_is_kept_only_where_all_of_it_says_when_it_was(
+    broker, publisher, times, kept
+):
+    made = settings(broker).model_dump()["streams"]
+    made[1]["text_path"] = "line"
+    for stream in made:
+        stream["time"] = {"path": times[stream["name"]]} if stream["name"] in times else None
+    away = settings(broker, streams=made)
+    ctx, _ = context(NodeClock())
+    source = away.build(ctx)
+    source.open()
+    source.close()
+    publisher.say("home/hall/climate", {"at": 1_700_000_000, "air": {"temp": 21.5}})
+    publisher.say("home/log/door", {"at": 1_700_000_001, "line": "opened"})
+    source.open()
+    publisher.say("home/log/door", {"at": 1_700_000_002, "line": "closed"})
+    samples = read_until(source, lambda samples: any(str(s.data) == "closed" for s in samples))
+    source.close()
+    assert len(samples) == (3 if kept else 1)
+    if kept:
+        assert [s.timestamp_ns // 10**9 % 10 for s in samples] == [0, 1, 2]
+
+
 def test_a_log_may_come_from_a_topic(broker, publisher):
     ctx, _ = context(NodeClock())
     origin = {"host": "127.0.0.1", "port": broker.port, "topic": "logs"}
