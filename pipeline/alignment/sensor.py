@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from pipeline.alignment.account import Discard
 from pipeline.alignment.grid import Grid
@@ -23,6 +24,10 @@ from pipeline.alignment.timeline import Dropped
 from pipeline.alignment.track import FALLBACK_GRID_HZ, Cut, Track
 from pipeline.core.sample import Sample, StreamInfo
 from pipeline.core.window import SensorSlice
+
+log = structlog.get_logger(__name__)
+
+_SHOWN = 20
 
 
 class SensorTrack(Track):
@@ -39,6 +44,7 @@ class SensorTrack(Track):
         self._modes = _modes(info, options, self._width, window_ns)
         self._plan = plan(self._modes, options.max_gap_ns, self._half_ns)
         self._bounds = _bounds(info, options, self._width)
+        _tell_strangers(info, options, self._width)
         self._linear = np.array([mode == "linear" for mode in self._modes])
         self._patience_ns = round(2e9 / info.rate_hz) if info.rate_hz else 0
         self._slack_ns = self._half_ns if "none" in self._modes else 0
@@ -185,6 +191,19 @@ def _bounds(
     pairs = [options.channel_range.get(name, free) for name in _names(info, width)]
     low, high = np.array(pairs, np.float64).T
     return low, high
+
+
+def _tell_strangers(info: StreamInfo, options: StreamOptions, width: int) -> None:
+    """Say which options are of channels that the stream does not have."""
+    names = _names(info, width)
+    asked = options.channel_interpolation.keys() | options.channel_range.keys()
+    if strangers := sorted(asked - set(names)):
+        log.warning(
+            "options of channels that the stream does not have",
+            stream=info.name,
+            options_of=strangers,
+            channels=names[:_SHOWN],
+        )
 
 
 def _names(info: StreamInfo, width: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.config import addresses
+from pipeline.config.channel_checks import channel_problems
 from pipeline.config.deployment import Deployment
 from pipeline.config.engine_checks import engine_problems
 from pipeline.config.privacy_checks import privacy_problems
@@ -25,6 +26,7 @@ def find_problems(deployment: Deployment) -> tuple[Problem, ...]:
             _unused_streams(deployment),
             _scenes(deployment),
             _stream_options(deployment),
+            channel_problems(deployment),
             privacy_problems(deployment),
             small_problems(deployment),
             _models(deployment),

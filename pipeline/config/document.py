@@ -139,7 +139,10 @@ class _Builder:
             return False
         for key, value in item.value:
             if isinstance(key, yaml.ScalarNode) and key.value == WHEN:
-                return self._scalar(value, (*path, WHEN)) in (None, "", False, UNSET)
+                said = self._scalar(value, (*path, WHEN))
+                # Quotes round a variable must not make its "false" a text like any other.
+                said = plain_value(said) if isinstance(said, str) else said
+                return said in (None, "", False, UNSET)
         return False
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Data:

@@ -89,6 +89,10 @@ class SourceSettings(Settings):
         """Names of all streams the source will have, known without opening it."""
         raise NotImplementedError
 
+    def channel_names(self, stream: str) -> tuple[str, ...]:
+        """Names of a sensor stream's channels; empty where only opening the source tells."""
+        return ()
+
     def waits_for_taker(self) -> bool:
         """Whether reading pauses while the node is busy, instead of dropping the oldest.
 

@@ -68,6 +68,10 @@ class CsvFileSettings(SourceSettings):
         """The one stream."""
         return (self.stream,)
 
+    def channel_names(self, stream: str) -> tuple[str, ...]:
+        """The columns asked for."""
+        return tuple(self.columns or ())
+
     def build(self, context: SourceContext) -> Source:
         """Make the reader."""
         return CsvFile(self, context)

@@ -48,6 +48,10 @@ class MqttSettings(SourceSettings, MqttBroker):
         """Names of all streams."""
         return tuple(s.name for s in self.streams)
 
+    def channel_names(self, stream: str) -> tuple[str, ...]:
+        """Names of one stream's channels; empty for lines of text."""
+        return tuple(c.name for s in self.streams if s.name == stream for c in s.channels)
+
     def build(self, context: SourceContext) -> Source:
         """Make the reader."""
         return MqttSource(self, context)

@@ -56,6 +56,10 @@ class SerialPortSettings(SourceSettings):
         """The one stream."""
         return (self.stream,)
 
+    def channel_names(self, stream: str) -> tuple[str, ...]:
+        """The channels of the one stream."""
+        return tuple(channel.name for channel in self.channels)
+
     def build(self, context: SourceContext) -> Source:
         """Make the reader."""
         return SerialPort(self, context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from pipeline.alignment.settings import StreamOptions
@@ -50,6 +51,15 @@ def test_a_window_says_which_channel_was_mostly_beyond() -> None:
     shares = [np.isin(np.arange(10 * k, 10 * k + 40), range(BREAK, MENDED)) for k in range(13)]
     assert mostly == [("b",) if 2 * share.sum() > 40 else () for share in shares]
     assert ("b",) in mostly
+
+
+def test_options_of_a_channel_that_is_not_there_are_told() -> None:
+    options = {"probe": {"channel_range": {"c": (0, 1)}, "channel_interpolation": {"b": "none"}}}
+    with structlog.testing.capture_logs() as logs:
+        slices(probe(20.0), options)
+        slices(probe(20.0), OPTIONS)
+    (told,) = logs
+    assert (told["stream"], told["options_of"]) == ("probe", ["c"])
 
 
 def test_without_a_range_a_reading_is_what_it_is() -> None:

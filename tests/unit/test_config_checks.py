@@ -9,6 +9,7 @@ import pytest
 from pipeline.config import load, load_deployment, require_models, without_missing_models
 from pipeline.core.errors import ConfigError
 from tests.deployment_files import GOOD, Write, problems, warnings, writing
+from tests.requirements import require_module
 
 
 @pytest.fixture
@@ -76,6 +77,34 @@ def test_a_stream_that_nobody_uses_is_a_warning(write: Write) -> None:
         "home.yaml:8: nodes.hall.sources[1]: no scene uses stream 'spare'; add it to the streams "
         "of a scene"
     ]
+
+
+SENSORS = {
+    "mqtt": "type: mqtt, host: h, streams: [{name: t, topic: a, channels: [{name: heat}]}]",
+    "serial": "type: serial_port, port: /dev/ttyUSB0, stream: t, channels: [{name: heat}]",
+    "columns": "type: csv_file, path: a.csv, stream: t, columns: [heat]",
+    "any column": "type: csv_file, path: a.csv, stream: t",
+}
+
+
+@pytest.mark.parametrize("kind", SENSORS)
+def test_options_of_a_channel_that_the_stream_does_not_have_are_a_warning(
+    write: Write, kind: str
+) -> None:
+    require_module("paho")
+    require_module("serial")
+    options = "{channel_range: {haet: [0, 9]}, channel_interpolation: {heat: none, x: none}}"
+    file = write(
+        f"name: s\nnodes: {{a: {{sources: [{{{SENSORS[kind]}}}]}}}}\n"
+        f"streams:\n  t: {options}\nscenes: {{s: {{streams: [t]}}}}\n"
+    )
+    expected = [
+        "home.yaml:4: streams.t.channel_interpolation.x: 't' has no channel 'x'; "
+        "write one of: heat",
+        "home.yaml:4: streams.t.channel_range.haet: 't' has no channel 'haet'; "
+        "did you mean 'heat'?",
+    ]
+    assert warnings(file) == ([] if kind == "any column" else expected)
 
 
 def test_a_missing_model_is_a_warning_until_it_is_needed(write: Write, tmp_path: Path) -> None:

@@ -121,7 +121,9 @@ def test_an_item_with_an_empty_when_is_left_out_whatever_else_is_in_it() -> None
     assert found.positions.line(("sinks", 0, "url")) == 3
 
 
-@pytest.mark.parametrize("value", ["false", "''", "", "null", "${X:-}", "${X:-false}"])
+@pytest.mark.parametrize(
+    "value", ["false", "''", "", "null", "${X:-}", "${X:-false}", "'${X:-false}'", '"False"']
+)
 def test_when_is_off(value: str) -> None:
     assert document(f"a:\n  - when: {value}\n    b: 1\n").data == {"a": []}
 
