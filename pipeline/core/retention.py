@@ -135,17 +135,26 @@ class Sweeper:
         until_ns = now_ns + 2 * kind.rest_ns
         aged = kind.stock.items(until_ns - kind.limit_ns)
         due = [item for item in aged if kind.goes_ns(item) <= until_ns]
+        gone = stuck = 0
+        for first in range(0, len(due), BATCH):
+            batch = due[first : first + BATCH]
+            gone = self._remove(kind, batch)
+            stuck += len(batch) - gone
+            if gone:  # else what cannot be removed would keep all that is newer
+                break
+        if stuck:
+            log.warning("cannot remove what is too old", kind=kind.name, count=stuck)
+        return len(due) - stuck - gone if gone else 0
+
+    def _remove(self, kind: Kind, batch: Sequence[Item]) -> int:
         gone = 0
         for why in Why:
-            keys = [i.key for i in due[:BATCH] if bool(i.held) == (why is Why.HARD_LIMIT)]
+            keys = [i.key for i in batch if bool(i.held) == (why is Why.HARD_LIMIT)]
             count = kind.stock.remove(keys) if keys else 0
-            self._tell(kind, why, len(keys), count)
+            if count:
+                self.removed[kind.name, why] += count
+                log.info(
+                    "removed what is kept no longer", kind=kind.name, count=count, why=why.value
+                )
             gone += count
-        return len(due) - gone if gone else 0
-
-    def _tell(self, kind: Kind, why: Why, wanted: int, gone: int) -> None:
-        if gone:
-            self.removed[kind.name, why] += gone
-            log.info("removed what is kept no longer", kind=kind.name, count=gone, why=why.value)
-        if gone < wanted:
-            log.warning("cannot remove what is too old", kind=kind.name, count=wanted - gone)
+        return gone

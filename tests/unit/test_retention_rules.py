@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from nodes.retention_metrics import RetentionMetrics
-from pipeline.core.retention import FOREVER_NS, HARD, Item, Kind, Sweeper, Why
+from pipeline.core.retention import BATCH, FOREVER_NS, HARD, Item, Kind, Sweeper, Why
 
 S = 10**9
 DAY = 86_400 * S
@@ -74,6 +75,17 @@ def test_what_somebody_asked_for_stays_until_then_however_old_it_gets():
     sweeper.look(35 * DAY + kind.rest_ns)
     assert shelf.keys == ["always"]
     assert sweeper.removed == {("things", Why.AGE): 2}
+
+
+def test_what_is_stuck_keeps_nothing_newer():
+    shelf = Shelf(*(Item(str(n), n) for n in range(2 * BATCH + 50)))
+    shelf.stuck = {str(n) for n in range(2 * BATCH)}
+    sweeper = Sweeper([Kind("things", shelf, DAY)])
+    with capture_logs() as logs:
+        sweeper.look(2 * DAY)
+    assert set(shelf.keys) == shelf.stuck
+    told = [(log["event"], log["count"]) for log in logs]
+    assert told == [("removed what is kept no longer", 50), ("cannot remove what is too old", 400)]
 
 
 def test_a_great_deal_goes_in_batches_and_what_is_stuck_is_tried_again_later():
