@@ -11,10 +11,11 @@ _USERINFO = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)"
     r"(?:[^\s/?#@:\[]*:(?!\d{1,5}(?:/|\s|$))(?:(?!://)\S)*@|[^\s/?#]*@)"
 )
-_QUERY_SECRET = re.compile(
-    r"(?P<key>[?&][\w-]{0,40}(?:token|key|secret|passwo?r?d|passwd|pwd|auth|signature|sig)=)[^&\s]+",
-    re.IGNORECASE,
-)
+_SECRET = r"[\w-]{0,40}(?:token|key|secret|pass?|passwo?r?d|passwd|pwd|auth|signature|sig)=)[^&\s]+"
+_QUERY_SECRET = re.compile(r"(?P<key>[?&]" + _SECRET, re.IGNORECASE)
+# Some cameras take the login as a part of the path: "rtsp://host/user=me_password=pw_channel=1".
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+")
+_PATH_SECRET = re.compile(r"(?P<key>[/_;]" + _SECRET, re.IGNORECASE)
 
 
 def url_passwords(text: str) -> list[str]:
@@ -26,4 +27,5 @@ def url_passwords(text: str) -> list[str]:
 
 def redact_url(text: str) -> str:
     """`text` with the credentials of every URL in it replaced by ``***``."""
-    return _QUERY_SECRET.sub(r"\g<key>***", _USERINFO.sub(r"\g<scheme>***@", text))
+    text = _QUERY_SECRET.sub(r"\g<key>***", _USERINFO.sub(r"\g<scheme>***@", text))
+    return _URL.sub(lambda url: _PATH_SECRET.sub(r"\g<key>***", url[0]), text)
