@@ -26,7 +26,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DependencyMissing, RecordingError
 from pipeline.core.extras import installing
 from pipeline.core.ledger import DropReason
-from pipeline.core.pcm import pcm_of_floats
+from pipeline.core.pcm import pcm_of
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.core.timestamps import iso_ns
 from pipeline.recording.import_report import InputReport, check_file
@@ -115,7 +115,7 @@ class XdfInput:
     def _chunks(self, times: npt.NDArray[np.int64]) -> Iterator[tuple[int, Sample]]:
         """Sound in pieces of 0.1 s; where stamps leap, the count of samples leaps with them."""
         rate = self.info.rate_hz or 1.0
-        sound = _as_pcm(np.asarray(self._found["time_series"]))
+        sound = pcm_of(np.asarray(self._found["time_series"]))
         leaps = np.flatnonzero(np.diff(times) > _GAP_S * 1e9) + 1
         self.report.fault("gaps in the sound", len(leaps))
         length, number = max(1, round(rate * _CHUNK_S)), 0
@@ -251,16 +251,6 @@ def _made_ns(header: Mapping[str, Any]) -> int | None:
         return iso_ns(text) if text else None
     except ValueError:
         return None
-
-
-def _as_pcm(sound: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-    """``(n, channels)`` as int16; floats are between -1 and 1, wider integers keep their top."""
-    if np.issubdtype(sound.dtype, np.floating):
-        return pcm_of_floats(sound)
-    spare = sound.dtype.itemsize * 8 - 16
-    if spare < 0:
-        return np.asarray(sound.astype(np.int16) * 256, np.int16)
-    return np.asarray(sound // 2**spare, np.int16)
 
 
 def _slug(prefix: str, name: str) -> str:

@@ -22,13 +22,19 @@ from pylsl.util import LostError
 
 from pipeline.core.clock import SLEPT_NS, slept_ns
 from pipeline.core.errors import SourceUnavailable
-from pipeline.core.pcm import pcm_of_floats
+from pipeline.core.pcm import pcm_of
 from pipeline.core.sample import Encoding, Modality, Sample, StreamInfo
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 
 _COMPARED = 9  # times that the two clocks are read; the quickest counts
 _MOST = 4096  # samples taken at once
 _SOUND_LEAST_HZ = 4_000.0
+_DTYPES: dict[int, type[np.integer[Any]]] = {
+    pylsl.cf_int8: np.int8,
+    pylsl.cf_int16: np.int16,
+    pylsl.cf_int32: np.int32,
+    pylsl.cf_int64: np.int64,
+}  # full scale of sound in whole numbers; pylsl gives plain Python numbers
 _NO_QUOTES = r"^[^'\"]+$"  # as they stand in a query
 
 
@@ -74,6 +80,7 @@ class LslSource:
         self._context = context
         self._inlet: Any = None
         self._info: StreamInfo | None = None
+        self._dtype: type[np.integer[Any]] | None = None
         self._offset_ns = self._slept_ns = 0
         self._epoch = 0
         self._position = 0
@@ -93,6 +100,7 @@ class LslSource:
         self._slept_ns = slept_ns()
         self._offset_ns = _offset_ns(self._context.clock.now_ns)
         self._info = _described(self._settings, about)
+        self._dtype = _DTYPES.get(about.channel_format())
         self._epoch, self._position = 0, 0
         return (self._info,)
 
@@ -115,7 +123,7 @@ class LslSource:
             self._epoch, self._position = self._epoch + 1, 0
         times = [self._offset_ns + round((stamp + correction_s) * 1e9) for stamp in stamps]
         if self._info.modality is Modality.AUDIO:
-            return [self._sound(np.asarray(rows), times[0])]
+            return [self._sound(np.asarray(rows, self._dtype), times[0])]
         if self._info.modality is Modality.TEXT:
             lines = (" ".join(map(str, row)) for row in rows)
             return [self._sample(t, n, Encoding.UTF8) for t, n in zip(times, lines, strict=True)]
@@ -155,10 +163,8 @@ class LslSource:
         return Sample(self._settings.stream, 0, time_ns, data, encoding, epoch=self._epoch)
 
     def _sound(self, rows: npt.NDArray[Any], time_ns: int) -> Sample:
-        sound = rows.reshape(len(rows), -1)
-        floats = np.issubdtype(sound.dtype, np.floating)
-        pcm = pcm_of_floats(sound) if floats else np.clip(sound, -32768, 32767).astype(np.int16)
-        position, self._position = self._position, self._position + len(sound)
+        pcm = pcm_of(rows.reshape(len(rows), -1))
+        position, self._position = self._position, self._position + len(pcm)
         return Sample(
             self._settings.stream,
             0,

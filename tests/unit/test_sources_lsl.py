@@ -107,6 +107,26 @@ def test_strings_are_text_and_sound_is_counted_by_its_samples() -> None:
     assert [piece.position for piece in pieces] == [0, *np.cumsum(lengths)[:-1].tolist()]
 
 
+@pytest.mark.parametrize(
+    ("layout", "sent"),
+    [
+        (pylsl.cf_int16, [0, 4096, -16384, 32767]),
+        (pylsl.cf_int32, [0, 1 << 28, -(1 << 30), (1 << 31) - 1]),
+    ],
+)
+def test_sound_in_whole_numbers_reaches_as_far_as_their_type(layout: int, sent: list[int]) -> None:
+    whole = outlet("whole", "Audio", 1, 8000, layout)
+    source, _, _ = reader("whole")
+    source.open()
+    assert whole.wait_for_consumers(5)
+    whole.push_chunk([[number] for number in sent])
+    pieces = []
+    while sum(len(piece.data) for piece in pieces) < 4:
+        pieces += source.read(2.0)
+    source.close()
+    assert np.concatenate([p.data for p in pieces])[:, 0].tolist() == [0, 4096, -16384, 32767]
+
+
 def test_a_stream_that_is_not_there_or_went_away_is_unavailable() -> None:
     source, _, _ = reader("nobody", find_s=0.3)
     with pytest.raises(SourceUnavailable, match="no such stream"):
