@@ -7,12 +7,14 @@ before the source is closed, because closing a lost device may hang.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import FusewatchError, SourceEnded
 from pipeline.core.ledger import DropReason
 from pipeline.core.redact import redact_url
 from pipeline.core.sample import StreamInfo
+from pipeline.core.stream_codec import check_stream
 from pipeline.sources.base import Source, SourceContext, SourceSettings
 from pipeline.sources.handover import (
     Alive,
@@ -70,7 +72,7 @@ class ReaderLoop:
     def _read_until_stopped(self) -> None:
         context = SourceContext(self._clock, self._reject, self._announce)
         self._source = self._settings.build(context)
-        self._handover.put(Opened(tuple(self._source.open())))
+        self._handover.put(Opened(_possible(self._source.open())))
         while not self._stopping.is_set():
             samples = self._source.read(READ_S)
             self._handover.put(Batch(samples) if samples else Alive())
@@ -79,9 +81,18 @@ class ReaderLoop:
         self._handover.put(Rejected(stream, reason, redact_url(detail)))
 
     def _announce(self, infos: tuple[StreamInfo, ...]) -> None:
-        self._handover.put(Announced(infos))
+        self._handover.put(Announced(_possible(infos)))
 
     def _close(self) -> None:
         self._handover.close()
         if self._source is not None:
             self._source.close()
+
+
+def _possible(infos: Iterable[StreamInfo]) -> tuple[StreamInfo, ...]:
+    """`infos`, if they are possible: the link would refuse the whole node because of one.
+
+    Raises:
+        CodecError: One is not.
+    """
+    return tuple(check_stream(info) for info in infos)

@@ -174,6 +174,13 @@ def test_a_source_that_cannot_be_opened_is_tried_again_and_says_why(run, clock):
     assert outlet.kept[0].epoch == 0
 
 
+def test_a_source_whose_streams_are_not_possible_is_told_and_nothing_is_announced(run):
+    runner, outlet = run(Script([(StreamInfo("s", Modality.SENSOR, shape=(0,)),)]))
+    wait_until(lambda: runner.status.state is SourceState.WAITING)
+    assert runner.status.trouble == "s: a sensor without a channel"
+    assert not outlet.openings
+
+
 def test_the_end_of_a_finite_source_is_passed_on_and_not_repaired(run):
     script = Script([[sample(1)], SourceEnded("done")])
     runner, outlet = run(script)
