@@ -3,11 +3,12 @@
 Whatever a stream shows, it becomes onsets per stretch of time: by how much it changes more than
 just before. What changes of a picture is the mean brightness of its pixels from frame to frame,
 less what the whole became darker by, of sound the level from one hundredth of a second to the
-next, of a sensor the largest step among its channels. A lamp is so counted when it goes on and
-not when it goes off, however long it was on, and a sound when it begins. What rises on in the next
-stretch counts where it was first noticed: a picture that is exposed while a lamp goes on is lit in
-part, and the rest of the rise is seen in the one after it. Onsets are in units of their own usual
-spread and end at `CEILING`, so that one loud moment does not outweigh all others.
+next, of a sensor the largest step among its channels, of a fast one in a hundredth of a second. A
+lamp is so counted when it goes on and not when it goes off, however long it was on, and a sound
+when it begins. What rises on in the next stretch counts where it was first noticed: a picture
+that is exposed while a lamp goes on is lit in part, and the rest of the rise is seen in the one
+after it. Onsets are in units of their own usual spread and end at `CEILING`, so that one loud
+moment does not outweigh all others.
 
 It is gathered sample by sample: no picture and no sound is kept, only how much changed. A sample
 whose stamp goes back has no place in what was gathered before it; it is passed over and counted.
@@ -212,11 +213,17 @@ class _SoundProbe:
 
 
 class _SensorProbe:
-    """Step of each channel from one reading to the next."""
+    """Largest step of each channel from one reading to the next, per stretch.
+
+    A stretch lasts from one reading to the next, or as near to a hop as readings allow: kept each
+    by itself, those of a fast sensor would take more memory than all other streams together.
+    """
 
     before = _BEFORE
 
     def __init__(self) -> None:
+        self._begin_ns = 0
+        self._steps: Floats | None = None  # of the stretch that is not yet long enough
         self._last: tuple[int, Floats] | None = None
 
     def take(self, sample: Sample) -> _Piece | None:
@@ -225,7 +232,15 @@ class _SensorProbe:
         if last is None:
             return None
         step = np.nan_to_num(np.abs(reading - last[1]), nan=0.0)
-        return _between(last[0], sample.timestamp_ns, step)
+        if self._steps is None:
+            self._begin_ns, self._steps = last[0], step
+        else:
+            self._steps = np.maximum(self._steps, step)
+        half_ns = (sample.timestamp_ns - last[0]) / 2
+        if sample.timestamp_ns - self._begin_ns + half_ns < _HOP_S * 1e9:
+            return None
+        steps, self._steps = self._steps, None
+        return _between(self._begin_ns, sample.timestamp_ns, steps)
 
     def change(self, values: Floats) -> Floats:
         usual = np.array([_spread(column) for column in values.T])

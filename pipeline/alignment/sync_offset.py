@@ -19,7 +19,7 @@ that he clapped; who looks again and again asks for more (`SyncOffset.certain`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,15 +121,16 @@ def find_offset(
             fix=f"record at least {2 * margin_ns / 1e9 + 10:.0f} s of both",
         )
     offsets = np.arange(-span_ns, span_ns + 1, step_ns, dtype=np.float64)
-    table = _moved(fine, inner, offsets)  # (n offsets, n stretches)
-    curve = _correlations(table, inner.amount)
+    moved, wanted = _Moved(fine, inner), inner.amount
+    curve, *parts = _curves(moved, wanted, offsets)
     best_ns, half_width_ns = _best(offsets, curve)
-    moments = _moments(table[int(curve.argmax())], inner.amount)
+    moments = _moments(moved.by(offsets[int(curve.argmax())]), wanted)
     half_width_ns = max(half_width_ns, _SHARE * coarse.stretch_ns / np.sqrt(moments))
-    scatter_ns = _scatter(table, inner.amount, offsets)
+    scatter_ns = _scatter(curve, parts, offsets)
     wrong = max(
-        float(_correlations(_moved(fine, inner, offsets + away), inner.amount).max())
+        _correlation(moved.by(offset + away), wanted)
         for away in (turns * 2 * span_ns for turns in (-1, 1))
+        for offset in offsets
     )
     sign = 1 if finer_is_second else -1
     return SyncOffset(
@@ -144,29 +145,54 @@ def find_offset(
     )
 
 
-def _moved(fine: Activity, coarse: Activity, offsets: Floats) -> Floats:
-    """Activity of the finer stream per stretch of the coarser, for each offset."""
-    origin = int(fine.begin_ns[0])
-    edges = np.concatenate([[0], (fine.end_ns - origin)]).astype(np.float64)
-    total = np.concatenate([[0.0], np.cumsum(fine.amount)])
-    begin, end = coarse.begin_ns - origin, coarse.end_ns - origin
-    if np.array_equal(begin[1:], end[:-1]):  # each edge but the outer ones is needed once
-        sides = np.concatenate([begin[:1], end])
-        return np.stack([np.diff(np.interp(sides + offset, edges, total)) for offset in offsets])
-    return np.stack(
-        [
-            np.interp(end + offset, edges, total) - np.interp(begin + offset, edges, total)
-            for offset in offsets
-        ]
-    )
+class _Moved:
+    """Activity of the finer stream per stretch of the coarser.
+
+    Args:
+        fine: The finer stream.
+        coarse: The coarser, ``(n,)`` stretches.
+    """
+
+    def __init__(self, fine: Activity, coarse: Activity) -> None:
+        origin = int(fine.begin_ns[0])
+        self._edges = np.concatenate([[0], (fine.end_ns - origin)]).astype(np.float64)
+        self._total = np.concatenate([[0.0], np.cumsum(fine.amount)])
+        begin, end = coarse.begin_ns - origin, coarse.end_ns - origin
+        self._begin, self._end = begin.astype(np.float64), end.astype(np.float64)
+        self._sides: Floats | None = None
+        if np.array_equal(begin[1:], end[:-1]):  # each edge but the outer ones is needed once
+            self._sides = np.concatenate([self._begin[:1], self._end])
+
+    def by(self, offset: float) -> Floats:
+        """With the stretches moved by an offset, ``(n,)``."""
+        if self._sides is not None:
+            return np.diff(self._until(self._sides + offset))
+        return self._until(self._end + offset) - self._until(self._begin + offset)
+
+    def _until(self, times: Floats) -> Floats:
+        return np.interp(times, self._edges, self._total)
 
 
-def _correlations(table: Floats, wanted: Floats) -> Floats:
-    """Of each row with what is wanted; 0 where either does not change."""
-    rows = table - table.mean(axis=1, keepdims=True)
-    other = wanted - wanted.mean()
-    size = np.sqrt(np.square(rows).sum(axis=1) * np.square(other).sum())
-    return np.asarray(np.divide(rows @ other, size, out=np.zeros(len(rows)), where=size > 0))
+def _curves(moved: _Moved, wanted: Floats, offsets: Floats) -> Floats:
+    """Agreement at each offset, then with each part of the time left out, ``(1 + parts, n)``.
+
+    Offset by offset: all of them at once would need gigabytes for long or fast streams.
+    """
+    all_of_it = np.arange(len(wanted))
+    parts = np.array_split(all_of_it, _PARTS)
+    kept = [all_of_it, *(np.setdiff1d(all_of_it, part) for part in parts)]
+    table = np.empty((len(kept), len(offsets)))
+    for number, offset in enumerate(offsets):
+        found = moved.by(offset)
+        table[:, number] = [_correlation(found[some], wanted[some]) for some in kept]
+    return table
+
+
+def _correlation(found: Floats, wanted: Floats) -> float:
+    """0 where either does not change."""
+    row, other = found - found.mean(), wanted - wanted.mean()
+    size = float(np.sqrt(np.square(row).sum() * np.square(other).sum()))
+    return float(row @ other) / size if size > 0 else 0.0
 
 
 def _best(offsets: Floats, curve: Floats) -> tuple[float, float]:
@@ -189,14 +215,9 @@ def _moments(found: Floats, wanted: Floats) -> float:
     return max(1.0, float(weights.sum()) ** 2 / squares) if squares > 0 else 1.0
 
 
-def _scatter(table: Floats, wanted: Floats, offsets: Floats) -> float:
+def _scatter(whole: Floats, parts: Sequence[Floats], offsets: Floats) -> float:
     """Standard error of the offset by leaving out one part of the time after the other."""
-    whole = float(_correlations(table, wanted).max())
-    found: list[float] = []
-    for part in np.array_split(np.arange(len(wanted)), _PARTS):
-        kept = np.setdiff1d(np.arange(len(wanted)), part)
-        curve = _correlations(table[:, kept], wanted[kept])
-        if float(curve.max()) >= _HOLDS * whole:
-            found.append(_best(offsets, curve)[0])
+    holds = _HOLDS * float(whole.max())
+    found = [_best(offsets, curve)[0] for curve in parts if float(curve.max()) >= holds]
     away = np.array(found) - np.mean(found) if found else np.zeros(1)
     return float(np.sqrt((_PARTS - 1) / _PARTS * np.square(away).sum()))

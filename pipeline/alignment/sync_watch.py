@@ -1,10 +1,11 @@
 """Watches whether the streams of a scene drift apart, over a sliding window of their activity.
 
 The instrument is that of ``fusewatch sync test`` (`activity`, `sync_offset`). What is kept is a
-number per picture, a row per reading and a hundred numbers a second of sound: some megabytes for
-a window of two minutes, and no more however long it runs. Twice in a window the streams are
-compared with a reference, for a tenth of a second or two of computing a stream. No clock and no
-socket: time is that of the arrivals, so a replay looks at the same moments and finds the same.
+number per picture, a hundred numbers a second of sound and about as many rows of a sensor at
+most: some megabytes for a window of two minutes, and no more however long it runs. Twice in a
+window the streams are compared with a reference, for some tenths of a second of computing a
+stream. No clock and no socket: time is that of the arrivals, so a replay looks at the same
+moments and finds the same.
 """
 
 from __future__ import annotations

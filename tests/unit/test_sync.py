@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,35 @@ def test_too_little_in_common_is_a_clear_error() -> None:
     sound = changes("mic", moments(3, 12, 0), 12, 100, 1)
     with pytest.raises(AlignmentError, match="too little time"):
         find_offset(camera, sound, 2_000_000_000)
+
+
+def test_comparing_keeps_no_table_of_all_offsets() -> None:
+    streams = [changes(name, moments(5, 60, 1), 60, 100, seed) for seed, name in enumerate("ab")]
+    tracemalloc.start()
+    try:
+        find_offset(streams[0], streams[1], 500 * MS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000  # 501 offsets of 5700 stretches are 23 MB
+
+
+@pytest.mark.parametrize(("rate_hz", "stretches"), [(50, 20 * 50), (1000, 20 * 100)])
+def test_of_a_fast_sensor_no_more_is_kept_than_of_sound_and_it_is_placed_as_well(
+    rate_hz: int, stretches: int
+) -> None:
+    happened = moments(8, 20, 4)
+    random = np.random.default_rng(6)
+    shaken = random.normal(0, 0.1, (20 * rate_hz + 1, 2))
+    shaken[np.ceil((happened + 0.06) * rate_hz).astype(int), 1] += 5
+    meter = ActivityMeter(replace(KNOCK, rate_hz=float(rate_hz)))
+    for n, reading in enumerate(shaken):
+        meter.take(Sample("knock", n, n * 10**9 // rate_hz, reading, Encoding.FLOAT))
+    activity = meter.activity()
+    assert len(activity.amount) == pytest.approx(stretches, rel=0.1)
+    found = find_offset(changes("mic", happened, 20, 100, 2), activity, 500 * MS)
+    assert found.certain
+    assert abs(found.offset_ns - 60 * MS) <= found.uncertainty_ns < 25 * MS
 
 
 def test_text_and_too_few_samples_have_no_activity() -> None:
