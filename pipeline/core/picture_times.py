@@ -42,6 +42,34 @@ class PictureTimes:
         return ticks
 
 
+class CountedTimes:
+    """Times of the pictures of a raw file, whose packets have none but what they are counted to.
+
+    They are counted in the order of decoding. Pictures leave the decoder in the order in which they
+    are shown, one for each packet that goes in, and the first tells how long each is held back.
+    """
+
+    def __init__(self) -> None:
+        self._held: int | None = None
+        self._told = self._step = 0
+
+    def of(self, pts: int | None, dts: int | None) -> int | None:
+        """Time of the next picture, ticks; None when it has none.
+
+        Args:
+            pts: Count of its own packet.
+            dts: Count of the packet that went in as it came out; None: nothing more went in.
+        """
+        if pts is None:
+            return None
+        if self._held is None:
+            self._held = 0 if dts is None else dts - pts
+        ticks = self._told + self._step if dts is None else dts - self._held
+        self._step = ticks - self._told
+        self._told = ticks
+        return ticks
+
+
 class _Row:
     """Times that should grow."""
 

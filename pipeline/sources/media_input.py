@@ -32,7 +32,8 @@ SECOND_NS = 1_000_000_000
 LIVE_PACKETS = 512
 FILE_PACKETS = 32
 UNTIMED_FORMATS = frozenset({"mpjpeg", "mjpeg", "h264", "hevc"})
-"""Formats that carry no time: FFmpeg makes one up from an assumed rate."""
+"""Formats that carry no time: FFmpeg makes one up from an assumed rate. Live, the time of arrival
+is better; a file has nothing but the rate it announces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,12 @@ class MediaInput:
         access: Where and how.
         clock: Node time, for arrivals.
         dropped: Called with the track for each packet that nobody took in time.
+
+    Attributes:
+        container: What FFmpeg opened.
+        finite: Whether it is a file.
+        untimed: Whether packets carry no time but that of their arrival.
+        counted: Whether they carry none but their place in a file.
     """
 
     def __init__(
@@ -153,13 +160,15 @@ class MediaInput:
         self._dropped = dropped
         self.container = open_container(access)
         self.finite = is_finite(access.url, self.container)
-        self.untimed = self.container.format.name in UNTIMED_FORMATS
+        raw = self.container.format.name in UNTIMED_FORMATS
+        self.untimed, self.counted = raw and not self.finite, raw and self.finite
         self._queue: queue.Queue[Unit | SourceError] = queue.Queue(
             FILE_PACKETS if self.finite else LIVE_PACKETS
         )
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._skipping = False
+        self._elapsed = 0  # ticks that the packets of a raw file lasted so far
 
     @property
     def origin_ns(self) -> int | None:
@@ -245,6 +254,7 @@ class MediaInput:
             if self._closing.is_set():
                 break
             if self.finite:
+                self._count_on(packet)
                 self._put(unit)
                 continue
             self._put_live(unit)
@@ -255,6 +265,12 @@ class MediaInput:
         if self.finite:
             return SourceEnded(f"end of {shown}")
         return SourceUnavailable(f"lost {shown}: the server ended the stream")
+
+    def _count_on(self, packet: av.Packet[Any]) -> None:
+        """Give a packet of a raw file its time, which is the length of those before it."""
+        if self.counted and packet.size and packet.pts is None and packet.dts is None:
+            packet.pts = packet.dts = self._elapsed
+            self._elapsed += packet.duration or 0
 
     def _loss(self, error: FFmpegError) -> SourceError:
         shown = redact_url(self._access.url)

@@ -114,7 +114,8 @@ class MediaSource:
         own = self._settings
         form = PictureFormat(own.width, own.height, own.jpeg_quality)
         stream, reject = medium.video(), self._context.reject
-        track = VideoTrack(name, stream, form, own.video_hz, stamp, reject)
+        counted = medium.counted
+        track = VideoTrack(name, stream, form, own.video_hz, stamp, reject, counted=counted)
         if isinstance(previous := self._tracks.get("video"), VideoTrack):
             track.take_over(previous)
         self._tracks["video"] = track

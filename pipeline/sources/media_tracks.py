@@ -21,7 +21,7 @@ from av.error import FFmpegError
 from pipeline.core.errors import BadReading, SourceUnavailable
 from pipeline.core.jpeg import check_jpeg
 from pipeline.core.ledger import DropReason
-from pipeline.core.picture_times import PictureTimes
+from pipeline.core.picture_times import CountedTimes, PictureTimes
 from pipeline.core.sample import Encoding, Modality, Payload, Sample, StreamInfo
 from pipeline.sources.media_clock import Timeline
 from pipeline.sources.media_input import packet_pts_ns, reason_of
@@ -86,6 +86,7 @@ class VideoTrack:
         limit_hz: Most pictures a second; None: all.
         stamp_kind: What the stamps mean, for `StreamInfo`.
         reject: Where unusable packets go.
+        counted: Whether packets have no time but what they are counted to, by the announced rate.
     """
 
     def __init__(
@@ -96,6 +97,8 @@ class VideoTrack:
         limit_hz: float | None,
         stamp_kind: str,
         reject: Reject,
+        *,
+        counted: bool = False,
     ) -> None:
         self._name = name
         self._codec = stream.codec_context
@@ -103,7 +106,7 @@ class VideoTrack:
         self._codec.thread_type = "SLICE"  # threads over frames would delay each by some
         self._form = form
         self._decimator = Decimator(limit_hz)
-        self._times = PictureTimes()
+        self._times: CountedTimes | PictureTimes = CountedTimes() if counted else PictureTimes()
         self._reject = reject
         self._begin = _Begin(name, reject)
         self._stamper = _Stamper()
@@ -113,7 +116,7 @@ class VideoTrack:
             raise SourceUnavailable("the picture's size is not known", where=name)
         self._passes_jpeg = self._codec.name == "mjpeg" and form.jpeg_quality is not None
         self._passes_jpeg &= form.size(*self._size) == self._size
-        self.info = self._info(_rate(stream), limit_hz, stamp_kind)
+        self.info = self._info(_rate(stream, counted), limit_hz, stamp_kind)
 
     def take_over(self, previous: VideoTrack) -> None:
         """Go on where the track of the previous round of a loop ended."""
@@ -294,8 +297,9 @@ class AudioTrack:
             self._form.begin_again()
 
 
-def _rate(stream: av.VideoStream) -> float | None:
+def _rate(stream: av.VideoStream, counted: bool) -> float | None:
     """Pictures a second, or None when what the medium says cannot be."""
-    rate = stream.average_rate or stream.guessed_rate
+    measured, announced = stream.average_rate, stream.guessed_rate
+    rate = announced or measured if counted else measured or announced
     lowest, highest = MOST_LIKELY_HZ
     return float(rate) if rate and lowest <= rate <= highest else None

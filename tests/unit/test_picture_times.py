@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.clock import NodeClock
 from pipeline.core.errors import SourceEnded
-from pipeline.core.picture_times import PictureTimes
+from pipeline.core.picture_times import CountedTimes, PictureTimes
 from pipeline.core.sample import Sample
 from pipeline.recording.importing import ImportPlan
 from pipeline.sources.media import MediaSettings
@@ -32,6 +32,13 @@ def test_the_time_of_showing_counts_as_long_as_it_grows():
 def test_where_it_goes_back_and_forth_the_time_of_decoding_counts():
     swapped = (1, 3), (4, 4), (6, 5), (5, 6), (7, 7), (9, 8), (8, 9), (10, 10)
     assert told(*swapped) == [1, 4, 6, 6, 7, 8, 9, 10]
+
+
+def test_counted_packets_are_shown_as_the_first_tells_until_nothing_more_goes_in():
+    times = CountedTimes()
+    shown = (0, 2), (2, 3), (3, 4), (1, 5), (5, None), (4, None)
+    assert [times.of(pts, dts) for pts, dts in shown] == [0, 1, 2, 3, 4, 5]
+    assert CountedTimes().of(None, None) is None
 
 
 def test_a_clock_that_starts_anew_takes_both_back():

@@ -69,6 +69,17 @@ def test_a_file_gives_every_picture_and_every_sample_at_its_exact_time(clip):
     assert {s.uncertainty_ns for s in samples} == {0}
 
 
+@pytest.mark.parametrize(("kind", "codec"), [("h264", "h264"), ("mjpeg", "mjpeg")])
+def test_a_raw_file_goes_by_the_rate_it_announces(tmp_path, kind, codec):
+    fps = 20 if kind == "h264" else 25  # Motion JPEG announces none: FFmpeg's usual one is taken
+    path = write_clip(tmp_path / f"clip.{kind}", video=codec, audio=None, fps=fps)
+    infos, samples, refusals = read_all(settings(path, audio=None))
+    assert (infos[0].stamp, infos[0].rate_hz) == ("exact", fps)
+    stamps = np.array([s.timestamp_ns for s in samples]) - START_NS
+    assert np.all(np.abs(stamps - np.arange(2 * fps) * SECOND_NS // fps) <= 1)
+    assert not refusals
+
+
 def test_positions_count_every_sample_of_the_sound(clip):
     _, samples, _ = read_all(settings(clip))
     sound = of(samples, "mic")
