@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from nodes.stamping import EXACT
 from pipeline.alignment.activity import Activity, ActivityMeter
 from pipeline.alignment.sync_offset import SyncOffset, find_offset, reference_of
 from pipeline.config.deployment import Deployment
@@ -40,6 +41,8 @@ class SyncFinding:
         unusable: Streams that cannot be compared, and why.
         stamps: What the stamps of each stream meant, one after the other (`StreamInfo.stamp`).
         latencies_ms: What to write into the deployment, for streams that should change.
+        late_ms: By how much streams are later whose stamps are ``exact``, as of an import: these
+            are taken as they are, and no latency off them.
     """
 
     scene: str
@@ -49,6 +52,7 @@ class SyncFinding:
     unusable: Mapping[str, str]
     stamps: Mapping[str, tuple[str, ...]]
     latencies_ms: Mapping[str, float]
+    late_ms: Mapping[str, float]
 
 
 def sync_of(
@@ -126,10 +130,14 @@ class SyncGathering:
                 unusable[name] = str(error)
             else:
                 offsets.append(offset)
-        latencies = _latencies(deployment, chosen, offsets)
+        late_ms = _late_ms(chosen, offsets)
+        exact = {name for name in late_ms if self._stamps[name][-1] == EXACT}
+        latencies = {n: _with_known(deployment, n, ms) for n, ms in late_ms.items()}
         return SyncFinding(
-            scene, chosen, activities, tuple(offsets), unusable, dict(self._stamps), latencies
-        )
+            scene, chosen, activities, tuple(offsets), unusable, dict(self._stamps),
+            {name: ms for name, ms in latencies.items() if name not in exact},
+            {name: round(ms, 1) for name, ms in late_ms.items() if name in exact},
+        )  # fmt: skip
 
     def _open(self, info: StreamInfo) -> None:
         """Note a stream; one in another form, or with stamps of another sense, begins anew."""
@@ -163,10 +171,14 @@ class SyncGathering:
         return found, unusable
 
 
-def _latencies(
-    deployment: Deployment, reference: str, offsets: list[SyncOffset]
-) -> dict[str, float]:
-    """``latency_ms`` of each stream that is surely later than the earliest."""
+def _with_known(deployment: Deployment, stream: str, late_ms: float) -> float:
+    """``latency_ms`` of a stream that is so much too late with the one that it has."""
+    known = deployment.streams.get(stream)
+    return round((known.latency_ms if known is not None else 0.0) + late_ms, 1)
+
+
+def _late_ms(reference: str, offsets: list[SyncOffset]) -> dict[str, float]:
+    """By how much each stream is later than the earliest that surely is, milliseconds."""
     late = {one.second: one for one in offsets if one.sure}
     later_ns = {reference: 0, **{name: one.offset_ns for name, one in late.items()}}
     earliest = min(later_ns, key=lambda name: later_ns[name])
@@ -175,6 +187,5 @@ def _latencies(
     for name, own_ns in later_ns.items():
         more_ns = own_ns - later_ns[earliest]
         if more_ns > max(unsure_ns.get(name, 0), unsure_ns.get(earliest, 0)):
-            before = deployment.streams[name].latency_ms if name in deployment.streams else 0.0
-            found[name] = round(before + more_ns / MILLISECOND_NS, 1)
+            found[name] = more_ns / MILLISECOND_NS
     return found

@@ -162,6 +162,7 @@ def as_data(finding: SyncFinding) -> dict[str, Any]:
         "unusable": dict(finding.unusable),
         "stamps": {name: list(stamps) for name, stamps in finding.stamps.items()},
         "latency_ms": dict(finding.latencies_ms),
+        "late_ms": dict(finding.late_ms),
     }
 
 
@@ -209,7 +210,13 @@ def _tell(finding: SyncFinding, config: Path, plot: Path | None) -> None:
         console.print(f"to mend it, write into {config}:\n", soft_wrap=True, markup=False)
         lines = [f"  {name}: {{latency_ms: {ms:g}}}" for name, ms in finding.latencies_ms.items()]
         console.print("\n".join(["streams:", *lines]), highlight=False, markup=False)
-    elif any(one.sure for one in finding.offsets):
+    for name, ms in finding.late_ms.items():
+        console.print(
+            f"{name}: an import's own times are taken as they are; to mend it, import it by itself "
+            f"with a --start that is {ms:g} ms earlier, and merge",
+            soft_wrap=True, highlight=False, markup=False,
+        )  # fmt: skip
+    if not finding.latencies_ms and not finding.late_ms and any(o.sure for o in finding.offsets):
         console.print("they agree as far as this can tell")
     if plot is not None:
         console.print(f"{plot} written", soft_wrap=True, markup=False)

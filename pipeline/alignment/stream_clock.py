@@ -101,8 +101,8 @@ class StreamClock:
         self._fit: RateFit | None = None
         if settings.dejitter and info.rate_hz:
             self._fit = RateFit(1e9 / info.rate_hz, settings.memory_s * 1e9)
-        comes_many = info.modality is Modality.SENSOR and info.rate_hz
-        self._message = MessageCounts(1e9 / info.rate_hz if comes_many else 0.0)
+        comes_many = info.modality is Modality.SENSOR
+        self._message = MessageCounts(1e9 / info.rate_hz if comes_many and info.rate_hz else 0.0)
         self._begun = False
         self._epoch = 0
         self._position = 0

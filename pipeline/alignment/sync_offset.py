@@ -170,7 +170,7 @@ class _Moved:
         return self._until(self._end + offset) - self._until(self._begin + offset)
 
     def _until(self, times: Floats) -> Floats:
-        return np.interp(times, self._edges, self._total)
+        return np.asarray(np.interp(times, self._edges, self._total))
 
 
 def _curves(moved: _Moved, wanted: Floats, offsets: Floats) -> Floats:

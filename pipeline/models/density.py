@@ -202,7 +202,8 @@ def _squared_distance(away: Tensor, covariance: Tensor) -> Tensor:
     well, and cannot be part of a run that is recorded (`pipeline.models.stack_graph`).
     """
     if not away.is_cuda:
-        return (away * torch.linalg.solve(covariance, away[..., None])[..., 0]).sum(dim=1)
+        solved: Tensor = torch.linalg.solve(covariance, away[..., None])[..., 0]
+        return (away * solved).sum(dim=1)
     return eliminated(away, covariance)
 
 

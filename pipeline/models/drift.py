@@ -56,7 +56,8 @@ class Wander:
     def span_s(self) -> Tensor:
         """How long was learnt, ``()``."""
         first, last = self.learnt_s
-        return last - first
+        span: Tensor = last - first
+        return span
 
     def widest(self) -> Tensor:
         """How much less a column is to count in what a stream mostly does, ``(P, d)``.

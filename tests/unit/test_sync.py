@@ -156,7 +156,11 @@ def test_a_lamp_is_counted_when_it_goes_on_and_not_when_it_goes_off(frames: int)
 
 
 def write_claps(
-    path: Path, late_ms: dict[str, int], count: int = 12, sender_from_s: int | None = None
+    path: Path,
+    late_ms: dict[str, int],
+    count: int = 12,
+    sender_from_s: int | None = None,
+    stamp: str = "arrival",
 ) -> Path:
     """40 s of a lamp that flashes, a click and a spike at once, each as late as is said.
 
@@ -184,7 +188,7 @@ def write_claps(
     shaken[np.ceil(seen["knock"] * 50).astype(int), 1] += 5
     for n in range(2000):
         samples.append(Sample("knock", n, START_NS + n * 20 * MS, shaken[n], Encoding.FLOAT))
-    infos = (CAM, MIC, KNOCK)
+    infos = tuple(replace(info, stamp=stamp) for info in (CAM, MIC, KNOCK))
     with RecordingWriter(path, deployment="d", scenes={"s": [i.name for i in infos]}) as writer:
         for info in infos:
             writer.write(StreamOpened(START_NS, "n", info))
@@ -243,6 +247,22 @@ def test_where_the_sound_is_late_it_is_the_sound_that_is_mended(
     said = capsys.readouterr().out
     assert "mic: {latency_ms: 3" in said or "mic: {latency_ms: 2" in said
     assert "cam: {latency_ms" not in said
+
+
+def test_no_latency_is_told_for_an_import_that_none_is_taken_off(
+    deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = {"cam": 230, "mic": 0, "knock": 0}
+    recording = write_claps(tmp_path / "a.mcap", late, stamp="exact")
+    arguments = ["sync", "test", str(deployment), "-r", str(recording)]
+    assert run([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["latency_ms"] == {}
+    assert told["late_ms"] == {"cam": pytest.approx(230, abs=45)}
+    assert run(arguments) == 0
+    said = capsys.readouterr().out
+    assert "latency_ms" not in said and "they agree" not in said
+    assert "cam: an import's own times are taken as they are" in said and "--start" in said
 
 
 def test_streams_that_agree_need_nothing(
