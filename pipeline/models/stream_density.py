@@ -268,4 +268,13 @@ def _fit_items(
             torch.zeros(1, extractor.item_dims, dtype=torch.float64), 1, True, generator
         )
     chosen = torch.randperm(len(rows.items), generator=generator)[:_MAX_FIT_ITEMS]
-    return fit_items(rows.items[chosen], settings.memory // 2, plain, generator)
+    items = _each_once(rows.items) if plain else rows.items[chosen]
+    return fit_items(items, settings.memory // 2, plain, generator)
+
+
+def _each_once(items: Tensor) -> Tensor:
+    """Items with few repetitions: a line that came once is as well known as one that came often.
+
+    Part by part, since those of weeks take much memory.
+    """
+    return torch.cat([torch.unique(part, dim=0) for part in items.split(_MAX_FIT_ITEMS)])

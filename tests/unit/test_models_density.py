@@ -16,8 +16,11 @@ from pipeline.models.drift import Wander, steady, widening
 from pipeline.models.item_density import fit_items
 from pipeline.models.neighbours import kth_distance
 from pipeline.models.normalise import drift_of, fit_normaliser
+from pipeline.models.settings import DetectorSettings
 from pipeline.models.shrinkage import ledoit_wolf, whitening
+from pipeline.models.stream_density import Rows, fit_stream
 from pipeline.models.tails import PlaceTails, Tail, fit_pareto, fit_place_tails
+from pipeline.models.text_features import TextFeatures
 
 NO_SLACK = torch.zeros(2, 3, dtype=torch.float64)
 
@@ -139,6 +142,22 @@ def test_repeated_lines_are_remembered_once():
     density = fit_items(items, 100, True, generator())
     assert len(torch.unique(density.memory, dim=0)) == 4
     assert density.scores(items[:1], 1)[0] == 0.0
+
+
+def test_a_line_that_came_once_is_known_however_often_others_came():
+    often = torch.eye(64, dtype=torch.float64).repeat(1000, 1)
+    once = torch.nn.functional.normalize(normal(20, 64), dim=1)
+    items = torch.cat([often[:30_000], once, often[30_000:]])
+    counts = [len(items) // 40] * 39
+    counts.append(len(items) - sum(counts))
+    there = torch.ones(40, 1, dtype=torch.bool)
+    times_s = torch.arange(40, dtype=torch.float64)
+    rows = Rows(normal(40, 1, 17), there, items, tuple(counts), times_s)
+    text, settings = TextFeatures(0.5, timeless=True), DetectorSettings()
+    density = fit_stream(rows, text, settings, None, None, None, generator())
+    assert density.items is not None
+    assert density.items.memory.shape == (84, 64)
+    assert not density.items.scores(once, 1).any()
 
 
 def test_a_constant_column_makes_any_change_strange_but_nothing_infinite():
