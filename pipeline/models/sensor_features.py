@@ -59,8 +59,9 @@ class SensorFeatures:
         if not isinstance(part, SensorSlice) or part.values.shape[1] != len(self.labels):
             return None
         good = part.present & np.isfinite(part.values)  # (T, C)
-        if not len(good) or part.coverage < self._min_coverage:
+        if not len(good):
             return None
+        # Channel by channel: those that are silent, however many, hide none of the others.
         present = good.mean(axis=0) >= self._min_coverage
         if not present.any():
             return None

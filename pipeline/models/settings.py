@@ -113,7 +113,8 @@ class DetectorSettings(Settings):
     that wandered widen by the clock until then, or for as long as was learnt if that is longer."""
 
     min_coverage: float = Field(default=0.5, gt=0, le=1)
-    """A stream with less of its window present is not scored."""
+    """A stream with less of its window present is not scored; of a sensor stream, each channel
+    is asked by itself."""
 
     timeless_lines: bool = True
     """Leave the time that a line of text tells out of it before lines are compared."""

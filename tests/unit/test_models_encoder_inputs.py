@@ -156,6 +156,17 @@ def test_a_channel_that_is_hardly_there_is_missing():
     assert present.tolist() == [name != "pressure" for name in CHANNELS]
 
 
+def test_silent_channels_hide_no_other_however_many_they_are():
+    encoder = SensorGruSettings().build(INFOS[Modality.SENSOR])
+    values = readings(np.random.default_rng(0))
+    values[:, 1:] = np.nan
+    prepared = encoder.prepare(sensor(values))
+    present = encoder(torch.from_numpy(prepared)[None]).present[0]
+    assert present.tolist() == [name == CHANNELS[0] for name in CHANNELS]
+    values[:, 0] = np.nan
+    assert encoder.prepare(sensor(values)) is None
+
+
 def test_lines_with_other_numbers_are_the_same_line_and_other_words_are_not():
     assert line_grams("job 12 done in 3.5 s") == line_grams("Job 9931 done in 12 s")
     assert line_grams("job 12 failed") != line_grams("job 12 done")

@@ -233,6 +233,16 @@ def test_missing_cells_are_bridged_and_a_missing_channel_is_not_present():
     assert (features.places[1] == 0).all()
 
 
+def test_silent_channels_hide_no_other_however_many_they_are():
+    values = np.stack([np.arange(20.0), *[np.full(20, np.nan)] * 4], axis=1)
+    part = readings(values)
+    features = SensorFeatures(part.info, 0.5).extract(part)
+    assert features is not None
+    assert features.present.tolist() == [True, False, False, False, False]
+    silent = readings(values[:, 1:])
+    assert SensorFeatures(silent.info, 0.5).extract(silent) is None
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_a_slow_sensor_with_few_cells_still_has_features(count):
     part = readings(np.full((count, 2), 4.0))

@@ -87,7 +87,8 @@ class EncoderSettings(Settings):
     """Numbers per token."""
 
     min_coverage: float = Field(default=0.5, gt=0, le=1)
-    """A stream with less of its window present is not encoded."""
+    """A stream with less of its window present is not encoded; of a sensor stream, each channel
+    is asked by itself."""
 
     modalities: ClassVar[frozenset[Modality]] = frozenset()
     """Modalities that the kind can encode."""

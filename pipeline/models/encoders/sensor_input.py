@@ -66,7 +66,7 @@ class SensorEncoder(Encoder):
         if not isinstance(part, SensorSlice) or part.values.shape[1:] != self.shape[2:]:
             return None
         good = part.present & np.isfinite(part.values)  # (T, C)
-        if not len(good) or part.coverage < self.min_coverage:
+        if not len(good):
             return None
         usable = good & (good.mean(axis=0) >= self.min_coverage)
         if not usable.any():
