@@ -21,7 +21,7 @@ from pipeline.models.batch_video import video_places
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.sensor_features import SensorFeatures, extract_together
-from pipeline.models.video_features import Bytes, VideoFeatures
+from pipeline.models.video_features import Pictures, VideoFeatures
 
 Found = dict[str, StreamFeatures]
 
@@ -38,14 +38,14 @@ class _Part:
         name: The stream.
         extractor: Its features.
         slice: What it showed.
-        frames: Its pictures, if it has any.
+        pictures: Those that can be looked at, if it has any.
     """
 
     found: Found
     name: str
     extractor: Extractor
     slice: Slice
-    frames: Sequence[Bytes] = ()
+    pictures: Pictures | None = None
 
 
 class BatchFeatures:
@@ -83,7 +83,7 @@ class BatchFeatures:
 
     def _make(self, parts: Sequence[_Part]) -> None:
         match parts[0].extractor:
-            case VideoFeatures() if parts[0].frames:
+            case VideoFeatures():
                 self._pictures(parts)
             case AudioFeatures() as like if _heard(like, parts[0].slice):
                 self._sound(parts, like)
@@ -94,16 +94,18 @@ class BatchFeatures:
                     _put(part, part.extractor.extract(part.slice))
 
     def _pictures(self, parts: Sequence[_Part]) -> None:
-        first = parts[0].frames
+        shown = [part.pictures for part in parts if part.pictures is not None]
+        first = shown[0].frames
         staged = self._staged((len(parts), len(first), *first[0].shape), torch.uint8)
-        rows = staged.numpy()
-        for row, part in zip(rows, parts, strict=True):
-            for at, frame in enumerate(part.frames):
+        for row, pictures in zip(staged.numpy(), shown, strict=True):
+            for at, frame in enumerate(pictures.frames):
                 row[at] = frame
-        places = video_places(staged.to(self._device, non_blocking=True)).cpu().numpy()
-        for part, one in zip(parts, places, strict=True):
+        apart = torch.from_numpy(np.stack([pictures.apart() for pictures in shown]))
+        on_device = video_places(staged.to(self._device, non_blocking=True), apart)
+        places = on_device.cpu().numpy()
+        for part, pictures, one in zip(parts, shown, places, strict=True):
             if isinstance(part.extractor, VideoFeatures):
-                _put(part, part.extractor.made(one, part.frames))
+                _put(part, part.extractor.made(one, pictures))
 
     def _sound(self, parts: Sequence[_Part], like: AudioFeatures) -> None:
         heard = [part.slice for part in parts if isinstance(part.slice, AudioSlice)]
@@ -137,9 +139,9 @@ def _parts(model: SceneModel, window: Window, into: Found) -> Iterator[_Part]:
             continue
         part = _Part(into, name, extractor, slice_)
         if isinstance(extractor, VideoFeatures):
-            frames = extractor.usable(slice_)
-            if frames is not None:
-                yield replace(part, frames=frames)
+            pictures = extractor.usable(slice_)
+            if pictures is not None:
+                yield replace(part, pictures=pictures)
             continue
         yield part
 
@@ -147,8 +149,8 @@ def _parts(model: SceneModel, window: Window, into: Found) -> Iterator[_Part]:
 def _kind(part: _Part) -> Hashable:
     """Parts of one kind are worked on together; others each by itself."""
     match part.extractor:
-        case VideoFeatures():
-            return "video", len(part.frames), part.frames[0].shape
+        case VideoFeatures() if part.pictures is not None:
+            return "video", len(part.pictures.frames), part.pictures.frames[0].shape
         case AudioFeatures() as like if _heard(like, part.slice):
             return "audio", like.size, like.hop, like.item_dims, _rate_and_length(part.slice)
         case SensorFeatures() if isinstance(part.slice, SensorSlice):

@@ -16,11 +16,16 @@ _GREY = (3735, 19235, 9798)  # of 2^15: blue, green, red as OpenCV weighs them (
 _GREY_OF_MEAN = (0.114, 0.587, 0.299)
 
 
-def video_places(frames: Tensor) -> Tensor:
-    """Features of each cell, uint8 ``(B, T, H, W, 3)`` to float32 ``(B, P, 7)``."""
+def video_places(frames: Tensor, apart: Tensor) -> Tensor:
+    """Features of each cell, float32 ``(B, P, 7)``.
+
+    Args:
+        frames: uint8 ``(B, T, H, W, 3)``.
+        apart: Steps of the grid from each to the next one, float32 ``(B, T - 1)`` on the CPU.
+    """
     count = frames.shape[1]
     picture = frames.sum(dim=1, dtype=torch.int32).float() / count  # (B, H, W, 3)
-    columns = [*_appearance(picture), *_motion(_grey(frames))]
+    columns = [*_appearance(picture), *_motion(_grey(frames), apart)]
     return torch.stack(columns, dim=-1).flatten(1, 2)
 
 
@@ -33,16 +38,22 @@ def _appearance(picture: Tensor) -> list[Tensor]:
     return [*(x - _median(x) for x in relative), texture]
 
 
-def _motion(grey: Tensor) -> list[Tensor]:
-    """Of float32 ``(B, T, H, W)``: three times ``(B, rows, cols)``."""
+def _motion(grey: Tensor, apart: Tensor) -> list[Tensor]:
+    """Of float32 ``(B, T, H, W)`` and ``(B, T - 1)``: three times ``(B, rows, cols)``."""
     level = _pool(grey)
     level = level - _median(level)
     change = grey[:, :-1] - grey[:, 1:]
     shift = _pool(change)
     light = _median(shift)
     square = _pool(change.square()) - 2 * light * shift + light.square()
-    energy = square.clamp_min(0.0).sqrt()
-    seen = (level.std(dim=1, correction=0), energy.mean(dim=1), energy.amax(dim=1))
+    square = square.clamp_min(0.0)
+    steps = apart.to(grey.device)[..., None, None]  # (B, T - 1, 1, 1)
+    if (apart > 1).any():
+        moved = (square - _median(square)).clamp_min(0.0)
+        square = square - moved * (1 - 1 / steps)
+    energy = square.sqrt()
+    mean = (energy * steps).mean(dim=1) * (steps.shape[1] / steps.sum(dim=1))
+    seen = (level.std(dim=1, correction=0), mean, energy.amax(dim=1))
     return [torch.log(x + MOTION_FLOOR) for x in seen]
 
 

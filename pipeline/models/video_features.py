@@ -2,7 +2,9 @@
 
 Appearance is compared in logarithms with the picture's median taken out, so that a change
 of light or of the camera's gain changes little. Motion is the root mean square difference of
-consecutive frames in a cell, again after the median change of all cells was taken out.
+consecutive frames in a cell, again after the median change of all cells was taken out. Where
+frames are missing, two that are further apart stand for each step between them: what moves
+sweeps as much of a cell in each of these, and noise, which all cells have, is there once.
 
 What takes time is made of each frame and of each two in a row, once for all windows that have
 them, see `pipeline.models.recent`.
@@ -46,6 +48,23 @@ class _Frame:
 
     grey: Floats
     level: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The pictures of a window that can be looked at.
+
+    Attributes:
+        frames: Each ``(H, W, 3)``, in the order of time.
+        steps: Where on the window's regular grid each is: 0, 1, 2, ... where none is missing.
+    """
+
+    frames: Sequence[Bytes]
+    steps: Sequence[int]
+
+    def apart(self) -> Floats:
+        """Steps from each to the next one, ``(T - 1,)``."""
+        return np.diff(self.steps).astype(np.float32)
 
 
 class VideoFeatures:
@@ -96,34 +115,40 @@ class VideoFeatures:
 
     def extract(self, part: Slice) -> StreamFeatures | None:
         """Features ``(rows * cols, 7)`` and views; None with fewer than two usable frames."""
-        frames = self.usable(part)
-        if frames is None:
+        pictures = self.usable(part)
+        if pictures is None:
             return None
-        total = np.zeros(frames[0].shape, np.float32)
-        for frame in frames:
+        total = np.zeros(pictures.frames[0].shape, np.float32)
+        for frame in pictures.frames:
             cv2.accumulate(frame, total)
-        picture = total / np.float32(len(frames))
-        columns = [*self._appearance(picture), *self._motion(frames)]
-        return self.made(np.stack(columns, axis=-1).reshape(-1, len(self.columns)), frames)
+        picture = total / np.float32(len(pictures.frames))
+        columns = [*self._appearance(picture), *self._motion(pictures)]
+        return self.made(np.stack(columns, axis=-1).reshape(-1, len(self.columns)), pictures)
 
-    def usable(self, part: Slice) -> list[Bytes] | None:
-        """Pictures that can be looked at, ``(H, W, 3)`` each; None with fewer than two."""
+    def usable(self, part: Slice) -> Pictures | None:
+        """Pictures that can be looked at; None with fewer than two."""
         if not isinstance(part, VideoSlice) or part.coverage < self._min_coverage:
             return None
-        frames = self._frames(part)
-        return frames if len(frames) >= max(2, self._min_coverage * len(part.frames)) else None
+        pictures = self._frames(part)
+        least = max(2, self._min_coverage * len(part.frames))
+        return pictures if len(pictures.frames) >= least else None
 
-    def made(self, places: Floats, frames: Sequence[Bytes]) -> StreamFeatures:
+    def made(self, places: Floats, pictures: Pictures) -> StreamFeatures:
         """Features ``(rows * cols, 7)`` of pictures, with a few of them as views."""
         seen = np.ones(len(places), np.bool_)
-        views = pack_views(frames, self._rate_hz, self._packed)
+        views = pack_views(pictures.frames, self._rate_hz, self._packed, pictures.steps)
         return StreamFeatures(places, seen, NO_ITEMS, views)
 
-    def _frames(self, part: VideoSlice) -> list[Bytes]:
+    def _frames(self, part: VideoSlice) -> Pictures:
         shape = (self.rows * CELL_PX, self.cols * CELL_PX, 3)
-        there = ((f,) for f in part.frames if f is not None)
-        found = self._pictures.each(there, self._picture)
-        return [f for f in found if f is not None and f.shape == shape]
+        there = [(step, f) for step, f in enumerate(part.frames) if f is not None]
+        made = self._pictures.each(((f,) for _, f in there), self._picture)
+        found = [
+            (step, picture)
+            for (step, _), picture in zip(there, made, strict=True)
+            if picture is not None and picture.shape == shape
+        ]
+        return Pictures([picture for _, picture in found], [step for step, _ in found])
 
     def _picture(self, frame: Sample) -> Bytes | None:
         try:
@@ -151,13 +176,19 @@ class VideoFeatures:
         relative = [np.log(mean + LEVEL_FLOOR), blue - green, red - green]
         return [*(x - np.median(x) for x in relative), texture]
 
-    def _motion(self, frames: Sequence[Bytes]) -> list[Floats]:
-        greys = self._greys.at_once(zip(frames, strict=True), self._grey)
-        energy = np.stack(self._changes.at_once(pairwise(greys), self._change))
+    def _motion(self, pictures: Pictures) -> list[Floats]:
+        greys = self._greys.at_once(zip(pictures.frames, strict=True), self._grey)
+        square = np.stack(self._changes.at_once(pairwise(greys), self._change))
+        steps = pictures.apart()[:, None, None]  # (T - 1, 1, 1)
+        if (steps > 1).any():
+            moved = np.maximum(square - _median_of_cells(square), 0.0)
+            square -= moved * (1 - 1 / steps)
+        energy = np.sqrt(square)  # (T - 1, rows, cols)
+        mean = (energy * steps).mean(axis=0) * (len(steps) / steps.sum())
         level = np.stack([one.level for one in greys])  # (T, rows, cols)
         return [
             np.log(level.std(axis=0) + MOTION_FLOOR),
-            np.log(energy.mean(axis=0) + MOTION_FLOOR),
+            np.log(mean + MOTION_FLOOR),
             np.log(energy.max(axis=0) + MOTION_FLOOR),
         ]
 
@@ -168,14 +199,14 @@ class VideoFeatures:
         return map(_Frame, grey, level)
 
     def _change(self, before: Sequence[_Frame], after: Sequence[_Frame]) -> Floats:
-        """Root mean square change of each cell, ``(N, rows, cols)``."""
+        """Mean square change of each cell, ``(N, rows, cols)``."""
         pairs = zip(before, after, strict=True)
         change = np.stack([b.grey - a.grey for a, b in pairs])  # (N, H, W)
         shift = self._pool(change)  # (N, rows, cols)
         light = _median_of_cells(shift)
         # Mean square about the light's change, without touching every pixel again.
         square = self._pool(change * change) - 2 * light * shift + light**2
-        return cast("Floats", np.sqrt(np.maximum(square, 0.0)))
+        return cast("Floats", np.maximum(square, 0.0))
 
 
 def _median_of_cells(cells: Floats) -> Floats:

@@ -27,16 +27,20 @@ _LEAST_SIDE = 24  # pixels
 _STEPS = 31.0  # of a root of cells a second; a byte reaches 16 cells a second
 
 
-def moment_beside(at: int, count: int, rate_hz: float) -> int:
+def moment_beside(at: int, steps: Sequence[int], rate_hz: float) -> int:
     """Which picture of a window to compare one with: one a moment before, or else after it.
+
+    The nearest to that where that one is missing; the picture itself where there is none after it.
 
     Args:
         at: Number of the picture.
-        count: Pictures in the window.
-        rate_hz: Pictures a second.
+        steps: Where on the window's grid each picture is, ascending.
+        rate_hz: Steps a second.
     """
     apart = max(1, round(_APART_S * rate_hz))
-    return at - apart if at >= apart else min(at + apart, count - 1)
+    begins = steps[at] - steps[0] < apart
+    others = [to for to in range(at + 1 if begins else 0, len(steps)) if to != at]
+    return min(others, key=lambda to: abs(abs(steps[to] - steps[at]) - apart), default=at)
 
 
 def pack_motion(picture: ByteArray, other: ByteArray, apart_s: float) -> bytes:

@@ -22,25 +22,29 @@ _LENGTH = struct.Struct("<I")
 
 
 def pack_views(
-    frames: Sequence[Picture], rate_hz: float, recent: Recent[bytes]
+    frames: Sequence[Picture],
+    rate_hz: float,
+    recent: Recent[bytes],
+    steps: Sequence[int] | None = None,
 ) -> tuple[bytes, ...]:
     """A few of a window's pictures and how what they show moves, small enough to be kept.
 
     Args:
-        frames: The window's pictures, ``(H, W, 3)``, evenly apart.
-        rate_hz: Pictures a second.
+        frames: The window's pictures, ``(H, W, 3)``.
+        rate_hz: Steps of the window's grid a second.
         recent: The views of the windows before.
+        steps: Where on the grid each picture is, ascending; None: none is missing.
     """
-    count = len(frames)
-    chosen = [(2 * i + 1) * count // (2 * VIEWS) for i in range(VIEWS)]
-    pairs = [(at, moment_beside(at, count, rate_hz)) for at in chosen]
-    # Two pictures are as far apart in every window that has them both.
-    apart_s = {(id(frames[at]), id(frames[to])): (to - at) / rate_hz for at, to in pairs}
+    steps = steps or range(len(frames))
+    chosen = [(2 * i + 1) * len(frames) // (2 * VIEWS) for i in range(VIEWS)]
+    pairs = [(at, moment_beside(at, steps, rate_hz)) for at in chosen]
 
-    def make(frame: Picture, other: Picture) -> bytes:
-        return _packed(frame, other, apart_s[id(frame), id(other)])
+    def make(frame: Picture, other: Picture, before: int) -> bytes:
+        return _packed(frame, other, -before / rate_hz)
 
-    return tuple(recent.each(((frames[at], frames[to]) for at, to in pairs), make))
+    # Small numbers that are not negative are one object wherever they come, as `Recent` asks.
+    things = [(frames[at], frames[to], steps[at] - steps[to]) for at, to in pairs]
+    return tuple(recent.each(things, make))
 
 
 def _packed(frame: Picture, other: Picture, apart_s: float) -> bytes:

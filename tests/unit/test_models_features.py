@@ -105,6 +105,21 @@ def test_a_step_of_light_hardly_looks_like_motion():
     assert moving_level.max() > 3.0
 
 
+def test_things_move_no_more_where_pictures_are_missing():
+    random = np.random.default_rng(0)
+    moving = [picture() + random.integers(0, 5, (120, 160, 3), np.uint8) for _ in range(20)]
+    for i, frame in enumerate(moving):
+        frame[40:70, 20 + 3 * i : 50 + 3 * i] = 10
+    motion = [n for n, name in enumerate(VideoFeatures.columns) if name == "motion"]
+    whole = video_places(moving)[:, motion]
+    assert whole.max() > whole.min() + 1.5
+    for lost in (range(1, 20, 2), (2, 3, 7, 11, 12, 13, 18)):
+        lossy = video_places([None if n in lost else frame for n, frame in enumerate(moving)])
+        more = lossy[:, motion] - whole
+        assert more.max() < 0.35
+        assert np.abs(more).mean() < 0.06
+
+
 def test_a_brighter_picture_looks_the_same_but_a_new_object_does_not():
     frame = (picture() * 0.7).astype(np.uint8)
     normal = video_places([frame] * 6)[:, :3]

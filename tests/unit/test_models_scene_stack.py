@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.core.window import VideoSlice, Window
 from pipeline.detection.alarm import AlarmSettings
 from pipeline.detection.scorer import Scorer
 from pipeline.models.batch_features import BatchFeatures
@@ -121,6 +122,16 @@ def test_a_stack_says_what_each_scene_says_by_itself(device, dtype, rounding):
         assert one.odd.latest == other.odd.latest
 
 
+def with_lost_frames(window: Window) -> Window:
+    """The same, with every third picture missing."""
+    part = window.slices["cam"]
+    assert isinstance(part, VideoSlice)
+    frames = tuple(frame if (window.index + n) % 3 else None for n, frame in enumerate(part.frames))
+    present = np.array([frame is not None for frame in frames])
+    lossy = replace(part, frames=frames, present=present, coverage=float(present.mean()))
+    return replace(window, slices={**window.slices, "cam": lossy})
+
+
 def close(found, wanted, rounding: float) -> None:
     np.testing.assert_allclose(found, wanted, rtol=rounding, atol=rounding)
 
@@ -133,6 +144,11 @@ def test_windows_of_many_scenes_have_the_features_that_each_has_by_itself():
         for model, site in zip(models, sites(), strict=True)
     ]
     asked.append((models[0], Site(1, missing=frozenset({"cam"})).window(LIVE + 3)))
+    asked += [
+        (model, with_lost_frames(site.window(LIVE + number)))
+        for number in range(3, 5)
+        for model, site in zip(models, sites(), strict=True)
+    ]
     for device in DEVICES:
         found = BatchFeatures(device).of(asked)
         for (model, window), seen in zip(asked, found, strict=True):

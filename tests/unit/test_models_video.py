@@ -21,7 +21,7 @@ from pipeline.models.settings import DetectorSettings
 from pipeline.models.video_light import calmed, usual_unrest
 from pipeline.models.video_motion import moment_beside, pack_motion, unpack_motion
 from pipeline.models.video_places import beside
-from pipeline.models.views import pack_views
+from pipeline.models.views import pack_views, unpack_velocity
 from pipeline.models.wording import describe
 from pipeline.training.commissioning import commission
 
@@ -131,11 +131,34 @@ def test_pictures_of_any_shape_have_velocities(shape):
 
 
 def test_a_picture_is_compared_with_one_a_moment_before_or_else_after_it():
-    assert moment_beside(5, 20, 10.0) == 3
-    assert moment_beside(1, 20, 10.0) == 3
-    assert moment_beside(0, 1, 10.0) == 0
-    assert moment_beside(30, 60, 30.0) == 24
-    assert moment_beside(1, 3, 1.0) == 0
+    assert moment_beside(5, range(20), 10.0) == 3
+    assert moment_beside(1, range(20), 10.0) == 3
+    assert moment_beside(0, range(1), 10.0) == 0
+    assert moment_beside(30, range(60), 30.0) == 24
+    assert moment_beside(1, range(3), 1.0) == 0
+
+
+def test_where_pictures_are_missing_the_nearest_to_that_moment_is_compared_with():
+    half = range(0, 20, 2)
+    assert moment_beside(5, half, 10.0) == 4
+    assert moment_beside(0, half, 10.0) == 1
+    assert moment_beside(2, (0, 9, 10, 12), 10.0) == 3
+    assert moment_beside(1, (0, 9), 10.0) == 0
+
+
+def test_a_thing_is_as_fast_however_many_pictures_are_missing():
+    shown = filmed(list(30 + 1.5 * np.arange(20)), 0)
+    shape = shown[0].shape
+
+    def speed(steps):
+        views = pack_views([shown[step] for step in steps], RATE_HZ, Recent(), steps)
+        moving = np.stack([np.hypot(*unpack_velocity(view, shape).T) for view in views])
+        return np.quantile(moving, 0.98)
+
+    whole = speed(range(20))
+    assert whole > 1.0
+    for steps in (range(0, 20, 2), [0, 1, 2, 5, 6, 9, 10, 11, 14, 15, 17, 18, 19]):
+        assert speed(steps) == pytest.approx(whole, rel=0.25)
 
 
 def test_somebody_who_walks_the_other_way_is_new_by_the_move_alone():
