@@ -69,7 +69,8 @@ def stream_layout(model: StreamModel) -> Layout | None:
     if any(part is None for part in parts):
         return None
     kinds = tuple(place_kinds(model.extractor))
-    return (model.info.modality, kinds, settings.neighbours, *parts)
+    things = density.objects is not None  # if not, it has no columns for them
+    return (model.info.modality, kinds, things, settings.neighbours, *parts)
 
 
 class StackedStream:

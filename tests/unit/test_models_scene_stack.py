@@ -183,6 +183,32 @@ def test_a_scorer_that_takes_scenes_together_says_the_same_and_remembers_the_sam
     assert together.budget("hall 0", budget) == alone.budget("hall 0", budget)
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["things first", "things last"])
+def test_scenes_with_and_without_things_say_in_one_scorer_what_each_says_by_itself(first):
+    with_things = replace(_fresh(commissioned()[0]), scene="hall 0")
+    empty = _without_things(replace(with_things, scene="hall 1"))
+    both = [with_things, empty] if first else [empty, with_things]
+    assert scene_layout(empty) is not None
+    windows = [
+        replace(Site(2).window(LIVE + number), scene=model.scene)
+        for number in range(3)
+        for model in both
+    ]
+    together = Scorer({m.scene: _fresh(m) for m in both}, "cpu", together=True).score(windows)
+    alone = Scorer({m.scene: _fresh(m) for m in both}, "cpu", together=False).score(windows)
+    for one, other in zip(together, alone, strict=True):
+        assert np.log10(one.p) == pytest.approx(np.log10(other.p), abs=0.05)
+        assert set(one.detectors) == set(other.detectors)
+
+
+def _without_things(model: SceneModel) -> SceneModel:
+    """As if too few things had been seen while it was learnt."""
+    streams = [replace(s, density=replace(s.density, objects=None)) for s in model.streams]
+    kept = [not name.startswith("things") for name in model.names]
+    held = replace(model.held, scores=model.held.scores[:, kept])
+    return replace(model, streams=tuple(streams), held=held)
+
+
 def _fresh(model: SceneModel) -> SceneModel:
     """The same with extractors of its own: they keep the latest pictures."""
     streams = [replace(s, extractor=make_extractor(s.info, s.settings)) for s in model.streams]
