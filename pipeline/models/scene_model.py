@@ -148,7 +148,8 @@ class SceneModel:
     def standing(self) -> SceneStanding:
         """What stands still before the cameras: nothing yet, for windows to be scored in a row."""
         known = {s.info.name: s.density.objects for s in self.streams}
-        return SceneStanding({n: one.background for n, one in known.items() if one is not None})
+        backgrounds = {n: one.background for n, one in known.items() if one is not None}
+        return SceneStanding(backgrounds, self.hop_ns)
 
     def quality(self, window: Window, features: Features) -> dict[str, Quality]:
         """How well each of the streams with features saw in `window`."""

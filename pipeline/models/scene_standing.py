@@ -3,8 +3,9 @@
 Windows overlap, and the map of a camera is to see every moment once: each window adds the
 newest of its views, by the time since the window before. So what stands is a function of the
 windows in their order, however they are shared out to calls, and goes on from its saved bytes
-as if nothing had happened. A gap counts little. Pictures that cannot be trusted are left out:
-those in a light that was never seen, and all while the camera is degraded.
+as if nothing had happened. A gap counts little, not more than windows are apart by themselves.
+Pictures that cannot be trusted are left out: those in a light that was never seen, and all while
+the camera is degraded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipeline.models.background import Background
 from pipeline.models.features import StreamFeatures
 from pipeline.models.standing import StandingMap
 
-_LONGEST_STEP_S = 5.0
+_LONGEST_STEP_S = 5.0  # where windows are nearer to each other than that
 
 
 class Standing:
@@ -30,12 +31,14 @@ class Standing:
 
     Args:
         background: The place as it was learnt.
+        hop_ns: Step from one window to the next, as set.
     """
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self, background: Background, hop_ns: int = 0) -> None:
         self.map = StandingMap(*background.middle.shape[:2])
         self.at_ns = 0
         self._background = background
+        self._longest_s = max(_LONGEST_STEP_S, hop_ns / 1e9)
 
     def follow(self, features: StreamFeatures, start_ns: int, clear: bool = True) -> StreamFeatures:
         """The features with what is background by then; takes them in.
@@ -48,7 +51,7 @@ class Standing:
             clear: Whether the camera saw well.
         """
         shown = replace(features, stood=self.map.stood)
-        seconds = min((start_ns - self.at_ns) / 1e9, _LONGEST_STEP_S)
+        seconds = min((start_ns - self.at_ns) / 1e9, self._longest_s)
         if seconds > 0:
             self.at_ns = start_ns
             if clear and features.views:
@@ -79,10 +82,11 @@ class SceneStanding:
 
     Args:
         backgrounds: By name of the stream.
+        hop_ns: Step from one window to the next, as set.
     """
 
-    def __init__(self, backgrounds: Mapping[str, Background]) -> None:
-        self._standing = {name: Standing(one) for name, one in backgrounds.items()}
+    def __init__(self, backgrounds: Mapping[str, Background], hop_ns: int = 0) -> None:
+        self._standing = {name: Standing(one, hop_ns) for name, one in backgrounds.items()}
 
     @property
     def hiding(self) -> frozenset[str]:

@@ -188,7 +188,7 @@ def _as_live(data: StreamData, density: StreamDensity, hop_ns: int) -> list[Stre
     """A stream's features with what stood still by then, as if it had been watched live."""
     if density.objects is None:
         return data.features
-    standing = Standing(density.objects.background)
+    standing = Standing(density.objects.background, hop_ns)
     windows = zip(data.features, data.seen_in, data.degraded(), strict=True)
     return [standing.follow(one, index * hop_ns, not bad) for one, index, bad in windows]
 

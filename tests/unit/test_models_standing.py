@@ -50,7 +50,7 @@ class Watch:
 
     def __init__(self, hop_s: int = HOP_S) -> None:
         self.hop_s = hop_s
-        self.standing = SceneStanding({"cam": background()})
+        self.standing = SceneStanding({"cam": background()}, hop_s * 10**9)
         self.at_s = 1_000
 
     def see(self, *painted: Painter, degraded: bool = False) -> int:
@@ -82,6 +82,16 @@ def test_what_stands_still_stands_out_first_and_is_background_then():
     assert min(site.watch(STANDS_S - HOP_S, PATCH)) > 500
     site.watch(20, PATCH)
     assert max(site.watch(60, PATCH)) == 0
+
+
+@pytest.mark.parametrize("hop_s", [2, 10, 30, 60])
+def test_what_stands_still_is_background_as_soon_however_far_apart_the_windows_are(hop_s):
+    site = Watch(hop_s)
+    site.watch(2 * hop_s)
+    shown = site.watch(2 * STANDS_S, PATCH)
+    hidden_s = hop_s * sum(pixels > 0 for pixels in shown)
+    assert STANDS_S - hop_s <= hidden_s <= STANDS_S + 10 + 2 * hop_s  # a little is forgotten
+    assert shown[-1] == 0
 
 
 def test_somebody_who_stands_still_for_a_minute_is_seen_all_the_time_and_afterwards():
