@@ -114,16 +114,17 @@ class SearchIndex:
 
         Args:
             row: The window.
-            weights: The streams to go by and what each counts.
+            weights: The streams to go by and what each counts; 0 is not gone by.
 
         Raises:
             ModelError: None of the streams was seen in that window.
         """
-        held = {n: self.blocks[n][row].float().numpy() for n in weights if n in self.blocks}
+        asked = [name for name, weight in weights.items() if weight > 0]
+        held = {n: self.blocks[n][row].float().numpy() for n in asked if n in self.blocks}
         seen = {name: vector for name, vector in held.items() if vector.any()}
         if not seen:
             raise ModelError(
-                f"the moment shows nothing of {', '.join(weights)}",
+                f"the moment shows nothing of {', '.join(asked)}",
                 where=self.about.scene,
                 fix="ask for another stream with --streams, or for another moment",
             )

@@ -87,6 +87,14 @@ def test_a_stream_that_the_moment_lacks_is_not_gone_by() -> None:
         index.query(30, {"mic": 1.0})
 
 
+def test_in_a_gap_nothing_is_seen_although_there_is_evidence_of_nothing() -> None:
+    builder = IndexBuilder(ABOUT, {"cam": 2, "mic": 2, EVIDENCE: 4})
+    builder.add(1, {EVIDENCE: [0.0, 0.0, 0.0, 1.0]}, 1.0)
+    index = builder.finish("a", 1, 0)
+    with pytest.raises(ModelError, match=r"shows nothing of cam, mic \(ask"):
+        index.query(0, weights_like(index, 0))
+
+
 def test_what_has_no_length_counts_as_not_seen() -> None:
     assert not unit([0.0, 0.0]).any()
     assert np.linalg.norm(unit([3.0, -4.0])) == pytest.approx(1.0)
