@@ -1,5 +1,6 @@
 """Encoders by networks of the transformers library, on tiny ones made here."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,30 @@ def test_a_pretrained_model_without_some_of_its_weights_is_refused(tmp_path):
     save_file(dict(list(weights.items())[3:]), file, {"format": "pt"})
     with pytest.raises(ModelError, match="lacks 3 of its weights"):
         ENCODERS.settings("hf")(model=str(file.parent)).build(INFOS[Modality.VIDEO])
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_weights_that_did_not_come_whole_are_refused(content, tmp_path):
+    require_module("transformers")
+    folder = tiny_pretrained("vit", tmp_path)
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match=r"cannot be loaded: .*all of them whole"):
+        ENCODERS.settings("hf")(model=str(folder)).build(INFOS[Modality.VIDEO])
+
+
+def test_weights_that_do_not_belong_to_the_description_are_refused(tmp_path):
+    require_module("transformers")
+    file = tiny_pretrained("bert", tmp_path) / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "hidden_size": 48}))
+    with pytest.raises(ModelError, match=r"are of another size than config\.json says"):
+        ENCODERS.settings("hf")(model=str(file.parent)).build(INFOS[Modality.TEXT])
+
+
+def test_a_pretrained_model_of_another_modality_or_for_shorter_text_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="'bert' does not take pictures"):
+        pretrained("bert", Modality.VIDEO, tmp_path)
+    with pytest.raises(ModelError, match=r"does not take text of 100 pieces \(max_pieces\)"):
+        pretrained("clip", Modality.TEXT, tmp_path, max_pieces=100)
 
 
 def test_a_pretrained_sound_model_refuses_windows_of_another_length(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +21,11 @@ from pipeline.core.errors import ModelError
 from pipeline.core.sample import Modality
 
 Output: TypeAlias = Tensor | tuple[Tensor, ...]
+
+NOT_LOADABLE = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
+"""What the library raises about files that it cannot read or use."""
+
+_NOT_TAKEN = (ValueError, RuntimeError, TypeError, IndexError)  # inputs of another kind or length
 
 # The part of a model of two modalities that sees one of them.
 _HALVES = {
@@ -87,8 +93,17 @@ class Backbone(nn.Module):
             hidden: Tensor = self.network(**inputs).last_hidden_state
         return hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden
 
-    def try_out(self, inputs: dict[str, Tensor], adapter_width: int) -> int:
-        """Run once to learn the width ``H`` of what it says, and make ready what is trained."""
+    def try_out(self, inputs: dict[str, Tensor], adapter_width: int, what: str) -> int:
+        """Run once to learn the width ``H`` of what it says, and make ready what is trained.
+
+        Args:
+            inputs: Something to run it on.
+            adapter_width: Numbers in the middle of an adapter.
+            what: What that is, in words.
+
+        Raises:
+            ModelError: The network does not take such inputs.
+        """
         widths: dict[nn.Module, int] = {}
 
         def note(block: nn.Module, _inputs: object, output: Output) -> None:
@@ -97,7 +112,15 @@ class Backbone(nn.Module):
 
         blocks = _blocks(self.network) if self.mode == "adapter" else []
         hooks = [block.register_forward_hook(note) for block in blocks]
-        hidden = self.eval()(inputs)
+        try:
+            hidden = self.eval()(inputs)
+        except _NOT_TAKEN as error:
+            kind = getattr(self.config, "model_type", "unknown")
+            raise ModelError(
+                f"a model of type {kind!r} does not take {what}: {_first_line(error)}",
+                where=self.source,
+                fix="name a model that does",
+            ) from error
         for hook in hooks:
             hook.remove()
         self._hang_on(widths, adapter_width)
@@ -157,9 +180,17 @@ def load_whole(source: str, local: bool, unused: Sequence[str] = _NO_WEIGHTS) ->
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below in fewer words than the library's
         )
-    except (OSError, ValueError) as error:
+    except NOT_LOADABLE as error:
         raise not_loaded(error, source, local) from error
+    other = sorted(name for name, *_ in report["mismatched_keys"])
+    if other:
+        raise ModelError(
+            f"{len(other)} weights are of another size than config.json says, {other[0]!r} first",
+            where=source,
+            fix="name a folder whose config.json and weights belong together",
+        )
     missing = [k for k in report["missing_keys"] if not any(name in k for name in unused)]
     if missing:
         raise ModelError(
@@ -173,7 +204,13 @@ def load_whole(source: str, local: bool, unused: Sequence[str] = _NO_WEIGHTS) ->
 def not_loaded(error: Exception, source: str, local: bool) -> ModelError:
     """What to say when the library cannot load something."""
     fix = "download it first, or set local_files_only: false" if local else "check the name"
-    if Path(source).is_dir():
-        fix = "name the folder that holds the model's config.json and weights"
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelError(f"the pretrained model cannot be loaded: {first}", where=source, fix=fix)
+    if isinstance(error, ImportError):
+        fix = "install what it needs"
+    elif Path(source).is_dir():
+        fix = "name the folder that holds the model's config.json and weights, all of them whole"
+    told = f"the pretrained model cannot be loaded: {_first_line(error)}"
+    return ModelError(told, where=source, fix=fix)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

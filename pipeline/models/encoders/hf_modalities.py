@@ -17,7 +17,7 @@ from pipeline.core.errors import BadReading, ModelError
 from pipeline.core.sample import Encoding, Sample, StreamInfo
 from pipeline.core.window import AudioSlice, Slice, TextSlice, VideoSlice
 from pipeline.models.encoders.base import Encoder, Tokens, grid_boxes, grid_places
-from pipeline.models.encoders.hf_backbone import Backbone, not_loaded
+from pipeline.models.encoders.hf_backbone import NOT_LOADABLE, Backbone, not_loaded
 from pipeline.models.encoders.hf_options import HfOptions
 from pipeline.models.picture import CELL_PX, grid_shape, prepare_picture
 
@@ -50,7 +50,7 @@ class HfVideo(Encoder):
         self.register_buffer("spread", torch.tensor(spread)[:, None, None])
         self.size = picture_size(backbone.config)
         hidden = backbone.try_out(
-            self._inputs(torch.zeros(1, *self.shape[1:])), settings.adapter_width
+            self._inputs(torch.zeros(1, *self.shape[1:])), settings.adapter_width, "pictures"
         )
         self.norm = nn.LayerNorm(hidden)
         self.project = nn.Linear(hidden * settings.frames, self.width)
@@ -118,7 +118,8 @@ class HfAudio(Encoder):
         self.key, example = self._features(np.zeros(round(self.length), np.float32))
         self.shape = example.shape
         inputs = self._inputs(torch.from_numpy(example)[None])
-        hidden = backbone.try_out(inputs, settings.adapter_width)
+        told = f"sound of {settings.window_s:g} s (window_s)"
+        hidden = backbone.try_out(inputs, settings.adapter_width, told)
         self.norm = nn.LayerNorm(hidden)
         self.project = nn.Linear(hidden, self.width)
         self.part = nn.Parameter(0.1 * torch.randn(settings.parts, self.width))
@@ -179,7 +180,11 @@ class HfText(Encoder):
         self.tokenizer.truncation_side = "left"  # the last lines matter most
         self.shape = (settings.max_pieces,)
         self.places = tuple(f"piece {i + 1}" for i in range(settings.max_pieces))
-        hidden = backbone.try_out(self._inputs(torch.zeros(1, *self.shape)), settings.adapter_width)
+        hidden = backbone.try_out(
+            self._inputs(torch.zeros(1, *self.shape)),
+            settings.adapter_width,
+            f"text of {settings.max_pieces} pieces (max_pieces)",
+        )
         self.norm = nn.LayerNorm(hidden)
         self.project = nn.Linear(hidden, self.width)
 
@@ -210,12 +215,12 @@ def companion(kind: str, source: str, local: bool) -> Any:  # noqa: ANN401 - has
     """Tokenizer or feature extractor that belongs to the model.
 
     Raises:
-        ModelError: It is not beside the model.
+        ModelError: It is not beside the model, or not readable.
     """
     try:
         loader = getattr(transformers, kind)
         return loader.from_pretrained(source, local_files_only=local)
-    except (OSError, ValueError) as error:
+    except NOT_LOADABLE as error:
         raise not_loaded(error, source, local) from error
 
 
