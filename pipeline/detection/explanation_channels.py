@@ -1,6 +1,6 @@
 """Channels of a sensor: what was seen against what was expected.
 
-Expected is what the channel usually does (5th to 95th percentile of its normal). When what
+Expected is what the channel usually does (`pipeline.models.usual_range`). When what
 disagrees is the sensor and other streams, it is what those lead one to expect. They predict
 the sensor's embedding (`pipeline.models.prediction`); along the same axes that goes back to
 the channels' columns. How sure it is follows from how far such predictions were off in normal
@@ -18,18 +18,17 @@ from torch import Tensor
 
 from pipeline.core.explanation import Channel
 from pipeline.models.features import StreamFeatures
-from pipeline.models.normalise import Normaliser
 from pipeline.models.scene_model import Features, SceneModel
 from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import StreamModel
 from pipeline.models.together import Relation
+from pipeline.models.usual_range import PERCENTILE_Z, as_measured, usual_range
 from pipeline.models.wording import worst_column
 
 Array = npt.NDArray[np.float64]
 
 MOST = 4
 _SHARE = 0.5  # of the worst channel's surprise
-_Z = 1.645  # standard deviations from the middle to the 5th or 95th percentile
 _DIGITS = 4
 
 
@@ -47,9 +46,9 @@ def unusual_channels(
     found: list[Channel] = []
     for place in map(int, worst[:MOST]):
         column, _ = worst_column(stream, features, place)
-        low, high = stream.usual[:, place, column]
+        low, high = usual_range(stream, features, place, column)
         seen = float(features.places[place, column])
-        found.append(_channel(stream, place, column, seen, float(low), float(high)))
+        found.append(_channel(stream, place, column, seen, low, high))
     return tuple(found)
 
 
@@ -68,23 +67,27 @@ def unexpected_channels(
     if relation is None:
         return ()
     middle, spread = (x.cpu().numpy() for x in _expected(model, features, stream, relation))
-    own = collect([features[stream.info.name]], stream.density.axes.mean.device)
+    shown = features[stream.info.name]
+    own = collect([shown], stream.density.axes.mean.device)
     normaliser = stream.density.normaliser
     seen = normaliser.apply(own.places, own.present, own.times_s)[0].cpu().numpy()
     usual = [one[0].cpu().numpy() for one in normaliser.at(own.times_s)]
     far = np.abs(seen - middle) / spread
-    far[~features[stream.info.name].present] = 0.0
+    far[~shown.present] = 0.0
     columns = far.argmax(axis=1)
     worst = far.max(axis=1)
     given = tuple(model.streams[i].info.name for i in relation.given)
     found: list[Channel] = []
     for place in map(int, np.argsort(-worst, kind="stable")[:MOST]):
-        if worst[place] < max(_Z, _SHARE * worst.max()):
+        if worst[place] < max(PERCENTILE_Z, _SHARE * worst.max()):
             break
         at = place, int(columns[place])
-        ends = middle[at] + np.array([-_Z, _Z]) * spread[at]
-        low, high = (_back(usual[0][at] + end * usual[1][at], normaliser, at) for end in ends)
-        value = float(features[stream.info.name].places[at])
+        ends = middle[at] + np.array([-PERCENTILE_Z, PERCENTILE_Z]) * spread[at]
+        low, high = (
+            as_measured(float(usual[0][at] + end * usual[1][at]), normaliser, shown, *at)
+            for end in ends
+        )
+        value = float(shown.places[at])
         found.append(_channel(stream, *at, value, low, high, given))
     return tuple(found)
 
@@ -134,14 +137,8 @@ def _variance(stream: StreamModel) -> Tensor:
     usual = torch.from_numpy(stream.usual).to(normaliser.centre.device)  # (2, P, d)
     seen = torch.ones(usual.shape[:2], dtype=torch.bool, device=usual.device)
     low, high = normaliser.apply(usual, seen)
-    variance: Tensor = ((high - low) / (2 * _Z)).square().reshape(-1)
+    variance: Tensor = ((high - low) / (2 * PERCENTILE_Z)).square().reshape(-1)
     return variance
-
-
-def _back(level: float, normaliser: Normaliser, at: tuple[int, int]) -> float:
-    """A level as it was measured, before its logarithm was taken if its column has one."""
-    floor = float(normaliser.floor[at])
-    return float(level) if np.isnan(floor) else max(float(np.exp(level)) - floor, 0.0)
 
 
 def _channel(

@@ -18,6 +18,7 @@ from pipeline.models.picture import CELL_PX, grid_shape
 from pipeline.models.stream_density import collect
 from pipeline.models.stream_model import MOVES, OBJECTS, StreamModel
 from pipeline.models.text_features import LINES
+from pipeline.models.usual_range import usual_range
 from pipeline.recording.line_times import without_time
 
 Array = npt.NDArray[np.float64]
@@ -119,9 +120,9 @@ def _as_seen(
 def _beyond(stream: StreamModel, features: StreamFeatures, place: int) -> tuple[float, float]:
     """How far the highest reading of a channel is above the usual, and the lowest below it."""
     value, dip, peak = (stream.extractor.columns.index(c) for c in ("value", "dip", "peak"))
-    seen, (least, most) = features.places[place], stream.usual[:, place]
-    above = float(seen[value] + seen[peak] - most[value])
-    return above, float(least[value] - (seen[value] - seen[dip]))
+    seen, (least, most) = features.places[place], usual_range(stream, features, place, value)
+    above = float(seen[value] + seen[peak]) - most
+    return above, least - float(seen[value] - seen[dip])
 
 
 def _video(name: str, label: str, up: bool) -> str:
@@ -169,7 +170,7 @@ def _sensor(stream: StreamModel, features: StreamFeatures, place: int, name: str
         high = "swinging more" if sides[0] > _SWING * sides[1] else high
     shown = columns.index(name)
     seen = features.places[place, shown]
-    least, most = stream.usual[:, place, shown]
+    least, most = usual_range(stream, features, place, shown)
     what = f"{stream.extractor.labels[place]} {high if up else low} than usual"
     return f"{what} (seen {seen:.3g}, expected {least:.3g} to {most:.3g})"
 

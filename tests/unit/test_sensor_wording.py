@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 
 from pipeline.core.sample import Modality, StreamInfo
 from pipeline.core.window import SensorSlice, Window
+from pipeline.detection.explanation_channels import unusual_channels
 from pipeline.models.scene_model import SceneModel
 from pipeline.models.settings import DetectorSettings
+from pipeline.models.usual_range import usual_range
 from pipeline.models.wording import describe
 from pipeline.training.commissioning import commission
 
@@ -118,3 +121,64 @@ def test_what_goes_up_and_down_swings() -> None:
         values[:, RMS] = 0.2 + 0.1 * np.sin(np.arange(READINGS))
 
     assert word(change) == "rms swinging more"
+
+
+SERVER = StreamInfo("server", Modality.SENSOR, 0.1, (2,), "float64", channels=("load", "heat"))
+QUARTER_NS = 900 * 10**9
+PER_DAY = 96
+NIGHT = PER_DAY // 24  # windows after midnight
+
+
+def quarter(number: int, load: float | None = None) -> Window:
+    """Two minutes of a server that has more to do by day, and is as warm at any time."""
+    random = np.random.default_rng(number)
+    first = 18_996 * PER_DAY + number  # a midnight, UTC
+    grid_ns = first * QUARTER_NS + np.arange(12, dtype=np.int64) * 10**10
+    daily = 50 - 40 * np.cos(2 * np.pi * number / PER_DAY)
+    usual = daily if load is None else load
+    values = np.stack([np.full(12, usual), np.full(12, 20.0)], axis=1)
+    values += random.normal(0, (1.5, 0.3), (12, 2))
+    part = SensorSlice(SERVER, grid_ns, values, np.ones(values.shape, np.bool_), 1.0)
+    start_ns = first * QUARTER_NS
+    return Window("hall", first, start_ns, start_ns + 120 * 10**9, {SERVER.name: part})
+
+
+@cache
+def server() -> SceneModel:
+    torch.set_num_threads(1)
+    settings = QUICK.model_copy(update={"block_s": 3600.0})
+    return commission("hall", (quarter(i) for i in range(5 * PER_DAY)), settings)[0]
+
+
+def expected(number: int, load: float) -> tuple[float, float]:
+    """What the load is said to be expected to be, by words and by figures alike."""
+    stream, running = server().streams[0], server().running()
+    for before in range(5 * PER_DAY, number):
+        running.follow(server().features(quarter(before)))
+    seen, levels = quarter(number, load), np.array([5.0, 0.0])
+    features = running.follow(server().features(seen))[SERVER.name]
+    told = describe(stream, "local", features, levels, seen.slices[SERVER.name])
+    found = re.search(r"higher than usual \(seen .*, expected (.*) to (.*)\)", told)
+    assert found, told
+    (shown,) = unusual_channels(stream, features, levels)
+    assert (shown.low, shown.high) == pytest.approx([float(one) for one in found.groups()], 0.01)
+    assert shown.high < shown.seen
+    return shown.low, shown.high
+
+
+def test_what_a_channel_is_expected_to_read_follows_the_time_of_day_as_its_judge_does() -> None:
+    low, high = expected(5 * PER_DAY + NIGHT, load=80.0)
+    assert low < 12 < high < 40
+    low, high = expected(5 * PER_DAY + PER_DAY // 2, load=130.0)
+    assert 60 < low < 90 < high
+
+
+def test_what_a_channel_is_expected_to_read_follows_its_level_of_the_last_hours() -> None:
+    stream = server().streams[0]
+    features = server().features(quarter(5 * PER_DAY + NIGHT))[SERVER.name]
+    as_learnt, higher = (
+        usual_range(stream, replace(features, shift=np.array([0.0, shift])), 1, 0)
+        for shift in (0.0, 2.5)
+    )
+    assert higher == pytest.approx([end + 2.5 for end in as_learnt])
+    assert usual_range(stream, features, 1, 0) == tuple(stream.usual[:, 1, 0])
