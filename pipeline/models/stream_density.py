@@ -277,4 +277,4 @@ def _each_once(items: Tensor) -> Tensor:
 
     Part by part, since those of weeks take much memory.
     """
-    return torch.cat([torch.unique(part, dim=0) for part in items.split(_MAX_FIT_ITEMS)])
+    return torch.cat([torch.unique(part, dim=0) for part in torch.split(items, _MAX_FIT_ITEMS)])

@@ -186,6 +186,26 @@ def test_channels_that_are_as_the_others_say_are_not_told(scorer):
     assert "current" not in {c.name for c in told if c.what == "value"}
 
 
+def test_what_others_lead_one_to_expect_lies_about_the_level_of_the_last_hours():
+    model, window = commissioned()[0], Site(seed=1).window(PUMPING)
+    stream = next(s for s in model.streams if s.info.name == "plc")
+    features = model.features(window)
+    plc = features["plc"]
+    higher = np.array([5.0, *[0.0] * (len(plc.places) - 1)])  # of the current
+    places = plc.places.copy()
+    places[0, 0] += 20.0
+    told = [
+        next(c for c in found if (c.name, c.what) == ("current", "value"))
+        for found in (
+            unexpected_channels(model, {**features, "plc": one}, stream, ("plc", "mic"))
+            for one in (replace(plc, places=places), replace(plc, places=places, shift=higher))
+        )
+    ]
+    assert told[1].seen == told[0].seen
+    assert told[1].low == pytest.approx(told[0].low + 5.0, abs=0.01)
+    assert told[1].high == pytest.approx(told[0].high + 5.0, abs=0.01)
+
+
 def test_an_explanation_does_not_depend_on_what_is_scored_with_it(scorer):
     windows = list(wrong("object").windows(LIVE, 6))
     alone = [scorer.score([w])[0].explanation for w in windows]
