@@ -48,12 +48,13 @@ def _motion(grey: Tensor, apart: Tensor) -> list[Tensor]:
     square = _pool(change.square()) - 2 * light * shift + light.square()
     square = square.clamp_min(0.0)
     steps = apart.to(grey.device)[..., None, None]  # (B, T - 1, 1, 1)
+    most = square.amax(dim=1).sqrt()
     if (apart > 1).any():
         moved = (square - _median(square)).clamp_min(0.0)
         square = square - moved * (1 - 1 / steps)
     energy = square.sqrt()
     mean = (energy * steps).mean(dim=1) * (steps.shape[1] / steps.sum(dim=1))
-    seen = (level.std(dim=1, correction=0), mean, energy.amax(dim=1))
+    seen = (level.std(dim=1, correction=0), mean, most)
     return [torch.log(x + MOTION_FLOOR) for x in seen]
 
 

@@ -3,8 +3,9 @@
 Appearance is compared in logarithms with the picture's median taken out, so that a change
 of light or of the camera's gain changes little. Motion is the root mean square difference of
 consecutive frames in a cell, again after the median change of all cells was taken out. Where
-frames are missing, two that are further apart stand for each step between them: what moves
-sweeps as much of a cell in each of these, and noise, which all cells have, is there once.
+frames are missing, two that are further apart stand in the mean for each step between them: what
+moves sweeps as much of a cell in each of these, and noise, which all cells have, is there once.
+The largest is left as it is: a thing that crosses a cell changes it about as much in one step.
 
 What takes time is made of each frame and of each two in a row, once for all windows that have
 them, see `pipeline.models.recent`.
@@ -180,16 +181,17 @@ class VideoFeatures:
         greys = self._greys.at_once(zip(pictures.frames, strict=True), self._grey)
         square = np.stack(self._changes.at_once(pairwise(greys), self._change))
         steps = pictures.apart()[:, None, None]  # (T - 1, 1, 1)
+        most = np.sqrt(square.max(axis=0))
         if (steps > 1).any():
             moved = np.maximum(square - _median_of_cells(square), 0.0)
             square -= moved * (1 - 1 / steps)
-        energy = np.sqrt(square)  # (T - 1, rows, cols)
+        energy = np.sqrt(square)  # (T - 1, rows, cols), of each step
         mean = (energy * steps).mean(axis=0) * (len(steps) / steps.sum())
         level = np.stack([one.level for one in greys])  # (T, rows, cols)
         return [
             np.log(level.std(axis=0) + MOTION_FLOOR),
             np.log(mean + MOTION_FLOOR),
-            np.log(energy.max(axis=0) + MOTION_FLOOR),
+            np.log(most + MOTION_FLOOR),
         ]
 
     def _grey(self, frames: Sequence[Bytes]) -> Iterator[_Frame]:
