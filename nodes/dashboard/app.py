@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
+import structlog
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,8 +39,10 @@ from nodes.event_bundle import zip_of
 from nodes.places import evidence_folder
 from pipeline import __version__
 from pipeline.config.deployment import Deployment
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import NoSuchAnswer, StoreError
 from pipeline.store import Verdict
+
+log = structlog.get_logger(__name__)
 
 TOO_LATE_MS = 2**63 // MILLISECOND_NS
 """The stores count nanoseconds, up to this, the year 2262."""
@@ -82,6 +85,7 @@ def build_app(desk: Desk) -> FastAPI:
     # A page elsewhere whose name is made to lead here must not be answered.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(desk.hosts))
     app.add_middleware(_Headers)
+    app.add_exception_handler(StoreError, _not_now)
     add_login(app, desk.access, secure=desk.secure)
     _add_records(app, desk)
     _add_live(app, desk)
@@ -105,6 +109,12 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, sent)
+
+
+def _not_now(_request: Request, error: Exception) -> Response:
+    """What is said when a store is busy, full or damaged."""
+    log.warning("a store cannot be used", error=str(error), every_s=60)
+    return JSONResponse({"detail": str(error)}, 503)
 
 
 def _asked_by(desk: Desk) -> Any:  # noqa: ANN401 - stands as the default of a `str`
@@ -194,7 +204,7 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
         """Take an answer back."""
         try:
             return answer_view(records.withdraw(position, name))
-        except StoreError as error:
+        except NoSuchAnswer as error:
             raise HTTPException(404, str(error)) from error
 
     @app.get("/api/groups", dependencies=[who])

@@ -1,7 +1,7 @@
 """The API described in OpenAPI, for those who have the token.
 
 What every route has in common is said here, once and for routes added later too: how one logs
-in, and the errors that the door and unknown names lead to.
+in, and the errors that the door, unknown names and a store that cannot be used lead to.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _refusals(path: str, has_body: bool) -> dict[str, Any]:
-    said = {"401": "Not logged in."}
+    said = {"401": "Not logged in.", "503": "A store is busy, full or damaged."}
     if "{" in path:
         said["404"] = "There is nothing of this name."
     if has_body:

@@ -183,7 +183,8 @@ class Records:
         """Take an answer back.
 
         Raises:
-            StoreError: There is none at this position that stands.
+            NoSuchAnswer: There is none at this position that stands.
+            StoreError: It could not be written.
         """
         return self._answers.withdraw(position, who, self.clock.now_ns())
 

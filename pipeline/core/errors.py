@@ -20,7 +20,8 @@
     ├── ModelError
     │   └── ModelFileError       not a model of ours, damaged, or of another version
     ├── StoreError               the event store cannot be opened, read or written
-    │   └── StoreVersionError    it, or a state in it, is of a version that is not read
+    │   ├── StoreVersionError    it, or a state in it, is of a version that is not read
+    │   └── NoSuchAnswer         no answer of that number stands: it was never, or is taken back
     ├── AlreadyRunning           another process of the same name works on this data folder
     ├── ClusterError             the machines of a cluster cannot be reached or used
     └── SinkError
@@ -161,6 +162,10 @@ class StoreVersionError(StoreError):
     """A store, or a state in it, is of a version that is not read: starting again mends nothing."""
 
     exit_code = 78
+
+
+class NoSuchAnswer(StoreError):
+    """No answer of that number stands: there never was one, or it was taken back."""
 
 
 class LeaseLost(StoreError):

@@ -31,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import NoSuchAnswer
 from pipeline.store.database import Database
 from pipeline.store.schema import Schema
 
@@ -148,13 +148,14 @@ class AnswerStore:
         """Take an answer back; the answer as it now is.
 
         Raises:
-            StoreError: There is none at this position, or it was taken back before.
+            NoSuchAnswer: There is none at this position, or it was taken back before.
+            StoreError: It could not be written.
         """
         stands = (ANSWERS.c.position == position) & (ANSWERS.c.withdrawn_ns == 0)
         change = update(ANSWERS).where(stands).values(withdrawn_ns=now_ns, withdrawn_by=who)
         with self._db.write() as connection:
             if not connection.execute(change).rowcount:
-                raise StoreError(
+                raise NoSuchAnswer(
                     f"no answer {position} that stands",
                     where=self._db.where,
                     fix="'fusewatch feedback list' shows their numbers",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -134,6 +135,23 @@ def test_an_answer_is_kept_with_who_gave_it_and_can_be_taken_back(ada, desk) -> 
     assert ada.delete(f"/api/answers/{answer['position']}").json()["withdrawn_ms"] == NOW_S * 1000
     assert ada.delete(f"/api/answers/{answer['position']}").status_code == 404
     assert ada.get(f"/api/events/{made.id}").json()["verdict"] is None
+
+
+def test_a_store_that_refuses_is_told_in_words(ada, desk) -> None:
+    (made, *_) = happened(desk.deployment, NOW_S - 60)
+    path = f"/api/events/{made.id}/answers"
+    (answer,) = ada.post(path, json={"action": "seen"}).json()["answers"]
+    with closing(sqlite3.connect(desk.deployment.data / "answers.db")) as other:
+        for change in ("INSERT", "UPDATE"):
+            told = "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+            other.execute(f"CREATE TRIGGER no_{change} BEFORE {change} ON answers {told}")
+    for refused in (
+        ada.post(path, json={"action": "seen"}),
+        ada.delete(f"/api/answers/{answer['position']}"),
+    ):
+        assert refused.status_code == 503
+        assert "database or disk is full" in refused.json()["detail"]
+        assert "content-security-policy" in refused.headers
 
 
 def test_before_it_is_said_to_be_normal_it_is_told_what_that_would_have_done(ada, desk) -> None:
