@@ -161,9 +161,10 @@ def _add_records(app: FastAPI, desk: Desk) -> None:
         since_ms: Annotated[int | None, Query(ge=0, lt=TOO_LATE_MS)] = None,
         until_ms: Annotated[int | None, Query(ge=0, lt=TOO_LATE_MS)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        health: bool | None = None,
     ) -> list[EventRow]:
-        """Events at their latest phase, the newest first."""
-        return records.events(scene, since_ms, until_ms, limit)
+        """Events at their latest phase, the newest first; of the equipment only, or without it."""
+        return records.events(scene, since_ms, until_ms, limit, health)
 
     @app.get("/api/events/{event_id}", dependencies=[who])
     def event(event_id: str) -> EventView:

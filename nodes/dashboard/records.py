@@ -85,7 +85,12 @@ class Records:
         return [group_view(one) for one in statuses(self._deployment, store)]
 
     def events(
-        self, scene: str | None, since_ms: int | None, until_ms: int | None, limit: int
+        self,
+        scene: str | None,
+        since_ms: int | None,
+        until_ms: int | None,
+        limit: int,
+        health: bool | None = None,
     ) -> list[EventRow]:
         """Events at their latest phase, the newest first.
 
@@ -94,13 +99,14 @@ class Records:
             since_ms: Only those that ended at or after this time.
             until_ms: Only those that began before this time.
             limit: At most so many.
+            health: Only those that tell of the equipment, or only those that do not; None: both.
         """
         store = self._fusion_store()
         if store is None:
             return []
         since_ns = None if since_ms is None else since_ms * MILLISECOND_NS
         # The store limits by the newest: only without an end may it stop there.
-        found = store.events(scene, since_ns, limit if until_ms is None else None)
+        found = store.events(scene, since_ns, limit if until_ms is None else None, health=health)
         if until_ms is not None:
             found = [e for e in found if e.start_ns < until_ms * MILLISECOND_NS]
         found = found[::-1][:limit]

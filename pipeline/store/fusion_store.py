@@ -54,6 +54,8 @@ _T = TypeVar("_T")
 SESSIONS_KEPT = 8
 """Sessions of one node whose resume points are remembered."""
 
+_OF_EQUIPMENT = EVENTS.c.id.startswith(HEALTH_PREFIX, autoescape=True)
+
 
 class FusionStore:
     """Events, alarm states and resume points of one fusion node. Safe to share by threads.
@@ -132,6 +134,7 @@ class FusionStore:
         limit: int | None = None,
         *,
         all_phases: bool = False,
+        health: bool | None = None,
     ) -> list[Event]:
         """Events in commit order, each at its latest revision unless `all_phases`.
 
@@ -140,12 +143,15 @@ class FusionStore:
             since_ns: Only those that ended at or after this time.
             limit: At most the newest so many.
             all_phases: Every revision instead of the latest of each event.
+            health: Only those that tell of the equipment, or only those that do not; None: both.
         """
         wanted = select(EVENTS.c.body).order_by(EVENTS.c.position.desc())
         if scene is not None:
             wanted = wanted.where(EVENTS.c.scene == scene)
         if since_ns is not None:
             wanted = wanted.where(EVENTS.c.end_ns >= since_ns)
+        if health is not None:
+            wanted = wanted.where(_OF_EQUIPMENT if health else ~_OF_EQUIPMENT)
         if not all_phases:
             newest = select(EVENTS.c.id, func.max(EVENTS.c.revision)).group_by(EVENTS.c.id)
             wanted = wanted.where(tuple_(EVENTS.c.id, EVENTS.c.revision).in_(newest))
@@ -157,7 +163,7 @@ class FusionStore:
         Events that tell of the equipment are not among them.
         """
         raised = (EVENTS.c.scene == scene) & (EVENTS.c.phase == Phase.RAISED.value)
-        raised &= ~EVENTS.c.id.startswith(HEALTH_PREFIX, autoescape=True)
+        raised &= ~_OF_EQUIPMENT
         wanted = select(EVENTS.c.id, EVENTS.c.start_ns).order_by(EVENTS.c.start_ns)
         with self._db.read() as connection:
             rows = connection.execute(wanted.where(raised & (EVENTS.c.start_ns >= since_ns)))

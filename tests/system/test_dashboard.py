@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nodes.cluster.narrowing import for_group
 from nodes.places import answer_store, fusion_store
 from pipeline.config import load_deployment
 from pipeline.config.deployment import Deployment
-from pipeline.store import Action, Holder, Sight
+from pipeline.core.event import Evidence
+from pipeline.store import Action, Answer, Commit, Holder, Sight
+from tests.event_samples import event
 from tests.system.browser import DESKTOP, PHONE, Browser
 from tests.system.ports import free_port
 from tests.waiting import wait_until
@@ -153,6 +156,34 @@ def test_every_view_is_accessible(seen) -> None:
         browser.driver.get(f"{address}{view}")
         browser.sees(words)
         assert browser.barriers() == [], view
+
+
+def test_what_is_looked_at_only_in_part_is_said_so(tmp_path: Path) -> None:
+    deployment = watched_deployment(tmp_path, f"127.0.0.1:{free_port()}")
+    now_s, day_s = time.time_ns() // 10**9, 86400
+    known = happened(deployment, now_s - 8 * day_s)[0]
+    failed = event(now_s - day_s, summary="cam shows nothing", evidence=Evidence())
+    failed = msgspec.structs.replace(failed, id=f"health-{failed.id}")
+    alarms = [event(now_s - s, scene="yard", evidence=Evidence()) for s in range(1000)]
+    with closing(fusion_store(deployment)) as store:
+        store.commit(Commit(events=[failed, *alarms]))
+    said_ns = (now_s - 8 * day_s + 60) * 10**9
+    with closing(answer_store(deployment)) as answers:
+        answers.add(Answer(known.id, "hall", Action.VERDICT, "normal", "", "Ada", said_ns))
+    with page_of(deployment) as address, closing(Browser(tmp_path / "profile")) as browser:
+        token = (deployment.data / "dashboard-token").read_text().strip()
+        browser.driver.get(f"{address}login#{token}")
+        browser.click("Log in")
+        browser.sees("Scenes")
+        for view, words in {
+            f"#/event/{known.id}": "Held back in the last 7 days: none yet",
+            "#/health": "Held back in the last 7 days: none.*last week.*cam shows nothing",
+            "#/events?days=7": "1000 events of the newest 1000; older ones",
+            "#/events?days=7&kind=health": "1 event.*cam shows nothing",
+        }.items():
+            browser.driver.get(f"{address}{view}")
+            browser.sees(words)
+        assert browser.complaints() == []
 
 
 def test_the_page_of_a_cluster_tells_who_owns_what_and_has_what_a_worker_elsewhere_made(

@@ -122,6 +122,21 @@ def test_events_can_be_asked_for_by_scene_and_time(ada, desk) -> None:
     assert found(scene="yard") == []
 
 
+def test_events_of_the_equipment_are_found_behind_newer_alarms(ada, desk) -> None:
+    failed = event(NOW_S - 600)
+    failed = msgspec.structs.replace(failed, id=f"health-{failed.id}")
+    with closing(fusion_store(desk.deployment)) as store:
+        store.commit(Commit(events=[failed, *(event(NOW_S - s) for s in (60, 50, 40))]))
+
+    def found(**asked) -> list[str]:
+        return [e["id"] for e in ada.get("/api/events", params={"limit": 2} | asked).json()]
+
+    assert found(health=True) == found(health=True, until_ms=NOW_S * 1000) == [failed.id]
+    newest = [event(NOW_S - 40).id, event(NOW_S - 50).id]
+    assert found(health=False) == found() == newest
+    assert len(found(health=False, limit=9)) == 3 and len(found(limit=9)) == 4
+
+
 def test_an_answer_is_kept_with_who_gave_it_and_can_be_taken_back(ada, desk) -> None:
     (made, *_) = happened(desk.deployment, NOW_S - 60)
     path = f"/api/events/{made.id}/answers"

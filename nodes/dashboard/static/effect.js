@@ -2,6 +2,7 @@
 
 import * as api from "/static/api.js";
 import { el } from "/static/dom.js";
+import { span } from "/static/exemptions.js";
 import { long, when } from "/static/format.js";
 
 const DAYS = 7;
@@ -49,7 +50,7 @@ function holds(event) {
       return;
     }
     words.replaceChildren(
-      el("p", {}, `Alarms like this one, and no worse, are not sent ${one.until_ms ? `until ${when(one.until_ms)}` : "until this is taken back"}. Held back since then: ${one.held_back || "none yet"}.`),
+      el("p", {}, `Alarms like this one, and no worse, are not sent ${one.until_ms ? `until ${when(one.until_ms)}` : "until this is taken back"}. Held back ${span(one, "since then")}: ${one.held_back || "none yet"}.`),
       el("p", { class: "quiet" }, `Take it back below and they are sent again: ${back.gained.length || "none"} like it came in the last ${DAYS} days.`));
   }).catch(() => {});
   return words;
@@ -59,8 +60,7 @@ function holds(event) {
 function equipment(event) {
   const words = el("div", { class: "ask", role: "status" },
     el("p", {}, "A fault of a sensor: see how the equipment is under ", el("a", { href: "#/health" }, "Health"), "."));
-  api.events({ scene: event.scene, since_ms: event.start_ms - 86400000, limit: 200 }).then((found) => {
-    const told = found.filter((one) => one.health).slice(0, SHOWN);
+  api.events({ scene: event.scene, since_ms: event.start_ms - 86400000, limit: SHOWN, health: true }).then((told) => {
     words.append(told.length ? el("p", { class: "quiet" }, "It said lately:") : el("p", { class: "quiet" }, "The equipment of this scene has reported nothing wrong in the day before or since."));
     if (told.length) words.append(listed(told));
   }).catch(() => {});

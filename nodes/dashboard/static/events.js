@@ -5,6 +5,8 @@ import { el } from "/static/dom.js";
 import { eventRoom } from "/static/eventlist.js";
 
 const DAY = 86400000;
+const MOST = 1000; // the server gives the newest so many
+const HEALTH = { alarm: false, health: true };
 
 export async function eventsView(main, query) {
   const given = new URLSearchParams(query ?? "");
@@ -22,24 +24,25 @@ export async function eventsView(main, query) {
 
   const draw = () => {
     const wanted = words.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (e) => (kind.value !== "open" || !e.seen) && (kind.value !== "alarm" || !e.health) && (kind.value !== "health" || e.health)
+    const fits = (e) => (kind.value !== "open" || !e.seen)
       && wanted.every((word) => `${e.summary} ${e.scene} ${e.id}`.toLowerCase().includes(word));
     const fitting = found.filter(fits);
-    const said = `${fitting.length} event${fitting.length === 1 ? "" : "s"}${fitting.length < found.length ? ` of ${found.length}` : ""}`;
+    const all = found.length < MOST;
+    const said = `${fitting.length} event${fitting.length === 1 ? "" : "s"}${all ? fitting.length < found.length ? ` of ${found.length}` : "" : ` of the newest ${MOST}; older ones, if any, are not looked at`}`;
     if (count.textContent !== said) count.textContent = said;
     list.show(fitting, found.length ? "No event is like that: choose others above." : "Nothing happened.");
   };
   const load = async () => {
     const since_ms = since.value ? Date.now() - Number(since.value) * DAY : null;
-    found = await api.events({ scene: scene.value, since_ms, limit: 1000 });
+    found = await api.events({ scene: scene.value, since_ms, limit: MOST, health: HEALTH[kind.value] });
     draw();
   };
   const remember = () => {
     const state = new URLSearchParams({ scene: scene.value, days: since.value, kind: kind.value, words: words.value });
     history.replaceState(null, "", `#/events?${state}`);
   };
-  scene.onchange = since.onchange = () => { remember(); load(); };
-  kind.onchange = words.oninput = () => { remember(); draw(); };
+  scene.onchange = since.onchange = kind.onchange = () => { remember(); load(); };
+  words.oninput = () => { remember(); draw(); };
   main.replaceChildren(el("h1", {}, "Events"),
     el("div", { class: "row", role: "search" }, el("label", {}, "Scene ", scene), el("label", {}, "Since ", since),
       el("label", {}, "Show ", kind), el("label", {}, "Search ", words)), count, list.room);

@@ -8,18 +8,21 @@ import { exemptions } from "/static/exemptions.js";
 import { when } from "/static/format.js";
 import { streams } from "/static/streams.js";
 
+const MOST = 500; // events of the equipment, the newest
+
 export async function healthView(main) {
   const told = eventRoom();
   const books = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "streams" });
-  const processes = el("div", { class: "grid" }), owners = el("div"), spent = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }), normal = el("div");
+  const processes = el("div", { class: "grid" }), owners = el("div"), spent = el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "alarms beside the budget" }), normal = el("div"), more = el("div");
   const load = async () => {
-    const [nodes, fused, all, scenes, held, events] = await Promise.all([api.nodes(), api.groups(), api.streams(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: 500 })]);
+    const [nodes, fused, all, scenes, held, events] = await Promise.all([api.nodes(), api.groups(), api.streams(), api.scenes(), api.exemptions(), api.events({ since_ms: Date.now() - 7 * 86400000, limit: MOST, health: true })]);
     renew(processes, ...nodes.map(node));
     renew(owners, ...(fused.length ? groups(fused) : []));
     renew(books, streams(all));
     renew(spent, ...scenes.filter((scene) => scene.learnt).map((scene) => el("div", { class: "row" }, el("strong", {}, scene.name), budget(scene))), budgets(scenes));
     renew(normal, exemptions(held, load));
-    told.show(events.filter((event) => event.health), "No equipment failed.");
+    renew(more, ...(events.length < MOST ? [] : [el("p", { class: "quiet" }, `The newest ${MOST}; older ones, if any, are not listed.`)]));
+    told.show(events, "No equipment failed.");
   };
   await load();
   main.replaceChildren(el("h1", {}, "Health"),
@@ -27,7 +30,7 @@ export async function healthView(main) {
     el("h2", {}, "Streams"), el("p", { class: "quiet" }, "Captured is delivered, waiting and dropped; what nothing explains would be a fault."), books,
     el("h2", {}, "Alarms beside the budget of false alarms"), el("p", { class: "quiet" }, "An alarm is counted until somebody answers that it was real."), spent,
     el("h2", {}, "Held back as normal"), normal,
-    el("h2", {}, "Equipment, last week"), told.room);
+    el("h2", {}, "Equipment, last week"), more, told.room);
   const again = setInterval(() => load().catch(() => {}), 4000);
   return () => clearInterval(again);
 }
