@@ -25,6 +25,7 @@ class MailServer:
         self.mails: list[EmailMessage] = []
         self.answer: Callable[[EmailMessage], str] = lambda mail: "250 taken"
         self.refused: frozenset[str] = frozenset()
+        self.later: frozenset[str] = frozenset()
         self._login = login
         self._controller: Controller | None = None
 
@@ -44,6 +45,8 @@ class MailServer:
     ) -> str:
         if address in self.refused:
             return "550 nobody of that name"
+        if address in self.later:
+            return "450 greylisted, try again"
         envelope.rcpt_tos.append(address)
         return "250 known"
 

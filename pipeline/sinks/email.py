@@ -6,7 +6,8 @@ brings its picture along, if it has been written by then. A message counts as de
 server has taken it for at least one of the recipients.
 
 Answers of 4xx, a server that does not answer, and one that refuses our login mean *later*: the
-event is not at fault. A message or all recipients refused with 5xx mean *never*.
+event is not at fault, and neither is it while one recipient may be reached later. A message or all
+recipients refused with 5xx mean *never*.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ class EmailSink:
         try:
             refused = self._server.send_message(mail)
         except smtplib.SMTPRecipientsRefused as error:
-            self._judge(max((code for code, _ in error.recipients.values()), default=0), error)
+            self._judge(min((code for code, _ in error.recipients.values()), default=0), error)
         except smtplib.SMTPResponseException as error:
             self._judge(error.smtp_code, error)
         except (OSError, smtplib.SMTPException) as error:

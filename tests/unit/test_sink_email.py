@@ -101,6 +101,15 @@ def test_one_recipient_that_is_not_known_does_not_keep_it_from_the_other(sink, s
         sink.deliver(event(60))
 
 
+def test_while_one_recipient_may_be_reached_later_it_waits(sink, server) -> None:
+    server.later, server.refused = frozenset({"ada@site.test"}), frozenset({"bob@site.test"})
+    with pytest.raises(SinkUnavailable, match="450"):
+        sink.deliver(event())
+    server.later = frozenset()
+    sink.deliver(event())
+    assert len(server.mails) == 1
+
+
 def test_a_wrong_password_is_no_fault_of_the_event(server, tmp_path: Path) -> None:
     wrong = built(server, tmp_path, password="wrong")
     with closing(wrong) as sink, pytest.raises(SinkUnavailable, match="login was refused"):
