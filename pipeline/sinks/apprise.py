@@ -4,6 +4,9 @@
 hundred services; ours is the text, the picture and the account of what was taken. It tells a
 failure only as *not all were reached*: that means *later*, for as long as it takes, and those
 that were reached may be told again.
+
+A service gets ``timeout_s`` to answer, unless its address says otherwise (``rto`` and ``cto``) or
+its client waits for a time of its own.
 """
 
 from __future__ import annotations
@@ -69,6 +72,8 @@ class AppriseSink:
         self._services = apprise.Apprise()
         for url in self._settings.urls:
             self._services.add(url.get_secret_value())
+        for service in self._services:
+            _wait(service, self._settings.timeout_s)
 
     def deliver(self, event: Event) -> None:
         """Tell of the event's phase."""
@@ -102,6 +107,14 @@ class AppriseSink:
         )
         if not told:
             raise SinkUnavailable("not all services were reached", where=self._where)
+
+
+def _wait(service: apprise.NotifyBase, timeout_s: float) -> None:
+    """Let a service take so long, where Apprise's general time would hold."""
+    for name in ("socket_connect_timeout", "socket_read_timeout"):
+        general = getattr(type(service), name) == getattr(apprise.URLBase, name)
+        if general and name not in vars(service):  # there is what the address says
+            setattr(service, name, timeout_s)
 
 
 def _kind_of(event: Event) -> apprise.NotifyType:
