@@ -14,7 +14,8 @@ from pipeline.store.score_history import MINUTE_NS, ScoreHistory, ScoreMinute
 
 log = structlog.get_logger(__name__)
 
-KEPT_MINUTES = 400 * 24 * 60
+_DAY = 24 * 60  # minutes
+KEPT_MINUTES = 400 * _DAY
 _MOST = 240  # minutes that wait for a disk that refuses
 
 
@@ -31,6 +32,7 @@ class ScoreMinutes:
         self._clock = clock
         self._gathered: dict[str, dict[int, ScoreMinute]] = {}
         self._written = clock.now_ns() // MINUTE_NS
+        self._pruned = -1  # the day; none yet
         self.lost = 0
         """Minutes that could not be written."""
 
@@ -47,13 +49,23 @@ class ScoreMinutes:
         if now != self._written:
             self._written = now
             self._write()
-            if not now % (24 * 60):
-                self._history.forget_before(now - KEPT_MINUTES)
+            self._prune(now)
 
     def close(self) -> None:
         """Write what is gathered and let go of the database."""
         self._write()
         self._history.close()
+
+    def _prune(self, now: int) -> None:
+        """Forget what is too old, once a day; what fails is tried again in a minute."""
+        if now // _DAY == self._pruned:
+            return
+        try:
+            self._history.forget_before(now - KEPT_MINUTES)
+        except StoreError as error:
+            log.error("old scores are not removed", error=str(error), every_s=60)
+        else:
+            self._pruned = now // _DAY
 
     def _write(self) -> None:
         for scene, minutes in self._gathered.items():
