@@ -198,6 +198,7 @@ SINKS = Family(
             "lane",
             "message",
             "mqtt_link",
+            "mqtt_standing",
             "outbox",
             "quiet_hours",
             "signature",

@@ -15,8 +15,9 @@ Topics, under ``<prefix>`` (``fusewatch/<deployment>`` unless set):
 
 An event counts as delivered when the broker has confirmed (PUBACK) all of it. A repeat
 carries the same ``key``. Of a digest the state gets only what came last. An older phase that
-comes late, a revived one say, is published as an event but does not turn the state back, and
-one that tells of the equipment and not of the scene leaves the scene's state alone.
+comes late, a revived one say, is published as an event but does not turn the state back, also
+when this process began after the state was made: the broker still has it. One that tells of the
+equipment and not of the scene leaves the scene's state alone.
 
 One connection is right here: a broker takes thousands of messages a second of one, keeps their
 order only within one, and the last will of another would say ``offline`` of a node that is not. A
@@ -42,6 +43,7 @@ from pipeline.core.event import Event, Phase, to_json
 from pipeline.sinks.base import WEB_ADDRESS, AnswerSettings, DigestSettings, SinkContext
 from pipeline.sinks.home_assistant import OFFLINE, ONLINE, discovery, state
 from pipeline.sinks.mqtt_link import MqttLinkSettings, make_client
+from pipeline.sinks.mqtt_standing import LONGEST_S, Mark, standing_marks
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +107,9 @@ class MqttSink:
         self._where = settings.where
         self._scenes = dict.fromkeys(context.scenes)
         self._trial = context.trial
-        self._latest: dict[str, tuple[int, int]] = {}
+        self._latest: dict[str, Mark] = {}
+        self._learnt = context.trial  # what the broker has of before; a trial turns no state
+        self._clock = context.clock
         self._client: paho.Client | None = None
         self._answered = threading.Event()
         self._refusal = ""
@@ -132,6 +136,8 @@ class MqttSink:
             self.close()
             reason = f"refused: {self._refusal}" if answered else "no answer to CONNECT"
             raise SinkUnavailable(reason, where=self._where, fix="check username and password")
+        if not self._learnt:
+            self._learn()
 
     def deliver(self, event: Event) -> None:
         """Publish the event's phase and its scene's state; wait for the broker to confirm."""
@@ -156,6 +162,16 @@ class MqttSink:
                 goodbye.wait_for_publish(CLOSING_S)
         client.disconnect()
         client.loop_stop()
+
+    def _learn(self) -> None:
+        """Ask once which phases the states at the broker are of; one of the future is a mistake."""
+        self._learnt = True
+        topics = [(scene, self._topic(scene, "state")) for scene in self._scenes]
+        if topics:
+            wait_s = min(LONGEST_S, self._settings.timeout_s)
+            found = standing_marks(self._settings, f"{self._name}-state", topics, wait_s)
+            now_ns = self._clock.now_ns()
+            self._latest = {scene: mark for scene, mark in found.items() if mark[0] <= now_ns}
 
     def _snapshot(self, event: Event) -> bytes:
         """The picture of an event that is raised; empty: none, or too large."""
@@ -195,8 +211,7 @@ class MqttSink:
 
     def _make_client(self) -> paho.Client:
         chosen = self._settings
-        name = chosen.client_id or f"fusewatch-{self._deployment}-{chosen.key}"
-        client = make_client(chosen, name + "-test" * self._trial, chosen.timeout_s)
+        client = make_client(chosen, self._name + "-test" * self._trial, chosen.timeout_s)
         if not self._trial:
             client.will_set(self._status_topic, OFFLINE, qos=1, retain=True)
         client.on_connect = self._on_connect
@@ -257,6 +272,11 @@ class MqttSink:
                 refusal = SinkRejected(f"the broker refused: {reason}", where=self._where)
         if refusal is not None:
             raise refusal
+
+    @property
+    def _name(self) -> str:
+        chosen = self._settings
+        return chosen.client_id or f"fusewatch-{self._deployment}-{chosen.key}"
 
     def _topic(self, scene: str, kind: str) -> str:
         return f"{self._prefix}/{scene}/{kind}"

@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -228,6 +228,45 @@ def test_the_picture_of_what_is_raised_stays_at_the_broker(broker, tmp_path: Pat
         (shown,) = listener.on("/snapshot")
         assert shown.retained and shown.topic == "fusewatch/site/hall/snapshot"
         assert shown.payload == b"\xff\xd8 a picture \xff\xd9"
+
+
+def test_a_late_phase_does_not_turn_back_a_state_from_before_a_restart(broker) -> None:
+    with closing(mqtt(broker, "hall", "yard", home_assistant=False)) as before:
+        before.deliver(life(1000)[2])
+    with MqttListener(broker.port) as listener:
+        with closing(mqtt(broker, "hall", "yard", home_assistant=False)) as after:
+            for each in (life(0)[0], life(0, "yard")[0], life(2000)[0]):
+                after.deliver(each)
+        listener.wait(lambda got: bool(got) and got[-1].payload == b"offline")
+        states = {m.topic: [] for m in listener.on("/state")}
+        for message in listener.on("/state"):
+            if not message.retained:
+                states[message.topic].append(json.loads(message.payload)["start_ns"])
+    assert states == {
+        "fusewatch/site/hall/state": [life(2000)[0].start_ns],
+        "fusewatch/site/yard/state": [0],
+    }
+
+
+def test_a_broker_that_lets_nobody_read_still_gets_what_happens(tmp_path: Path) -> None:
+    rules = tmp_path / "acl"
+    rules.write_text("topic write fusewatch/#\n")
+    with (
+        Mosquitto(tmp_path / "broker", rules=(f"acl_file {rules}",)) as broker,
+        closing(mqtt(broker, "hall", home_assistant=False)) as sink,
+    ):
+        sink.deliver(event())
+
+
+def test_a_state_of_the_future_does_not_stay_for_good(broker) -> None:
+    late_s = int(time.time()) + 86_400
+    with closing(mqtt(broker, "hall", home_assistant=False)) as wrong_clock:
+        wrong_clock.deliver(event(late_s))
+    with closing(mqtt(broker, "hall", home_assistant=False)) as sink:
+        sink.deliver(event(5))
+    with MqttListener(broker.port) as listener:
+        listener.wait(lambda got: any(m.topic.endswith("/state") for m in got))
+        assert json.loads(listener.on("/state")[0].payload)["start_ns"] == 5 * 10**9
 
 
 def test_a_late_phase_does_not_turn_the_state_back(broker) -> None:
