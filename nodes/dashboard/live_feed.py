@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,10 +70,12 @@ class LiveFeed:
 
     Args:
         data: The deployment's data folder.
+        monotonic: A clock that never steps, seconds.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._address = live_address(data)
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._scenes: dict[str, _Scene] = {}
         self._queues: list[_Queue] = []
@@ -133,15 +136,17 @@ class LiveFeed:
     def _listen(self) -> None:
         """Listen until nobody has looked for `LINGER_S`."""
         with _subscribed(self._address) as socket:
-            idle_ms = 0
-            while not self._closing.is_set() and idle_ms < LINGER_S * 1000:
+            looked_s = self._monotonic()
+            while not self._closing.is_set():
                 if socket.poll(_POLL_MS):
                     self._take(socket.recv_multipart())
                 with self._lock:
-                    idle_ms = 0 if self._queues else idle_ms + _POLL_MS
-                    if idle_ms >= LINGER_S * 1000:
+                    if self._queues:
+                        looked_s = self._monotonic()
+                    elif self._monotonic() - looked_s >= LINGER_S:
                         self._looked.clear()
                         self._scenes.clear()  # a gap is not to look like standing still
+                        return
 
     def _take(self, frames: list[bytes]) -> None:
         try:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nodes.dashboard.live_feed import LiveFeed
+from nodes.dashboard.live_feed import LINGER_S, LiveFeed
 from nodes.live_message import LiveWindow, pack, unpack
 from nodes.live_view import BANDS, COLUMNS, SILENT_DB, readings_of, small_jpeg, sound_of
 from pipeline.core.errors import TransportError
@@ -70,6 +70,25 @@ def test_whoever_looks_when_the_page_ends_or_comes_after_is_told_that_it_is_over
                 return [await asyncio.wait_for(one.get(), 10) for one in (early, late)]
 
     assert asyncio.run(told()) == [None, None]
+
+
+def test_who_comes_back_soon_finds_what_was_shown_however_much_that_was(tmp_path: Path) -> None:
+    deployment, now_s = watched_deployment(tmp_path), [0.0]
+    showing, feed = Shown(deployment, NOW_NS), LiveFeed(deployment.data, lambda: now_s[0])
+    try:
+        first, *_ = asyncio.run(_seen(showing, feed, 1))
+        for _ in range(round(LINGER_S * 6)):  # more than one every 200 ms
+            last = showing.next()
+        wait_until(lambda: feed.windows("hall")[-1].index == last)
+        now_s[0] = LINGER_S - 0.1
+        showing.next()
+        wait_until(lambda: feed.windows("hall")[-1].index == last + 1)
+        assert feed.windows("hall")[0].index == first.index
+        now_s[0] = LINGER_S
+        wait_until(lambda: not feed.windows("hall"))
+    finally:
+        feed.close()
+        showing.close()
 
 
 def test_while_nobody_looks_nothing_is_made(shown) -> None:
