@@ -197,7 +197,11 @@ class Records:
     def history(
         self, scene: str, from_ms: int, to_ms: int, points: int, threshold: float | None
     ) -> History:
-        """Scores of ``[from_ms, to_ms)``, so coarse that there are at most `points`."""
+        """Scores of ``[from_ms, to_ms)``, so coarse that there are at most `points`.
+
+        One more where the span begins within a step: steps are told from the epoch, so that those
+        of one span are those of the next.
+        """
         first, last = from_ms // MINUTE_MS, -(-to_ms // MINUTE_MS)
         step = max(1, -(-(last - first) // points))
         store = self._history_store()

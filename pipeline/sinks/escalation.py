@@ -15,7 +15,7 @@ class Escalation(Settings):
     """
 
     after_s: float = Field(gt=0, le=604_800)
-    """Time in which somebody may answer, from when the event would be told, seconds."""
+    """Time in which somebody may answer, from when the event is raised, seconds."""
 
     at_least: Severity = Severity.HIGH
     """What is over by then is told only if it was this severe; what still stands always is."""
