@@ -212,8 +212,8 @@ def _tell(finding: SyncFinding, config: Path, plot: Path | None) -> None:
         console.print("\n".join(["streams:", *lines]), highlight=False, markup=False)
     for name, ms in finding.late_ms.items():
         console.print(
-            f"{name}: an import's own times are taken as they are; to mend it, import it by itself "
-            f"with a --start that is {ms:g} ms earlier, and merge",
+            f"{name}: times of its own are taken as they are, and are {ms:g} ms late: mend what "
+            "writes them; an import comes by itself with an earlier --start, to be merged",
             soft_wrap=True, highlight=False, markup=False,
         )  # fmt: skip
     if not finding.latencies_ms and not finding.late_ms and any(o.sure for o in finding.offsets):

@@ -15,7 +15,7 @@ form in which it came first, as the model will know it live; `LiveChecks` tells 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -241,6 +241,10 @@ class LiveLearner:
         )
 
 
+def _told(late_ms: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}: {ms:g}" for name, ms in late_ms.items())
+
+
 def _sync_findings(found: SyncFinding) -> Iterator[Finding]:
     for one in found.offsets:
         if not one.certain:
@@ -253,9 +257,10 @@ def _sync_findings(found: SyncFinding) -> Iterator[Finding]:
         if abs(off_ns) - unsure_ns <= _MUCH_NS:
             yield Finding(one.second, Level.OK, said)
             continue
-        set_ms = ", ".join(f"{name}: {ms:g}" for name, ms in found.latencies_ms.items())
+        set_ms, own_ms = _told(found.latencies_ms), _told(found.late_ms)
         fix = "make sure by 'fusewatch sync test'"
         fix += f", then set latency_ms ({set_ms}) and record anew" if set_ms else ""
+        fix += f", then mend the times of what writes its own ({own_ms} ms)" if own_ms else ""
         yield Finding(one.second, Level.PROBLEM, said, fix)
     if found.offsets and not any(one.certain for one in found.offsets):
         yield Finding(

@@ -19,7 +19,8 @@ class StreamSettings(Settings):
     """What gives way when the send buffer is full."""
 
     latency_ms: float = 0.0
-    """Subtracted from each stamp: the device's known delay between event and stamp, as
+    """Subtracted from each stamp, but ``exact`` ones (a file's own times, an import), which are
+    taken as they are: the device's known delay between event and stamp, as
     ``fusewatch sync test`` finds it. It goes with what the stamp means: find it anew after that
     has changed (``stamp`` in ``fusewatch recording info``, ``fusewatch_stream_stamp``)."""
 

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 
 from pipeline.core.errors import DependencyMissing
 from pipeline.core.sample import Modality
-from pipeline.core.window import Slice
+from pipeline.core.window import SensorSlice, Slice
 from pipeline.models.encoders.base import ENCODERS, Encoder, EncoderSettings
 from tests.model_samples import (
     INFOS,
@@ -206,9 +206,13 @@ def test_settings_travel_as_json(rig):
 
 
 def with_coverage(part: Slice, coverage: float) -> Slice:
-    """The slice with less of it there."""
+    """The slice with less of it there; of readings, of each channel."""
     changed = copy.copy(part)
     object.__setattr__(changed, "coverage", coverage)
+    if isinstance(part, SensorSlice):
+        present = part.present.copy()
+        present[round(coverage * len(present)) :] = False
+        object.__setattr__(changed, "present", present)
     return changed
 
 

@@ -75,7 +75,7 @@ def test_importing_exporting_and_looking_into_a_recording(
     assert fusewatch("import", "--scene", "s", "-o", target, "--sensors", f"plc={table}") == 0
     told = said(capsys)
     assert bare(table.name) in told
-    assert bare(f"init --recording {target}") in told
+    assert bare(f"init --recording '{target}'") in told
     assert fusewatch("recording", "info", target) == 0
     assert bare(target) in said(capsys)
     assert fusewatch("export", target, "-o", folder / "out [z]") == 0
