@@ -20,7 +20,7 @@ class MessageCounts:
     """Tells which readings are of one message, and how far it is from one to the next.
 
     Args:
-        period_ns: From one reading of a message to the next, nanoseconds; 0: each comes alone.
+        period_ns: From one reading of a message to the next, nanoseconds.
 
     Attributes:
         many: Whether a message held more than one reading, ever.
@@ -53,11 +53,7 @@ class MessageCounts:
             step_ns: How much later its stamp is than that of the last one.
         """
         counts = sample.position - self._position
-        if (
-            counts <= 0
-            or not self._period_ns
-            or abs(step_ns - counts * self._period_ns) > _ROUNDING_NS
-        ):
+        if counts <= 0 or abs(step_ns - counts * self._period_ns) > _ROUNDING_NS:
             return 0
         self.many = True
         self._position = sample.position

@@ -287,13 +287,6 @@ def test_sound_given_twice_keeps_its_place() -> None:
     assert a_clock.counts[Correction.COUNTER] == 0
 
 
-def test_sound_that_comes_two_chunks_at_once_is_no_message() -> None:
-    true = even(500, 20 * MS)
-    pairs = [true[i - i % 2] for i in range(500)]
-    found = corrected(clock(16000.0, Modality.AUDIO), stamped(pairs, chunk=320))
-    assert worst(found, true, 50) < 20 * MS
-
-
 def test_every_correction_is_counted_by_its_reason() -> None:
     steady, later = even(100), 20 * S
     cases: dict[Correction, list[Sample]] = {
