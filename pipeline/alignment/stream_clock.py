@@ -13,8 +13,6 @@ Rules:
   epoch, and when residuals stay on one side (the phase moved). When frames or readings come
   evenly but at another rate than announced, that rate is taken; when they do not come evenly
   at all, their stamps are left as they are.
-* Of readings that come many to a message the fit follows the first; the others are counted on
-  from it (`message_counts`).
 * Frames held up and delivered in a bunch get their places in line back; none is given a time
   before the one handed out last.
 * A sample with the same stamp as the one before, where no period is left for it, came twice:
@@ -32,7 +30,6 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from pipeline.alignment.message_counts import MessageCounts
 from pipeline.alignment.rate_fit import RateFit
 from pipeline.core.sample import Modality, Sample, StreamInfo
 from pipeline.core.settings import Settings
@@ -101,8 +98,6 @@ class StreamClock:
         self._fit: RateFit | None = None
         if settings.dejitter and info.rate_hz:
             self._fit = RateFit(1e9 / info.rate_hz, settings.memory_s * 1e9)
-        comes_many = info.modality is Modality.SENSOR
-        self._message = MessageCounts(1e9 / info.rate_hz if comes_many and info.rate_hz else 0.0)
         self._begun = False
         self._epoch = 0
         self._position = 0
@@ -140,8 +135,7 @@ class StreamClock:
         self._raw_ns, self._last_ns = raw_ns, time_ns
         doubt_ns = time_ns - fitted_ns
         if self._fit is not None:
-            spacing_ns = abs(self._fit.stretch - 1.0) * self._message.length_ns
-            doubt_ns += 0 if self._uneven else round(self._fit.doubt_ns + spacing_ns)
+            doubt_ns += 0 if self._uneven else round(self._fit.doubt_ns)
         if step_ns <= 0:
             doubt_ns = max(doubt_ns, time_ns - raw_ns)
         return Sample(
@@ -171,14 +165,7 @@ class StreamClock:
         if self._begun and sample.epoch != self._epoch:
             fresh = True
             self.counts[Correction.EPOCH] += 1
-        message = self._message
-        if not fresh and (on := message.within(sample, step_ns)):
-            self._uneven = False
-            fit.move(on)
-            return fit.phase_ns
         counts, held_up = self._counts(fit, sample, raw_ns, step_ns)
-        ahead = message.ahead
-        message.begin(sample)
         self._begun, self._epoch, self._position = True, sample.epoch, sample.position
         if fresh or counts is None or abs(step_ns) > self._gap_ns:
             self.counts[Correction.COUNTER] += counts is None and not fresh
@@ -188,12 +175,11 @@ class StreamClock:
             self.counts[Correction.HELD_UP] += step_ns > 0
             fit.move(counts)
             return fit.phase_ns
-        fit.move(-ahead)
-        residual = fit.follow(ahead + counts, raw_ns)
+        residual = fit.follow(counts, raw_ns)
         if abs(fit.strikes) >= _STRIKES or abs(residual) > self._gap_ns:
             self.counts[Correction.PHASE] += 1
             return self._begin(fit, raw_ns)
-        if not self._counted and not message.many:
+        if not self._counted:
             self._steps.append(step_ns)
             self._judge(fit)
         return fit.phase_ns
@@ -201,7 +187,6 @@ class StreamClock:
     def _begin(self, fit: RateFit, raw_ns: int) -> int:
         fit.begin(raw_ns)
         self._spare = 0
-        self._message.forget_lost()
         return raw_ns
 
     def _counts(
@@ -219,8 +204,6 @@ class StreamClock:
             again = counts == 0 and step_ns <= 0
             return (counts if counts > 0 or again else None), again
         counts = fit.counts_to(raw_ns)
-        if self._message.many:
-            return self._message.between(counts), False
         guessed, self._guessed = self._guessed, False
         if step_ns <= 0 and not self._spare and counts < 1:
             self._guessed = step_ns < 0

@@ -86,8 +86,7 @@ class Sample:
         uncertainty_ns: The true time lies within plus or minus this of `timestamp_ns`.
         epoch: Grows by one each time the source restarts or its own clock resets; stamps
             and positions of two epochs are not comparable.
-        position: Of sound, samples before this chunk since the epoch began; of readings that came
-            many to a message, how many stand before this one in it.
+        position: Audio only: samples before this chunk since the epoch began.
     """
 
     stream: str

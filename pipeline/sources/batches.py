@@ -4,8 +4,7 @@ Rules. A batch is either columns (each channel's path leads to a list of numbers
 of readings, each a document in which the channels are looked up). Readings stand one period
 apart. The time that a message carries is that of its first or last reading; without one, the
 last reading was taken when the message came. A row in which no cell can be read is dropped and
-counted, the others go on. Each says by its position which of the message it is, because all of
-them share what delayed it. A message whose lists differ in length is refused as a whole, because
+counted, the others go on; a message whose lists differ in length is refused as a whole, because
 nobody knows which readings it lacks.
 """
 

@@ -133,15 +133,12 @@ class MessageReader:
             return Sample(stream.name, 0, time_ns, line, Encoding.UTF8)
         return self._reading(stream, document, time_ns)
 
-    def _reading(
-        self, stream: MqttStream, document: object, time_ns: int, position: int = 0
-    ) -> Sample:
+    def _reading(self, stream: MqttStream, document: object, time_ns: int) -> Sample:
         values, faults = self._parsers[stream.name].values(document)
         if faults:
             # The other cells are good and go on, so no sample is lost: it is only logged.
             log.info("cells unusable", stream=stream.name, faults=faults)
-        data = np.asarray(values)
-        return Sample(stream.name, 0, time_ns, data, Encoding.FLOAT, position=position)
+        return Sample(stream.name, 0, time_ns, np.asarray(values), Encoding.FLOAT)
 
     def _batch(
         self, stream: MqttStream, batch: BatchSettings, message: Message
@@ -153,9 +150,9 @@ class MessageReader:
         rows = batch.documents(document, stream.channels)
         rate_hz = stream.rate_hz or 1.0  # the settings see that there is one
         times = batch.times_ns(len(rows), own_ns, message.arrival_ns, rate_hz)
-        for position, (row, time_ns) in enumerate(zip(rows, times, strict=True)):
+        for row, time_ns in zip(rows, times, strict=True):
             try:
-                yield self._reading(stream, row, time_ns, position)
+                yield self._reading(stream, row, time_ns)
             except BadReading as error:
                 detail = f"{message.topic}: {error.message}"
                 self._reject(stream.name, DropReason.CORRUPT, detail)

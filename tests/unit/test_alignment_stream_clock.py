@@ -186,66 +186,6 @@ def test_the_first_stamps_are_as_doubtful_as_the_little_that_is_known_of_their_j
     assert outside <= 0.005 * 200 * 10
 
 
-def messages(length: int, delays: Iterable[float], rate: float = 100.0) -> list[Sample]:
-    """Readings that come `length` to a message, stamped back from when it came (delay in s)."""
-    return [
-        reading(round(((m * length + i) / rate + delay) * S), i)
-        for m, delay in enumerate(delays)
-        for i in range(length)
-    ]
-
-
-def reading(after_ns: int, position: int) -> Sample:
-    return Sample("s", 0, T0 + after_ns, b"", Encoding.FLOAT, position=position)
-
-
-def corrected_errors(a_clock: StreamClock, samples: list[Sample], rate: float) -> np.ndarray:
-    """How late each reading is told to be and how unsure that is, ``(n, 2)`` ms; none was lost."""
-    found = [a_clock.correct(sample) for sample in samples]
-    late = [one.timestamp_ns - T0 - round(i * S / rate) for i, one in enumerate(found)]
-    return np.stack([late, [one.uncertainty_ns for one in found]], axis=1) / MS
-
-
-@pytest.mark.parametrize(
-    ("length", "rate", "jitter_ms"), [(1000, 1000.0, 20), (100, 100.0, 20), (10, 100.0, 10)]
-)
-def test_readings_that_come_many_to_a_message_lose_the_jitter_of_their_message(
-    length: int, rate: float, jitter_ms: float
-) -> None:
-    """Each message was followed for itself, and told to be a hundred times surer than it was."""
-    rng = random.Random(11)
-    delays = [rng.expovariate(1000 / jitter_ms) for _ in range(150)]
-    a_clock = clock(rate, Modality.SENSOR)
-    told = corrected_errors(a_clock, messages(length, delays, rate), rate)[30 * length :]
-    assert told[:, 0].std() < 0.5 * jitter_ms
-    assert np.mean(np.abs(told[:, 0]) <= told[:, 1]) > 0.99
-    assert told[:, 1].mean() < 3 * jitter_ms
-    assert a_clock.counts[Correction.PHASE] == a_clock.counts[Correction.UNEVEN] == 0
-
-
-def test_a_message_that_is_lost_or_held_up_does_not_shift_those_that_follow() -> None:
-    delays = [0.0] * 80
-    delays[40:43] = [0.26, 0.16, 0.06]  # held up together
-    lost = [s for n, s in enumerate(messages(10, delays)) if n // 10 != 60]
-    a_clock = clock(100.0, Modality.SENSOR)
-    found = [a_clock.correct(sample).timestamp_ns for sample in lost]
-    true = [s.timestamp_ns for n, s in enumerate(messages(10, [0.0] * 80)) if n // 10 != 60]
-    assert max(abs(f - t) for f, t in zip(found[440:], true[440:], strict=True)) < 5 * MS
-
-
-def test_readings_a_little_slower_than_announced_say_how_far_that_takes_them() -> None:
-    a_clock, true_rate = clock(100.0, Modality.SENSOR), 99.5
-    samples = [
-        reading(round(((m * 100 + 99) / true_rate - (99 - i) / 100) * S), i)
-        for m in range(100)
-        for i in range(100)
-    ]
-    told = corrected_errors(a_clock, samples, true_rate)[3000:]
-    assert abs(a_clock.rate_error_ppm - 5025) < 50
-    assert np.all(np.abs(told[:, 0]) <= told[:, 1])
-    assert told[:, 1].max() < 8
-
-
 SPOILED = {
     "a frame given twice": lambda t, period: [t, t],
     "one stamp too early": lambda t, period: [t - 3.3 * period],
