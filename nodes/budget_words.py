@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from pipeline.detection.budget_text import PERIODS_S
@@ -84,8 +83,8 @@ def _events(found: BudgetPreview) -> Iterator[str]:
 
 def _missed(found: BudgetPreview, event: int) -> str:
     label, first = found.events[event], found.found_from(event)
-    kind = escape(f" {label.kind}" if label.kind else "")
-    about = escape(f" ({label.description})" if label.description else "")
+    kind = f" {label.kind}" if label.kind else ""
+    about = f" ({label.description})" if label.description else ""
     over = found.heights[event] >= found.chosen.threshold
     held = f" but not for {found.chosen.alarm.min_duration_s:g} s in a row" if over else ""
     found_by = f"found from {first.alarm.budget}" if first else "found by none of these budgets"

@@ -123,7 +123,7 @@ class HandingOn:
         held = self._store.held.of(standing)
         for name, life in standing.items():
             if life[0].key not in waiting and name not in held:
-                self._tell(self._withholding.marked(life[0]), life)
+                self._tell(self._withholding.as_raised(life[0]), life)
 
     def committed(self, events: Iterable[Event]) -> None:
         """More events were committed."""

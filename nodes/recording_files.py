@@ -34,7 +34,7 @@ def recording_files(named: Iterable[Path]) -> list[Path]:
 
 def _inside(folder: Path) -> list[Path]:
     files = sorted(file for file in folder.glob("*.mcap") if not file.name.startswith("."))
-    empty = [file for file in files if not file.stat().st_size]
+    empty = [file for file in files if file.is_file() and not file.stat().st_size]
     for file in empty:
         logger.warning("recording is empty and passed over", file=str(file))
     return [file for file in files if file not in empty]

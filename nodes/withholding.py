@@ -174,6 +174,14 @@ class Withholding:
             return event
         return event if found is None else msgspec.structs.replace(event, withheld=found.words)
 
+    def as_raised(self, first: Event) -> Event:
+        """The first phase of an event as it was handed on, before this node began."""
+        try:
+            return msgspec.structs.replace(first, withheld=self.fate([first]).withheld)
+        except StoreError as error:
+            log.error("answers cannot be read, all events are sent", error=str(error), every_s=60)
+            return first
+
     def _withheld(self, event: Event) -> Withheld | None:
         """Why a phase is not sent, by the answers now, or by those when the event was raised."""
         read = self._latest()

@@ -76,9 +76,9 @@ class SensorInput:
         if len(self._moments) > 1 and not self.duration_ns:
             self.report.note(f"all rows are of one time by column {name!r}; is it the time?")
         marks = marks_of(self._moments, said, label or "", table.separator)
-        kinds = [kind] * len(self._moments) if kind and self.first_ns is not None else []
-        whole = marks_in_a_row(self._moments, kinds, _HOLDS) if kinds else ()
-        self.marks = (*marks, *whole)
+        whole = bool(kind) and self._label is None and self.first_ns is not None
+        kinds = [kind] * len(self._moments) if whole else []
+        self.marks = marks_in_a_row(self._moments, kinds, _HOLDS) if kinds else marks
         names = tuple(table.header[i] for i in self._columns)
         self.info = StreamInfo(
             name=stream,

@@ -21,7 +21,7 @@ from pipeline.recording.import_table import Moment, Table, is_moment, number, pa
 _LOOKED_AT = 50  # rows that tell how a column is written
 _FOLLOWED = 1000  # rows that tell how it goes on
 _FORWARD = 0.75  # share of steps that do not go back in what may be times
-_DAYS = 0.5  # share of steps to a later day where a day alone says when
+_PASSES = 0.5  # share of steps to a later time in what says when rows were taken
 _DAY = re.compile(r"(?:\d{4}-\d\d-\d\d|\d{8})(?:[T ]00:00(?::00)?)?")  # or its midnight
 _CLOCK = re.compile(r"(?P<hour>\d{1,2})(?P<rest>:\d\d(?::\d\d(?:[.,]\d+)?)?)")
 _DIGITS = re.compile(r"(?:19|20)\d{6}(?:\d\d){0,3}")
@@ -139,9 +139,14 @@ class _Candidate:
         return sum(step >= 0 for step in self._steps) >= _FORWARD * len(self._steps)
 
     @property
+    def passes(self) -> bool:
+        """Whether most rows are later than the one before, as when they were taken is."""
+        return sum(step > 0 for step in self._steps) >= _PASSES * len(self._steps)
+
+    @property
     def day_by_day(self) -> bool:
         """Whether rows are of different days."""
-        return self.day and sum(step > 0 for step in self._steps) >= _DAYS * len(self._steps)
+        return self.day and self.passes
 
     def _read(self, rows: int) -> list[Moment]:
         moments = []
@@ -159,7 +164,7 @@ def _unnamed(table: Table) -> Iterator[_Candidate]:
         one = _Candidate(table, index)
         if not table.headed and one.calendar:
             yield one
-        elif index and not one.written:
+        elif index and not (one.written and (one.day or one.passes)):
             continue
         elif one.readable and one.forward and (one.grows or one.day):
             yield one
@@ -167,7 +172,7 @@ def _unnamed(table: Table) -> Iterator[_Candidate]:
 
 def _chosen(table: Table, found: Sequence[_Candidate]) -> TimeColumn | None:
     """The likeliest of them; None when none grows."""
-    growing = [one for one in found if one.grows]
+    growing = [one for one in found if one.grows and one.forward]
     days = [one for one in found if one.day]
     moments = [one for one in growing if one.calendar and not one.day]
     if moments:

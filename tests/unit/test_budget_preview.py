@@ -56,7 +56,7 @@ def heard(*loud: range) -> tuple[WindowScore, ...]:
 
 def label(first: int, last: int) -> Label:
     """An event of some hops, whose windows are those that hold any of it."""
-    return Label(first * HOP_NS / 1e9, last * HOP_NS / 1e9, "fall")
+    return Label(first * HOP_NS / 1e9, last * HOP_NS / 1e9, "fall [a/b]")
 
 
 def test_the_chosen_budget_stands_among_the_usual_ones_in_order_and_once():
@@ -145,7 +145,7 @@ def test_known_events_that_raise_no_alarm_are_missed_and_named():
     assert {missed for _, missed in found.curve} == {1}
     said = "\n".join(budget_words(found))
     assert "1 of 2" in said
-    assert "missed: 2:30 fall, highest score 0.30, found by none of these budgets" in said
+    assert "missed: 2:30 fall [a/b], highest score 0.30, found by none of these budgets" in said
     assert "no window shows them: 1" in said
 
 

@@ -267,3 +267,13 @@ def test_the_folder_that_a_dated_table_lies_in_labels_it(tmp_path: Path) -> None
         ("leak", 0.0, 9.0),
         ("normal", 600.0, 609.0),
     ]
+
+
+def test_a_column_of_labels_says_more_than_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "valve1").mkdir(parents=True)
+    rows = [f"2024-05-01 08:00:{n:02},1,{int(3 <= n < 5)}" for n in range(9)]
+    table(folder / "valve1" / "a.csv", "\n".join(["time,heat,wrong", *rows]) + "\n")
+    sensors = {"s": folder}
+    plan = ImportPlan(scene="x", output=tmp_path / "o.mcap", sensors=sensors, label="wrong")
+    assert [(one.start_s, one.end_s) for one in run_import(plan).labels] == [(3.0, 5.0)]

@@ -12,7 +12,7 @@ from nodes.handing_on import Outcome
 from pipeline.core.event import Phase, Severity
 from pipeline.core.explanation import Basis, Explanation
 from pipeline.store import Action, Answer
-from tests.handed_on import Site, blind, deployment, equipment, gone, seen
+from tests.handed_on import SECOND_NS, Site, blind, deployment, equipment, gone, seen
 
 DARK = {"cam": "dark"}
 
@@ -51,6 +51,28 @@ def test_a_node_of_which_other_streams_may_come_explains_only_those_it_names(sit
     site.wait(4)
     site.commit(other[0])
     assert site.told(node[0], mic[0], other[0]) == ["", "", ""]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_equipment_that_nobody_was_told_of_is_no_cause_and_not_told_as_well_again(
+    site: Site, restarted: bool
+) -> None:
+    """It was snoozed when it failed; that is taken back, and the fusion node begins anew."""
+    known, silent = gone("hall", "cam", 900), gone("hall", "climate", 970)
+    site.commit(*known)
+    site.wait(10)
+    until = str(5000 * SECOND_NS)
+    snooze = Answer(known[0].id, "hall", Action.SNOOZE, until, "", "Ada", 950 * SECOND_NS)
+    position = site.answers.add(snooze)
+    site.commit(silent[0])
+    site.wait(10)
+    assert "snoozed" in site.arrived[silent[0].key].withheld
+    site.answers.withdraw(position, "Ada", site.clock.now_ns())
+    if restarted:
+        site.start()
+    site.commit(silent[1])
+    site.wait(10)
+    assert "snoozed" in site.arrived[silent[1].key].withheld
 
 
 @pytest.fixture

@@ -28,6 +28,11 @@ def test_what_is_hidden_or_empty_in_a_folder_stops_nothing(
     record(tmp_path / "a.mcap", scene(1.0))
     (tmp_path / "._a.mcap").write_bytes(b"of another system")
     (tmp_path / "b.mcap").touch()
+    assert recording_files([tmp_path]) == [tmp_path / "a.mcap"]
+    (tmp_path / "c.mcap").symlink_to(tmp_path / "gone.mcap")  # is told by who opens it
+    assert recording_files([tmp_path])[1:] == [tmp_path / "c.mcap"]
+    (tmp_path / "c.mcap").unlink()
+    capsys.readouterr()
     assert fusewatch("recording", "info", tmp_path, "--json") == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["file"] == str(tmp_path / "a.mcap")

@@ -49,6 +49,11 @@ def times(tmp_path: Path, text: str) -> tuple[TimeColumn, list[str]]:
             "timestamp,time,v\n2024-05-01T00:00:00Z,0,1\n2024-05-01T00:00:01Z,3,1\n",
             (0,), "2024-05-01T00:00:00", "2024-05-01T00:00:01",
         ),
+        (  # the newest row first, beside readings that are called t
+            "timestamp,t,v\n"
+            "2024-05-01T00:00:03Z,20,1\n2024-05-01T00:00:02Z,19,1\n2024-05-01T00:00:01Z,20,2\n",
+            (0,), "2024-05-01T00:00:03", "2024-05-01T00:00:01",
+        ),
         ("date,t,v\n2024-05-01,0,1\n2024-05-01,5,1\n2024-05-01,9,2\n", (1,), "0", "9"),
         ("timestamp,v\n20241399,1\n20241400,2\n", (0,), "20241399", "20241400"),
         ("time,v\n7,1\n", (0,), "7", "7"),
@@ -71,6 +76,14 @@ def test_dates_are_found_where_no_column_is_called_so(tmp_path: Path) -> None:
     found, said = times(tmp_path, "2024-05-01;13:00:00;20\n2024-05-01;14:00:00;21\n")
     assert (found.columns, found.sure) == ((0, 1), True)
     assert said == ["2024-05-01T13:00:00", "2024-05-01T14:00:00"]
+
+
+def test_a_date_that_seldom_changes_does_not_say_when_rows_were_taken(tmp_path: Path) -> None:
+    boots = ["2024-05-01T08:00:00Z"] * 4 + ["2024-05-01T09:00:00Z"] * 4
+    rows = "".join(f"{n / 2},{boot},7\n" for n, boot in enumerate(boots))
+    found, said = times(tmp_path, f"uptime,last_boot,v\n{rows}")
+    assert (found.columns, found.sure) == ((0,), False)
+    assert (said[0], said[-1]) == ("0", "3.5")
 
 
 def test_a_column_that_never_grows_is_no_time(tmp_path: Path) -> None:

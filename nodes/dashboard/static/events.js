@@ -25,6 +25,7 @@ export async function eventsView(main, query) {
   const draw = () => {
     const wanted = words.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const fits = (e) => (kind.value !== "open" || !e.seen)
+      && (HEALTH[kind.value] === undefined || e.health === HEALTH[kind.value])
       && wanted.every((word) => `${e.summary} ${e.scene} ${e.id}`.toLowerCase().includes(word));
     const fitting = found.filter(fits);
     const all = found.length < MOST;
@@ -41,7 +42,11 @@ export async function eventsView(main, query) {
     const state = new URLSearchParams({ scene: scene.value, days: since.value, kind: kind.value, words: words.value });
     history.replaceState(null, "", `#/events?${state}`);
   };
-  scene.onchange = since.onchange = kind.onchange = () => { remember(); load(); };
+  scene.onchange = since.onchange = kind.onchange = () => {
+    remember();
+    draw();
+    load().catch((error) => { count.textContent = error.message; });
+  };
   words.oninput = () => { remember(); draw(); };
   main.replaceChildren(el("h1", {}, "Events"),
     el("div", { class: "row", role: "search" }, el("label", {}, "Scene ", scene), el("label", {}, "Since ", since),
