@@ -279,18 +279,21 @@ def _counted_level(peaks: Array, expected: float) -> float:
     """As `_level_for`, where the peaks (falling) can be counted.
 
     Where many peaks are of the same height, as those of a log of few lines are, they all raise or
-    none does: then none.
+    none does: then none, and the level stays half of the way to the next higher one.
     """
     # Just above the peak that must not raise: interpolate to the next higher one.
     level = float(np.interp(expected + 0.5, np.arange(1, len(peaks) + 1), peaks))
-    raising = peaks[peaks >= level - _EQUAL]
-    if len(raising) <= expected + 0.5:
-        return max(level, _LEAST_LEVEL)
-    tied = float(raising[-1])
-    higher = peaks[peaks > tied + _EQUAL]
+    level = max(level, _LEAST_LEVEL)
+    if len(peaks) <= expected + 0.5:
+        return level
+    silent = float(peaks[math.floor(expected + 0.5)])  # the highest that must not raise
+    alike = int((np.abs(peaks - silent) <= _EQUAL).sum())
+    if alike < 2:
+        return level
+    higher = peaks[peaks > silent + _EQUAL]
     if len(higher):
-        return (tied + float(higher[-1])) / 2.0
-    return tied + _LEAST_FALL * math.log(len(raising) / expected)
+        return max(level, (silent + float(higher[-1])) / 2.0)
+    return silent + _LEAST_FALL * math.log(alike / expected)
 
 
 def _windows_a_peak(levels: Array, peaks: Array) -> float:

@@ -175,7 +175,7 @@ class LevelDensity:
         away = row_by_row(places[..., level] * growth - self.mean, self.whiten)
         since_s = wander.since_s(times_s)
         alone = (since_s / _ALONE_S).clamp_max(1.0).square()
-        fresh_s = torch.maximum(wander.span_s(), since_s.new_tensor(_FRESH_S))
+        fresh_s = wander.span_s().clamp_min(_FRESH_S)
         stale = (since_s / fresh_s).clamp_max(_STALE).pow(4)
         alone, stale = (share[:, None].to(places.dtype) for share in (alone, stale))
         more = alone * (growth.square() - 1.0) + stale * self.tolerance
@@ -192,7 +192,8 @@ class LevelDensity:
         """
         away, more = rows.chunk(2, dim=1)
         spread = self.whiten.T @ (more[:, :, None] * self.whiten)  # (B, P, P)
-        return _squared_distance(away, spread + torch.eye(len(self.mean)).to(spread)).sqrt()
+        unit = torch.diag_embed(torch.ones_like(away))  # made where it is needed
+        return _squared_distance(away, spread + unit).sqrt()
 
 
 def _squared_distance(away: Tensor, covariance: Tensor) -> Tensor:

@@ -176,6 +176,19 @@ def test_peaks_of_one_height_do_not_raise_together_beyond_the_budget(heights, le
     assert max(heights) < budget_of(rare, end_ns, HOP_NS, 6 / 3600, 1.0, 2.0).threshold < 3.0
 
 
+def test_a_larger_budget_never_has_a_higher_threshold_nor_raises_more_peaks_than_it_allows():
+    rng = np.random.default_rng(0)
+    end_ns = np.arange(1, 3601) * HOP_NS
+    for _ in range(40):
+        levels = peaks_every(60, tuple(np.round(rng.gamma(2.0, 1.0, 30), 1)))
+        allowed = np.linspace(1.0, 50.0, 60)
+        found = [budget_of(levels, end_ns, HOP_NS, n / 1800, 1.0, 2.0).threshold for n in allowed]
+        assert (np.diff(found) <= 1e-12).all()
+        peaks = peaks_of(levels, end_ns, HOP_NS, 1.0, 2.0)
+        raised = [(peaks >= threshold).sum() for threshold in found]
+        assert (np.array(raised) <= allowed + 0.5).all()
+
+
 @pytest.mark.parametrize("budget_hz", [6 / 3600, 1.0])
 def test_where_normal_never_differs_a_window_that_shows_nothing_does_not_alarm(budget_hz):
     end_ns = np.arange(1, 3601) * HOP_NS

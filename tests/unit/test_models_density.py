@@ -3,6 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.models.density import (
     LevelDensity,
@@ -376,6 +378,35 @@ def test_levels_are_as_far_as_the_covariance_of_both_says():
     expected = float(away @ torch.linalg.solve(spread, away))
     assert float(found) == pytest.approx(expected**0.5)
     assert float(eliminated(away[None], spread[None])) == pytest.approx(expected)
+
+
+class Crossings(TorchDispatchMode):
+    """Notes what brings numbers from the processor to a GPU: a recorded run cannot hold that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        given = [a.device.type for a in args if isinstance(a, torch.Tensor)]
+        if "copy" in str(func) and "cpu" in given and out.device.type == "cuda":
+            self.found.append(str(func))
+        return out
+
+
+def test_levels_are_judged_on_a_gpu_without_a_copy_from_the_processor():
+    with FakeTensorMode():  # knows where each tensor would be, without a GPU
+
+        def there(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device="cuda")
+
+        wander = Wander(there(3, 1), there(2), there())
+        density = LevelDensity(0, there(3), there(3, 3), there(3))  # type: ignore[arg-type]
+        with Crossings() as seen:
+            told = density.scores(there(1, 3, 1), wander, there(1))
+        assert (told.device.type, told.shape) == ("cuda", (1,))
+        assert seen.found == []
 
 
 def test_levels_are_judged_by_the_same_bits_alone_and_in_a_row():
