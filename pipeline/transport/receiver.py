@@ -98,9 +98,8 @@ class Receiver:
         self._shared = SharedPayloads(max_message_bytes)
         self._closed = False
         try:
-            self._socket = listen(
-                self._context, endpoint.replace(":0", ":*"), curve, max_message_bytes
-            )
+            address = endpoint.removesuffix(":0") + ":*" if endpoint.endswith(":0") else endpoint
+            self._socket = listen(self._context, address, curve, max_message_bytes)
             self.address = bound_address(self._socket)
             self._answers = Answers(self._socket, self._session.unreachable)
             self._gate = Gate(

@@ -53,7 +53,8 @@ class Sender:
         clock: Node time.
         ledger: Where every sample is accounted.
         buffer_bytes: Samples kept until they are acked.
-        max_message_bytes: Largest sample sent; larger ones are dropped and counted.
+        max_message_bytes: Largest sample sent, no larger than the buffer; larger ones are dropped
+            and counted.
         curve: Keys, for an encrypted link.
         shared_memory: Whether a receiver on this machine may get large payloads that way.
         clock_sync: Whether to measure the clock offset to the receiver.
@@ -90,6 +91,7 @@ class Sender:
         live = self._spooling.live if self._spooling else None
         self._buffer = live or SendBuffer(buffer_bytes, ledger)
         local = shared_memory and curve is None and not needs_curve(endpoint)
+        max_message_bytes = min(max_message_bytes, buffer_bytes)  # what is larger never fits in
         self._link = SenderSession(
             node,
             self.session,

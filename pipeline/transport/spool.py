@@ -236,10 +236,10 @@ class Spool:
         if content.damage:
             self.damage += content.damage
             log.error("spool damaged", file=segment.path.name, bytes=_bytes(content.damage))
-            mend(segment.path, data, content)
+        mended = not content.damage or _mended(segment.path, data, content)
         segment.summary = summary_of(content.records)
         segment.size = segment.path.stat().st_size
-        if segment.size:
+        if segment.size and mended:  # a summary behind damage would say that it was looked at
             file = os.open(segment.path, os.O_WRONLY | os.O_APPEND)
             try:
                 segment.size += _summarize(file, segment)
@@ -266,6 +266,16 @@ class Spool:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _mended(path: Path, data: bytes, content: Content) -> bool:
+    """Mend a segment; False when the disk does not let it: it is read as it is."""
+    try:
+        mend(path, data, content)
+    except OSError as error:
+        log.error("damage not put aside", file=path.name, error=error.strerror)
+        return False
+    return True
 
 
 def _summarize(file: int, segment: Segment) -> int:

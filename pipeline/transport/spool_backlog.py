@@ -174,14 +174,15 @@ class Backlog:
             OSError: The disk does not let it.
         """
         for source in self._sources[:-1]:
-            under_way = any(
-                lane.unacked and lane.unacked[0].source is source for lane in self._lanes.values()
-            )
-            if source.unread or under_way:
+            if source.unread or self._under_way(source):
                 source.tidy()
             else:
                 source.clear()
                 self._sources.remove(source)
+
+    def _under_way(self, source: SpoolSession) -> bool:
+        """Whether anything of an earlier session is sent and not acked."""
+        return any(late.source is source for lane in self._lanes.values() for late in lane.unacked)
 
     def _upcoming(self) -> _Late | None:
         """What is to be sent next; None when nothing is at hand."""

@@ -120,11 +120,14 @@ class SpoolReader:
         try:
             self._spool.seal_if_active(segment)
             data = segment.path.read_bytes()
-            content = read_content(segment.path, data)
-            self._spool.look_at_damage(segment, data, content)
         except OSError as error:
             log.error("spool cannot be read", file=segment.path.name, error=error.strerror)
             return
+        content = read_content(segment.path, data)
+        try:
+            self._spool.look_at_damage(segment, data, content)
+        except OSError as error:  # what is whole is read all the same
+            log.error("damage not put aside", file=segment.path.name, error=error.strerror)
         for offset, size, record in content.records:
             if record.kind is Kind.STREAM:
                 info = decode_stream(record.body)

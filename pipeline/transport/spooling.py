@@ -145,6 +145,9 @@ class Spooling:
         return [*(buffer for _, buffer in self.earlier), self.live]
 
     def _turn(self, now_ns: int, lock: threading.Condition) -> None:
+        self._keep_limits(now_ns, lock)  # a full disk has room again for what is due
+        with lock:
+            self._tidy()
         for _ in range(_TURNS):
             with lock:
                 items = self.live.due(now_ns)
@@ -152,8 +155,6 @@ class Spooling:
                 break
             self._write(items, now_ns, lock)
         self._keep_limits(now_ns, lock)
-        with lock:
-            self._tidy()
         self.live.disk.note_acked(now_ns)
         self._spool.flush(now_ns)
         self._count()

@@ -269,11 +269,11 @@ class SpoolingBuffer(SendBuffer):
         """A sample that is sent from the disk; None when the receiver needs it no more."""
         name, header, payload, _ = unsent.sample
         stream = self.streams[name]
+        if header.sequence in stream.point.rejected:  # what was refused was not delivered
+            self._ledger.dropped(name, stream.point.rejected[header.sequence])
+            return None
         if header.sequence < stream.point.acked:
             self._ledger.delivered(name)
-            return None
-        if header.sequence in stream.point.rejected:
-            self._ledger.dropped(name, stream.point.rejected[header.sequence])
             return None
         if not put_on_site_time(unsent.sample, self.disk.base, self._offset_at):
             self._ledger.dropped(name, DropReason.UNTIMED)

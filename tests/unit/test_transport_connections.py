@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import zmq
 
+from pipeline.core.clock import ManualClock
+from pipeline.core.errors import TransportError
 from pipeline.transport.connections import LOOK_NS, Connections
 from pipeline.transport.limits import LimitSettings
 from pipeline.transport.link import receive_frames
+from pipeline.transport.receiver import Receiver
 from tests.system.zmtp import dial, frame, has_ended, shake_hands
 from tests.waiting import wait_until
 
@@ -147,3 +150,26 @@ def test_a_descriptor_that_became_a_file_costs_none_however_often_it_is_looked_a
             door.look(LOOK_NS)
         assert len(os.listdir("/proc/self/fd")) < before + 5
         file.write(b"still open")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "listened"),
+    [
+        ("tcp://[0:0:0:0:0:0:0:1]:5600", "tcp://[0:0:0:0:0:0:0:1]:5600"),
+        ("tcp://[0:0:0:0:0:0:0:1]:0", "tcp://[0:0:0:0:0:0:0:1]:*"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:*"),
+    ],
+)
+def test_port_0_is_any_free_one_and_zeros_of_an_address_stay(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, listened: str
+) -> None:
+    asked: list[str] = []
+
+    def listen(_context: object, address: str, *_: object) -> None:
+        asked.append(address)
+        raise TransportError("not here")
+
+    monkeypatch.setattr("pipeline.transport.receiver.listen", listen)
+    with pytest.raises(TransportError):
+        Receiver(endpoint, clock=ManualClock(1))
+    assert asked == [listened]
