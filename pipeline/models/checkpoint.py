@@ -24,12 +24,12 @@ from pipeline.models.background import Background
 from pipeline.models.cycle import Cycle
 from pipeline.models.density import (
     Axes,
-    LevelDensity,
     PlaceDensity,
     PooledDensity,
 )
 from pipeline.models.drift import Wander
 from pipeline.models.item_density import ItemDensity
+from pipeline.models.level_density import LevelDensity
 from pipeline.models.network_verdict import NETWORK, NetworkVerdict, verdict_of
 from pipeline.models.normal_bank_file import PREFIX, bank_arrays, bank_of
 from pipeline.models.normalise import Normaliser

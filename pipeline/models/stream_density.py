@@ -13,17 +13,16 @@ from torch import Tensor
 from pipeline.models.cycle import Rhythm
 from pipeline.models.density import (
     Axes,
-    LevelDensity,
     PlaceDensity,
     PooledDensity,
     fit_axes,
-    fit_level,
     fit_places,
     fit_pooled,
 )
 from pipeline.models.drift import Wander
 from pipeline.models.features import Extractor, StreamFeatures
 from pipeline.models.item_density import ItemDensity, fit_items
+from pipeline.models.level_density import LevelDensity, fit_level
 from pipeline.models.normalise import Normaliser, fit_normaliser
 from pipeline.models.objects import PARTS, ObjectDensity, fit_objects
 from pipeline.models.running_level import LearntLevel

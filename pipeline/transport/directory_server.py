@@ -26,7 +26,7 @@ from pipeline.transport.directory_messages import (
 )
 from pipeline.transport.gate import Gate
 from pipeline.transport.limits import LimitSettings
-from pipeline.transport.link import HEADER_ROOM, Context, bound_address, listen
+from pipeline.transport.link import HEADER_ROOM, Context, bound_address, listen, with_any_port
 from pipeline.transport.protocol import Refusal
 from pipeline.transport.security import CurveServer, Doorkeeper
 
@@ -69,7 +69,7 @@ class DirectoryServer:
         self._doorkeeper = Doorkeeper(self._context, curve.allow) if curve else None
         self.counters: Counter[str] = Counter()
         try:
-            address = endpoint.removesuffix(":0") + ":*" if endpoint.endswith(":0") else endpoint
+            address = with_any_port(endpoint)
             self._socket = listen(self._context, address, curve, MAX_BYTES)
             self._gate = Gate(
                 self._socket,

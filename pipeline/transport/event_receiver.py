@@ -26,7 +26,7 @@ from pipeline.transport.event_messages import (
 )
 from pipeline.transport.gate import Gate
 from pipeline.transport.limits import LimitSettings
-from pipeline.transport.link import Context, bound_address, listen
+from pipeline.transport.link import Context, bound_address, listen, with_any_port
 from pipeline.transport.protocol import Refusal
 from pipeline.transport.rekeying import KeyTaken, NewKey
 from pipeline.transport.security import CurveServer, Doorkeeper
@@ -83,7 +83,7 @@ class EventReceiver:
         self._counters: Counter[str] = Counter()
         self._passed: dict[bytes, str] = {}
         try:
-            address = endpoint.removesuffix(":0") + ":*" if endpoint.endswith(":0") else endpoint
+            address = with_any_port(endpoint)
             self._socket = listen(self._context, address, curve, MAX_EVENT_BYTES)
             self._gate = Gate(
                 self._socket,

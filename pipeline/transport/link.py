@@ -116,6 +116,11 @@ def send_frames(socket: Socket, frames: Sequence[Buffer]) -> None:
             return  # the connection broke between the look and the sending
 
 
+def with_any_port(endpoint: str) -> str:
+    """An address to listen on as ZeroMQ wants it: port 0 is any free one."""
+    return endpoint.removesuffix(":0") + ":*" if endpoint.endswith(":0") else endpoint
+
+
 def bound_address(socket: Socket) -> str:
     """The address a socket listens on, with the port it was given."""
     endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)

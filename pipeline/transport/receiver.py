@@ -31,6 +31,7 @@ from pipeline.transport.link import (
     can,
     listen,
     receive_frames,
+    with_any_port,
 )
 from pipeline.transport.peer import NodeStatus
 from pipeline.transport.protocol import (
@@ -98,7 +99,7 @@ class Receiver:
         self._shared = SharedPayloads(max_message_bytes)
         self._closed = False
         try:
-            address = endpoint.removesuffix(":0") + ":*" if endpoint.endswith(":0") else endpoint
+            address = with_any_port(endpoint)
             self._socket = listen(self._context, address, curve, max_message_bytes)
             self.address = bound_address(self._socket)
             self._answers = Answers(self._socket, self._session.unreachable)
